@@ -1,0 +1,83 @@
+# MiniRes: everything runs in a virtual environment of its own, made at first use. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= demo-out
+JOBS ?= auto
+ARGS ?=
+
+RUN := "$(VENV)/bin/python"
+PIP := $(RUN) -m pip --disable-pip-version-check
+
+# The environment is stale where its interpreter is gone (a system upgrade takes it away), or is of another version
+# than the PYTHON that was asked for by name.
+version = $(shell $(1) -c 'import sys; print(sys.version_info[:2])' 2>/dev/null)
+STALE := $(shell test -x $(RUN) || echo FORCE)
+ifneq ($(origin PYTHON),file)
+ifneq ($(call version,"$(PYTHON)"),$(call version,$(RUN)))
+STALE := FORCE
+endif
+endif
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format wheel clean install install-dev FORCE
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "with, where wanted, PYTHON=python3.12 (interpreter), VENV=DIR (environment), OUT=DIR (the demo's report),"
+	@echo "JOBS=N (processes of the tests), ARGS='-k conv' (more for pytest)"
+
+demo: install  ## train a residual network and its plain twin on handwritten digits, and write a report
+	$(RUN) -m minires demo --out "$(OUT)"
+	@echo "The report: $(OUT)/report.html"
+
+test: install-dev  ## run the tests and measure their coverage, in under six minutes on two cores
+	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 \
+		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
+
+lint: install-dev  ## check style, layout and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: install-dev  ## mend what `make lint` says about style and layout
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+wheel: install-dev  ## build the installable package into dist/
+	rm -rf build dist
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:  ## remove what the other targets made, but for the environment
+	rm -rf build dist *.egg-info demo-out .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+# The environment. Each stamp is written after its step has succeeded: an interrupted install is done again, and a
+# finished one needs no network until pyproject.toml or setup.py changes.
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml setup.py $(VENV)/.created
+	$(PIP) install --quiet --editable . || { $(NOT_INSTALLED); }
+	@touch "$@"
+
+$(VENV)/.installed-dev: pyproject.toml setup.py $(VENV)/.created
+	$(PIP) install --quiet --editable '.[dev]' || { $(NOT_INSTALLED); }
+	@touch "$@" "$(VENV)/.installed"
+
+$(VENV)/.created: $(STALE)
+	@"$(PYTHON)" -c '' 2>/dev/null || { $(NO_PYTHON); }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { $(OLD_PYTHON); }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { $(NO_VENV); }
+	"$(PYTHON)" -m venv --clear "$(VENV)" || { rm -rf "$(VENV)"; $(NO_VENV); }
+	$(PIP) install --quiet 'pip>=23.1' || { $(NOT_INSTALLED); }
+	@touch "$@"
+
+ANOTHER := or name another interpreter, as in: make PYTHON=python3.12
+NO_PYTHON = echo "$(PYTHON) does not start: install Python 3.10 or newer, $(ANOTHER)"; exit 1
+OLD_PYTHON = echo "MiniRes needs Python 3.10 or newer, $(PYTHON) is `"$(PYTHON)" -V 2>&1`: update it, $(ANOTHER)"; exit 1
+NO_VENV = echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv), $(ANOTHER)"; exit 1
+NOT_INSTALLED = echo "The installation failed, pip says why above (the first one needs a network). Run the same command again to go on."; exit 1
