@@ -1,0 +1,104 @@
+"""What every test of MiniRes stands on: sane threads, hypothesis profiles, PyTorch and the real data as fixtures.
+
+A skipped test is a check that did not happen. Where a run is meant to have PyTorch or the real data
+(MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, as `.ci/run` sets them), a skip for want of it is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# Before anything imports NumPy: two test processes that each start a thread a core are slower than one.
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _PROCESSES > 1:
+    _THREADS = str(max(1, (os.cpu_count() or 1) // _PROCESSES))
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, _THREADS)
+os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+
+# No deadlines: on a busy machine they fail honest tests. `dev` looks for new examples each time; `ci` tries the same
+# ones, so that a commit is red or green for what is in it.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# What a test may want, how its absence reads in the reason of a skip, and the variable that forbids it.
+_WANTS = {
+    "PyTorch": (re.compile(r"torch", re.IGNORECASE), "MINIRES_REQUIRE_TORCH"),
+    "the real data": (re.compile(r"MINIRES_DATA"), "MINIRES_REQUIRE_DATA"),
+}
+_IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch, the oracle; the test is skipped without it, and marked `torch` for `pytest -m torch`."""
+    module: ModuleType = pytest.importorskip("torch")
+    return module
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data sets and published weights that MINIRES_DATA names; the test is skipped without it."""
+    folder = os.environ.get("MINIRES_DATA")
+    if not folder:
+        pytest.skip("MINIRES_DATA names no folder of real data")
+    if not Path(folder).is_dir():
+        pytest.fail(f"MINIRES_DATA={folder} is not a folder")
+    return Path(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark `torch` what may be skipped for want of it: users of the fixture, and files that import it themselves."""
+    sources: dict[Path, bool] = {}
+    for item in items:
+        if item.path not in sources:
+            sources[item.path] = bool(_IMPORTS_TORCH.search(item.path.read_text("utf-8")))
+        if sources[item.path] or "torch" in getattr(item, "fixturenames", ()):
+            item.add_marker("torch")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip that this run forbids into a failure, and one that no run would make good too."""
+    report = yield
+    if not report.skipped or hasattr(report, "wasxfail"):
+        return report
+    reason = _reason(report)
+    complaint = _forbidden(reason)
+    if "torch" in reason.lower() and not item.get_closest_marker("torch"):
+        complaint = f"skipped ({reason}) but not marked torch, so `pytest -m torch` would never run it: use the fixture"
+    return _failed(report, complaint)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file that skips itself."""
+    report = yield
+    return _failed(report, _forbidden(_reason(report)) if report.skipped else "")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def _forbidden(reason: str) -> str:
+    for what, (pattern, variable) in _WANTS.items():
+        if os.environ.get(variable) == "1" and pattern.search(reason):
+            return f"{variable}=1, but this was skipped for want of {what}: {reason}"
+    return ""
+
+
+def _failed(report: Any, complaint: str) -> Any:
+    if complaint:
+        report.outcome, report.longrepr = "failed", complaint
+    return report
