@@ -1,0 +1,70 @@
+"""The guard in conftest.py: a skip for want of PyTorch or of data is a failure where the run is meant to have it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A `torch` that cannot be imported, so that this file means the same where PyTorch is installed.
+NO_TORCH = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+
+TESTS = {
+    "test_fixture.py": "def test_it(torch): pass",
+    "test_function.py": "import pytest\ndef test_it(): pytest.importorskip('torch')",
+    "test_module.py": 'import pytest\ntorch = pytest.importorskip("torch")\ndef test_it(): pass',
+    "test_data.py": "def test_it(data_root): pass",
+    "test_data_mark.py": "import pytest\n@pytest.mark.skipif(True, reason='needs MINIRES_DATA')\ndef test_it(): pass",
+    "test_windows.py": "import pytest\n@pytest.mark.skip(reason='for Windows')\ndef test_it(): pass",
+    "test_hidden.py": "import pytest\ndef test_it(): pytest.skip('no PyTorch here')",
+    "test_plain.py": "def test_it(): pass",
+}
+TORCH = {"test_fixture.py", "test_function.py", "test_module.py"}
+DATA = {"test_data.py", "test_data_mark.py"}
+
+
+def run(folder: Path, *arguments: str, torch: str = NO_TORCH, **variables: str) -> tuple[dict[str, set[str]], str]:
+    """Files by outcome, and the output, of running TESTS in `folder` under the project's conftest and settings."""
+    for name in ("tests/conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name, source in {**TESTS, "torch.py": torch}.items():
+        (folder / name).write_text(source)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINIRES_", "PYTEST_", "COV_"))}
+    command = [sys.executable, "-m", "pytest", "-rA", "--continue-on-collection-errors", *arguments, "."]
+    done = subprocess.run(command, cwd=folder, env={**kept, **variables}, capture_output=True, text=True)
+    files: dict[str, set[str]] = {outcome: set() for outcome in ("PASSED", "SKIPPED", "FAILED", "ERROR")}
+    for outcome, name in re.findall(r"^(PASSED|SKIPPED|FAILED|ERROR) .*?(test_\w+\.py)", done.stdout, re.MULTILINE):
+        files[outcome].add(name)
+    return files, done.stdout
+
+
+def test_skips_that_the_run_allows(tmp_path):
+    files, output = run(tmp_path)
+    assert files["PASSED"] == {"test_plain.py"}
+    assert files["SKIPPED"] == {*TORCH, *DATA, "test_windows.py"}
+    assert files["FAILED"] == {"test_hidden.py"}  # `pytest -m torch` would never run it
+    assert "not marked torch" in output
+
+
+def test_skips_that_the_run_forbids(tmp_path):
+    files, output = run(tmp_path, MINIRES_REQUIRE_TORCH="1", MINIRES_REQUIRE_DATA="1")
+    assert files["SKIPPED"] == {"test_windows.py"}
+    assert files["FAILED"] | files["ERROR"] == {*TORCH, *DATA, "test_hidden.py"}
+    assert "MINIRES_REQUIRE_TORCH=1, but this was skipped for want of PyTorch: could not import 'torch'" in output
+    assert "MINIRES_REQUIRE_DATA=1, but this was skipped for want of the real data: needs MINIRES_DATA" in output
+
+
+def test_the_marker_torch_selects_all_that_use_it(tmp_path):
+    files, _ = run(tmp_path, "-m", "torch", torch="")
+    assert files == {"PASSED": TORCH, "SKIPPED": set(), "FAILED": set(), "ERROR": set()}
+
+
+def test_data_root_that_is_no_folder_fails(tmp_path):
+    files, output = run(tmp_path, "-k", "test_data.py", MINIRES_DATA="nowhere")
+    assert files["ERROR"] == {"test_data.py"}
+    assert "MINIRES_DATA=nowhere is not a folder" in output
