@@ -61,23 +61,28 @@ install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml setup.py $(VENV)/.created
-	$(PIP) install --quiet --editable . || { $(NOT_INSTALLED); }
+	@echo "Installing MiniRes and what it needs into $(VENV)"
+	@$(PIP) install --quiet --editable . || { $(NOT_INSTALLED); }
 	@touch "$@"
 
 $(VENV)/.installed-dev: pyproject.toml setup.py $(VENV)/.created
-	$(PIP) install --quiet --editable '.[dev]' || { $(NOT_INSTALLED); }
+	@echo "Installing MiniRes, what it needs and what tests it into $(VENV)"
+	@$(PIP) install --quiet --editable '.[dev]' || { $(NOT_INSTALLED); }
 	@touch "$@" "$(VENV)/.installed"
 
 $(VENV)/.created: $(STALE)
 	@"$(PYTHON)" -c '' 2>/dev/null || { $(NO_PYTHON); }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { $(OLD_PYTHON); }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { $(NO_VENV); }
-	"$(PYTHON)" -m venv --clear "$(VENV)" || { rm -rf "$(VENV)"; $(NO_VENV); }
-	$(PIP) install --quiet 'pip>=23.1' || { $(NOT_INSTALLED); }
+	@echo "Making a virtual environment in $(VENV)"
+	@"$(PYTHON)" -m venv --clear "$(VENV)" || { rm -rf "$(VENV)"; $(NO_VENV); }
+	@$(PIP) install --quiet 'pip>=23.1' || { $(NOT_INSTALLED); }
 	@touch "$@"
 
 ANOTHER := or name another interpreter, as in: make PYTHON=python3.12
 NO_PYTHON = echo "$(PYTHON) does not start: install Python 3.10 or newer, $(ANOTHER)"; exit 1
 OLD_PYTHON = echo "MiniRes needs Python 3.10 or newer, $(PYTHON) is `"$(PYTHON)" -V 2>&1`: update it, $(ANOTHER)"; exit 1
-NO_VENV = echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian, Ubuntu: apt install python3-venv), $(ANOTHER)"; exit 1
-NOT_INSTALLED = echo "The installation failed, pip says why above (the first one needs a network). Run the same command again to go on."; exit 1
+NO_VENV = echo "$(PYTHON) cannot make a virtual environment: install its venv module (on Debian and Ubuntu:" \
+	"apt install python3-venv), $(ANOTHER)"; exit 1
+NOT_INSTALLED = echo "The installation failed; pip says why above. The first one needs a network." \
+	"Run the same command again to go on."; exit 1
