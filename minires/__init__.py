@@ -1,0 +1,70 @@
+"""MiniRes: a residual-network engine on NumPy and CuPy that can be read in an afternoon.
+
+    import minires as mr
+    from minires import nn, optim, models, data, weights, functional as F
+
+Importing it needs NumPy alone; what else a part needs is imported when that part is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from minires import backend, cuda, functional
+from minires.autograd import backward, grad
+from minires.backend import use_backend
+from minires.creation import ones, rand, randn, tensor, zeros
+from minires.errors import MiniResError
+from minires.function import Function
+from minires.modes import detect_anomaly, enable_grad, is_recording, no_grad, use_formulas
+from minires.random import manual_seed
+from minires.tensor import Tensor
+
+if TYPE_CHECKING:
+    from minires import data, models, nn, optim, training, weights
+    from minires.draw import draw_graph
+
+__version__ = "0.1.0"
+
+_LAZY = {"data", "models", "nn", "optim", "training", "weights"}  # rooms that `import minires` need not open
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"minires.{name}")
+    if name == "draw_graph":
+        return importlib.import_module("minires.draw").draw_graph
+    raise AttributeError(f"module 'minires' has no attribute {name!r}")
+
+
+__all__ = [
+    "Function",
+    "MiniResError",
+    "Tensor",
+    "__version__",
+    "backend",
+    "backward",
+    "cuda",
+    "data",
+    "detect_anomaly",
+    "draw_graph",
+    "enable_grad",
+    "functional",
+    "grad",
+    "is_recording",
+    "manual_seed",
+    "models",
+    "nn",
+    "no_grad",
+    "ones",
+    "optim",
+    "rand",
+    "randn",
+    "tensor",
+    "training",
+    "use_backend",
+    "use_formulas",
+    "weights",
+    "zeros",
+]

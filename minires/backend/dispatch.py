@@ -1,0 +1,93 @@
+"""The one place where a provider is chosen for a kernel.
+
+A provider is a module (or any object) with functions named as in the contract, and says which arrays it serves.
+They are asked in order; what one lacks falls through to the next, and `reference`, the last, has everything.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar, cast
+
+import numpy as np
+
+from minires.backend import reference
+from minires.backend.arrays import Array
+from minires.errors import DeviceError
+
+Signature = TypeVar("Signature", bound=Callable[..., Any])
+
+
+class Provider(Protocol):
+    """What a set of kernels must tell about itself."""
+
+    name: str
+
+    def serves(self, array: Array) -> bool:
+        """Whether these kernels work on arrays of this type and dtype."""
+
+
+PROVIDERS: list[Provider] = [cast(Provider, reference)]  # fastest first
+CONTRACT: dict[str, Callable[..., Any]] = {}  # kernel name -> its documented signature
+
+_forced: ContextVar[str | None] = ContextVar("minires_backend", default=None)
+
+
+def available_providers() -> tuple[str, ...]:
+    """Names of the providers that this installation has, in order of preference."""
+    return tuple(provider.name for provider in PROVIDERS)
+
+
+def _checked(name: str) -> str:
+    if name not in available_providers():
+        raise DeviceError(f"no backend {name!r} here: available are {', '.join(available_providers())}")
+    return name
+
+
+_process_wide = os.environ.get("MINIRES_BACKEND") or None
+if _process_wide:
+    _checked(_process_wide)
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Within the block (and this thread) take kernels from the provider `name`, where it has them.
+
+    `MINIRES_BACKEND=name` in the environment does it for a process. Raises DeviceError for an unknown name.
+    """
+    token = _forced.set(_checked(name))
+    try:
+        yield
+    finally:
+        _forced.reset(token)
+
+
+def provider_for(kernel_name: str, array: Array) -> Provider:
+    """The provider that will compute `kernel_name` on arrays like `array`."""
+    forced = _forced.get() or _process_wide
+    for provider in PROVIDERS:
+        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.serves(array):
+            return provider
+    return cast(Provider, reference)
+
+
+def kernel(signature: Signature) -> Signature:
+    """Decorator of the contract: the documented, empty function becomes the call that finds its provider.
+
+    The first argument (or its first element, for a list) decides. Floating-point warnings are silenced: infinities
+    and NaNs are values here as they are in C, and `minires.detect_anomaly` is the tool that names their origin.
+    """
+    name = signature.__name__
+    CONTRACT[name] = signature
+
+    @functools.wraps(signature)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        with np.errstate(all="ignore"):
+            return getattr(provider_for(name, first), name)(*args, **kwargs)
+
+    return cast(Signature, call)

@@ -1,0 +1,63 @@
+"""Batch normalisation (Ioffe & Szegedy 2015, Algorithm 1) and log-softmax."""
+
+from __future__ import annotations
+
+from minires.backend.arrays import Array, array_module
+
+
+def _other_axes(x: Array) -> tuple[int, ...]:
+    """All axes but the channels' (axis 1)."""
+    return (0, *range(2, x.ndim))
+
+
+def _per_channel(v: Array, x: Array) -> Array:
+    """(C,) -> (1, C, 1, …), to meet x."""
+    return v.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+
+def batch_norm(
+    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, residual: Array | None, relu: bool
+) -> Array:
+    xp = array_module(x)
+    scale = 1 / xp.sqrt(var + var.dtype.type(eps))  # w / √(σ² + ε)
+    if weight is not None:
+        scale = scale * weight
+    y = (x - _per_channel(mean, x)) * _per_channel(scale, x)  # μ first: x·scale − μ·scale cancels where |μ| ≫ σ
+    if bias is not None:
+        y += _per_channel(bias, x)
+    if residual is not None:
+        y += residual
+    if relu:
+        if y.dtype.kind == "c":
+            y[y.real <= 0] = 0
+        else:
+            xp.maximum(y, y.dtype.type(0), out=y)
+    return y
+
+
+def batch_norm_stats(x: Array) -> tuple[Array, Array]:
+    axes = _other_axes(x)
+    mean = x.mean(axis=axes)
+    centred = x - _per_channel(mean, x)
+    return mean, (centred * centred).mean(axis=axes)
+
+
+def batch_norm_grad(
+    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    xp = array_module(x)
+    axes = _other_axes(x)
+    m = x.size // x.shape[1]
+    inverse = 1 / xp.sqrt(var + var.dtype.type(eps))
+    x_hat = (x - _per_channel(mean, x)) * _per_channel(inverse, x)
+    gb = gy.sum(axis=axes)
+    gw = (gy * x_hat).sum(axis=axes)
+    gx = gy - _per_channel(gb / m, x) - x_hat * _per_channel(gw / m, x)
+    gx *= _per_channel(inverse if weight is None else inverse * weight, x)
+    return gx, gw, gb
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    xp = array_module(x)
+    shifted = x - x.real.max(axis=axis, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))

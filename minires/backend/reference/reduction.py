@@ -1,0 +1,24 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from minires.backend.arrays import Array, array_module
+
+
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A001  (name of the contract)
+    return x.sum(axis=axes, keepdims=keepdims)
+
+
+def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A001
+    if x.dtype.kind != "c":
+        return x.max(axis=axes, keepdims=keepdims)
+    # Complex numbers by their real part: bring the reduced axes to the end, flatten them, pick the winner.
+    xp = array_module(x)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    rows = x.transpose(*kept, *axes).reshape([x.shape[axis] for axis in kept] + [-1])
+    y = xp.take_along_axis(rows, argmax(rows, -1)[..., None], -1)[..., 0]
+    return y.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else y
+
+
+def argmax(x: Array, axis: int) -> Array:
+    return x.real.argmax(axis=axis)

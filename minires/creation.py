@@ -1,0 +1,65 @@
+"""Making leaf tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.errors import DtypeError
+from minires.random import default_generator
+from minires.tensor import Tensor
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+    """A leaf Tensor with a copy of `data`: numbers, nested lists, an array, or another Tensor (torch.tensor).
+
+    Python floats become float32; arrays keep their dtype. Raises DtypeError for what is not numbers.
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    if backend.is_array(data):
+        array = data.copy() if dtype is None else data.astype(dtype)
+    else:
+        try:
+            array = np.array(data, dtype=dtype)
+        except ValueError as error:
+            raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
+        if dtype is None and array.dtype == np.float64 and not isinstance(data, np.float64):
+            array = array.astype(np.float32)
+    if array.dtype.kind not in "biufc":
+        raise DtypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} does not hold numbers")
+    if device is not None:
+        array = backend.to_device(array, device)
+    return Tensor(array, requires_grad)
+
+
+def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+
+
+def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of zeros (torch.zeros)."""
+    return Tensor(np.zeros(_shape(shape), dtype), requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of ones (torch.ones)."""
+    return Tensor(np.ones(_shape(shape), dtype), requires_grad)
+
+
+def randn(
+    *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Standard normal numbers from `generator`, or the thread's default (torch.randn)."""
+    generator = default_generator() if generator is None else generator
+    return Tensor(generator.standard_normal(_shape(shape)).astype(dtype), requires_grad)
+
+
+def rand(
+    *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
+) -> Tensor:
+    """Uniform numbers in [0, 1) from `generator`, or the thread's default (torch.rand)."""
+    generator = default_generator() if generator is None else generator
+    return Tensor(generator.random(_shape(shape)).astype(dtype), requires_grad)

@@ -1,0 +1,113 @@
+"""What a data set is to the rest of MiniRes, and the one kind that lives in memory.
+
+Everything that feeds a network (`Loader`, the training loop, evaluation) asks five things of a data set: its length,
+its i-th sample, its labels, the names of its classes, its own name. Whoever provides those is a data set; nobody has
+to inherit from anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minires.errors import DataError
+
+Image = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+class Dataset(Protocol):
+    """Labelled images.
+
+    `dataset[i]` is `(image, label)`: a uint8 array (H, W, C) with C = 1 (grey) or 3 (RGB), and an int that indexes
+    `classes`. `labels` is int64 (N,), so that a sampler can look at the labels without decoding an image.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Labels
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Image, int]: ...
+
+
+class ArrayDataset:
+    """A data set held in memory: `images` uint8 (N, H, W, C), `labels` (N,) of integers below `len(classes)`.
+
+    `images` is made read-only, because `dataset[i]` hands out a view: a transform that writes into its input gets
+    an error instead of quietly changing the data set for all later epochs.
+
+    Raises DataError where the arrays do not fit each other or a label names no class.
+    """
+
+    def __init__(
+        self, images: npt.ArrayLike, labels: npt.ArrayLike, classes: Sequence[str], name: str = "data"
+    ) -> None:
+        pixels, numbers = np.asarray(images), np.asarray(labels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+            raise DataError(
+                f"{name}: images must be uint8 of shape (N, H, W, 1) or (N, H, W, 3), not {pixels.dtype} {pixels.shape}"
+            )
+        if numbers.shape != (len(pixels),) or numbers.dtype.kind not in "iu":
+            raise DataError(
+                f"{name}: {len(pixels)} images need as many integer labels, not {numbers.dtype} {numbers.shape}"
+            )
+        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(classes):
+            wrong = int(np.flatnonzero((numbers < 0) | (numbers >= len(classes)))[0])
+            raise DataError(
+                f"{name}: sample {wrong} has label {int(numbers[wrong])}, but there are {len(classes)} classes "
+                f"(labels 0 to {len(classes) - 1})"
+            )
+        self.images: Image = pixels.view()
+        self.images.flags.writeable = False
+        self.labels: Labels = numbers.astype(np.int64)
+        self.classes = tuple(classes)
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Image, int]:
+        return self.images[index], int(self.labels[index])
+
+    def subset(self, indices: npt.ArrayLike) -> ArrayDataset:
+        """The samples at `indices` (M,), in that order, as a data set of its own."""
+        chosen = np.asarray(indices)
+        return ArrayDataset(self.images[chosen], self.labels[chosen], self.classes, self.name)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.images.shape[1:]))
+        return f"ArrayDataset({self.name!r}: {len(self)} images {size}, {len(self.classes)} classes)"
+
+
+class Splittable(Dataset, Protocol):
+    """A data set of which a part can be taken: `ArrayDataset` and `ImageFolder`."""
+
+    def subset(self: SplittableT, indices: npt.ArrayLike) -> SplittableT: ...
+
+
+SplittableT = TypeVar("SplittableT", bound=Splittable)
+
+
+def split(dataset: SplittableT, fraction: float = 0.2, seed: int = 0) -> tuple[SplittableT, SplittableT]:
+    """Hold out `fraction` of every class: returns `(the rest, the held-out part)`.
+
+    Stratified: each class gives round(fraction * its size) samples, drawn without replacement from `seed`, so both
+    parts have the proportions of the whole. Both keep the order of the original. The same seed gives the same split.
+
+    Raises DataError where one of the parts would be empty.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"the held-out fraction must lie between 0 and 1, not {fraction}")
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(dataset), dtype=bool)
+    for label in range(len(dataset.classes)):
+        members = np.flatnonzero(dataset.labels == label)
+        held_out[rng.permutation(members)[: round(fraction * len(members))]] = True
+    if held_out.all() or not held_out.any():
+        raise DataError(f"{dataset.name}: {len(dataset)} images are too few to hold out {fraction:.0%} of each class")
+    return dataset.subset(np.flatnonzero(~held_out)), dataset.subset(np.flatnonzero(held_out))

@@ -1,0 +1,117 @@
+"""Photographs from disk: one image file, or a folder of images by class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from minires.data.base import Image, Labels
+from minires.errors import DataError
+
+EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def open_image(path: str | os.PathLike[str]) -> Image:
+    """The image in a file as uint8 (H, W, 3), RGB.
+
+    Grey, palette, CMYK, 16-bit and transparent images become RGB as Pillow's `convert("RGB")` makes them, and the
+    orientation noted in EXIF is not applied: both as torchvision's loader does, so that a published network sees the
+    pixels it was trained on. The first frame of an animation counts.
+
+    Raises DataError, naming the file, where it is missing, is no image, is truncated or damaged, or has more pixels
+    than `PIL.Image.MAX_IMAGE_PIXELS` (89 million; a small file can claim a picture that fills the memory).
+    """
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path) as image:
+            limit = PIL.Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise ValueError(f"it claims {image.width}x{image.height} pixels, above the limit of {limit:,}")
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError(f"{os.fspath(path)}: there is no such image") from error
+    except Exception as error:  # Pillow's decoders answer damage with OSError, SyntaxError, struct.error and others
+        reason = "no format that Pillow can read" if isinstance(error, PIL.UnidentifiedImageError) else error
+        raise DataError(f"{os.fspath(path)} cannot be read as an image ({reason}); replace or remove it") from error
+
+
+class ImageFolder:
+    """A folder of images by class: each sub folder is a class, and every image anywhere under it a sample.
+
+        flowers/daisy/01.jpg        classes == ("daisy", "tulip"), in alphabetical order
+        flowers/daisy/more/02.png   dataset[i] == (uint8 (H, W, 3), label), decoded by `open_image` when asked for
+        flowers/tulip/03.jpg
+
+    The layout and the order are those of torchvision's ImageFolder; hidden files are skipped. With `classes`, labels
+    index that list instead, and the sub folders may be some of them: a validation folder that lacks a class, or
+    photographs of a few of a network's classes.
+
+    Raises DataError where the folder is missing or has no sub folders, or where a sub folder has no images or is not in
+    `classes`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
+        root = Path(path).expanduser()
+        found = _class_folders(root)
+        known = tuple(classes) if classes is not None else tuple(folder.name for folder in found)
+        unknown = [folder.name for folder in found if folder.name not in known]
+        if unknown:
+            raise DataError(f"{root}: the sub folders {', '.join(unknown)} are none of the {len(known)} known classes")
+        paths: list[Path] = []
+        labels: list[int] = []
+        for folder in found:
+            images = _image_files(folder)
+            paths += images
+            labels += [known.index(folder.name)] * len(images)
+        self.paths = tuple(paths)
+        self.labels: Labels = np.array(labels, dtype=np.int64)
+        self.classes = known
+        self.name = root.name or str(root)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Image, int]:
+        return open_image(self.paths[index]), int(self.labels[index])
+
+    def subset(self, indices: npt.ArrayLike) -> ImageFolder:
+        """The samples at `indices` (M,), in that order, with the same classes."""
+        chosen = np.asarray(indices)
+        part = copy(self)
+        part.paths = tuple(self.paths[index] for index in chosen)
+        part.labels = self.labels[chosen]
+        return part
+
+    def __repr__(self) -> str:
+        return f"ImageFolder({self.name!r}: {len(self)} images, {len(self.classes)} classes)"
+
+
+def _class_folders(root: Path) -> list[Path]:
+    layout = f"expected {root}/CLASS/IMAGE.jpg, one sub folder for each class"
+    try:
+        entries = sorted(root.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{root} cannot be read as a folder of images ({error.strerror}); {layout}") from error
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    if not folders:
+        raise DataError(f"{root} has no sub folders; {layout}")
+    return folders
+
+
+def _image_files(folder: Path) -> list[Path]:
+    places = sorted(os.walk(folder, followlinks=True))
+    images = (Path(place, name) for place, _, names in places for name in sorted(names) if _is_image(name))
+    files = [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if not files:
+        raise DataError(f"{folder} holds no images (of the kinds {' '.join(sorted(EXTENSIONS))})")
+    return files
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in EXTENSIONS

@@ -1,0 +1,112 @@
+"""Transforms that change colours, so that a network does not learn the camera or the hour of the day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minires.data.transforms.base import Pixels, Transform, from_pil, generator, to_pil
+from minires.data.transforms.normalize import as_float
+from minires.errors import DataError, ShapeError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Principal components of the RGB values (0..1) of ImageNet's training images: eigenvalues, and eigenvectors as columns.
+# The figures published with Facebook's ResNet training code (2016); Krizhevsky et al. 2012, section 4.1, gives none.
+PCA_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
+PCA_EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+
+
+@dataclass(frozen=True)
+class ColorJitter(Transform):
+    """Brightness, contrast, saturation and hue changed at random, in random order. Takes one uint8 image.
+
+    The first three are multiplied by a factor uniform in [max(0, 1 - v), 1 + v]; the hue turns by a fraction of the
+    colour circle uniform in [-hue, hue]. As torchvision's ColorJitter on a PIL image. A grey image keeps no hue.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    random = True
+
+    def __post_init__(self) -> None:
+        if min(self.brightness, self.contrast, self.saturation, self.hue) < 0 or self.hue > 0.5:
+            raise DataError(f"{self}: strengths must be 0 or more, and hue at most 0.5 (half the colour circle)")
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        rng = generator(self, rng)
+        picture = to_pil(image)
+        strengths = [
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+            ("hue", self.hue),
+        ]
+        for index in rng.permutation(len(strengths)):
+            name, strength = strengths[index]
+            if strength == 0:
+                continue
+            if name == "hue":
+                picture = turn_hue(picture, rng.uniform(-strength, strength))
+            else:
+                picture = blend(picture, name, rng.uniform(max(0.0, 1 - strength), 1 + strength))
+        return from_pil(picture)
+
+
+def blend(picture: Image, name: str, factor: float) -> Image:
+    """factor * picture + (1 - factor) * its opposite, clipped to 0..255.
+
+    The opposite is black for "brightness", the mean grey for "contrast", the grey picture for "saturation".
+    """
+    from PIL import ImageEnhance
+
+    enhancers = {
+        "brightness": ImageEnhance.Brightness,
+        "contrast": ImageEnhance.Contrast,
+        "saturation": ImageEnhance.Color,
+    }
+    return enhancers[name](picture).enhance(factor)
+
+
+def turn_hue(picture: Image, turn: float) -> Image:
+    """The hue of every pixel moved by `turn` of the colour circle, which Pillow divides into 256 steps."""
+    import PIL.Image
+
+    if picture.mode == "L":
+        return picture
+    hue, saturation, value = picture.convert("HSV").split()
+    steps = np.uint8(int(turn * 255) % 256)  # 255, not 256: torchvision's factor
+    turned = PIL.Image.fromarray(np.asarray(hue) + steps)  # bytes wrap around, as a circle should
+    return PIL.Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+
+
+@dataclass(frozen=True)
+class Lighting(Transform):
+    """A random amount of each principal component of ImageNet's colours added to every pixel (Krizhevsky et al. 2012).
+
+        rgb' = rgb + P (a * lambda),    a ~ N(0, strength^2), three draws for an image
+
+    P holds the eigenvectors in columns and lambda the eigenvalues of the RGB values in 0..1. Section 4.1, with
+    strength 0.1. uint8 (..., H, W, 3) -> float32 (..., 3, H, W), not clipped; it stands before `Normalize`.
+    """
+
+    strength: float = 0.1
+    random = True
+
+    def __post_init__(self) -> None:
+        if self.strength < 0:
+            raise DataError(f"Lighting: the strength is a standard deviation, not {self.strength}")
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        numbers = as_float(image)
+        if numbers.shape[-3] != 3:
+            raise ShapeError(f"{self} works on RGB, the image has {numbers.shape[-3]} channel")
+        amounts = generator(self, rng).normal(0.0, self.strength, size=3)
+        shift = PCA_EIGENVECTORS @ (amounts * PCA_EIGENVALUES)
+        numbers += shift.astype(np.float32).reshape(3, 1, 1)
+        return numbers

@@ -1,0 +1,204 @@
+"""Transforms that move pixels: resizing, cropping, flipping.
+
+Sizes, rounding and padding are torchvision's (for PIL images), to the pixel: a published accuracy is measured with
+them, and a centre crop that is off by one changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from minires.data.transforms.base import Pixels, Transform, check_size, from_pil, generator, is_stored, to_pil
+from minires.errors import DataError
+
+
+def height_width(image: Pixels) -> tuple[int, int]:
+    """Of an image in either layout."""
+    height, width = image.shape[-3:-1] if is_stored(image) else image.shape[-2:]
+    return height, width
+
+
+def crop(image: Pixels, top: int, left: int, height: int, width: int) -> Pixels:
+    """The given rectangle, a view."""
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return image[..., rows, columns, :] if is_stored(image) else image[..., rows, columns]
+
+
+def flip(image: Pixels) -> Pixels:
+    """Left and right exchanged, a view."""
+    return image[..., ::-1, :] if is_stored(image) else image[..., ::-1]
+
+
+def pad(image: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
+    """So many zeros around each edge: black, or after normalisation the mean colour."""
+    height, width = height_width(image)
+    leading, size = image.shape[:-3], (top + height + bottom, left + width + right)
+    shape = (*leading, *size, image.shape[-1]) if is_stored(image) else (*leading, image.shape[-3], *size)
+    padded = np.zeros(shape, image.dtype)
+    crop(padded, top, left, height, width)[...] = image
+    return padded
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Pillow's bilinear, which averages over the pixels that a smaller one covers (antialiasing)."""
+    from PIL import Image
+
+    return from_pil(to_pil(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+@dataclass(frozen=True)
+class Resize(Transform):
+    """Scale one uint8 image so that its short side has `size` pixels, and the long side size * long / short, cut off.
+
+    torchvision's Resize(size) on a PIL image: bilinear with antialiasing.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self, self.size)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        height, width = height_width(image)
+        if height <= width:
+            return resize(image, self.size, int(self.size * width / height))
+        return resize(image, int(self.size * height / width), self.size)
+
+
+@dataclass(frozen=True)
+class CenterCrop(Transform):
+    """The middle `size` x `size` pixels; a smaller image is first padded with zeros. As torchvision's CenterCrop.
+
+    An odd difference d leaves round(d / 2) pixels at the top or left, halves to even as Python and torchvision round;
+    padding puts the odd row or column at the bottom or right.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self, self.size)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        height, width = height_width(image)
+        if height < self.size or width < self.size:
+            lack_y, lack_x = max(self.size - height, 0), max(self.size - width, 0)
+            image = pad(image, lack_x // 2, lack_y // 2, (lack_x + 1) // 2, (lack_y + 1) // 2)
+            height, width = height_width(image)
+        top, left = round((height - self.size) / 2), round((width - self.size) / 2)
+        return crop(image, top, left, self.size, self.size)
+
+
+@dataclass(frozen=True)
+class TenCrop(Transform):
+    """The four corners and the centre, then the same five of the mirrored image: (..., H, W, C) -> (10, ..., S, S, C).
+
+    The order is torchvision's: top left, top right, bottom left, bottom right, centre, and again. The papers' ten-crop
+    testing (Krizhevsky et al. 2012, section 4.1) averages the network's answers to the ten.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_size(self, self.size)
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        return np.stack([*self._five(image), *self._five(flip(image))])
+
+    def _five(self, image: Pixels) -> list[Pixels]:
+        height, width = height_width(image)
+        _check_fits(self, self.size, height, width)
+        bottom, right = height - self.size, width - self.size
+        corners = [crop(image, top, left, self.size, self.size) for top in (0, bottom) for left in (0, right)]
+        return [*corners, CenterCrop(self.size)(image)]
+
+
+@dataclass(frozen=True)
+class RandomCrop(Transform):
+    """`size` x `size` pixels from anywhere, after padding every edge with `padding` zeros.
+
+    With size 32 and padding 4 the augmentation of the CIFAR experiments (He et al. 2015, section 4.2). There the zeros
+    come after the mean is subtracted, so it stands behind `PerPixelMean` or `Normalize`; before them, edges are black.
+    """
+
+    size: int
+    padding: int = 0
+    random = True
+
+    def __post_init__(self) -> None:
+        check_size(self, self.size)
+        if self.padding < 0:
+            raise DataError(f"RandomCrop: the padding must be 0 or more, not {self.padding}")
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        if self.padding:
+            image = pad(image, self.padding, self.padding, self.padding, self.padding)
+        height, width = height_width(image)
+        _check_fits(self, self.size, height, width)
+        draw = generator(self, rng).integers
+        top, left = int(draw(height - self.size + 1)), int(draw(width - self.size + 1))
+        return crop(image, top, left, self.size, self.size)
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Transform):
+    """A rectangle of random area and shape, resized to `size` x `size`: the usual augmentation for ImageNet.
+
+    Its area is uniform in `scale` times the image's, its width / height log-uniform in `ratio` (Szegedy et al. 2014,
+    section 6). Ten tries; if none fits inside the image, the largest middle rectangle with a ratio in range. As
+    torchvision's RandomResizedCrop. Takes one uint8 image.
+    """
+
+    size: int
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    random = True
+
+    def __post_init__(self) -> None:
+        check_size(self, self.size)
+        if not (0 < self.scale[0] <= self.scale[1] and 0 < self.ratio[0] <= self.ratio[1]):
+            raise DataError(f"{self}: scale and ratio are (smallest, largest), both above 0")
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        rectangle = self.rectangle(*height_width(image), generator(self, rng))
+        return resize(np.ascontiguousarray(crop(image, *rectangle)), self.size, self.size)
+
+    def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """(top, left, height, width) drawn for an image of that height and width."""
+        for _ in range(10):
+            area = height * width * rng.uniform(*self.scale)
+            aspect = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+        h, w = height, width
+        if width / height < self.ratio[0]:
+            h = round(width / self.ratio[0])
+        elif width / height > self.ratio[1]:
+            w = round(height * self.ratio[1])
+        return (height - h) // 2, (width - w) // 2, h, w
+
+
+@dataclass(frozen=True)
+class RandomHorizontalFlip(Transform):
+    """Left and right exchanged with probability `p`."""
+
+    p: float = 0.5
+    random = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise DataError(f"RandomHorizontalFlip: p is a probability, not {self.p}")
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        return flip(image) if generator(self, rng).random() < self.p else image
+
+
+def _check_fits(transform: Transform, size: int, height: int, width: int) -> None:
+    if height < size or width < size:
+        raise DataError(
+            f"{transform!r} needs at least {size}x{size} pixels and got {height}x{width} (height x width): resize "
+            f"first, or choose a smaller size"
+        )

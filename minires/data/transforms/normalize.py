@@ -1,0 +1,115 @@
+"""Transforms from stored bytes to the numbers a network reads: float32 (..., C, H, W), centred and scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from minires.data.base import Dataset
+from minires.data.transforms.base import Pixels, Transform, is_stored
+from minires.errors import DataError, ShapeError
+
+# Mean and standard deviation of each channel over the training images, in units of 255.
+PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # what torchvision's published networks expect
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion-mnist": ((0.2860,), (0.3530,)),
+    "digits": ((0.3059,), (0.3762,)),
+    "none": ((0.0,), (1.0,)),
+}
+
+
+def as_float(image: Pixels) -> npt.NDArray[np.float32]:
+    """A new float32 array (..., C, H, W): bytes divided by 255, floats copied."""
+    if not is_stored(image):
+        return np.array(image, dtype=np.float32, order="C")
+    axes = (*range(image.ndim - 3), image.ndim - 1, image.ndim - 3, image.ndim - 2)
+    numbers = image.transpose(axes).astype(np.float32, order="C")
+    numbers /= np.float32(255)
+    return numbers
+
+
+class ToFloat(Transform):
+    """uint8 (..., H, W, C) of 0..255 -> float32 (..., C, H, W) of 0..1, as torchvision's ToTensor."""
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        return as_float(image)
+
+    def __repr__(self) -> str:
+        return "ToFloat()"
+
+
+class Normalize(Transform):
+    """(x / 255 - mean) / std for each channel: uint8 (..., H, W, C) -> float32 (..., C, H, W).
+
+    `mean` and `std` have a number for each channel, or one for all. An image that is float32 already (after `ToFloat`
+    or `Lighting`) is not divided by 255. The arithmetic is torchvision's ToTensor and Normalize in float32, to the bit.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.mean, self.std = tuple(mean), tuple(std)
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or not all(s > 0 for s in self.std):
+            raise DataError(f"{self}: mean and std take 1 or 3 numbers each, and std must be above 0")
+        self._mean = np.array(self.mean, dtype=np.float32).reshape(-1, 1, 1)
+        self._std = np.array(self.std, dtype=np.float32).reshape(-1, 1, 1)
+
+    @classmethod
+    def preset(cls, name: str) -> Normalize:
+        """The published numbers of a data set: "imagenet", "cifar10", "mnist", "fashion-mnist", "digits", or "none"."""
+        if name not in PRESETS:
+            raise DataError(f"no normalisation is called {name!r}; known are {', '.join(PRESETS)}")
+        return cls(*PRESETS[name])
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        numbers = as_float(image)
+        if len(self.mean) not in (1, numbers.shape[-3]):
+            raise ShapeError(f"{self} is for {len(self.mean)} channels, the image has {numbers.shape[-3]}")
+        numbers -= self._mean
+        numbers /= self._std
+        return numbers
+
+    def __repr__(self) -> str:
+        return f"Normalize(mean={self.mean}, std={self.std})"
+
+
+class PerPixelMean(Transform):
+    """x / 255 - mean, with a mean of its own for every pixel: the papers' preprocessing for CIFAR and ImageNet.
+
+    `mean` is float32 (C, H, W) in units of 255 (He et al. 2015, section 4.2; Krizhevsky et al. 2012, section 2). Images
+    must have its size: in a chain it stands before the random crop.
+    """
+
+    def __init__(self, mean: npt.ArrayLike) -> None:
+        self.mean = np.array(mean, dtype=np.float32)
+        if self.mean.ndim != 3 or self.mean.shape[0] not in (1, 3):
+            raise ShapeError(f"a per-pixel mean has shape (C, H, W) with 1 or 3 channels, not {self.mean.shape}")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> PerPixelMean:
+        """The mean of the images of `dataset`, which should be the training set: the test set must not leak into it."""
+        if len(dataset) == 0:
+            raise DataError(f"{dataset.name} is empty: it has no mean image")
+        first, _ = dataset[0]
+        total = np.zeros(first.shape)
+        for index in range(len(dataset)):
+            image, _ = dataset[index]
+            if image.shape != first.shape:
+                raise DataError(
+                    f"{dataset.name}: a per-pixel mean needs images of one size, but image 0 is {first.shape} and "
+                    f"image {index} is {image.shape}"
+                )
+            total += image
+        return cls(total.transpose(2, 0, 1) / (255 * len(dataset)))
+
+    def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        numbers = as_float(image)
+        if numbers.shape[-3:] != self.mean.shape:
+            raise ShapeError(f"{self} does not fit an image {numbers.shape[-3:]} (C, H, W): put it before any crop")
+        numbers -= self.mean
+        return numbers
+
+    def __repr__(self) -> str:
+        return "PerPixelMean({}x{}x{})".format(*self.mean.shape)

@@ -1,0 +1,134 @@
+"""An operation is one class, and its instance is the node of the graph.
+
+To add an op, subclass `Function` and write two methods: `forward` computes arrays from arrays, `backward` computes
+gradients from gradients, as Tensors, with other ops. That is all; see `minires/ops/elementwise.py` for small ones.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import ref
+
+from minires import backend, modes
+from minires.backend import Array
+from minires.errors import DeviceError, GraphError, NonFiniteError
+from minires.guard import Hold
+from minires.tensor import Hook, Tensor
+
+Gradients = Tensor | None | Sequence[Tensor | None]
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Function:
+    """One application of an operation: `Exp()(x)` computes eˣ and, if x requires a gradient, remembers how.
+
+    Attributes while the graph lives:
+        inputs: the Tensors it was given. Of those not named in `keeps` only shape, dtype and edge remain.
+        needs: for each input, whether anybody asks for its gradient in this backward pass.
+        edges: for each input, where its gradient goes: the node that made it, the leaf itself, or None.
+    """
+
+    keeps: ClassVar[Sequence[int] | None] = None  # which inputs' arrays backward reads; None: all
+    keeps_output: ClassVar[bool] = False  # whether backward calls self.output()
+    parts: ClassVar[Sequence[str]] = ()  # what a fused op is made of, for pictures of the graph
+
+    inputs: tuple[Tensor, ...] = ()
+    needs: tuple[bool, ...] = ()
+    edges: tuple[Function | Tensor | None, ...] = ()
+    applied = False
+    released = False
+    created_at = ""  # "file.py:12: y = x.log()", under detect_anomaly
+
+    def forward(self, *arrays: Any) -> Array:
+        """Output array from input arrays. May keep what backward needs on self; has no other effect, so it can be replayed."""
+        raise TypeError(f"{self.name} has no forward: a Function needs forward(self, *arrays)")
+
+    def backward(self, gradient: Tensor) -> Gradients:
+        """Gradient of each input, from the gradient of the output: a Tensor for one input, else a tuple (None: no gradient)."""
+        raise TypeError(f"{self.name} has no backward: a Function needs backward(self, gradient)")
+
+    # Where one kernel computes what the formula spells out, an op defines backward_arrays(self, gradient_array) as well.
+    # It is used while recording is off, and must agree with `backward`.
+    backward_arrays: ClassVar[Callable[..., Any] | None] = None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """Apply the operation. Once an instance: the instance is the node."""
+        if self.applied:
+            raise GraphError(f"{self.name}: an instance is one node of the graph; make a new one for each application")
+        self.applied = True
+        if len({tensor.device for tensor in inputs}) > 1:
+            raise DeviceError(f"{self.name}: inputs on different devices {[t.device for t in inputs]}; move them with .to()")
+        before = set(vars(self))
+        array = self.forward(*[tensor.data for tensor in inputs])
+        output = Tensor(backend.as_array(array, inputs[0].data))
+        if modes.is_detecting_anomaly():
+            self.created_at = _line_of_user_code()
+            self.check_finite("output", output.data)
+        if modes.is_recording() and any(tensor.requires_grad for tensor in inputs):
+            self._record(inputs, output, set(vars(self)) - before)
+        return output
+
+    def _record(self, inputs: tuple[Tensor, ...], output: Tensor, kept: set[str]) -> None:
+        """Become the node that `output` comes from."""
+        keeps = range(len(inputs)) if self.keeps is None else self.keeps
+        self.inputs = tuple(t if i in keeps else t.outline() for i, t in enumerate(inputs))
+        self.edges = tuple(tensor.edge() for tensor in inputs)
+        self.needs = tuple(edge is not None for edge in self.edges)
+        self.hooks: dict[int, Hook] = {}
+        self.retained: list[ref[Tensor]] = []
+        self.shape, self.dtype, self.device = output.shape, output.dtype, output.device
+        self._kept = kept
+        self._versions = [tensor.version for tensor in self.inputs]
+        self._holds = [Hold(tensor.data) for i, tensor in enumerate(inputs) if i in keeps]
+        if self.keeps_output:
+            self._holds.append(Hold(output.data))  # the array, not the Tensor: node and output must not form a cycle
+        output.node = self
+        output.requires_grad = True
+
+    def output(self) -> Tensor:
+        """The output, as a Tensor tied to this node: using it in a formula keeps higher derivatives right."""
+        tensor = Tensor(self._holds[-1].array)
+        tensor.node, tensor.requires_grad = self, True
+        return tensor
+
+    def check_unchanged(self) -> None:
+        """Raise GraphError if an input that backward reads is no longer what forward saw."""
+        for number, (tensor, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
+            if tensor.version != version:
+                raise GraphError(
+                    f"{self.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward pass, "
+                    "so its gradient would be wrong; call backward before changing it, or change a copy"
+                )
+
+    def check_finite(self, what: str, array: Array) -> None:
+        """Raise NonFiniteError, naming the op and the line that applied it, if `array` holds a NaN or an infinity."""
+        if array.dtype.kind in "fc" and not backend.isfinite(array):
+            raise NonFiniteError(f"{self.name}: the first NaN or infinity is in its {what}; applied at {self.created_at or '?'}")
+
+    def release(self) -> None:
+        """Let go of everything kept for backward."""
+        for attribute in self._kept:
+            delattr(self, attribute)
+        self.inputs, self.edges, self._holds, self._kept = (), (), [], set()
+        self.released = True
+
+    @property
+    def name(self) -> str:
+        """The op's name, for messages and pictures."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+def _line_of_user_code() -> str:
+    """The innermost line outside this package: what the user wrote."""
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    return f"{file}:{line}: {linecache.getline(file, line).strip()}"

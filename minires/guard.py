@@ -1,0 +1,55 @@
+"""Arrays that a live graph needs are read-only until it lets go.
+
+If someone could write into an array between forward and backward, the gradient would be silently wrong. NumPy arrays
+carry a flag that refuses writes; a `Hold` lowers it, and raises it again when the last hold on the memory is gone.
+CuPy arrays have no such flag: there only the engine's own writers are kept away (`is_held`).
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from minires.backend import Array
+
+_lock = threading.RLock()  # re-entrant: the garbage collector may run a Hold's __del__ while we are in here
+_holds: dict[int, int] = {}  # id of the memory's owner -> number of holds; the Hold keeps the owner alive, so ids are stable
+
+
+def _owner(array: Array) -> Array:
+    """The array that owns the memory `array` looks at: views of one memory share their holds."""
+    while isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
+class Hold:
+    """While this object lives, the memory of `array` is read-only (NumPy) and counted as held."""
+
+    __slots__ = ("_owner", "array")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self._owner = owner = _owner(array)
+        with _lock:
+            count = _holds.get(id(owner), 0)
+            _holds[id(owner)] = count + 1
+            if isinstance(owner, np.ndarray) and owner.flags.owndata:
+                owner.flags.writeable = False
+
+    def __del__(self) -> None:
+        owner = self._owner
+        with _lock:
+            count = _holds[id(owner)] - 1
+            if count:
+                _holds[id(owner)] = count
+            else:
+                del _holds[id(owner)]
+                if isinstance(owner, np.ndarray) and owner.flags.owndata:
+                    owner.flags.writeable = True
+
+
+def is_held(array: Array) -> bool:
+    """Whether a live graph needs this memory."""
+    return id(_owner(array)) in _holds

@@ -1,0 +1,73 @@
+"""Switches that belong to a thread, not to the process: is the graph recorded, are numbers watched.
+
+They are context variables, so two threads can train two models, one of them under `no_grad`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+
+_recording: ContextVar[bool] = ContextVar("minires_recording", default=True)
+_anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
+_formulas: ContextVar[bool] = ContextVar("minires_formulas", default=False)
+
+
+class _Switch(ContextDecorator):
+    """Sets one switch for a block or for each call of a decorated function, then restores what was there."""
+
+    def __init__(self, variable: ContextVar[bool], value: bool) -> None:
+        self.variable, self.value = variable, value
+        self.tokens: list[Token[bool]] = []
+
+    def _recreate_cm(self) -> _Switch:
+        return _Switch(self.variable, self.value)  # a decorated function may run in many threads: each call its own
+
+    def __enter__(self) -> None:
+        self.tokens.append(self.variable.set(self.value))
+
+    def __exit__(self, *exception: object) -> None:
+        self.variable.reset(self.tokens.pop())
+
+
+def is_recording() -> bool:
+    """Whether operations on tensors that require gradients are recorded (torch.is_grad_enabled)."""
+    return _recording.get()
+
+
+def recording(on: bool) -> _Switch:
+    """Record operations in this block, or not (torch.set_grad_enabled as a context)."""
+    return _Switch(_recording, on)
+
+
+def no_grad() -> _Switch:
+    """Record nothing in this block or decorated function: no graph, no memory for backward (torch.no_grad)."""
+    return _Switch(_recording, False)
+
+
+def enable_grad() -> _Switch:
+    """Record again, inside `no_grad` (torch.enable_grad)."""
+    return _Switch(_recording, True)
+
+
+def detect_anomaly() -> _Switch:
+    """The first NaN or infinity, forward or backward, raises NonFiniteError: the op, and the line of user code that made it.
+
+    Follows torch.autograd.detect_anomaly, but watches forward too. Every array is scanned: for debugging only.
+    """
+    return _Switch(_anomaly, True)
+
+
+def is_detecting_anomaly() -> bool:
+    """Whether `detect_anomaly` is on in this thread."""
+    return _anomaly.get()
+
+
+def use_formulas() -> _Switch:
+    """Run every op's `backward` (the formula) even where it has a fused `backward_arrays`: tests compare the two."""
+    return _Switch(_formulas, True)
+
+
+def is_using_formulas() -> bool:
+    """Whether `use_formulas` is on in this thread."""
+    return _formulas.get()

@@ -1,0 +1,9 @@
+"""Floor 2: differentiable operations, one file a family, forward next to backward.
+
+To add one: subclass `minires.Function` in the file of its family, write `forward` on arrays and `backward` on Tensors,
+add a function that checks shapes and applies it, and name that function in `minires/functional.py`.
+"""
+
+from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
+
+__all__ = ["cast", "conv", "dropout", "elementwise", "linear", "loss", "norm", "pool", "reduction", "shape"]

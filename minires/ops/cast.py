@@ -1,0 +1,79 @@
+"""Moving between dtypes and devices, as operations: gradients travel back the way the numbers came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.backend import Array
+from minires.function import Function
+from minires.tensor import Tensor, method
+
+
+class AsType(Function):
+    """The same numbers in another dtype; the gradient is cast back."""
+
+    keeps = ()
+
+    def __init__(self, dtype: Any) -> None:
+        self.target = np.dtype(dtype)
+
+    def forward(self, x: Array) -> Array:
+        return backend.astype(x, self.target)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return AsType(self.inputs[0].dtype)(g)
+
+
+class ToDevice(Function):
+    """The same numbers on another device; the gradient is sent back."""
+
+    keeps = ()
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def forward(self, x: Array) -> Array:
+        return backend.to_device(x, self.target)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return ToDevice(self.inputs[0].device)(g)
+
+
+class Clone(Function):
+    """A copy of its own."""
+
+    keeps = ()
+
+    def forward(self, x: Array) -> Array:
+        return x.copy()
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g
+
+
+@method("astype")
+def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
+    """input in another dtype; to an integer dtype no gradient goes back."""
+    dtype = np.dtype(dtype)
+    if dtype == input.dtype:
+        return input
+    return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))
+
+
+@method("to")
+def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
+    """input on another device and/or in another dtype (torch.Tensor.to). Raises DeviceError with the reason if it cannot go."""
+    if device is not None and not backend.is_device(device):
+        device, dtype = None, device  # x.to(np.float64)
+    if device is not None and device != input.device:
+        input = ToDevice(device)(input)  # noqa: A001
+    return input if dtype is None else astype(input, dtype)
+
+
+@method("clone")
+def clone(input: Tensor) -> Tensor:  # noqa: A002
+    """A copy that passes gradients on (torch.clone)."""
+    return Clone()(input)

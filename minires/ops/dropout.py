@@ -1,0 +1,49 @@
+"""Dropout (Srivastava et al. 2014), inverted: what survives is scaled up, so that eval needs no scaling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minires import backend
+from minires.backend import Array
+from minires.function import Function
+from minires.ops.operands import check_floating
+from minires.random import default_generator
+from minires.tensor import Tensor
+
+
+class Dropout(Function):
+    """y = x · mask / (1 − p), the mask drawn once, outside; the gradient passes the same mask."""
+
+    keeps = ()
+
+    def __init__(self, scaled_mask: Array) -> None:
+        self.scaled_mask = scaled_mask
+
+    def forward(self, x: Array) -> Array:
+        return backend.multiply(x, self.scaled_mask)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return Dropout(self.scaled_mask)(g)
+
+
+def dropout(
+    input: Tensor,  # noqa: A002  (torch's argument names)
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """Zero each element with probability p and scale the rest by 1/(1 − p) (torch.nn.functional.dropout).
+
+    Draws from `generator`, or the thread's default. Nothing happens unless training.
+    """
+    check_floating("dropout", input)
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p = {p} must be a probability between 0 and 1")
+    if not training or p == 0:
+        return input
+    generator = default_generator() if generator is None else generator
+    survives = generator.random(input.shape, dtype=np.float32) >= p
+    mask = survives.astype(input.dtype) / input.dtype.type(max(1 - p, 1e-38))
+    return Dropout(backend.to_device(mask, input.device))(input)

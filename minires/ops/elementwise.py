@@ -1,0 +1,403 @@
+"""Elementwise operations: each a formula forward, and its derivative beside it.
+
+For y = f(x) with incoming gradient g = ∂L/∂y, backward returns ∂L/∂x = g · f′(x). It is written with Tensors and
+other ops, so the derivative of the derivative is there as well.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minires import backend
+from minires.backend import Array
+from minires.function import Function
+from minires.ops.operands import as_tensor, check_broadcast, check_floating, same_kind
+from minires.ops.shape import sum_to
+from minires.tensor import Operand, Scalar, Tensor, method
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Two operands. They broadcast, so each gradient is summed back to its operand's shape (`sum_to`).
+
+
+class Add(Function):
+    """y = a + b: the gradient goes to both, unchanged. In `F(x) + x` this is the residual connection."""
+
+    keeps = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.add(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        return sum_to(g, a.shape) if self.needs[0] else None, sum_to(g, b.shape) if self.needs[1] else None
+
+
+class Subtract(Function):
+    """y = a − b."""
+
+    keeps = ()
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.subtract(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        return sum_to(g, a.shape) if self.needs[0] else None, sum_to(-g, b.shape) if self.needs[1] else None
+
+
+class Multiply(Function):
+    """y = a · b;  ∂y/∂a = b,  ∂y/∂b = a."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.multiply(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        return sum_to(g * b, a.shape) if self.needs[0] else None, sum_to(g * a, b.shape) if self.needs[1] else None
+
+
+class Divide(Function):
+    """y = a / b;  ∂y/∂a = 1/b,  ∂y/∂b = −a/b²."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.divide(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        ga = sum_to(g / b, a.shape) if self.needs[0] else None
+        gb = sum_to(-g * a / (b * b), b.shape) if self.needs[1] else None
+        return ga, gb
+
+
+class Power(Function):
+    """y = aᵇ;  ∂y/∂a = b·aᵇ⁻¹ (0 where b = 0),  ∂y/∂b = aᵇ ln a (0 where a = 0 and b ≥ 0)."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.power(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        ga = gb = None
+        if self.needs[0]:
+            ga = sum_to(g * where(b == 0, 0.0, b * a ** (b - 1)), a.shape)
+        if self.needs[1]:
+            # ln a at a = 0 is −∞, and aᵇ·ln a → 0: take the logarithm of 1 there, as torch's rule amounts to.
+            vanishing = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, ">=")))
+            gb = sum_to(g * where(vanishing, 0.0, a**b * where(vanishing, 1.0, a).log()), b.shape)
+        return ga, gb
+
+
+class Maximum(Function):
+    """y = max(a, b): the gradient goes to the larger; to both halves where they are equal (torch.maximum)."""
+
+    relation = ">"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.maximum(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        tie = Tensor(backend.compare(a.data, b.data, "=="))
+        a_wins = Tensor(backend.compare(a.data, b.data, self.relation))
+        to_a = where(tie, g * 0.5, where(a_wins, g, 0.0))
+        return sum_to(to_a, a.shape) if self.needs[0] else None, sum_to(g - to_a, b.shape) if self.needs[1] else None
+
+
+class Minimum(Maximum):
+    """y = min(a, b), with the conventions of Maximum."""
+
+    relation = "<"
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.minimum(a, b)
+
+
+class Where(Function):
+    """y = a where the condition holds, else b: each element's gradient goes to the one that was taken."""
+
+    keeps = ()
+
+    def __init__(self, condition: Array) -> None:
+        self.condition = condition
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.where(self.condition, a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        condition = Tensor(self.condition)
+        ga = sum_to(where(condition, g, 0.0), a.shape) if self.needs[0] else None
+        gb = sum_to(where(condition, 0.0, g), b.shape) if self.needs[1] else None
+        return ga, gb
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One operand, smooth.
+
+
+class Negative(Function):
+    """y = −x;  y′ = −1."""
+
+    keeps = ()
+
+    def forward(self, x: Array) -> Array:
+        return backend.negative(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return -g
+
+
+class Exp(Function):
+    """y = eˣ;  y′ = y."""
+
+    keeps, keeps_output = (), True
+
+    def forward(self, x: Array) -> Array:
+        return backend.exp(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g * self.output()
+
+
+class Log(Function):
+    """y = ln x;  y′ = 1/x."""
+
+    def forward(self, x: Array) -> Array:
+        return backend.log(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g / self.inputs[0]
+
+
+class Sqrt(Function):
+    """y = √x;  y′ = 1/(2y), infinite at 0."""
+
+    keeps, keeps_output = (), True
+
+    def forward(self, x: Array) -> Array:
+        return backend.sqrt(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g / (2.0 * self.output())
+
+
+class Tanh(Function):
+    """y = tanh x;  y′ = 1 − y²."""
+
+    keeps, keeps_output = (), True
+
+    def forward(self, x: Array) -> Array:
+        return backend.tanh(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        y = self.output()
+        return g * (1.0 - y * y)
+
+
+class Sigmoid(Function):
+    """y = 1/(1 + e⁻ˣ);  y′ = y(1 − y)."""
+
+    keeps, keeps_output = (), True
+
+    def forward(self, x: Array) -> Array:
+        return backend.sigmoid(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        y = self.output()
+        return g * y * (1.0 - y)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One operand, with a kink. Derivatives are constant on either side, so masks (arrays) may enter backward.
+
+
+class ReLU(Function):
+    """y = max(x, 0);  y′ = 1 where x > 0, else 0. At the kink itself ReLU′(0) = 0, torch's convention."""
+
+    keeps, keeps_output = (), True
+
+    def forward(self, x: Array) -> Array:
+        return backend.relu(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return where(self.output().detach() > 0, g, 0.0)  # y > 0 exactly where x > 0
+
+    def backward_arrays(self, g: Array) -> Array:
+        return backend.relu_mask(g, self.output().data)
+
+
+class LeakyReLU(Function):
+    """y = x where x > 0, else αx;  y′ = 1 or α; α at 0 itself, as torch."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, x: Array) -> Array:
+        return backend.where(backend.compare(x, 0, ">"), x, backend.multiply(x, x.dtype.type(self.slope)))
+
+    def backward(self, g: Tensor) -> Tensor:
+        return where(Tensor(backend.compare(self.inputs[0].data, 0, ">")), g, g * self.slope)
+
+
+class Absolute(Function):
+    """y = |x|;  y′ = sign x, 0 at 0."""
+
+    def forward(self, x: Array) -> Array:
+        return backend.absolute(x)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g * Tensor(backend.sign(self.inputs[0].data))
+
+
+class Clip(Function):
+    """y = min(max(x, low), high);  y′ = 1 on the closed interval, else 0 (torch.clamp)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x: Array) -> Array:
+        x = backend.maximum(x, backend.as_array(x.dtype.type(self.low), x))
+        return backend.minimum(x, backend.as_array(x.dtype.type(self.high), x))
+
+    def backward(self, g: Tensor) -> Tensor:
+        x = self.inputs[0].data
+        inside = backend.multiply(backend.compare(x, self.low, ">="), backend.compare(x, self.high, "<="))
+        return where(Tensor(inside), g, 0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What Tensor's operators and `minires.functional` call.
+
+
+def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
+    a, b = same_kind(x, y)
+    check_broadcast(name, a, b)
+    return op()(a, b)
+
+
+@method("add")
+def add(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's argument names)
+    """input + other (torch.add)."""
+    return _binary("add", Add, input, other)
+
+
+@method("subtract")
+def subtract(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """input − other (torch.sub)."""
+    return _binary("subtract", Subtract, input, other)
+
+
+@method("multiply")
+def multiply(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """input · other (torch.mul)."""
+    return _binary("multiply", Multiply, input, other)
+
+
+@method("divide")
+def divide(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """input / other (torch.div); integers give float32."""
+    a, b = same_kind(input, other)
+    if a.dtype.kind not in "fc":
+        a, b = a.astype("float32"), b.astype("float32")
+    check_broadcast("divide", a, b)
+    return Divide()(a, b)
+
+
+@method("power")
+def power(input: Operand, exponent: Operand) -> Tensor:  # noqa: A002
+    """input to the exponent (torch.pow)."""
+    return _binary("power", Power, input, exponent)
+
+
+def maximum(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """The larger of the two, elementwise; equal ones share the gradient (torch.maximum)."""
+    return _binary("maximum", Maximum, input, other)
+
+
+def minimum(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """The smaller of the two, elementwise; equal ones share the gradient (torch.minimum)."""
+    return _binary("minimum", Minimum, input, other)
+
+
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa: A002
+    """input where condition (bool) holds, else other (torch.where)."""
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = as_tensor(input, Tensor(condition.data.astype("float32")))  # noqa: A001
+    a, b = same_kind(input, other)
+    check_broadcast("where", condition, a, b)
+    return Where(condition.data)(a, b)
+
+
+@method("compare")
+def compare(input: Operand, other: Operand, relation: str) -> Tensor:  # noqa: A002
+    """A bool Tensor; comparisons have no gradient."""
+    a, b = same_kind(input, other)
+    check_broadcast(f"compare {relation}", a, b)
+    return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
+
+
+def _unary(name: str, op: Function, x: Tensor) -> Tensor:
+    check_floating(name, x)
+    return op(x)
+
+
+@method("negative")
+def negative(input: Tensor) -> Tensor:  # noqa: A002
+    """−input (torch.neg)."""
+    return Negative()(input)
+
+
+@method("exp")
+def exp(input: Tensor) -> Tensor:  # noqa: A002
+    """eˣ (torch.exp)."""
+    return _unary("exp", Exp(), input)
+
+
+@method("log")
+def log(input: Tensor) -> Tensor:  # noqa: A002
+    """Natural logarithm (torch.log)."""
+    return _unary("log", Log(), input)
+
+
+@method("sqrt")
+def sqrt(input: Tensor) -> Tensor:  # noqa: A002
+    """Square root (torch.sqrt)."""
+    return _unary("sqrt", Sqrt(), input)
+
+
+@method("tanh")
+def tanh(input: Tensor) -> Tensor:  # noqa: A002
+    """Hyperbolic tangent (torch.tanh)."""
+    return _unary("tanh", Tanh(), input)
+
+
+@method("sigmoid")
+def sigmoid(input: Tensor) -> Tensor:  # noqa: A002
+    """1/(1 + e⁻ˣ) (torch.sigmoid)."""
+    return _unary("sigmoid", Sigmoid(), input)
+
+
+@method("relu")
+def relu(input: Tensor) -> Tensor:  # noqa: A002
+    """max(x, 0) (torch.nn.functional.relu)."""
+    return _unary("relu", ReLU(), input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:  # noqa: A002
+    """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
+    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
+
+
+@method("absolute")
+def absolute(input: Tensor) -> Tensor:  # noqa: A002
+    """|x| (torch.abs)."""
+    return _unary("abs", Absolute(), input)
+
+
+@method("clip")
+def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:  # noqa: A002
+    """x cut to [min, max] (torch.clamp)."""
+    low: Any = -math.inf if min is None else min
+    high: Any = math.inf if max is None else max
+    return _unary("clip", Clip(low, high), input)

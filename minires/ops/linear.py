@@ -1,0 +1,50 @@
+"""The matrix product, batched."""
+
+from __future__ import annotations
+
+from minires import backend
+from minires.backend import Array
+from minires.errors import ShapeError
+from minires.function import Function
+from minires.ops.operands import check_floating, same_kind
+from minires.ops.shape import permute, reshape, sum_to, transpose
+from minires.tensor import Operand, Tensor, method
+
+
+class MatMul(Function):
+    """Y = A B;  ∂L/∂A = G Bᵀ,  ∂L/∂B = Aᵀ G. Leading axes are batches and broadcast."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        return backend.matmul(a, b)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        a, b = self.inputs
+        ga = sum_to(MatMul()(g, transpose(b, -1, -2)), a.shape) if self.needs[0] else None
+        gb = sum_to(MatMul()(transpose(a, -1, -2), g), b.shape) if self.needs[1] else None
+        return ga, gb
+
+
+@method("matmul")
+def matmul(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's argument names)
+    """Matrix product (torch.matmul): vectors count as a row on the left, a column on the right; leading axes broadcast."""
+    a, b = same_kind(input, other)
+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner lengths must agree")
+    matrix_a = a if a.ndim > 1 else reshape(a, (1, -1))
+    matrix_b = b if b.ndim > 1 else reshape(b, (-1, 1))
+    y = MatMul()(matrix_a, matrix_b)
+    shape = list(y.shape)
+    if b.ndim == 1:
+        shape.pop(-1)
+    if a.ndim == 1:
+        shape.pop(-1 if b.ndim == 1 else -2)
+    return y if len(shape) == y.ndim else reshape(y, shape)
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+    """y = x Wᵀ + b; x (…, in), W (out, in), b (out,) (torch.nn.functional.linear)."""
+    check_floating("linear", input)
+    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
+        raise ShapeError(f"linear: input {input.shape} does not fit weight {weight.shape}: its last axis must be {weight.shape[-1]}")
+    y = matmul(input, permute(weight, (1, 0)))
+    return y if bias is None else y + bias

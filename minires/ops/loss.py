@@ -1,0 +1,146 @@
+"""Softmax and the losses."""
+
+from __future__ import annotations
+
+from minires import backend
+from minires.backend import Array
+from minires.errors import DtypeError, ShapeError
+from minires.function import Function
+from minires.ops.elementwise import exp, where
+from minires.ops.operands import axis_of, check_floating
+from minires.ops.reduction import mean, sum  # noqa: A004  (torch's names)
+from minires.ops.shape import gather, reshape, unsqueeze
+from minires.tensor import Tensor, method
+
+
+class LogSoftmax(Function):
+    """y = x − ln Σ eˣ along an axis;  ∂L/∂x = g − eʸ · Σ g, and eʸ is the softmax."""
+
+    keeps, keeps_output = (), True
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, x: Array) -> Array:
+        return backend.log_softmax(x, self.axis)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g - exp(self.output()) * sum(g, self.axis, keepdim=True)
+
+
+@method("log_softmax")
+def log_softmax(input: Tensor, dim: int) -> Tensor:  # noqa: A002  (torch's argument names)
+    """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax)."""
+    check_floating("log_softmax", input)
+    axis = axis_of("log_softmax", dim, input.ndim)
+    if input.ndim and not input.shape[axis]:
+        raise ShapeError(f"log_softmax: dim {dim} of shape {input.shape} is empty")
+    return LogSoftmax(axis)(input)
+
+
+@method("softmax")
+def softmax(input: Tensor, dim: int) -> Tensor:  # noqa: A002
+    """eˣ / Σ eˣ along dim (torch.nn.functional.softmax)."""
+    return exp(log_softmax(input, dim))
+
+
+def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = None) -> Tensor:
+    """`losses` as they are ("none"), their sum, or their mean (weighted where the samples have weights)."""
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return sum(losses)
+    if reduction != "mean":
+        raise ValueError(f"{op}: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
+    if not losses.numel():
+        raise ShapeError(f"{op}: the batch is empty, so there is no mean loss")
+    return mean(losses) if weights is None else sum(losses) / sum(weights)
+
+
+def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:  # noqa: A002
+    if target.dtype.kind not in "iu":
+        raise DtypeError(f"{op}: target must hold integer class indices, got dtype {target.dtype}")
+    if input.ndim < 2 or target.shape != (input.shape[0], *input.shape[2:]):
+        raise ShapeError(f"{op}: target {target.shape} does not fit input {input.shape}: (N, C, …) needs target (N, …)")
+    labels = target.data[target.data != ignore_index]
+    if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < input.shape[1]):
+        bad = int(labels.min()) if labels.min() < 0 else int(labels.max())
+        raise ShapeError(f"{op}: label {bad} is out of range: input {input.shape} has classes 0 … {input.shape[1] - 1}")
+
+
+def nll_loss(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """−input[n, target[n]]: negative log-likelihood from log-probabilities (torch.nn.functional.nll_loss).
+
+    input (N, C, …) log-probabilities, target (N, …) class indices, weight (C,) per class. The mean is divided by the
+    weights of the targets; targets equal to ignore_index count for nothing.
+    """
+    _check_classes("nll_loss", input, target, ignore_index)
+    counted = target != ignore_index
+    labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))  # any valid index; masked out below
+    losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
+    if weight is None and bool(counted.data.all()):
+        return _reduce("nll_loss", losses, reduction)
+    per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
+    return _reduce("nll_loss", where(counted, losses * per_target, 0.0), reduction, per_target)
+
+
+def cross_entropy(
+    input: Tensor,  # noqa: A002
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """−Σ_c t_c ln softmax(input)_c (torch.nn.functional.cross_entropy), finite for logits of ±10⁴ and beyond.
+
+    input (N, C, …) logits. target: class indices (N, …), or probabilities of input's shape. Label smoothing ε mixes the
+    target with the uniform distribution: (1 − ε)·t + ε/C. Raises ShapeError for labels out of range.
+    """
+    check_floating("cross_entropy", input)
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} must be between 0 and 1")
+    if input.ndim < 2 or not input.shape[1]:
+        raise ShapeError(f"cross_entropy: needs logits (N, C, …) with at least one class, got {input.shape}")
+    log_p = log_softmax(input, 1)
+    if target.dtype.kind in "fc":
+        return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
+    hard = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if not label_smoothing:
+        return hard
+    classes = input.shape[1]
+    counted = target != ignore_index
+    per_class = log_p if weight is None else log_p * reshape(weight, (1, -1, *(1,) * (input.ndim - 2)))
+    uniform = where(counted, -sum(per_class, 1) / float(classes), 0.0)
+    labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))
+    per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
+    smooth = _reduce("cross_entropy", uniform, reduction, per_target)
+    return hard * (1.0 - label_smoothing) + smooth * label_smoothing
+
+
+def _soft_cross_entropy(
+    log_p: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    if target.shape != log_p.shape:
+        raise ShapeError(f"cross_entropy: target probabilities {target.shape} must have the logits' shape {log_p.shape}")
+    target = target * (1.0 - label_smoothing) + label_smoothing / log_p.shape[1]
+    terms = log_p * target
+    if weight is not None:
+        terms = terms * reshape(weight, (1, -1, *(1,) * (log_p.ndim - 2)))
+    return _reduce("cross_entropy", -sum(terms, 1), reduction)
+
+
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+    """(input − target)² (torch.nn.functional.mse_loss); the shapes must be equal."""
+    if input.shape != target.shape:
+        raise ShapeError(f"mse_loss: input {input.shape} and target {target.shape} must have the same shape")
+    difference = input - target
+    return _reduce("mse_loss", difference * difference, reduction)

@@ -1,0 +1,203 @@
+"""Batch normalisation (Ioffe & Szegedy 2015) and layer normalisation (Ba et al. 2016).
+
+Batch norm in training is the op whose gradient is most often wrong, because the statistics depend on every input:
+
+    μ = mean x,  σ² = mean (x − μ)²,  x̂ = (x − μ)/√(σ² + ε),  y = w·x̂ + b
+    ∂L/∂x = w/√(σ² + ε) · (g − mean g − x̂ · mean(g·x̂))
+
+The two means in the last line are what flows back through μ and σ². In eval mode the statistics are constants, both
+terms vanish, and ∂L/∂x = w/√(σ² + ε) · g.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minires import backend
+from minires.backend import Array
+from minires.errors import DtypeError, ShapeError
+from minires.function import Function
+from minires.ops.elementwise import where
+from minires.ops.operands import check_floating
+from minires.ops.reduction import mean as mean_of
+from minires.ops.reduction import sum as sum_of
+from minires.ops.reduction import var as var_of
+from minires.ops.shape import reshape
+from minires.tensor import Tensor
+
+
+def _other_axes(x: Tensor) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _per_channel(v: Tensor, x: Tensor) -> Tensor:
+    """(C,) -> (1, C, 1, …), to meet x."""
+    return reshape(v, (1, -1, *(1,) * (x.ndim - 2)))
+
+
+class _BatchNorm(Function):
+    """What both modes share: inputs (x, weight, bias[, residual]), and the fused residual add and ReLU behind y."""
+
+    keeps_output = True  # the ReLU's mask is read off it
+
+    def __init__(self, eps: float, relu: bool) -> None:
+        self.eps, self.relu = eps, relu
+
+    def before_relu(self, gy: Tensor) -> Tensor:
+        """The gradient in front of the fused ReLU."""
+        return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
+
+    @property
+    def parts(self) -> Sequence[str]:  # type: ignore[override]  (an instance knows which of them it has)
+        """What a picture of the graph shows."""
+        return ["BatchNorm", *(["Add"] if len(self.inputs) == 4 else []), *(["ReLU"] if self.relu else [])]
+
+
+class BatchNormTraining(_BatchNorm):
+    """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], μ and σ² of this very batch, per channel.
+
+    x (N, C, …), weight and bias (C,), residual like x. `mean` and `var` (biased) stay on the node for the caller, who
+    updates the running statistics.
+    """
+
+    keeps = (0, 1)
+
+    def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+        self.mean, self.var = backend.batch_norm_stats(x)
+        return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *_ = self.inputs
+        axes = _other_axes(x)
+        g = self.before_relu(gy)
+        # The statistics are computed again from x, as Tensors: taking self.mean and self.var here would make them
+        # constants, and the second derivative silently wrong.
+        centred = x - mean_of(x, axes, keepdim=True)
+        inverse = (mean_of(centred * centred, axes, keepdim=True) + self.eps) ** -0.5
+        x_hat = centred * inverse
+        gw = sum_of(g * x_hat, axes)
+        gb = sum_of(g, axes)
+        gx = None
+        if self.needs[0]:
+            m = float(x.numel() // x.shape[1])
+            gx = _per_channel(weight, x) * inverse * (g - _per_channel(gb, x) / m - x_hat * _per_channel(gw, x) / m)
+        return (gx, gw, gb, g)[: len(self.inputs)]
+
+    def backward_arrays(self, gy: Array) -> tuple[Array, ...]:
+        x, weight, *_ = self.inputs
+        g = backend.relu_mask(gy, self.output().data) if self.relu else gy
+        gx, gw, gb = backend.batch_norm_grad(g, x.data, self.mean, self.var, weight.data, self.eps)
+        return (gx, gw, gb, g)[: len(self.inputs)]
+
+
+class BatchNormEval(_BatchNorm):
+    """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], with the running statistics μ, σ² as constants."""
+
+    keeps = (0, 1)
+
+    def __init__(self, mean: Array, var: Array, eps: float, relu: bool) -> None:
+        super().__init__(eps, relu)
+        self.mean, self.var = mean, var
+
+    def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+        return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, *_ = self.inputs
+        axes = _other_axes(x)
+        g = self.before_relu(gy)
+        inverse = (_per_channel(Tensor(self.var), x) + self.eps) ** -0.5
+        gx = g * (_per_channel(weight, x) * inverse) if self.needs[0] else None
+        gw = sum_of(g * (x - _per_channel(Tensor(self.mean), x)) * inverse, axes) if self.needs[1] else None
+        gb = sum_of(g, axes) if self.needs[2] else None
+        return (gx, gw, gb, g)[: len(self.inputs)]
+
+
+def batch_norm(
+    input: Tensor,  # noqa: A002  (torch's argument names)
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    *,
+    residual: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """Normalise each channel over the batch (torch.nn.functional.batch_norm), optionally add `residual`, then ReLU.
+
+    input (N, C) or (N, C, H, W); the other tensors (C,). In training the batch's own statistics normalise (biased
+    variance) and move the running ones: running += momentum · (batch − running), with the unbiased variance. In eval
+    the running ones normalise. Raises ShapeError for a single value per channel in training.
+    """
+    x = input
+    _check(x, running_mean, running_var, weight, bias, residual, training)
+    xp = backend.array_module(x.data)
+    channels = x.shape[1]
+    weight = weight if weight is not None else Tensor(xp.ones(channels, x.dtype))
+    bias = bias if bias is not None else Tensor(xp.zeros(channels, x.dtype))
+    inputs = (x, weight, bias) if residual is None else (x, weight, bias, residual)
+    if not training:
+        assert running_mean is not None and running_var is not None
+        # Copies: (C,) is small, and a graph of an eval pass must survive the next training step.
+        return BatchNormEval(running_mean.data.copy(), running_var.data.copy(), eps, relu)(*inputs)
+    node = BatchNormTraining(eps, relu)
+    y = node(*inputs)
+    if running_mean is not None and running_var is not None:
+        m = x.numel() // channels
+        running_mean.assign_(running_mean.data + momentum * (node.mean - running_mean.data))
+        running_var.assign_(running_var.data + momentum * (node.var * (m / (m - 1)) - running_var.data))
+    return y
+
+
+def _check(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    training: bool,
+) -> None:
+    check_floating("batch_norm", x)
+    if x.ndim < 2:
+        raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
+    channels = x.shape[1]
+    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, tensor in named.items():
+        if tensor is not None and tensor.shape != (channels,):
+            raise ShapeError(f"batch_norm: {name} {tensor.shape} must be ({channels},) for input {x.shape}")
+        if tensor is not None and tensor.dtype != x.dtype:
+            raise DtypeError(f"batch_norm: input is {x.dtype}, {name} is {tensor.dtype}; convert one with .astype()")
+    if residual is not None and (residual.shape, residual.dtype) != (x.shape, x.dtype):
+        raise ShapeError(f"batch_norm: residual {residual.shape} {residual.dtype} must be like input {x.shape} {x.dtype}")
+    if training and x.numel() // max(channels, 1) < 2:
+        raise ShapeError(
+            f"batch_norm: input {x.shape} has {x.numel() // max(channels, 1)} value(s) per channel; training needs at least "
+            "two to estimate a variance. Use a larger batch or image, or model.eval()"
+        )
+    if not training and (running_mean is None or running_var is None):
+        raise ShapeError("batch_norm: eval mode needs running_mean and running_var")
+
+
+def layer_norm(
+    input: Tensor,  # noqa: A002
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = w·(x − mean)/√(var + ε) + b over the last axes, biased variance (torch.nn.functional.layer_norm)."""
+    shape = tuple(normalized_shape)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tensor.shape != shape:
+            raise ShapeError(f"layer_norm: {name} {tensor.shape} must be {shape}")
+    axes = tuple(range(input.ndim - len(shape), input.ndim))
+    centred = input - mean_of(input, axes, keepdim=True)
+    y = centred * (var_of(input, axes, correction=0, keepdim=True) + eps) ** -0.5
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias

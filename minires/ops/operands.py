@@ -1,0 +1,82 @@
+"""From what users write (`x + 1`, `2 * x`, lists of dims) to what ops take: Tensors of one dtype, non-negative axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.errors import DtypeError, ShapeError
+from minires.tensor import METHODS, Dim, Operand, Tensor
+
+
+def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
+    """`value` as a Tensor on `like`'s device. A Python scalar takes `like`'s dtype (a float beside integers: float32)."""
+    if isinstance(value, Tensor):
+        return value
+    if backend.is_array(value):
+        return Tensor(value)
+    xp = backend.array_module(like.data)
+    if isinstance(value, (bool, int, float, complex)):
+        dtype = like.dtype
+        if isinstance(value, complex) and dtype.kind != "c":
+            dtype = np.result_type(dtype, np.complex64)
+        elif isinstance(value, float) and dtype.kind not in "fc":
+            dtype = np.dtype(np.float32)
+        return Tensor(xp.asarray(value, dtype=dtype))
+    return Tensor(xp.asarray(value))
+
+
+def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
+    """Both operands as Tensors of one dtype, by NumPy's promotion; at least one of them is a Tensor."""
+    if not isinstance(x, Tensor):
+        assert isinstance(y, Tensor)
+        x = as_tensor(x, y)
+    y = as_tensor(y, x)
+    if x.dtype != y.dtype:
+        dtype = np.result_type(x.dtype, y.dtype)
+        x, y = METHODS["astype"](x, dtype), METHODS["astype"](y, dtype)
+    return x, y
+
+
+def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
+    """The common shape; raises ShapeError that names the op and the shapes where there is none."""
+    try:
+        return np.broadcast_shapes(*[tensor.shape for tensor in tensors])
+    except ValueError:
+        shapes = " and ".join(str(tensor.shape) for tensor in tensors)
+        raise ShapeError(f"{op}: shapes {shapes} do not broadcast: each pair of axes, from the last, must agree or be 1") from None
+
+
+def check_floating(op: str, x: Tensor) -> None:
+    """Raise DtypeError unless x holds floating-point (or complex) numbers."""
+    if x.dtype.kind not in "fc":
+        raise DtypeError(f"{op}: needs floating-point numbers, got dtype {x.dtype}; convert with .astype(np.float32)")
+
+
+def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
+    """`dim` as a tuple of non-negative axes; None means all of them. Raises ShapeError for an axis that is not there."""
+    dims = tuple(range(ndim)) if dim is None else (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
+    for each in dims:
+        if not -ndim <= each < max(ndim, 1):
+            raise ShapeError(f"{op}: dim {each} does not exist in a tensor of {ndim} axes")
+    axes = tuple(int(each) % max(ndim, 1) for each in dims) if ndim else ()
+    if len(set(axes)) != len(axes):
+        raise ShapeError(f"{op}: dim {dim} names an axis twice")
+    return axes
+
+
+def axis_of(op: str, dim: int, ndim: int) -> int:
+    """One non-negative axis."""
+    (axis,) = axes_of(op, dim, ndim) or (0,)
+    return axis
+
+
+def pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """`3` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
+    values = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(values) != 2 or not all(isinstance(each, (int, np.integer)) for each in values):
+        raise ShapeError(f"{op}: {name} must be an integer or a pair of integers, got {value!r}")
+    return int(values[0]), int(values[1])

@@ -1,0 +1,129 @@
+"""Reductions: many elements become one, and the gradient finds its way back to each."""
+
+from __future__ import annotations
+
+import math
+
+from minires import backend
+from minires.backend import Array
+from minires.errors import ShapeError
+from minires.function import Function
+from minires.ops.elementwise import exp, log, where
+from minires.ops.operands import axes_of, axis_of, check_floating
+from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze
+from minires.tensor import Dim, MaxResult, Tensor, method
+
+Axes = tuple[int, ...]
+
+
+def _with_ones(shape: Axes, axes: Axes) -> Axes:
+    """`shape` with the reduced axes at length 1, ready to broadcast back."""
+    return tuple(1 if k in axes else n for k, n in enumerate(shape))
+
+
+class Sum(Function):
+    """y = Σ x: every element gets the sum's gradient."""
+
+    keeps = ()
+
+    def __init__(self, axes: Axes, keepdims: bool) -> None:
+        self.axes, self.keepdims = axes, keepdims
+
+    def forward(self, x: Array) -> Array:
+        return backend.sum(x, self.axes, self.keepdims)
+
+    def backward(self, g: Tensor) -> Tensor:
+        shape = self.inputs[0].shape
+        return BroadcastTo(shape)(reshape(g, _with_ones(shape, self.axes)))
+
+
+class Amax(Function):
+    """y = max x: the gradient goes to the largest element, in equal shares where several are (torch.amax)."""
+
+    def __init__(self, axes: Axes, keepdims: bool) -> None:
+        self.axes, self.keepdims = axes, keepdims
+
+    def forward(self, x: Array) -> Array:
+        return backend.max(x, self.axes, self.keepdims)
+
+    def backward(self, g: Tensor) -> Tensor:
+        x = self.inputs[0].detach()
+        largest = Tensor(backend.max(x.data, self.axes, True))
+        winners = (x == largest).astype(x.dtype)
+        shares = winners / winners.sum(self.axes, keepdim=True)  # piecewise constant
+        return reshape(g, largest.shape) * shares
+
+
+@method("sum")
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001, A002  (torch's names)
+    """Σ input over dim, all axes by default (torch.sum)."""
+    return Sum(axes_of("sum", dim, input.ndim), keepdim)(input)
+
+
+def _count(op: str, input: Tensor, axes: Axes) -> int:  # noqa: A002
+    n = math.prod(input.shape[axis] for axis in axes)
+    if not n:
+        raise ShapeError(f"{op}: no elements along axes {axes} of shape {input.shape}")
+    return n
+
+
+@method("mean")
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A002
+    """Σ input / n over dim (torch.mean). Raises ShapeError if n is 0."""
+    check_floating("mean", input)
+    axes = axes_of("mean", dim, input.ndim)
+    return Sum(axes, keepdim)(input) / float(_count("mean", input, axes))
+
+
+@method("var")
+def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:  # noqa: A002
+    """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
+    axes = axes_of("var", dim, input.ndim)
+    n = _count("var", input, axes)
+    if n <= correction:
+        raise ShapeError(f"var: {n} values with correction {correction} leave nothing to divide by")
+    centred = input - mean(input, axes, keepdim=True)
+    return Sum(axes, keepdim)(centred * centred) / float(n - correction)
+
+
+@method("amax")
+def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A002
+    """The largest elements over dim; ties share the gradient equally (torch.amax)."""
+    axes = axes_of("amax", dim, input.ndim)
+    _count("amax", input, axes)
+    return Amax(axes, keepdim)(input)
+
+
+@method("max")
+def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:  # noqa: A001, A002
+    """The largest element (ties share the gradient); with dim, (values, indices), the first winner taking all (torch.max)."""
+    if dim is None:
+        return amax(input)
+    axis = axis_of("max", dim, input.ndim)
+    _count("max", input, (axis,))
+    indices = Tensor(backend.as_array(backend.argmax(input.data, axis), input.data))
+    values = gather(input, axis, unsqueeze(indices, axis))
+    if keepdim:
+        return MaxResult(values, unsqueeze(indices, axis))
+    return MaxResult(reshape(values, indices.shape), indices)
+
+
+@method("argmax")
+def argmax(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
+    """Index (int64) of the first largest element, flattened or along dim (torch.argmax)."""
+    x = reshape(input.detach(), (-1,)) if dim is None else input.detach()
+    axis = axis_of("argmax", 0 if dim is None else dim, x.ndim)
+    _count("argmax", x, (axis,))
+    return Tensor(backend.as_array(backend.argmax(x.data, axis), x.data))
+
+
+@method("logsumexp")
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:  # noqa: A002
+    """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ over dim, with m = max x so that nothing overflows (torch.logsumexp)."""
+    check_floating("logsumexp", input)
+    axes = axes_of("logsumexp", dim, input.ndim)
+    _count("logsumexp", input, axes)
+    m = Tensor(backend.max(input.data, axes, True))  # any constant gives the same value and gradient
+    m = where(Tensor(backend.compare(backend.absolute(m.data), math.inf, "<")), m, 0.0)  # ∞ − ∞ is no number
+    y = m + log(sum(exp(input - m), axes, keepdim=True))
+    return y if keepdim else reshape(y, [n for k, n in enumerate(input.shape) if k not in axes])

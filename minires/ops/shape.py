@@ -1,0 +1,324 @@
+"""Operations that move elements and compute nothing: the gradient travels the same road backwards.
+
+Each op's backward is another op of this file: reshape undoes reshape, summing undoes broadcasting, cropping undoes
+padding, scattering undoes gathering.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.backend import Array
+from minires.errors import DtypeError, ShapeError
+from minires.function import Function
+from minires.ops.operands import axes_of, axis_of, check_broadcast
+from minires.tensor import Dim, Tensor, method
+
+Shape = tuple[int, ...]
+
+
+class Reshape(Function):
+    """The same elements in another shape."""
+
+    keeps = ()
+
+    def __init__(self, to: Shape) -> None:
+        self.to = to
+
+    def forward(self, x: Array) -> Array:
+        return backend.reshape(x, self.to)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return Reshape(self.inputs[0].shape)(g)
+
+
+class Permute(Function):
+    """Axes in another order; backward with the inverse order."""
+
+    keeps = ()
+
+    def __init__(self, axes: Shape) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return backend.transpose(x, self.axes)
+
+    def backward(self, g: Tensor) -> Tensor:
+        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return Permute(tuple(inverse))(g)
+
+
+class Flip(Function):
+    """Reversed along axes; its own inverse."""
+
+    keeps = ()
+
+    def __init__(self, axes: Shape) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        return backend.flip(x, self.axes)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return Flip(self.axes)(g)
+
+
+class BroadcastTo(Function):
+    """x repeated along axes: the copies' gradients are summed."""
+
+    keeps = ()
+
+    def __init__(self, to: Shape) -> None:
+        self.to = to
+
+    def forward(self, x: Array) -> Array:
+        return backend.broadcast_to(x, self.to)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return sum_to(g, self.inputs[0].shape)
+
+
+class SumTo(Function):
+    """The adjoint of broadcasting: sum over the axes along which a shape had been repeated."""
+
+    keeps = ()
+
+    def __init__(self, to: Shape) -> None:
+        self.to = to
+
+    def forward(self, x: Array) -> Array:
+        new = x.ndim - len(self.to)
+        repeated = tuple(range(new)) + tuple(new + k for k, n in enumerate(self.to) if n == 1)
+        return backend.reshape(backend.sum(x, repeated, True), self.to)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return BroadcastTo(self.inputs[0].shape)(g)
+
+
+class Pad(Function):
+    """A constant around x; the gradient is cropped."""
+
+    keeps = ()
+
+    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
+        self.widths, self.value = widths, value
+
+    def forward(self, x: Array) -> Array:
+        return backend.pad(x, self.widths, self.value)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g[tuple(slice(before, n - after) for (before, after), n in zip(self.widths, g.shape, strict=True))]
+
+
+class Concatenate(Function):
+    """Tensors one after another along an axis; each gets its stretch of the gradient."""
+
+    keeps = ()
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    def forward(self, *arrays: Array) -> Array:
+        return backend.concatenate(arrays, self.axis)
+
+    def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
+        gradients: list[Tensor | None] = []
+        start = 0
+        for tensor, needed in zip(self.inputs, self.needs, strict=True):
+            stop = start + tensor.shape[self.axis]
+            gradients.append(g[(slice(None),) * self.axis + (slice(start, stop),)] if needed else None)
+            start = stop
+        return tuple(gradients)
+
+
+class Index(Function):
+    """y = x[key]; an element taken twice receives both gradients."""
+
+    keeps = ()
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def forward(self, x: Array) -> Array:
+        return backend.index(x, self.key)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return IndexAdd(self.key, self.inputs[0].shape)(g)
+
+
+class IndexAdd(Function):
+    """y = zeros with y[key] += x: the adjoint of Index."""
+
+    keeps = ()
+
+    def __init__(self, key: Any, to: Shape) -> None:
+        self.key, self.to = key, to
+
+    def forward(self, x: Array) -> Array:
+        return backend.index_add(x, self.key, self.to)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return Index(self.key)(g)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def sum_to(g: Tensor, shape: Shape) -> Tensor:
+    """g summed over the axes along which `shape` had been broadcast to g's shape."""
+    return g if g.shape == shape else SumTo(shape)(g)
+
+
+@method("reshape")
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002  (torch's argument names)
+    """The elements of input, in row-major order, in another shape; one length may be −1 (torch.reshape)."""
+    lengths = [int(n) for n in shape]
+    known = math.prod(n for n in lengths if n != -1)
+    if lengths.count(-1) == 1 and known and input.numel() % known == 0:
+        lengths[lengths.index(-1)] = input.numel() // known
+    if math.prod(lengths) != input.numel() or min(lengths, default=0) < 0:
+        raise ShapeError(f"reshape: shape {input.shape} ({input.numel()} elements) cannot become {tuple(shape)}")
+    return Reshape(tuple(lengths))(input)
+
+
+@method("flatten")
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # noqa: A002
+    """Axes start_dim … end_dim as one (torch.flatten)."""
+    start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
+    middle = math.prod(input.shape[start : end + 1])
+    return reshape(input, (*input.shape[:start], middle, *input.shape[end + 1 :]))
+
+
+@method("permute")
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:  # noqa: A002
+    """Axis k of the result is axis dims[k] of input (torch.permute)."""
+    axes = axes_of("permute", dims, input.ndim)
+    if len(axes) != input.ndim:
+        raise ShapeError(f"permute: dims {tuple(dims)} must name each of the {input.ndim} axes once")
+    return Permute(axes)(input)
+
+
+@method("transpose")
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:  # noqa: A002
+    """Two axes exchanged (torch.transpose)."""
+    axes = list(range(input.ndim))
+    a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
+    axes[a], axes[b] = b, a
+    return Permute(tuple(axes))(input)
+
+
+@method("flip")
+def flip(input: Tensor, dims: Dim) -> Tensor:  # noqa: A002
+    """input reversed along dims (torch.flip)."""
+    return Flip(axes_of("flip", dims, input.ndim))(input)
+
+
+@method("squeeze")
+def squeeze(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
+    """Without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
+    axes = axes_of("squeeze", dim, input.ndim)
+    return reshape(input, [n for k, n in enumerate(input.shape) if k not in axes or n != 1])
+
+
+@method("unsqueeze")
+def unsqueeze(input: Tensor, dim: int) -> Tensor:  # noqa: A002
+    """With a new axis of length 1 at `dim` (torch.unsqueeze)."""
+    axis = axis_of("unsqueeze", dim, input.ndim + 1)
+    return reshape(input, (*input.shape[:axis], 1, *input.shape[axis:]))
+
+
+@method("expand")
+def expand(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002
+    """input repeated along axes of length 1; −1 leaves an axis as it is (torch.expand)."""
+    new = len(shape) - input.ndim
+    to = tuple(input.shape[k - new] if n == -1 and k >= new else int(n) for k, n in enumerate(shape))
+    try:
+        fits = new >= 0 and np.broadcast_shapes(input.shape, to) == to
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"expand: shape {input.shape} does not broadcast to {tuple(shape)}")
+    return BroadcastTo(to)(input)
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:  # noqa: A002
+    """`value` around input; pad = (left, right, top, bottom, …) from the last axis on (torch.nn.functional.pad)."""
+    if mode != "constant":
+        raise ShapeError(f"pad: mode {mode!r} is not there; only 'constant' is")
+    if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
+        raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
+    widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
+    return Pad(tuple(widths), value)(input)
+
+
+def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors one after another along `dim`; their other axes agree (torch.cat)."""
+    if not tensors:
+        raise ShapeError("concatenate: needs at least one tensor")
+    axis = axis_of("concatenate", dim, tensors[0].ndim)
+    others = {t.shape[:axis] + t.shape[axis + 1 :] for t in tensors}
+    if len(others) > 1 or len({t.ndim for t in tensors}) > 1:
+        raise ShapeError(f"concatenate: shapes {[t.shape for t in tensors]} differ in axes other than {axis}")
+    dtype = np.result_type(*[t.dtype for t in tensors])
+    return Concatenate(axis)(*[t if t.dtype == dtype else t.astype(dtype) for t in tensors])
+
+
+cat = concatenate
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The tensors, all of one shape, along a new axis (torch.stack)."""
+    if len({t.shape for t in tensors}) > 1:
+        raise ShapeError(f"stack: shapes {[t.shape for t in tensors]} differ")
+    return concatenate([unsqueeze(t, dim) for t in tensors], dim)
+
+
+@method("index")
+def index(input: Tensor, key: Any) -> Tensor:  # noqa: A002
+    """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors, as NumPy indexes."""
+    parts = tuple(part.data if isinstance(part, Tensor) else part for part in (key if isinstance(key, tuple) else (key,)))
+    try:
+        return Index(parts if isinstance(key, tuple) else parts[0])(input)
+    except IndexError as error:
+        raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
+
+
+def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002
+    """The key that selects x[…, index[…, i, …], …]: a grid of positions in every axis, `index` in one."""
+    if index.dtype.kind not in "iu":
+        raise DtypeError(f"{op}: the index must be integers, got {index.dtype}")
+    if index.ndim != len(shape) or any(n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis):
+        raise ShapeError(f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}")
+    if index.size and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
+        raise ShapeError(f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}")
+    grids = list(backend.array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
+    grids[axis] = index
+    return tuple(grids)
+
+
+@method("gather")
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:  # noqa: A002
+    """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather)."""
+    axis = axis_of("gather", dim, input.ndim)
+    return Index(_along("gather", input.shape, axis, index.data))(input)
+
+
+@method("scatter_add")
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:  # noqa: A002
+    """input with y[…, index[…, i, …], …] += src[…, i, …] along dim; a new tensor (torch.scatter_add)."""
+    axis = axis_of("scatter_add", dim, input.ndim)
+    key = _along("scatter_add", input.shape, axis, index.data)
+    if any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
+        raise ShapeError(f"scatter_add: index {index.shape} exceeds src {src.shape}")
+    return input + IndexAdd(key, input.shape)(src[tuple(slice(n) for n in index.shape)])
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All tensors expanded to their common shape (torch.broadcast_tensors)."""
+    shape = check_broadcast("broadcast_tensors", *tensors)
+    return tuple(BroadcastTo(shape)(t) for t in tensors)

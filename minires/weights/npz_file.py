@@ -1,0 +1,71 @@
+"""The .npz format: a zip archive with one .npy file for each array. `numpy.load` reads what is written here.
+
+A .npy file is a short header (a Python literal with dtype, order and shape) and the elements. `numpy.load` would do for
+reading, but it allocates whatever size a header claims before it looks for the elements.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import tokenize
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from minires.errors import WeightsError
+from minires.files import atomic_write
+from minires.weights.elements import ITEM_SIZE, Array, decode
+from minires.weights.messages import brief, reason
+from minires.weights.zip_records import ZipRecords
+
+_MAX_HEADER = 2**16
+_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+# The header is Python source, and Python's parser gives up in many ways.
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
+
+
+def recognises(records: ZipRecords) -> bool:
+    """Whether the archive holds arrays."""
+    return any(name.endswith(".npy") for name in records.names)
+
+
+def read(records: ZipRecords) -> dict[str, Array]:
+    """The arrays of an archive, in its order. Raises WeightsError."""
+    arrays = {}
+    for name in records.names:
+        if not name.endswith(".npy"):
+            raise WeightsError(f"an npz archive with {brief(name)} in it, which is no array")
+        try:
+            arrays[name.removesuffix(".npy")] = _read_array(records.read(name))
+        except WeightsError as error:
+            raise WeightsError(f"{brief(name)}: {error}") from error
+    return arrays
+
+
+def _read_array(raw: Array) -> Array:
+    """The array in the .npy file whose bytes are `raw` (n,) uint8."""
+    stream = io.BytesIO(raw[:_MAX_HEADER].tobytes())
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADER_READERS:
+            raise WeightsError(f"a .npy file of version {version}")
+        shape, fortran_order, dtype = _HEADER_READERS[version](stream)
+    except _HEADER_ERRORS as error:
+        raise WeightsError(f"a .npy header that is damaged ({reason(error)})") from error
+    if dtype.kind not in "biufc" or dtype.name not in ITEM_SIZE:
+        raise WeightsError(f"an array of dtype {str(dtype)[:60]}, which holds no weights")
+    body = raw[stream.tell() :]
+    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != body.size:
+        raise WeightsError(f"{body.size} bytes of elements do not make an array of shape {str(shape)[:60]}")
+    elements = decode(body, dtype.name, "big" if dtype.byteorder == ">" else "little")
+    return elements.reshape(shape, order="F" if fortran_order else "C")
+
+
+def write(path: Path, arrays: dict[str, Array]) -> None:
+    """Write arrays. The members carry no date, so the same arrays give the same file."""
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

@@ -1,0 +1,92 @@
+"""The safetensors format: a JSON header that says where each array lies, then the arrays.
+
+    header length (uint64, little-endian)  header: {name: {"dtype", "shape", "data_offsets"}, ...}  bytes of the arrays
+
+The safetensors library validates the header (offsets in range, without holes or overlaps, sizes that match the shapes);
+the bytes are then mapped here, because NumPy has no bfloat16 and the library therefore cannot hand one over.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from minires.errors import WeightsError
+from minires.files import atomic_write
+from minires.weights.elements import Array, decode
+from minires.weights.messages import brief, reason
+
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "C64": "complex64",
+}
+
+_MAX_HEADER = 100_000_000  # the library's own limit
+
+
+def recognises(content: Array) -> bool:
+    """Whether the bytes `content` (n,) uint8 begin as a safetensors file does."""
+    return content[8:9].tobytes() == b"{" and _header_length(content) <= _MAX_HEADER
+
+
+def _header_length(content: Array) -> int:
+    return int.from_bytes(content[:8].tobytes(), "little")
+
+
+def read(path: Path, content: Array) -> dict[str, Array]:
+    """The arrays of the file at `path`, whose bytes are `content`, in the order of the header. Raises WeightsError."""
+    _validate(path)
+    start = 8 + _header_length(content)
+    header: dict[str, Any] = json.loads(content[8:start].tobytes())
+    header.pop("__metadata__", None)
+    arrays = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise WeightsError(f"array {brief(name)} has dtype {entry['dtype']}, which NumPy cannot hold")
+        begin, end = entry["data_offsets"]
+        arrays[name] = decode(content[start + begin : start + end], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
+
+
+def _validate(path: Path) -> None:
+    """Have the library check the header against the file."""
+    safetensors = _library()
+    try:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"a safetensors file that is truncated or damaged ({reason(error)})") from error
+
+
+def _library() -> Any:
+    try:
+        import safetensors
+    except ImportError as error:
+        raise WeightsError("this format needs a library: pip install safetensors") from error
+    return safetensors
+
+
+def write(path: Path, arrays: dict[str, Array]) -> None:
+    """Write contiguous little-endian arrays. Raises WeightsError for a dtype that the format lacks."""
+    safetensors = _library()
+    from safetensors.numpy import save
+
+    try:
+        content = save(arrays, metadata={"format": "pt"})  # the mark that PyTorch's ecosystem looks for
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"the safetensors format cannot hold it ({reason(error)})") from error
+    with atomic_write(path) as file:
+        file.write(content)

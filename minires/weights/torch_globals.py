@@ -1,0 +1,205 @@
+"""What a PyTorch checkpoint may name, and what stands for it here: the explicit list, and nothing else.
+
+The few functions among them describe a tensor instead of building one; names of values that nobody reads become an
+`Ignored`. To allow another name is to add it here: it then means what this file says, never what its module says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from minires.errors import WeightsError
+from minires.weights.elements import ITEM_SIZE
+from minires.weights.messages import brief
+
+
+@dataclass(frozen=True, slots=True)
+class StorageType:
+    """`torch.FloatStorage` and its like: what the elements of a storage are."""
+
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A block of elements kept outside the pickle under `key`; `start` and `numel` select a part of it.
+
+    `total` is the element count of the whole block. Only files from before 2018 select less than that.
+    """
+
+    key: str
+    dtype: str
+    total: int
+    start: int
+    numel: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRecord:
+    """A tensor as the file describes it, not checked yet: x[i, j] is storage[offset + i*stride[0] + j*stride[1]]."""
+
+    storage: Storage
+    dtype: str
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DtypeName:
+    """`torch.float32` and its like, where one is a value in the checkpoint."""
+
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Stands for a value that ordinary checkpoints hold beside the weights, and that is not built."""
+
+    name: str
+
+
+def natural(value: object) -> int:
+    """`value` if it is an integer from 0 up to what an offset can address, else an error."""
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise WeightsError(f"a tensor with {brief(value)} for a size, stride or offset")
+    return value
+
+
+def _naturals(values: object) -> tuple[int, ...]:
+    if not isinstance(values, tuple | list) or len(values) > 64:
+        raise WeightsError("a tensor whose size or stride is not a short tuple of integers")
+    return tuple(natural(value) for value in values)
+
+
+def _rebuild_tensor(*args: Any) -> TensorRecord:
+    """(storage, offset, size, stride): torch._utils._rebuild_tensor."""
+    storage, offset, size, stride = args
+    if not isinstance(storage, Storage):
+        raise WeightsError(f"a tensor whose storage is {brief(storage)}")
+    record = TensorRecord(storage, storage.dtype, natural(offset), _naturals(size), _naturals(stride))
+    if len(record.size) != len(record.stride):
+        raise WeightsError(f"a tensor with {len(record.size)} sizes but {len(record.stride)} strides")
+    return record
+
+
+def _rebuild_tensor_v2(*args: Any) -> TensorRecord:
+    """(storage, offset, size, stride, requires_grad, backward_hooks[, metadata]): torch._utils._rebuild_tensor_v2."""
+    if len(args) > 6:
+        _refuse_lazy(args[6])
+    return _rebuild_tensor(*args[:4])
+
+
+def _rebuild_tensor_v3(*args: Any) -> TensorRecord:
+    """As v2 with the dtype before the metadata, over untyped bytes: torch._utils._rebuild_tensor_v3."""
+    storage, offset, size, stride, _requires_grad, _hooks, dtype, *metadata = args
+    if not isinstance(dtype, DtypeName):
+        raise WeightsError(f"a tensor whose dtype is {brief(dtype)}")
+    if metadata:
+        _refuse_lazy(metadata[0])
+    record = _rebuild_tensor(storage, offset, size, stride)
+    if storage.dtype != "uint8" or storage.numel != storage.total:
+        raise WeightsError("a tensor of a dtype of its own over a storage that is not untyped")
+    return TensorRecord(record.storage, dtype.dtype, record.offset, record.size, record.stride)
+
+
+def _refuse_lazy(metadata: object) -> None:
+    """PyTorch may store x and note "negated" or "conjugated": read without the note, the values would be wrong."""
+    if metadata:
+        raise WeightsError("a lazily negated or conjugated tensor; call .resolve_neg().resolve_conj() before saving")
+
+
+def _rebuild_parameter(*args: Any) -> Any:
+    """(tensor, requires_grad, backward_hooks[, state]): torch._utils._rebuild_parameter and …_with_state."""
+    return args[0]
+
+
+def _ordered_dict(*args: Any) -> dict[Any, Any]:
+    """() or, as Python 2 wrote it, ([[key, value], ...],): collections.OrderedDict, in order as every dict."""
+    result: dict[Any, Any] = {}
+    for key, value in args[0] if args else ():
+        result[checked_key(key)] = value
+    return result
+
+
+_STORAGES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "torch._utils._rebuild_tensor": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": _rebuild_tensor_v2,
+    "torch._utils._rebuild_tensor_v3": _rebuild_tensor_v3,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "collections.OrderedDict": _ordered_dict,
+}
+
+# What sits beside the weights: options, learning-rate milestones, accuracies that are NumPy scalars, random states.
+_IGNORED = (
+    "argparse.Namespace",
+    "collections.Counter",
+    "collections.defaultdict",
+    "builtins.bytearray",
+    "builtins.complex",
+    "builtins.dict",
+    "builtins.float",
+    "builtins.int",
+    "builtins.list",
+    "builtins.set",
+    "_codecs.encode",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "torch.Size",
+    "torch.device",
+)
+
+GLOBALS: dict[str, object] = {
+    **{f"torch.{name}": StorageType(dtype) for name, dtype in _STORAGES.items()},
+    "torch.storage.UntypedStorage": StorageType("uint8"),
+    **{f"torch.{dtype}": DtypeName(dtype) for dtype in ITEM_SIZE},
+    **_FUNCTIONS,
+    **{name: Ignored(name) for name in _IGNORED},
+}
+"""Every name that a checkpoint may mention, and what stands for it here."""
+
+
+def resolve(module: object, name: object) -> object:
+    """The table's entry for `module.name`. Python 2, and so pickle protocol 2, says __builtin__ for builtins."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise WeightsError(f"its pickle asks for something named by {brief(module)} and {brief(name)}")
+    full_name = f"{'builtins' if module == '__builtin__' else module}.{name}"
+    if full_name not in GLOBALS:
+        raise WeightsError(
+            f"it asks for {brief(full_name)}, which a file of weights has no need of; nothing was run. "
+            "If you trust its source, load it with PyTorch and save model.state_dict() instead"
+        )
+    return GLOBALS[full_name]
+
+
+def checked_key(key: object) -> object:
+    """`key` if it may index a dictionary: a plain scalar.
+
+    Hashing a deeply nested tuple overflows C's stack, and integers chosen to collide (Python hashes modulo 2**61 - 1)
+    make filling a dictionary quadratic.
+    """
+    if key is None or isinstance(key, str | bytes | float) or (isinstance(key, int) and abs(key) < 2**60):
+        return key
+    raise WeightsError(f"a dictionary with {brief(key)} for a key")
