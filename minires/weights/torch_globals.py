@@ -64,7 +64,7 @@ class Ignored:
 def natural(value: object) -> int:
     """`value` if it is an integer from 0 up to what an offset can address, else an error."""
     if type(value) is not int or not 0 <= value < 2**62:
-        raise WeightsError(f"a tensor with {brief(value)} for a size, stride or offset")
+        raise WeightsError(f"a tensor with {brief(value)} for a size, stride, offset or length")
     return value
 
 
@@ -117,10 +117,15 @@ def _rebuild_parameter(*args: Any) -> Any:
 
 
 def _ordered_dict(*args: Any) -> dict[Any, Any]:
-    """() or, as Python 2 wrote it, ([[key, value], ...],): collections.OrderedDict, in order as every dict."""
-    result: dict[Any, Any] = {}
-    for key, value in args[0] if args else ():
-        result[checked_key(key)] = value
+    """() or, as Python 2 wrote it, ([[key, value], ...],): collections.OrderedDict, in order as every dict.
+
+    The list is used up: a file that hands one long list to this function again and again gets it copied once.
+    """
+    pairs = args[0] if args else []
+    if not isinstance(pairs, list):
+        raise WeightsError(f"an ordered dictionary made of {brief(pairs)}")
+    result = {checked_key(key): value for key, value in pairs}
+    pairs.clear()
     return result
 
 

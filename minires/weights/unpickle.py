@@ -154,7 +154,7 @@ class Machine:
         _, kind, key, _device, numel, *view = reference
         if not isinstance(kind, StorageType) or not isinstance(key, str):
             raise WeightsError(f"a storage of type {brief(kind)} under the key {brief(key)}")
-        total = start = natural(numel)
+        total = natural(numel)
         storage = Storage(key, kind.dtype, total, 0, total)
         known = self.storages.setdefault(key, storage)
         if (known.dtype, known.total) != (kind.dtype, total):
