@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import minires
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -62,10 +64,8 @@ def test_wheel_holds_the_whole_package_and_nothing_else(wheel):
 
 
 def test_metadata(metadata):
-    from minires.version import __version__
-
     assert metadata["Name"] == "minires"
-    assert metadata["Version"] == __version__
+    assert metadata["Version"] == minires.__version__
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.10"
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
