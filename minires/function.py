@@ -33,7 +33,7 @@ class Function:
     """
 
     keeps: ClassVar[Sequence[int] | None] = None  # which inputs' arrays backward reads; None: all
-    keeps_output: ClassVar[bool] = False  # whether backward calls self.output()
+    keeps_output: bool = False  # whether backward calls self.output()
     parts: ClassVar[Sequence[str]] = ()  # what a fused op is made of, for pictures of the graph
 
     inputs: tuple[Tensor, ...] = ()

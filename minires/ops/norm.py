@@ -38,10 +38,9 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 class _BatchNorm(Function):
     """What both modes share: inputs (x, weight, bias[, residual]), and the fused residual add and ReLU behind y."""
 
-    keeps_output = True  # the ReLU's mask is read off it
-
     def __init__(self, eps: float, relu: bool) -> None:
         self.eps, self.relu = eps, relu
+        self.keeps_output = relu  # the ReLU's mask is read off it
 
     def before_relu(self, gy: Tensor) -> Tensor:
         """The gradient in front of the fused ReLU."""

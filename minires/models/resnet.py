@@ -1,0 +1,186 @@
+"""Residual networks (He et al. 2015, arXiv 1512.03385), one class for the whole family.
+
+    plain     y = relu(F(x))
+    residual  y = relu(F(x) + x)      the sum passes its gradient to both, so x receives it undiminished
+
+Parameter names and the place of the stride (on the 3×3 of a bottleneck) are torchvision's, so its checkpoints load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from minires import functional as F
+from minires import nn
+from minires.tensor import Tensor
+
+Shortcut = Literal["A", "B", "C"] | None
+
+
+def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """3×3, padding 1, no bias: batch norm, which follows, would cancel it."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+
+
+def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """1×1, no bias."""
+    return nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+
+class SubsampleAndPad(nn.Module):
+    """Shortcut option A: every stride-th pixel, and zeros for the channels that x does not have. No parameters."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        self.missing, self.stride = outputs - inputs, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉); half of the zeros in front, half behind."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        before = self.missing // 2
+        return F.pad(x, (0, 0, 0, 0, before, self.missing - before))
+
+
+def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
+    """The shortcut where one is needed: A pads, B projects where the shape changes, C always projects; None: x itself."""
+    changes = stride != 1 or inputs != outputs
+    if option == "C" or (option == "B" and changes):
+        return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+    return SubsampleAndPad(inputs, outputs, stride) if option == "A" and changes else None
+
+
+class Block(nn.Module):
+    """What both kinds of block share: the sum of F(x) and the shortcut, and ReLU behind it."""
+
+    expansion: ClassVar[int]  # output channels / width
+    plain: bool
+    downsample: nn.Module | None
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x)."""
+        raise NotImplementedError
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """x, brought to F(x)'s shape."""
+        return x if self.downsample is None else self.downsample(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        if self.plain:
+            return F.relu(self.residual(x))
+        return F.relu(self.residual(x) + self.shortcut(x))
+
+
+class BasicBlock(Block):
+    """Two 3×3 convolutions: the block of ResNet-18 and -34, and of the CIFAR networks."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Shortcut = "B") -> None:
+        self.plain = shortcut is None
+        self.conv1 = conv3x3(inputs, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = make_shortcut(shortcut, inputs, width, stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x), relu=True)
+        return self.bn2(self.conv2(y))
+
+
+class Bottleneck(Block):
+    """1×1 down, 3×3, 1×1 up: the block of ResNet-50, -101 and -152."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Shortcut = "B") -> None:
+        self.plain = shortcut is None
+        self.conv1 = conv1x1(inputs, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv1x1(width, width * self.expansion)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.downsample = make_shortcut(shortcut, inputs, width * self.expansion, stride)
+
+    def residual(self, x: Tensor) -> Tensor:
+        y = self.bn1(self.conv1(x), relu=True)
+        y = self.bn2(self.conv2(y), relu=True)
+        return self.bn3(self.conv3(y))
+
+
+class ResNet(nn.Module):
+    """Stem, stages of blocks, global average, classifier.
+
+    Args:
+        block: BasicBlock or Bottleneck.
+        blocks: blocks in each stage, (2, 2, 2, 2) for ResNet-18; stages after the first halve the image.
+        num_classes: outputs of the classifier.
+        in_channels: channels of the image.
+        stem: "imagenet" (7×7 stride 2, max pool 3×3 stride 2; widths 64, 128, …) or "cifar" (3×3; widths 16, 32, …).
+        shortcut: "A", "B" or "C" of the paper; None for the plain twin.
+        zero_init_residual: start each block's last batch norm at 0, so that the block starts as the identity.
+    """
+
+    aliases: ClassVar = {"linear": "fc"}
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        blocks: Sequence[int],
+        num_classes: int = 1000,
+        *,
+        in_channels: int = 3,
+        stem: Literal["imagenet", "cifar"] = "imagenet",
+        shortcut: Shortcut = "B",
+        zero_init_residual: bool = False,
+    ) -> None:
+        if stem not in ("imagenet", "cifar") or shortcut not in ("A", "B", "C", None):
+            raise ValueError(f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None")
+        width = 64 if stem == "imagenet" else 16
+        if stem == "imagenet":
+            self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        else:
+            self.conv1 = conv3x3(in_channels, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
+        channels = width
+        self.stages = [f"layer{number + 1}" for number in range(len(blocks))]
+        for number, (stage, count) in enumerate(zip(self.stages, blocks, strict=True)):
+            stride = 1 if number == 0 else 2
+            setattr(self, stage, _make_stage(block, channels, width << number, count, stride, shortcut))
+            channels = (width << number) * block.expansion
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes)
+        self._initialise(zero_init_residual)
+
+    def _initialise(self, zero_init_residual: bool) -> None:
+        """He et al.: N(0, 2/fan_out) for convolutions; batch norm starts at weight 1, bias 0 by itself."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
+                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+                nn.init.constant_(last.weight, 0.0)
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """The output of every stage, {"layer1": …, "layer2": …}: what detection and segmentation build on."""
+        x = self.maxpool(self.bn1(self.conv1(x), relu=True))
+        outputs = {}
+        for stage in self.stages:
+            outputs[stage] = x = getattr(self, stage)(x)
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (N, in_channels, H, W) -> logits (N, num_classes)."""
+        x = self.features(x)[self.stages[-1]]
+        return self.fc(F.flatten(self.avgpool(x), 1))
+
+
+def _make_stage(
+    block: type[BasicBlock] | type[Bottleneck], inputs: int, width: int, count: int, stride: int, shortcut: Shortcut
+) -> nn.Sequential:
+    """`count` blocks; the first changes the shape."""
+    first = block(inputs, width, stride, shortcut)
+    return nn.Sequential(first, *[block(width * block.expansion, width, 1, shortcut) for _ in range(count - 1)])

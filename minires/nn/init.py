@@ -1,0 +1,98 @@
+"""How weights start. The variance is chosen so that signals neither fade nor explode with depth.
+
+For y = W x with fan_in inputs, Var(y) = fan_in · Var(W) · Var(x). Glorot & Bengio (2010) balance forward and backward:
+Var(W) = 2/(fan_in + fan_out). ReLU halves the second moment, so He et al. (2015) take Var(W) = 2/fan.
+A uniform distribution on [−a, a] has variance a²/3, hence a = √3 · std.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from minires import backend
+from minires.errors import ShapeError
+from minires.random import default_generator
+from minires.tensor import Tensor
+
+Mode = Literal["fan_in", "fan_out"]
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(fan_in, fan_out) of a weight (out, in, …): connections of one output, and of one input."""
+    if len(shape) < 2:
+        raise ShapeError(f"fan in and fan out need a weight of at least two axes, got {shape}")
+    receptive_field = math.prod(shape[2:])
+    return shape[1] * receptive_field, shape[0] * receptive_field
+
+
+def gain(nonlinearity: str, a: float = 0.0) -> float:
+    """√2 for ReLU, √(2/(1 + a²)) for leaky ReLU of slope a, 5/3 for tanh, 1 otherwise (torch.nn.init.calculate_gain)."""
+    known = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + a * a)), "tanh": 5 / 3, "linear": 1.0, "sigmoid": 1.0}
+    if nonlinearity not in known:
+        raise ValueError(f"gain: nonlinearity {nonlinearity!r} must be one of {', '.join(known)}")
+    return known[nonlinearity]
+
+
+def _fan(tensor: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode {mode!r} must be 'fan_in' or 'fan_out'")
+    return fans(tensor.shape)[mode == "fan_out"]
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+    """Draw N(mean, std²) into tensor."""
+    generator = default_generator() if generator is None else generator
+    tensor.assign_(backend.to_device(mean + std * generator.standard_normal(tensor.shape), tensor.device))
+    return tensor
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+    """Draw uniformly from [a, b) into tensor."""
+    generator = default_generator() if generator is None else generator
+    tensor.assign_(backend.to_device(generator.uniform(a, b, tensor.shape), tensor.device))
+    return tensor
+
+
+def constant_(tensor: Tensor, value: float) -> Tensor:
+    """Fill tensor with one value."""
+    tensor.assign_(value)
+    return tensor
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """N(0, gain²/fan) (He et al. 2015; torch.nn.init.kaiming_normal_)."""
+    return normal_(tensor, 0.0, gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator=generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: Mode = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    generator: np.random.Generator | None = None,
+) -> Tensor:
+    """Uniform on ±√3 · gain/√fan (torch.nn.init.kaiming_uniform_)."""
+    bound = math.sqrt(3) * gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
+    return uniform_(tensor, -bound, bound, generator=generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+    """N(0, gain² · 2/(fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(fans(tensor.shape))), generator=generator)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+    """Uniform on ±gain · √(6/(fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    bound = gain * math.sqrt(6 / sum(fans(tensor.shape)))
+    return uniform_(tensor, -bound, bound, generator=generator)
