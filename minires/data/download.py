@@ -55,7 +55,7 @@ def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -
             folder.mkdir(parents=True, exist_ok=True)
             fetch(remote, folder / remote.name)
         except (OSError, HTTPException) as error:
-            detail = getattr(error, "reason", None) or error or type(error).__name__
+            detail = getattr(error, "reason", None) or str(error) or repr(error)
             reason = f"downloading {remote.url} failed ({detail})"
             raise DataError(_instructions(name, folder, missing[done:], reason)) from error
 
@@ -98,6 +98,7 @@ def _transfer(url: str, part: Path) -> None:
     try:
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
+        error.close()
         if error.code == 416 and have:  # "range not satisfiable": nothing is left to send, the checksum decides
             return
         raise
