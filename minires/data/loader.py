@@ -19,7 +19,7 @@ import numpy.typing as npt
 from minires.data.base import Dataset
 from minires.data.transforms import ToFloat
 from minires.data.transforms.base import AnyTransform, is_random
-from minires.errors import DataError
+from minires.errors import DataError, MiniResError
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 Indices = npt.NDArray[np.intp]
@@ -150,7 +150,8 @@ class Loader:
                 image = self.transform(image, rng)
             return (ToFloat()(image) if image.dtype == np.uint8 else image), label
         except Exception as error:
-            raise DataError(f"{self._name(index)} cannot be prepared: {error or type(error).__name__}") from error
+            reason = str(error) if isinstance(error, MiniResError) else repr(error)
+            raise DataError(f"{self._name(index)} cannot be prepared: {reason}") from error
 
     def _name(self, index: int) -> str:
         """What to call a sample in an error: its number, and its file where it has one."""

@@ -1,0 +1,247 @@
+"""The loader: what it yields, that threads change nothing, and that it leaves no thread behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minires import data
+from minires.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, TenCrop
+from minires.errors import DataError
+
+AUGMENT = Compose([RandomCrop(6, padding=2), RandomHorizontalFlip(), Normalize.preset("cifar10")])
+
+
+def dataset(count: int = 23, channels: int = 3) -> data.ArrayDataset:
+    """Images of noise; sample i has label i, so a batch tells which samples it holds."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 6, 6, channels), dtype=np.uint8)
+    return data.ArrayDataset(images, np.arange(count), [str(i) for i in range(count)], "noise")
+
+
+def loader_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("minires-loader")]
+
+
+def assert_same(first, second):
+    first, second = list(first), list(second)
+    assert len(first) == len(second) > 0
+    for (x, labels), (y, others) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(labels, others)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_hold_the_samples_in_order(channels):
+    source = dataset(channels=channels)
+    loader = data.Loader(source, 10)
+    batches = list(loader.epoch(0))
+    assert [len(labels) for _, labels in batches] == [10, 10, 3]
+    assert len(loader) == 3
+    for images, labels in batches:
+        assert images.dtype == np.float32
+        assert images.shape == (len(labels), channels, 6, 6)
+        assert images.flags.c_contiguous
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(images, source.images[labels].transpose(0, 3, 1, 2) / np.float32(255))
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), np.arange(23))
+
+
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 45), drop_last=st.booleans(), workers=st.integers(0, 3))
+def test_an_epoch_holds_every_sample_once(count, batch_size, drop_last, workers):
+    if drop_last and count < batch_size:
+        return
+    loader = data.Loader(dataset(count), batch_size, shuffle=True, drop_last=drop_last, workers=workers)
+    batches = [labels for _, labels in loader.epoch(2)]
+    assert len(batches) == len(loader)
+    seen = np.concatenate(batches).tolist()
+    assert len(set(seen)) == len(seen)
+    assert len(seen) == (count - count % batch_size if drop_last else count)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_the_number_of_workers_changes_nothing(workers, prefetch):
+    def epoch(**settings):
+        return data.Loader(dataset(), 4, transform=AUGMENT, shuffle=True, seed=7, **settings).epoch(3)
+
+    assert_same(epoch(workers=0), epoch(workers=workers, prefetch=prefetch))
+
+
+def test_the_draws_depend_on_seed_epoch_and_sample():
+    def batches(seed=0, epoch=0, shuffle=False):
+        return next(data.Loader(dataset(), 23, transform=AUGMENT, shuffle=shuffle, seed=seed).epoch(epoch))
+
+    images, _ = batches()
+    for other, _ in (batches(seed=1), batches(epoch=1)):
+        assert not np.array_equal(images, other)
+    orders = [batches(seed, epoch, shuffle=True)[1].tobytes() for seed in range(3) for epoch in range(3)]
+    assert len(set(orders)) == 9
+    shuffled, labels = batches(shuffle=True)
+    np.testing.assert_array_equal(shuffled, images[labels])  # a sample's draws do not depend on where it comes
+
+
+def test_order_and_samples_draw_from_different_streams():
+    """A plain SeedSequence([seed, epoch]) equals [seed, epoch, 0]: sample 0 would repeat the numbers of the shuffle."""
+    drawn = []
+
+    def transform(image, rng):
+        drawn.append(rng.bit_generator.state["state"]["state"])
+        return image
+
+    loader = data.Loader(dataset(), 23, transform=transform, workers=0)
+    list(loader.epoch(0))
+    list(loader.epoch(1))
+    order = [loader._generator(0, epoch).bit_generator.state["state"]["state"] for epoch in range(2)]
+    assert len(set(drawn + order)) == 2 * 23 + 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_can_be_taken_up_in_the_middle(workers):
+    loader = data.Loader(dataset(), 4, transform=AUGMENT, shuffle=True, workers=workers)
+    whole = list(loader.epoch(5))
+    for start in range(len(loader)):
+        assert_same(loader.epoch(5, start), whole[start:])
+    assert list(loader.epoch(5, len(loader))) == []
+
+
+def test_what_is_skipped_is_not_prepared():
+    prepared = []
+    loader = data.Loader(dataset(), 4, transform=lambda image, rng: prepared.append(1) or image, workers=0)
+    list(loader.epoch(0, start=4))
+    assert len(prepared) == 23 - 16
+
+
+def test_going_through_the_loader_counts_epochs():
+    loader = data.Loader(dataset(), 4, transform=AUGMENT, shuffle=True)
+    assert_same(loader, loader.epoch(0))
+    assert_same(loader, loader.epoch(1))
+
+
+def test_a_generator_only_where_something_draws():
+    def plain(image, rng):
+        assert rng is None
+        return image
+
+    plain.random = False
+    assert len(list(data.Loader(dataset(), 4, transform=plain))) == 6
+
+
+def test_ten_crops_make_a_batch_of_stacks():
+    transform = Compose([TenCrop(4), Normalize.preset("cifar10")])
+    images, _ = next(data.Loader(dataset(), 5, transform=transform).epoch(0))
+    assert images.shape == (5, 10, 3, 4, 4)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_names_the_sample_and_keeps_its_cause(workers):
+    class Broken(data.ArrayDataset):
+        def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+            if index == 13:
+                raise KeyError("lost")
+            return super().__getitem__(index)
+
+    source = dataset()
+    loader = data.Loader(Broken(source.images, source.labels, source.classes, "holes"), 4, workers=workers)
+    batches = loader.epoch(0)
+    for _ in range(3):
+        next(batches)
+    with pytest.raises(DataError, match=r"sample 13 of 'holes' cannot be prepared: KeyError\('lost'\)") as caught:
+        next(batches)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert not loader_threads()
+
+
+def test_images_of_different_sizes_are_refused_with_both():
+    def transform(image, rng):
+        return image[: 5 if image[0, 0, 0] == dataset().images[2][0, 0, 0] else 6]
+
+    with pytest.raises(DataError, match=r"sample 2 .* shape \(3, 5, 6\) .*sample 0 .* has \(3, 6, 6\).*Resize"):
+        list(data.Loader(dataset(), 4, transform=transform, workers=0))
+
+
+def test_leaving_early_stops_the_threads_between_two_samples():
+    """All batches but the first take two seconds each, and three of them are in the making when the consumer leaves."""
+    images = np.zeros((1000, 1, 1, 1), dtype=np.uint8)
+    images[100:] = 1
+    source = data.ArrayDataset(images, np.zeros(1000, dtype=int), ["only"])
+    loader = data.Loader(source, 100, transform=lambda image, rng: time.sleep(0.02 * image.max()) or image, workers=3)
+    batches = loader.epoch(0)
+    next(batches)
+    assert len(loader_threads()) == 3
+    began = time.perf_counter()
+    batches.close()
+    assert time.perf_counter() - began < 1
+    assert not loader_threads()
+
+
+def test_a_forgotten_or_finished_epoch_leaves_no_thread():
+    loader = data.Loader(dataset(), 4)
+    for _ in loader.epoch(0):
+        break
+    assert not loader_threads()
+    with pytest.raises(RuntimeError, match="mine"):
+        consume_and_fail(loader)
+    assert not loader_threads()
+    list(loader.epoch(0))
+    assert not loader_threads()
+
+
+def consume_and_fail(loader):
+    for _ in loader.epoch(0):
+        raise RuntimeError("mine")
+
+
+def test_no_more_batches_are_made_ahead_than_asked_for():
+    prepared = []
+    loader = data.Loader(
+        dataset(200), 1, transform=lambda image, rng: prepared.append(1) or image, workers=2, prefetch=3
+    )
+    batches = loader.epoch(0)
+    next(batches)
+    deadline = time.monotonic() + 10
+    while len(prepared) < 1 + 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # time enough for one too many
+    assert len(prepared) == 1 + 3  # the one handed out, and three ahead
+    batches.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch size must be 1 or more, not 0"),
+        ({"batch_size": -2}, "batch size must be 1 or more, not -2"),
+        ({"batch_size": 24, "drop_last": True}, "drop_last leaves no batch: 23 samples, batch size 24"),
+        ({"batch_size": 4, "seed": -1}, "seed=-1"),
+        ({"batch_size": 4, "workers": -1}, "workers=-1"),
+        ({"batch_size": 4, "prefetch": 0}, "prefetch=0"),
+    ],
+)
+def test_settings_that_are_none(settings, message):
+    with pytest.raises(DataError, match=message):
+        data.Loader(dataset(), **settings)
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(DataError, match="'noise' is empty"):
+        data.Loader(dataset(0), 4)
+
+
+@pytest.mark.parametrize(("epoch", "start"), [(-1, 0), (0, -1), (0, 7)])
+def test_epochs_and_batches_that_are_none_are_refused_at_once(epoch, start):
+    loader = data.Loader(dataset(), 4)
+    with pytest.raises(DataError, match=f"no batch {start} of epoch {epoch}: an epoch has 6 batches"):
+        loader.epoch(epoch, start)
+
+
+def test_readable_repr():
+    text = repr(data.Loader(dataset(), 4, transform=Normalize.preset("none"), shuffle=True))
+    assert text == (
+        "Loader(ArrayDataset('noise': 23 images 6x6x3, 23 classes), batch_size=4, transform=Normalize(mean=(0.0,), "
+        "std=(1.0,)), shuffle=True, drop_last=False, seed=0, workers=2, prefetch=4)"
+    )
