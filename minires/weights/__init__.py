@@ -75,6 +75,8 @@ def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
         raise WeightsError("the file is empty")
     content: Array = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
     start = content[:64].tobytes()
+    if safetensors_file.recognises(content):  # first: the length it begins with may look like the start of a pickle
+        return safetensors_file.read(path, content)
     if start.startswith(b"PK\x03\x04"):
         records = ZipRecords(file, content)
         if torch_zip.recognises(records):
@@ -84,8 +86,6 @@ def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
         raise WeightsError("it is a zip archive, but holds neither a PyTorch checkpoint nor NumPy arrays")
     if start.startswith(b"\x80"):
         return torch_legacy.read(content)
-    if safetensors_file.recognises(content):
-        return safetensors_file.read(path, content)
     foreign = next((what for magic, what in _FOREIGN.items() if start.lstrip().startswith(magic)), None)
     raise WeightsError(f"it is {foreign}" if foreign else "it is no PyTorch checkpoint, no safetensors and no npz file")
 

@@ -6,13 +6,15 @@ not have. Every reader turns bytes into arrays here, every writer arrays into so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minires.errors import WeightsError
+from minires.weights.messages import brief, reason
 
 Array = NDArray[Any]
 
@@ -59,6 +61,21 @@ def decode(raw: Array, dtype: str, byteorder: str = "little") -> Array:
         elements = (elements.astype(np.uint32) << np.uint32(16)).view(np.float32)
     elements.flags.writeable = False
     return elements
+
+
+def shaped(elements: Array, shape: Sequence[int], order: Literal["C", "F"] = "C") -> Array:
+    """`elements` (n,) in the shape that a file claims, whose product has to be n. Raises WeightsError.
+
+    The product does not say all: (0, 2**62) makes no elements, and a shape may have a hundred dimensions.
+    """
+    if math.prod(shape) != elements.size or any(n < 0 for n in shape):
+        raise WeightsError(
+            f"{elements.size} elements do not make an array of shape ({', '.join(map(brief, shape[:8]))})"
+        )
+    try:
+        return elements.reshape(shape, order=order)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise WeightsError(f"NumPy cannot hold it ({reason(error)})") from error
 
 
 def as_stored(value: object, name: str) -> Array:

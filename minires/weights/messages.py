@@ -9,7 +9,7 @@ def brief(value: object) -> str:
         return repr(value[:60]) + ("..." if len(value) > 60 else "")
     if isinstance(value, int) and abs(value) >= 10**18:
         return "an integer beyond 10**18"
-    return repr(value) if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
+    return repr(value) if value is None or isinstance(value, int | float) else f"a value of type {type(value).__name__}"
 
 
 def reason(error: BaseException) -> str:

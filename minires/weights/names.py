@@ -24,7 +24,7 @@ def find_state_dict(checkpoint: object) -> dict[str, TensorRecord]:
     Other entries of it (numbers, None) are left out. Raises WeightsError where there is no dictionary of tensors.
     """
     if not isinstance(checkpoint, dict):
-        kind = "a tensor" if isinstance(checkpoint, TensorRecord) else f"a {type(checkpoint).__name__}"
+        kind = "a tensor" if isinstance(checkpoint, TensorRecord) else brief(checkpoint)
         raise WeightsError(f"it holds {kind}, not a dictionary of tensors; save model.state_dict()")
     found = _search(checkpoint, set())
     if found is None:

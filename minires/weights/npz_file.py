@@ -7,7 +7,6 @@ reading, but it allocates whatever size a header claims before it looks for the 
 from __future__ import annotations
 
 import io
-import math
 import tokenize
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from minires.errors import WeightsError
 from minires.files import atomic_write
-from minires.weights.elements import ITEM_SIZE, Array, decode
+from minires.weights.elements import ITEM_SIZE, Array, decode, shaped
 from minires.weights.messages import brief, reason
 from minires.weights.zip_records import ZipRecords
 
@@ -56,11 +55,8 @@ def _read_array(raw: Array) -> Array:
         raise WeightsError(f"a .npy header that is damaged ({reason(error)})") from error
     if dtype.kind not in "biufc" or dtype.name not in ITEM_SIZE:
         raise WeightsError(f"an array of dtype {str(dtype)[:60]}, which holds no weights")
-    body = raw[stream.tell() :]
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != body.size:
-        raise WeightsError(f"{body.size} bytes of elements do not make an array of shape {str(shape)[:60]}")
-    elements = decode(body, dtype.name, "big" if dtype.byteorder == ">" else "little")
-    return elements.reshape(shape, order="F" if fortran_order else "C")
+    elements = decode(raw[stream.tell() :], dtype.name, "big" if dtype.byteorder == ">" else "little")
+    return shaped(elements, shape, "F" if fortran_order else "C")
 
 
 def write(path: Path, arrays: dict[str, Array]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from minires.errors import WeightsError
 from minires.files import atomic_write
-from minires.weights.elements import Array, decode
+from minires.weights.elements import Array, decode, shaped
 from minires.weights.messages import brief, reason
 
 _DTYPES = {
@@ -57,7 +57,8 @@ def read(path: Path, content: Array) -> dict[str, Array]:
         if entry["dtype"] not in _DTYPES:
             raise WeightsError(f"array {brief(name)} has dtype {entry['dtype']}, which NumPy cannot hold")
         begin, end = entry["data_offsets"]
-        arrays[name] = decode(content[start + begin : start + end], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        elements = decode(content[start + begin : start + end], _DTYPES[entry["dtype"]])
+        arrays[name] = shaped(elements, entry["shape"])
     return arrays
 
 

@@ -170,8 +170,10 @@ _IGNORED = (
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct",
+    "numpy.core.numeric._frombuffer",
     "numpy._core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct",
+    "numpy._core.numeric._frombuffer",
     "torch.Size",
     "torch.device",
 )

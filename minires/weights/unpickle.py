@@ -28,7 +28,7 @@ MAX_INSTRUCTIONS = 2_000_000
 _PUSH_ARGUMENT = {
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 _PUSH_NEW: dict[str, Callable[[], object]] = {
     "NONE": lambda: None,
@@ -86,8 +86,9 @@ class Machine:
         elif name == "LIST":
             stack.append(self._pop_to_mark())
         elif name == "DICT":
+            items = self._pop_to_mark()
             stack.append({})
-            self._set_items(self._pop_to_mark())
+            self._set_items(items)
         else:
             self._step_object(name, argument)
 

@@ -19,6 +19,7 @@ from minires.weights.elements import Array
 from minires.weights.messages import brief, reason
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
+_UTF8 = 0x800  # the flag that says how a name is encoded
 _END_OF_DIRECTORY = b"PK\x05\x06"
 
 # Honest weights do not compress far; deflate reaches 1000:1, which turns a small file into all of the memory.
@@ -78,7 +79,11 @@ class ZipRecords:
         if len(header) != _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise WeightsError(f"the archive's directory points {brief(member.filename)} at the wrong place")
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        start = member.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+        name_start = member.header_offset + _LOCAL_HEADER.size
+        name = self._content[name_start : name_start + name_length].tobytes()
+        if name.decode("utf-8" if member.flag_bits & _UTF8 else "cp437", "replace") != member.orig_filename:
+            raise WeightsError(f"the archive's directory gives {brief(member.filename)} another name than it has")
+        start = name_start + name_length + extra_length
         raw = self._content[start : start + member.file_size]
         if raw.size != member.file_size or member.file_size != member.compress_size:
             raise WeightsError(f"{brief(member.filename)} reaches beyond the end of the file")
