@@ -230,10 +230,12 @@ class Tensor:
     def assign_(self, value: Array) -> None:
         """Write new numbers into this tensor: the way optimisers, `load_state_dict` and running statistics change it.
 
-        value broadcasts to the tensor's shape and is cast to its dtype. An array that a live graph needs is left to
+        value broadcasts to the tensor's shape, is cast to its dtype and brought to its device. An array that a live graph needs is left to
         that graph and replaced here, so the graph's owner can still see what it computed with; its backward will say
         that this tensor changed.
         """
+        if backend.is_array(value):
+            value = backend.to_device(value, self.device)
         if is_held(self._data) or not _writeable(self._data):
             self._data = self._data.copy()
         self._data[...] = value
@@ -456,6 +458,11 @@ class _Outline(NamedTuple):
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+
+def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
+    """The arguments of `to`, where the first may be either: `to("cuda")`, `to(np.float64)`, `to("cpu", np.float32)`."""
+    return (None, device) if device is not None and not backend.is_device(device) else (device, dtype)
 
 
 def _flat(arguments: tuple[Any, ...]) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from minires import backend
 from minires.errors import ShapeError
 from minires.random import default_generator
 from minires.tensor import Tensor
@@ -45,14 +44,14 @@ def _fan(tensor: Tensor, mode: str) -> int:
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
     """Draw N(mean, std²) into tensor."""
     generator = default_generator() if generator is None else generator
-    tensor.assign_(backend.to_device(mean + std * generator.standard_normal(tensor.shape), tensor.device))
+    tensor.assign_(mean + std * generator.standard_normal(tensor.shape))
     return tensor
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
     """Draw uniformly from [a, b) into tensor."""
     generator = default_generator() if generator is None else generator
-    tensor.assign_(backend.to_device(generator.uniform(a, b, tensor.shape), tensor.device))
+    tensor.assign_(generator.uniform(a, b, tensor.shape))
     return tensor
 
 

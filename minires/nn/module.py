@@ -9,11 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import numpy as np
-
-from minires import backend
 from minires.errors import WeightsError
-from minires.tensor import Tensor
+from minires.tensor import Tensor, device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
@@ -157,8 +154,7 @@ class Module:
 
     def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
         """Move all parameters and buffers, in place; dtype applies to floating-point ones. `to("cuda")`, `to(np.float64)`."""
-        if device is not None and not backend.is_device(device):
-            device, dtype = None, device
+        device, dtype = device_and_dtype(device, dtype)
         for tensor in (*self.parameters(), *self.buffers()):
             cast = dtype if tensor.dtype.kind in "fc" else None
             moved = tensor.detach().to(device, cast)
@@ -208,8 +204,7 @@ class Module:
             )
         for name, tensor in own.items():
             if name in given:
-                value = given[name].data if isinstance(given[name], Tensor) else np.asarray(given[name])
-                tensor.assign_(backend.to_device(value, tensor.device))
+                tensor.assign_(given[name].data if isinstance(given[name], Tensor) else given[name])
         return LoadResult(missing, unexpected)
 
     def _own_name(self, name: str, own: Mapping[str, Tensor]) -> str:

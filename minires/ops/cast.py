@@ -9,7 +9,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.function import Function
-from minires.tensor import Tensor, method
+from minires.tensor import Tensor, device_and_dtype, method
 
 
 class AsType(Function):
@@ -66,8 +66,7 @@ def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
 @method("to")
 def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
     """input on another device and/or in another dtype (torch.Tensor.to). Raises DeviceError with the reason if it cannot go."""
-    if device is not None and not backend.is_device(device):
-        device, dtype = None, device  # x.to(np.float64)
+    device, dtype = device_and_dtype(device, dtype)
     if device is not None and device != input.device:
         input = ToDevice(device)(input)  # noqa: A001
     return input if dtype is None else astype(input, dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from minires.backend.arrays import Array, array_module
+from minires.backend.reference.elementwise import maximum
 from minires.backend.shapes import Pair, pool_size
 
 Window = tuple[slice, slice, slice, slice]
@@ -61,15 +62,18 @@ def max_pool2d(
     xp = array_module(x)
     output = _output(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     geometry = (output, kernel_size, stride, padding, dilation)
-    image = _padded(x, *geometry, value=-xp.inf)
     y = xp.full((*x.shape[:2], *output), -xp.inf, x.dtype)
     argmax = xp.empty(y.shape, _index_type(kernel_size))
     argmax[...] = _first_inside(x, *geometry)
-    for number, place in _places(output, kernel_size, stride, dilation):
-        value = image[place]
-        better = (value.real > y.real) | xp.isnan(value)  # strictly greater: ties stay with the first
-        xp.copyto(y, value, where=better)
-        xp.copyto(argmax, argmax.dtype.type(number), where=better)
+    for n in range(x.shape[0]):  # image by image: the nine looks at its pixels then find them in a cache
+        image = _padded(x[n : n + 1], *geometry, value=-xp.inf)
+        best, winner = y[n : n + 1], argmax[n : n + 1]
+        for number, place in _places(output, kernel_size, stride, dilation):
+            value = xp.ascontiguousarray(image[place])
+            better = (value.real > best.real) | (value != value)  # strictly: ties stay with the first; NaN wins
+            # The winner is the last place that beat all before it, and numbers ascend: a maximum, cheaper than a masked copy.
+            xp.maximum(winner, better * winner.dtype.type(number), out=winner)
+            best[...] = maximum(best, value)
     return y, argmax
 
 
