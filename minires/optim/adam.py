@@ -1,0 +1,63 @@
+"""Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minires.optim.optimizer import Optimizer, Params
+from minires.tensor import Tensor
+
+
+class Adam(Optimizer):
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − η · m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+
+    Weight decay is added to the gradient. Follows torch.optim.Adam.
+    """
+
+    decoupled = False  # whether weight decay acts on θ itself instead of through the gradient
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def check(self, group: dict[str, Any]) -> None:
+        super().check(group)
+        if not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be in [0, 1)")
+
+    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        theta, (beta1, beta2) = parameter.data, group["betas"]
+        if not state:
+            state.update(step=0, m=0 * gradient, v=0 * gradient)
+        if self.decoupled:
+            theta = theta * (1 - group["lr"] * group["weight_decay"])
+        elif group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * theta
+        state["step"] += 1
+        state["m"] = beta1 * state["m"] + (1 - beta1) * gradient
+        state["v"] = beta2 * state["v"] + (1 - beta2) * gradient * gradient
+        m_hat = state["m"] / (1 - beta1 ** state["step"])
+        v_hat = state["v"] / (1 - beta2 ** state["step"])
+        parameter.assign_(theta - group["lr"] * m_hat / (v_hat**0.5 + group["eps"]))
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: θ ← (1 − ηλ)·θ before the step. Follows torch.optim.AdamW."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)

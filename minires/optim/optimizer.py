@@ -1,0 +1,102 @@
+"""What all optimisers share: groups of parameters, each with its own settings, and state that can be saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minires.errors import NonFiniteError, WeightsError
+from minires.nn import Module
+from minires.tensor import Tensor
+
+Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+
+
+class Optimizer:
+    """Holds parameter groups and changes the parameters in `step`. Follows torch.optim.Optimizer.
+
+    Args:
+        params: Tensors, or groups {"params": Tensors, "lr": …} that override the defaults.
+        defaults: settings of every group that does not override them.
+    """
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        entries = list(params)
+        if not entries:
+            raise ValueError(f"{type(self).__name__}: there are no parameters to train")
+        groups = entries if isinstance(entries[0], Mapping) else [{"params": entries}]
+        self.param_groups: list[dict[str, Any]] = [
+            {**defaults, **group, "params": list(group["params"])}  # type: ignore[dict-item]
+            for group in groups
+        ]
+        self.state: list[dict[str, Any]] = [{} for group in self.param_groups for _ in group["params"]]
+        for group in self.param_groups:
+            self.check(group)
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ValueError for settings that make no sense."""
+        for name in ("lr", "weight_decay"):
+            if not group[name] >= 0:
+                raise ValueError(f"{type(self).__name__}: {name} = {group[name]} must not be negative")
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient."""
+        states = iter(self.state)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                state = next(states)
+                if parameter.grad is not None:
+                    self.update(parameter, parameter.grad.data, state, group)
+
+    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Change one parameter; `state` is kept for the next step."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings of the groups and the state of each parameter, by position: {"state": [...], "param_groups": [...]}."""
+        settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
+        return {"state": [dict(state) for state in self.state], "param_groups": settings}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()` of an optimiser of the same parameters. Raises WeightsError if they differ."""
+        states, groups = state_dict["state"], state_dict["param_groups"]
+        if len(states) != len(self.state) or len(groups) != len(self.param_groups):
+            raise WeightsError(
+                f"{type(self).__name__}: the saved state is of {len(states)} parameters in {len(groups)} groups, "
+                f"this optimiser has {len(self.state)} in {len(self.param_groups)}"
+            )
+        self.state = [dict(state) for state in states]
+        for group, settings in zip(self.param_groups, groups, strict=True):
+            group.update(settings)
+
+
+def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two parameter groups: weights of convolutions and linear layers decay, biases and batch-norm parameters do not."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
+    """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common norm ‖g‖ exceeds max_norm; returns ‖g‖ before.
+
+    Follows torch.nn.utils.clip_grad_norm_ (2-norm).
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise NonFiniteError(f"clip_grad_norm_: the gradients' norm is {norm}")
+    scale = max_norm / (norm + 1e-6)
+    if not scale >= 1:  # a NaN norm makes NaN gradients, as in torch
+        for gradient in gradients:
+            gradient.assign_(gradient.data * gradient.dtype.type(scale))
+    return norm
+
+
