@@ -86,8 +86,18 @@ def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
         raise WeightsError("it is a zip archive, but holds neither a PyTorch checkpoint nor NumPy arrays")
     if start.startswith(b"\x80"):
         return torch_legacy.read(content)
-    foreign = next((what for magic, what in _FOREIGN.items() if start.lstrip().startswith(magic)), None)
-    raise WeightsError(f"it is {foreign}" if foreign else "it is no PyTorch checkpoint, no safetensors and no npz file")
+    raise WeightsError(_foreign(content))
+
+
+def _foreign(content: Array) -> str:
+    """What a file is that is none of ours, as far as its first bytes tell."""
+    start = content[:64].tobytes().lstrip()
+    for magic, what in _FOREIGN.items():
+        if start.startswith(magic):
+            return f"it is {what}"
+    if content[257:262].tobytes() == b"ustar":
+        return "it is a tar archive; if PyTorch wrote it, before 2017, load it with PyTorch and save it again"
+    return "it is no PyTorch checkpoint, no safetensors and no npz file"
 
 
 def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None:

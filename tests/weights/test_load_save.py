@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import minires as mr
 from minires import weights
 from minires.errors import MiniResError, WeightsError
 from tests.weights.crafting import dictionary, legacy_bytes, tensor, value, written, zip_bytes
@@ -50,6 +51,7 @@ def test_the_content_says_what_a_file_is_not_its_name(tmp_path):
 def test_loading_runs_no_pytorch_and_saving_npz_no_safetensors(tmp_path):
     program = f"""
 import sys
+import minires as mr
 from minires import weights
 arrays = weights.load({str(FOLDER / "zip.pth")!r})
 weights.load({str(FOLDER / "checkpoint_legacy.th")!r})
@@ -216,6 +218,13 @@ def test_tensors_and_arrays_on_a_gpu_are_saved(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_state_of_a_network_is_saved(tmp_path, suffix):
+    model = mr.nn.Sequential(mr.nn.Conv2d(3, 4, 3), mr.nn.BatchNorm2d(4))
+    weights.save(tmp_path / f"w{suffix}", model.state_dict())
+    assert_same(weights.load(tmp_path / f"w{suffix}"), {n: t.numpy() for n, t in model.state_dict().items()})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_same_arrays_give_the_same_bytes(tmp_path, suffix):
     weights.save(tmp_path / f"a{suffix}", expected())
     weights.save(tmp_path / f"b{suffix}", expected())
@@ -337,6 +346,7 @@ def refused(path, message):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (b"\x1f\x8b\x08\0", "gzip"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"sys_info".ljust(257, b"\0") + b"ustar".ljust(300, b"\0"), "tar archive; if PyTorch wrote it, before 2017"),
         (b"PK\x05\x06" + b"\0" * 18, "an empty zip archive"),
         (b"PK\x03\x04 and then nothing", "truncated or damaged"),
         (b"\x80\x04K\x01.", "not one that torch.save wrote"),
