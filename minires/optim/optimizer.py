@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from minires.errors import NonFiniteError, WeightsError
-from minires.nn import Module
 from minires.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
@@ -77,7 +76,14 @@ class Optimizer:
             group.update(settings)
 
 
-def decay_groups(model: Module, weight_decay: float) -> list[dict[str, Any]]:
+class HasParameters(Protocol):
+    """A Module, as far as this room need know."""
+
+    def parameters(self) -> Iterable[Tensor]:
+        """All parameters."""
+
+
+def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, Any]]:
     """Two parameter groups: weights of convolutions and linear layers decay, biases and batch-norm parameters do not."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
