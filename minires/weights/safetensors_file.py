@@ -36,6 +36,10 @@ _DTYPES = {
 
 _MAX_HEADER = 100_000_000  # the library's own limit
 
+# What a training run keeps beside its weights (`minires.training.checkpoint`) goes by names that begin so: like the other
+# entries of a nested PyTorch checkpoint, it is not among the weights that `read` returns.
+TRAINING_STATE = "minires.training/"
+
 
 def recognises(content: Array) -> bool:
     """Whether the bytes `content` (n,) uint8 begin as a safetensors file does."""
@@ -54,6 +58,8 @@ def read(path: Path, content: Array) -> dict[str, Array]:
     header.pop("__metadata__", None)
     arrays = {}
     for name, entry in header.items():
+        if name.startswith(TRAINING_STATE):
+            continue
         if entry["dtype"] not in _DTYPES:
             raise WeightsError(f"array {brief(name)} has dtype {entry['dtype']}, which NumPy cannot hold")
         begin, end = entry["data_offsets"]
@@ -80,13 +86,13 @@ def _library() -> Any:
     return safetensors
 
 
-def write(path: Path, arrays: dict[str, Array]) -> None:
-    """Write contiguous little-endian arrays. Raises WeightsError for a dtype that the format lacks."""
+def write(path: Path, arrays: dict[str, Array], metadata: dict[str, str] | None = None) -> None:
+    """Write contiguous little-endian arrays, and texts by name. Raises WeightsError for a dtype that the format lacks."""
     safetensors = _library()
     from safetensors.numpy import save
 
     try:
-        content = save(arrays, metadata={"format": "pt"})  # the mark that PyTorch's ecosystem looks for
+        content = save(arrays, metadata={"format": "pt", **(metadata or {})})  # the mark that PyTorch's ecosystem looks for
     except safetensors.SafetensorError as error:
         raise WeightsError(f"the safetensors format cannot hold it ({reason(error)})") from error
     with atomic_write(path) as file:

@@ -1,0 +1,58 @@
+"""The records of a run on disk: log.jsonl for programs, curves.png for people.
+
+Both are written anew from the whole history each time, whole or not at all: after a kill and a resume no line is
+doubled, missing or cut.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from minires.files import atomic_write
+from minires.training.records import EpochRecord
+
+
+def write_log(path: Path, history: Sequence[EpochRecord]) -> None:
+    """One JSON object a line, one line an epoch; what is not finite becomes null, which JSON has no number for."""
+    with atomic_write(path, "w") as file:
+        for record in history:
+            values = {key: _json_number(value) for key, value in asdict(record).items()}
+            file.write(json.dumps(values, allow_nan=False) + "\n")
+
+
+def _json_number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
+    """A PNG of loss, accuracy and learning rate over the epochs."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # not pyplot, whose current figure belongs to the user
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, accuracy, rate = figure.subplots(1, 3)
+    epochs = [record.epoch for record in history]
+    mark = "o" if len(epochs) < 40 else ""
+    for axes, name, quantity in ((loss, "loss", "loss"), (accuracy, "accuracy (%)", "accuracy")):
+        for part in ("train", "validation"):
+            values = [getattr(record, f"{part}_{quantity}") for record in history]
+            if any(value is not None for value in values):
+                axes.plot(epochs, values, label=part, marker=mark, markersize=3)
+        axes.set(title=name)
+        axes.legend()
+    rate.plot(epochs, [record.learning_rate for record in history], color="tab:gray", marker=mark, markersize=3)
+    rate.set(title="learning rate at the end of the epoch")
+    if all(record.train_loss > 0 for record in history):
+        loss.set_yscale("log")
+    for axes in (loss, accuracy, rate):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    with atomic_write(path) as file:
+        figure.savefig(file, format="png", dpi=100)

@@ -1,0 +1,56 @@
+"""Where a NaN came from: the batch is run once more, and every layer's output looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minires import random
+from minires.backend import Array, array_module
+from minires.modes import no_grad
+from minires.nn import Module
+from minires.tensor import Tensor
+
+
+def all_finite(array: Array) -> bool:
+    """Whether there is neither NaN nor infinity in it."""
+    return array.dtype.kind not in "fc" or bool(array_module(array).isfinite(array).all())
+
+
+def nonfinite_state(model: Module) -> str | None:
+    """The first parameter or buffer with a NaN or an infinity in it."""
+    return next((name for name, tensor in model.state_dict().items() if not all_finite(tensor.data)), None)
+
+
+def explain_loss(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
+    """Which layer made the loss of this batch NaN or infinite: the first, in the order of execution.
+
+    Replays the forward pass with the same random numbers (dropout), so `images` and the model's parameters must be as
+    they were. Running statistics move a second time: the model is not to be used any more.
+    """
+    if not all_finite(images.data):
+        return "the images of this batch already hold NaN or infinity"
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if not found and isinstance(output, Tensor) and not all_finite(output.data):
+                found.append(_describe(name, module))
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(name)) for name, module in model.named_modules()]
+    try:
+        random.set_state(random_state)
+        with no_grad():
+            model(images)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return found[0] if found else "every layer's output is finite, so it arose in the loss itself"
+
+
+def _describe(name: str, module: Module) -> str:
+    where = f"layer {name!r}" if name else "the network itself"
+    text = f"the first non-finite output is that of {where} ({type(module).__name__})"
+    broken = nonfinite_state(module) if not list(module.children()) else None
+    return f"{text}, whose {broken} is not finite" if broken else text
