@@ -22,7 +22,12 @@ from minires.random import manual_seed
 from minires.tensor import Tensor
 
 if TYPE_CHECKING:
-    from minires import data, models, nn, optim, training, weights
+    import minires.data as data
+    import minires.models as models
+    import minires.nn as nn
+    import minires.optim as optim
+    import minires.training as training
+    import minires.weights as weights
     from minires.draw import draw_graph
 
 __version__ = "0.1.0"

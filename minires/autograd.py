@@ -17,7 +17,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
 from minires import backend, modes
-from minires.backend import Array
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 from minires.function import Function
 from minires.tensor import Operand, Tensor, method
@@ -194,30 +193,18 @@ def _leading_to(targets: set[Vertex], order: list[Vertex]) -> set[Vertex]:
 def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     """Run `node`'s backward on the gradient of its output; checked: one gradient for each input, each fitting it."""
     node.check_unchanged()
-    if node.backward_arrays is not None and not modes.is_recording() and not modes.is_using_formulas():
-        returned = node.backward_arrays(gradient.data)
-        wrap = _wrap_array
-    else:
-        returned = node.backward(gradient)
-        wrap = _same
+    fused = None if modes.is_recording() or modes.is_using_formulas() else node.backward_arrays
+    returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
     sequence = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if len(sequence) != len(node.inputs):
         raise GraphError(f"{node.name}: backward returned {len(sequence)} gradients for {len(node.inputs)} inputs")
-    gradients = [None if each is None else wrap(each) for each in sequence]
+    gradients = [Tensor(each) if fused is not None and each is not None else each for each in sequence]
     for number, (tensor, each) in enumerate(zip(node.inputs, gradients, strict=True)):
         if each is not None and node.needs[number]:
             _check_fits(f"{node.name}: backward's gradient of input {number}", each, tensor)
             if modes.is_detecting_anomaly():
                 node.check_finite(f"gradient of input {number}", each.data)
     return gradients
-
-
-def _wrap_array(array: Array) -> Tensor:
-    return Tensor(array)
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
 
 
 def _check_fits(what: str, gradient: Tensor, tensor: Tensor) -> None:

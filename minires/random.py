@@ -25,7 +25,7 @@ def default_generator() -> np.random.Generator:
 
 def get_state() -> dict[str, Any]:
     """The default generator's state, as JSON-ready numbers; for checkpoints."""
-    return default_generator().bit_generator.state
+    return dict(default_generator().bit_generator.state)
 
 
 def set_state(state: dict[str, Any]) -> None:

@@ -310,7 +310,7 @@ class Tensor:
     def __ge__(self, other: Operand) -> Tensor:
         return METHODS["compare"](self, other, ">=")
 
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  (elementwise, as arrays compare)
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  # elementwise, as arrays compare
         return METHODS["compare"](self, other, "==")
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]

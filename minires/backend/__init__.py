@@ -5,9 +5,9 @@
 Nothing here knows of Tensors or gradients.
 """
 
+from minires.backend import contract
 from minires.backend.arrays import Array, array_module, as_array, device_of, is_array, is_device, to_device
 from minires.backend.contract import *  # noqa: F403  (the contract's names are the backend's names)
-from minires.backend.contract import __all__ as _kernels
 from minires.backend.dispatch import CONTRACT, available_providers, provider_for, use_backend
 
 __all__ = [
@@ -22,5 +22,5 @@ __all__ = [
     "provider_for",
     "to_device",
     "use_backend",
-    *_kernels,
 ]
+__all__ += contract.__all__

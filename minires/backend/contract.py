@@ -20,114 +20,154 @@ from minires.backend.shapes import Pair
 
 Axes = tuple[int, ...]
 
-__all__: list[str] = []
-
-
-def _kernel(signature: Any) -> Any:
-    __all__.append(signature.__name__)
-    return kernel(signature)
-
+__all__ = [
+    "absolute",
+    "add",
+    "argmax",
+    "astype",
+    "avg_pool2d",
+    "avg_pool2d_split",
+    "batch_norm",
+    "batch_norm_grad",
+    "batch_norm_stats",
+    "broadcast_to",
+    "compare",
+    "concatenate",
+    "conv2d",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
+    "divide",
+    "exp",
+    "flip",
+    "index",
+    "index_add",
+    "isfinite",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "max_pool2d_gather",
+    "max_pool2d_route",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "pad",
+    "power",
+    "relu",
+    "relu_mask",
+    "reshape",
+    "sigmoid",
+    "sign",
+    "sqrt",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+    "where",
+]
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Elementwise. Shapes broadcast as NumPy's do; dtypes promote as NumPy's do.
 
 
-@_kernel
+@kernel
 def add(x: Array, y: Array) -> Array:
     """x + y"""
 
 
-@_kernel
+@kernel
 def subtract(x: Array, y: Array) -> Array:
     """x − y"""
 
 
-@_kernel
+@kernel
 def multiply(x: Array, y: Array) -> Array:
     """x · y"""
 
 
-@_kernel
+@kernel
 def divide(x: Array, y: Array) -> Array:
     """x / y"""
 
 
-@_kernel
+@kernel
 def power(x: Array, y: Array) -> Array:
     """x to the y"""
 
 
-@_kernel
+@kernel
 def negative(x: Array) -> Array:
     """−x"""
 
 
-@_kernel
+@kernel
 def exp(x: Array) -> Array:
     """eˣ"""
 
 
-@_kernel
+@kernel
 def log(x: Array) -> Array:
     """ln x"""
 
 
-@_kernel
+@kernel
 def sqrt(x: Array) -> Array:
     """√x"""
 
 
-@_kernel
+@kernel
 def tanh(x: Array) -> Array:
     """tanh x"""
 
 
-@_kernel
+@kernel
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ), without overflow for any x"""
 
 
-@_kernel
+@kernel
 def relu(x: Array) -> Array:
     """max(x, 0); NaN stays NaN; complex numbers are judged by their real part"""
 
 
-@_kernel
+@kernel
 def absolute(x: Array) -> Array:
     """|x|; for complex x, x or −x so that the real part is not negative (what a complex step needs)"""
 
 
-@_kernel
+@kernel
 def sign(x: Array) -> Array:
     """−1, 0 or 1 by the real part of x"""
 
 
-@_kernel
+@kernel
 def maximum(x: Array, y: Array) -> Array:
     """The larger of x and y by their real parts; NaN if either is"""
 
 
-@_kernel
+@kernel
 def minimum(x: Array, y: Array) -> Array:
     """The smaller of x and y by their real parts; NaN if either is"""
 
 
-@_kernel
+@kernel
 def compare(x: Array, y: Array, relation: str) -> Array:
     """x `relation` y by the real parts, relation one of < <= > >= == != ; a bool array"""
 
 
-@_kernel
+@kernel
 def where(condition: Array, x: Array, y: Array) -> Array:
     """x where `condition` (bool) holds, else y; dtype of x and y"""
 
 
-@_kernel
+@kernel
 def astype(x: Array, dtype: Any) -> Array:
     """x in another dtype; a new array"""
 
 
-@_kernel
+@kernel
 def isfinite(x: Array) -> bool:
     """Whether every element is finite, as a Python bool"""
 
@@ -136,17 +176,17 @@ def isfinite(x: Array) -> bool:
 # Reductions. `axes` is a tuple of non-negative axes; keepdims as in NumPy.
 
 
-@_kernel
+@kernel
 def sum(x: Array, axes: Axes, keepdims: bool) -> Array:  # noqa: A001  (the field's name for it)
     """Σ x over `axes`"""
 
 
-@_kernel
+@kernel
 def max(x: Array, axes: Axes, keepdims: bool) -> Array:  # noqa: A001
     """max x over `axes`, by real parts; NaN if any element is"""
 
 
-@_kernel
+@kernel
 def argmax(x: Array, axis: int) -> Array:
     """Index (int64) of the first largest element along `axis`, by real parts; of the first NaN if there is one"""
 
@@ -155,42 +195,42 @@ def argmax(x: Array, axis: int) -> Array:
 # Shape. `reshape`, `transpose`, `broadcast_to` and basic indexing may return views.
 
 
-@_kernel
+@kernel
 def reshape(x: Array, shape: Axes) -> Array:
     """The elements of x in row-major order, in another shape"""
 
 
-@_kernel
+@kernel
 def transpose(x: Array, axes: Axes) -> Array:
     """y[…] = x with axis k of y being axis axes[k] of x"""
 
 
-@_kernel
+@kernel
 def broadcast_to(x: Array, shape: Axes) -> Array:
     """x repeated along axes of length 1"""
 
 
-@_kernel
+@kernel
 def flip(x: Array, axes: Axes) -> Array:
     """x reversed along `axes`"""
 
 
-@_kernel
+@kernel
 def pad(x: Array, widths: Sequence[Pair], value: float) -> Array:
     """x with widths[k] = (before, after) elements of `value` around axis k"""
 
 
-@_kernel
+@kernel
 def concatenate(arrays: Sequence[Array], axis: int) -> Array:
     """The arrays one after another along `axis`"""
 
 
-@_kernel
+@kernel
 def index(x: Array, key: Any) -> Array:
     """x[key], NumPy's indexing: integers, slices, None, Ellipsis, boolean and integer arrays"""
 
 
-@_kernel
+@kernel
 def index_add(g: Array, key: Any, shape: Axes) -> Array:
     """z = 0 of `shape`; z[key] += g, where an element named twice receives both. The adjoint of `index`."""
 
@@ -200,24 +240,24 @@ def index_add(g: Array, key: Any, shape: Axes) -> Array:
 # Stride, padding and dilation are pairs (vertical, horizontal).
 
 
-@_kernel
+@kernel
 def matmul(x: Array, y: Array) -> Array:
     """z[…, i, k] = Σ_j x[…, i, j] y[…, j, k], both at least 2-D, leading axes broadcast"""
 
 
-@_kernel
+@kernel
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, ps + id − P, qs + jd − P] · w[o,c,i,j], c over o's group; x is 0 outside"""
 
 
-@_kernel
+@kernel
 def conv2d_grad_input(
     gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
     """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] over all (p,q) with ps + id − P = h, qs + jd − P = v; image = (H, W)"""
 
 
-@_kernel
+@kernel
 def conv2d_grad_weight(
     x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
@@ -229,35 +269,35 @@ def conv2d_grad_weight(
 # uint8 where kh·kw ≤ 256, else int32. That is its format for every provider.
 
 
-@_kernel
+@kernel
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
     """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], −∞ outside; ties go to the first, NaN wins"""
 
 
-@_kernel
+@kernel
 def max_pool2d_route(
     gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """gx[n,c,h,v] = Σ gy[n,c,p,q] over the windows whose winner is (h, v): the gradient returns to the winner alone"""
 
 
-@_kernel
+@kernel
 def max_pool2d_gather(
     x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """y[n,c,p,q] = x at the winner of window (p, q): the adjoint of `max_pool2d_route`"""
 
 
-@_kernel
+@kernel
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
 ) -> Array:
     """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, ps + i − P, qs + j − P]; D is the window's size, its padding counted or not"""
 
 
-@_kernel
+@kernel
 def avg_pool2d_split(
     gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
 ) -> Array:
@@ -268,19 +308,19 @@ def avg_pool2d_split(
 # Normalisation. Statistics are per channel (axis 1) over all other axes; m is the number of values per channel.
 
 
-@_kernel
+@kernel
 def batch_norm(
     x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, residual: Array | None, relu: bool
 ) -> Array:
     """y = w (x − μ) / √(σ² + ε) + b [+ residual], then [max(·, 0)]; mean, var, weight and bias are (C,)"""
 
 
-@_kernel
+@kernel
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     """(μ, σ²), each (C,): μ = 1/m Σ x, σ² = 1/m Σ (x − μ)², the biased variance, by two passes (no cancellation)"""
 
 
-@_kernel
+@kernel
 def batch_norm_grad(
     gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float
 ) -> tuple[Array, Array, Array]:
@@ -290,11 +330,11 @@ def batch_norm_grad(
     """
 
 
-@_kernel
+@kernel
 def relu_mask(gy: Array, y: Array) -> Array:
     """gy where y > 0, else 0: the gradient of ReLU, from its output y; ReLU'(0) = 0"""
 
 
-@_kernel
+@kernel
 def log_softmax(x: Array, axis: int) -> Array:
     """x − max x − ln Σ exp(x − max x) along `axis`, finite for logits of any size"""

@@ -11,7 +11,7 @@ from typing import Any
 
 from minires.models.resnet import BasicBlock, Bottleneck, ResNet
 
-IMAGENET = {
+IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
     50: (Bottleneck, (3, 4, 6, 3)),

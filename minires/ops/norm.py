@@ -47,7 +47,7 @@ class _BatchNorm(Function):
         return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
 
     @property
-    def parts(self) -> Sequence[str]:  # type: ignore[override]  (an instance knows which of them it has)
+    def parts(self) -> Sequence[str]:  # type: ignore[override]  # an instance knows which of them it has
         """What a picture of the graph shows."""
         return ["BatchNorm", *(["Add"] if len(self.inputs) == 4 else []), *(["ReLU"] if self.relu else [])]
 

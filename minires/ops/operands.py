@@ -35,10 +35,10 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
         assert isinstance(y, Tensor)
         x = as_tensor(x, y)
     y = as_tensor(y, x)
-    if x.dtype != y.dtype:
-        dtype = np.result_type(x.dtype, y.dtype)
-        x, y = METHODS["astype"](x, dtype), METHODS["astype"](y, dtype)
-    return x, y
+    if x.dtype == y.dtype:
+        return x, y
+    dtype = np.result_type(x.dtype, y.dtype)
+    return METHODS["astype"](x, dtype), METHODS["astype"](y, dtype)
 
 
 def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:

@@ -146,7 +146,7 @@ class ReduceOnPlateau(Schedule):
     def factor(self, t: int) -> float:
         return self.gamma**self.reductions
 
-    def step(self, metric: float | None = None) -> None:  # type: ignore[override]
+    def step(self, metric: float | None = None) -> None:
         if metric is None:
             raise TypeError("ReduceOnPlateau.step needs the metric it watches")
         if self._improves(metric):
