@@ -88,8 +88,9 @@ class _Walk:
         self.retain_graph = create_graph if retain_graph is None else retain_graph
         self.targets = None if targets is None else {_vertex(target) for target in targets}
         self.pending: dict[Vertex, Tensor] = {}  # the sum of what has arrived so far
-        self.given: set[int] = set()  # ids of arrays that already are somebody's gradient
         self.seeds = [_seed(root, seed) for root, seed in zip(roots, seeds, strict=True)]
+        # Ids of arrays that already are somebody's: a seed given by the user, a gradient handed out.
+        self.given = {id(seed.data) for seed in self.seeds}
 
     def run(self) -> dict[Vertex, Tensor]:
         """The gradient at every leaf that was reached, or at every target."""
@@ -107,7 +108,9 @@ class _Walk:
                     continue
                 for hook in list(vertex.hooks.values()):
                     replaced = hook(gradient)
-                    gradient = gradient if replaced is None else replaced
+                    if replaced is not None:
+                        gradient = replaced
+                        self.given.add(id(gradient.data))
                 if self.targets is None and isinstance(vertex, Tensor) or self.targets and vertex in self.targets:
                     results[vertex] = self.owned(gradient)
                 if isinstance(vertex, Function):
@@ -118,7 +121,8 @@ class _Walk:
         """Run one node's backward and send the results along its edges."""
         for retained in node.retained:
             if (tensor := retained()) is not None:
-                tensor.grad = gradient if tensor.grad is None else _sum(tensor.grad, gradient, self.create_graph)
+                arrived = self.owned(gradient)
+                tensor.grad = arrived if tensor.grad is None else _sum(tensor.grad, arrived, self.create_graph)
         node.needs = tuple(edge is not None and (asked is None or edge in asked) for edge in node.edges)
         if any(node.needs):
             for edge, sent in zip(node.edges, gradients_of(node, gradient), strict=True):
@@ -134,11 +138,9 @@ class _Walk:
 
     def owned(self, gradient: Tensor) -> Tensor:
         """`gradient` as an array of its own: two leaves may have been sent the same one, or a view of a larger one."""
-        array = gradient.data
-        if self.create_graph:
-            owned = gradient.clone() if id(array) in self.given else gradient  # a copy in the graph
-        else:
-            owned = Tensor(array.copy() if array.base is not None or id(array) in self.given else array)
+        shared = gradient.data.base is not None or id(gradient.data) in self.given
+        owned = gradient.clone() if shared else gradient
+        owned = owned if self.create_graph else owned.detach()
         self.given.add(id(owned.data))
         return owned
 

@@ -509,7 +509,7 @@ def test_gradients_of_a_sum_do_not_alias():
     assert all(array.flags.writeable for array in owners(x, z))
 
 
-@pytest.mark.parametrize("create_graph", [False])
+@pytest.mark.parametrize("create_graph", [False, True])
 def test_gradients_of_views_do_not_alias(create_graph):
     x, z, seed = leaf(1.0, 2.0), mr.tensor(np.ones((2, 1)), requires_grad=True), mr.tensor(np.ones(2))
     (x + z.reshape(2)).backward(seed, create_graph=create_graph)
@@ -517,6 +517,30 @@ def test_gradients_of_views_do_not_alias(create_graph):
     parts = [leaf(1.0), leaf(2.0)]
     F.cat(parts).backward(np.ones(2))
     assert_apart(owners(*parts))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_differentiable_seed_does_not_become_a_gradient(create_graph):
+    x, seed = leaf(1.0, 2.0), leaf(1.0, 1.0)
+    (x + 0.0).backward(seed, create_graph=create_graph)
+    assert_apart([seed.data, x.grad.data])
+
+
+def test_retained_gradients_do_not_alias():
+    x, z = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    h = x + z
+    y = h + 0.0
+    for each in (h, y):
+        each.retain_grad()
+    y.backward(np.ones(2))
+    assert_apart(owners(x, z, h, y))
+
+
+def test_what_a_hook_returns_stays_the_hooks():
+    x, mine = leaf(1.0, 2.0), mr.tensor(np.ones(2))
+    x.register_hook(lambda g: mine)
+    (x * 2.0).backward(np.ones(2))
+    assert_apart([mine.data, x.grad.data])
 
 
 def test_a_gradient_accumulates_into_a_new_array():
