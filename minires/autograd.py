@@ -106,16 +106,22 @@ class _Walk:
                 gradient = self.pending.pop(vertex, None)
                 if gradient is None:  # all consumers sent None
                     continue
-                for hook in list(vertex.hooks.values()):
-                    replaced = hook(gradient)
-                    if replaced is not None:
-                        gradient = replaced
-                        self.given.add(id(gradient.data))
+                gradient = self.hooked(vertex, gradient)
                 if self.targets is None and isinstance(vertex, Tensor) or self.targets and vertex in self.targets:
                     results[vertex] = self.owned(gradient)
                 if isinstance(vertex, Function):
                     self.fire(vertex, gradient, asked)
         return results
+
+    def hooked(self, vertex: Vertex, gradient: Tensor) -> Tensor:
+        """`gradient` after the vertex's hooks, each of which may have replaced it."""
+        for hook in list(vertex.hooks.values()):
+            replaced = hook(gradient)
+            if replaced is not None:
+                _check_fits("register_hook: what the hook returned", replaced, vertex)
+                self.given.add(id(replaced.data))
+                gradient = replaced
+        return gradient
 
     def fire(self, node: Function, gradient: Tensor, asked: set[Vertex] | None) -> None:
         """Run one node's backward and send the results along its edges."""
@@ -209,7 +215,7 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     return gradients
 
 
-def _check_fits(what: str, gradient: Tensor, tensor: Tensor) -> None:
+def _check_fits(what: str, gradient: Tensor, tensor: Vertex) -> None:
     if not isinstance(gradient, Tensor):
         raise GraphError(f"{what} is a {type(gradient).__name__}, not a Tensor")
     if gradient.shape != tensor.shape:

@@ -445,6 +445,24 @@ def test_hooks_are_differentiated_too():
     assert x_again[0].item() == 256.0
 
 
+@pytest.mark.parametrize("on_leaf", [True, False])
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (mr.tensor(np.ones(3)), ShapeError, r"what the hook returned has shape \(3,\), but the tensor has shape \(1,\)"),
+        (mr.tensor([1.0]), DtypeError, "what the hook returned has dtype float32, but the tensor has dtype float64"),
+        (np.ones(1), GraphError, "what the hook returned is a ndarray, not a Tensor"),
+    ],
+)
+def test_what_a_hook_returns_must_fit(on_leaf, returned, error, message):
+    x = leaf(2.0)
+    h = x * 1.0
+    (x if on_leaf else h).register_hook(lambda g: returned)
+    with pytest.raises(error, match=message):
+        h.backward()
+    assert x.grad is None
+
+
 def test_hooks_need_a_gradient_to_come():
     with pytest.raises(GraphError, match="register_hook: this Tensor does not require gradients"):
         mr.tensor([1.0]).register_hook(print)
