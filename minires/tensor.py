@@ -6,6 +6,7 @@ registry that `minires.ops` and `minires.autograd` fill: nothing on this floor i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
@@ -46,11 +47,14 @@ class MaxResult(NamedTuple):
     indices: Tensor
 
 
+_hook_keys = itertools.count()  # never reused: a handle whose hook is gone must not take back a later one
+
+
 class HookHandle:
     """Returned by `register_hook`; `remove()` takes the hook back."""
 
     def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
-        self._hooks, self._key = hooks, max(hooks, default=-1) + 1
+        self._hooks, self._key = hooks, next(_hook_keys)
         hooks[self._key] = hook
 
     def remove(self) -> None:

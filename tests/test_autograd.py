@@ -427,6 +427,16 @@ def test_a_removed_hook_is_silent():
     assert x.grad.item() == 2.0
 
 
+def test_removing_twice_leaves_a_later_hook_alone():
+    x = leaf(2.0)
+    handle = x.register_hook(lambda g: g + 1.0)
+    handle.remove()
+    x.register_hook(lambda g: g * 10.0)
+    handle.remove()
+    (x * 1.0).backward()
+    assert x.grad.item() == 10.0
+
+
 def test_a_hook_may_remove_itself():
     x, calls = leaf(2.0), []
     handle = x.register_hook(lambda g: (calls.append(1), handle.remove())[1])
