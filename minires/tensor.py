@@ -212,7 +212,8 @@ class Tensor:
     def retain_grad(self) -> None:
         """Keep `.grad` on this non-leaf too (torch.Tensor.retain_grad)."""
         if self.node is not None:
-            self.node.retained.append(ref(self))
+            if not any(retained() is self for retained in self.node.retained):
+                self.node.retained.append(ref(self))
         elif not self.requires_grad:
             raise GraphError("retain_grad: this Tensor does not require gradients")
 

@@ -494,6 +494,14 @@ def test_retain_grad_on_a_result():
         mr.tensor([1.0]).retain_grad()
 
 
+def test_retain_grad_twice_counts_once():
+    h = leaf(2.0) * 3.0
+    h.retain_grad()
+    h.retain_grad()
+    h.backward()
+    assert h.grad.item() == 1.0
+
+
 def test_is_leaf():
     x = leaf(2.0)
     assert x.is_leaf
