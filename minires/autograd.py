@@ -130,10 +130,11 @@ class _Walk:
                 arrived = self.owned(gradient)
                 tensor.grad = arrived if tensor.grad is None else _sum(tensor.grad, arrived, self.create_graph)
         node.needs = tuple(edge is not None and (asked is None or edge in asked) for edge in node.edges)
-        if any(node.needs):
-            for edge, sent in zip(node.edges, gradients_of(node, gradient), strict=True):
-                if edge is not None and sent is not None and (asked is None or edge in asked):
-                    self.send(edge, sent)
+        if not any(node.needs):
+            return  # nothing below is asked for: neither run nor freed, so a later pass may start here
+        for edge, sent in zip(node.edges, gradients_of(node, gradient), strict=True):
+            if edge is not None and sent is not None and (asked is None or edge in asked):
+                self.send(edge, sent)
         if not self.retain_graph:
             node.release()
 

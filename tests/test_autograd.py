@@ -41,7 +41,7 @@ class Counting(mr.Function):
         return 2 * gradient
 
 
-# -- joins: the secret of a skip connection -----------------------------------------------------------------------------
+# -- joins: the secret of a skip connection ----------------------------------------------------------------------------
 
 
 def test_a_tensor_used_twice_receives_the_sum():
@@ -113,7 +113,7 @@ def test_what_needs_no_gradient_gets_none():
     assert constant.grad is None
 
 
-# -- depth and memory ---------------------------------------------------------------------------------------------------
+# -- depth and memory --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", ["backward", "dropped", "dropped after backward"])
@@ -189,7 +189,7 @@ def test_arrays_die_as_the_walk_passes():
     assert alive == [False]
 
 
-# -- freeing and retaining ----------------------------------------------------------------------------------------------
+# -- freeing and retaining ---------------------------------------------------------------------------------------------
 
 
 def test_a_second_backward_says_why_not():
@@ -257,7 +257,7 @@ def test_a_graph_freed_by_one_output_is_closed_to_the_other():
         (h * 3).backward()
 
 
-# -- grad ---------------------------------------------------------------------------------------------------------------
+# -- grad --------------------------------------------------------------------------------------------------------------
 
 
 def test_grad_of_leaves_and_of_results():
@@ -299,6 +299,19 @@ def test_grad_stops_at_a_result():
     assert mr.grad(h * h, h)[0].item() == 4.0
 
 
+def test_what_did_not_run_is_not_freed():
+    """Backward in two halves: from the loss to a result in the middle, and from there to the leaves."""
+    x = leaf(2.0)
+    h = x * x
+    (gh,) = mr.grad((h * h).sum(), h)
+    h.backward(gh)
+    assert x.grad.item() == 4 * 2.0**3
+    y, z = leaf(1.0) * x, leaf(3.0)
+    mr.grad([y, z * z], z)
+    y.backward()
+    assert x.grad.item() == 4 * 2.0**3 + 1
+
+
 def test_needs_tells_an_op_what_is_asked():
     asked = []
 
@@ -330,7 +343,7 @@ def test_unused_inputs():
 
 
 def test_an_input_that_needs_no_gradient_is_refused():
-    with pytest.raises(GraphError, match="input 0 .* does not require gradients"):
+    with pytest.raises(GraphError, match=r"input 0 .* does not require gradients"):
         mr.grad(leaf(1.0) * 2, mr.tensor([1.0]))
 
 
@@ -353,7 +366,7 @@ def test_none_counts_as_sent():
     assert x.grad is None
 
 
-# -- seeds --------------------------------------------------------------------------------------------------------------
+# -- seeds -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_single_element_of_any_shape_is_its_own_seed():
@@ -388,7 +401,7 @@ def test_no_graph():
         y.backward()
 
 
-# -- hooks, retain_grad, is_leaf ----------------------------------------------------------------------------------------
+# -- hooks, retain_grad, is_leaf ---------------------------------------------------------------------------------------
 
 
 def test_a_hook_sees_the_whole_gradient_once():
@@ -459,7 +472,11 @@ def test_hooks_are_differentiated_too():
 @pytest.mark.parametrize(
     ("returned", "error", "message"),
     [
-        (mr.tensor(np.ones(3)), ShapeError, r"what the hook returned has shape \(3,\), but the tensor has shape \(1,\)"),
+        (
+            mr.tensor(np.ones(3)),
+            ShapeError,
+            r"what the hook returned has shape \(3,\), but the tensor has shape \(1,\)",
+        ),
         (mr.tensor([1.0]), DtypeError, "what the hook returned has dtype float32, but the tensor has dtype float64"),
         (np.ones(1), GraphError, "what the hook returned is a ndarray, not a Tensor"),
     ],
@@ -525,7 +542,7 @@ def test_detach_cuts():
     assert x.grad.item() == 3.0
 
 
-# -- gradients are nobody else's ----------------------------------------------------------------------------------------
+# -- gradients are nobody else's ---------------------------------------------------------------------------------------
 
 
 def owners(*tensors):
