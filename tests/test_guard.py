@@ -1,0 +1,188 @@
+"""In-place writes into what a live graph needs: refused, or named at backward, never silently wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import functional as F
+from minires.errors import GraphError
+from minires.guard import Hold, is_held
+
+
+def leaf(*values: float) -> mr.Tensor:
+    return mr.tensor(np.array(values), requires_grad=True)
+
+
+def test_writing_into_an_input_is_refused():
+    x = leaf(1.0, 2.0)
+    y = x * x
+    with pytest.raises(ValueError, match="read-only"):
+        x.data[...] = 0
+    with pytest.raises(ValueError, match="read-only"):
+        x.data += 1
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0])
+
+
+def test_writing_into_an_output_that_backward_reads_is_refused():
+    x, identity = leaf(1.0, 2.0), np.ones(2)
+    out = (x * 1.0).relu()
+    with pytest.raises(ValueError, match="read-only"):
+        out.data[...] += identity
+    array = out.data
+    with pytest.raises(ValueError, match="read-only"):
+        array += identity
+
+
+def test_out_plus_equals_identity_is_safe():
+    """`out += identity` makes a new tensor: what ReLU kept is as it was."""
+    x = leaf(1.0, -2.0)
+    out = before = x.relu()
+    out += x
+    assert out is not before
+    out.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 1.0])
+
+
+def test_writing_through_a_view_is_refused():
+    x = leaf(1.0, 2.0)
+    y = x * x
+    for view in (x.data[:1], x.data.reshape(2, 1), x.numpy(), x[:1].data, x.detach().data):
+        with pytest.raises(ValueError, match="read-only"):
+            view[...] = 7
+    del y
+
+
+def test_a_tensor_that_is_a_view_is_read_only_even_without_a_graph():
+    """Writing into it would change another tensor unseen."""
+    x = mr.tensor(np.zeros((2, 3)))
+    for view in (x[0], x.reshape(3, 2), x.T, x.expand(2, 2, 3), mr.Tensor(np.zeros(4)[::2])):
+        with pytest.raises(ValueError, match="read-only"):
+            view.data[...] = 1
+    x[0].assign_(5.0)  # a copy of its own
+    assert not x.numpy().any()
+
+
+def test_a_view_keeps_the_whole_memory():
+    """An op that kept x[0] minds a write into x."""
+    x = mr.tensor(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    w = leaf(1.0, 1.0)
+    y = w * x[0]
+    with pytest.raises(ValueError, match="read-only"):
+        x.data[...] = 0
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(w.grad.numpy(), [1.0, 2.0])
+    x.data[...] = 0
+
+
+@pytest.mark.parametrize("write", ["assign_", "data"])
+def test_a_changed_input_is_named_at_backward(write):
+    x = leaf(1.0, 2.0)
+    y = x * x
+    if write == "assign_":
+        x.assign_(np.zeros(2))
+    else:
+        x.data = np.zeros(2)
+    with pytest.raises(GraphError, match=r"Multiply: its input 0 \(shape \(2,\)\) was changed in place"):
+        y.backward(np.ones(2))
+    assert x.grad is None
+
+
+def test_assign_leaves_what_the_graph_computed_with():
+    x = leaf(1.0, 2.0)
+    y = x * x
+    kept = x.data
+    x.assign_(9.0)
+    np.testing.assert_array_equal(kept, [1.0, 2.0])
+    np.testing.assert_array_equal(x.numpy(), [9.0, 9.0])
+    assert x.data.flags.writeable
+    del y
+
+
+def test_assign_without_a_graph_writes_in_place():
+    x = leaf(1.0, 2.0)
+    array = x.data
+    x.assign_(9.0)
+    assert x.data is array
+    np.testing.assert_array_equal(array, [9.0, 9.0])
+
+
+def test_assign_casts_and_broadcasts():
+    x = mr.tensor(np.zeros((2, 3), np.float32))
+    x.assign_(np.arange(3.0))
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(x.numpy(), [[0, 1, 2]] * 2)
+
+
+def test_a_live_validation_graph_does_not_stop_training():
+    """A validation output holds the weights it saw; the next step goes on, and only its own backward fails."""
+    w, x = leaf(1.0, 2.0), mr.tensor(np.array([3.0, 4.0]))
+    validation = (w * x).sum()
+    for _ in range(3):
+        loss = (w * x).sum() ** 2
+        w.grad = None
+        loss.backward()
+        w.assign_(w.data - 0.01 * w.grad.data)
+    assert validation.item() == 11.0
+    with pytest.raises(GraphError, match="Multiply"):
+        validation.backward()
+
+
+def test_arrays_are_writeable_again_after_backward():
+    x, w = mr.tensor(np.ones((1, 2, 4, 4)), requires_grad=True), mr.tensor(np.ones((2, 2, 3, 3)), requires_grad=True)
+    y = F.max_pool2d(F.conv2d(x, w).exp(), 2)
+    assert not x.data.flags.writeable
+    assert not w.data.flags.writeable
+    y.backward(np.ones(y.shape))
+    for array in (x.data, w.data, x.grad.data, w.grad.data):
+        assert array.flags.writeable
+        assert not is_held(array)
+
+
+def test_arrays_are_writeable_again_when_the_graph_is_dropped():
+    x = leaf(1.0, 2.0)
+    y, z = x * x, x * x
+    del y
+    assert not x.data.flags.writeable
+    del z
+    x.data[...] = 5
+
+
+def test_what_an_op_does_not_keep_is_free():
+    x = leaf(1.0, 2.0)
+    y = x + 1.0
+    x.data[...] = 5.0
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
+
+
+def test_retaining_keeps_the_arrays_protected():
+    x = leaf(1.0, 2.0)
+    y = x * x
+    y.backward(np.ones(2), retain_graph=True)
+    with pytest.raises(ValueError, match="read-only"):
+        x.data[...] = 0
+    y.backward(np.ones(2))
+    x.data[...] = 0
+
+
+def test_holds_are_counted():
+    array = np.zeros(3)
+    first, second = Hold(array), Hold(array[1:])
+    del first
+    assert is_held(array)
+    assert not array.flags.writeable
+    del second
+    assert not is_held(array)
+    assert array.flags.writeable
+
+
+def test_a_graph_that_is_alive_at_exit_is_silent():
+    code = "import minires as mr\nx = mr.tensor([1.0], requires_grad=True)\ny = x * x\nz = y.exp()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
