@@ -82,7 +82,7 @@ class Function:
         self.retained: list[ref[Tensor]] = []
         self.shape, self.dtype, self.device = output.shape, output.dtype, output.device
         self._kept = kept
-        self._versions = [tensor.version for tensor in self.inputs]
+        self._versions = {i: tensor.version for i, tensor in enumerate(inputs) if i in keeps}
         self._holds = [Hold(tensor.data) for i, tensor in enumerate(inputs) if i in keeps]
         if self.keeps_output:
             self._holds.append(Hold(output.data))  # the array, not the Tensor: node and output must not form a cycle
@@ -97,7 +97,8 @@ class Function:
 
     def check_unchanged(self) -> None:
         """Raise GraphError if an input that backward reads is no longer what forward saw."""
-        for number, (tensor, version) in enumerate(zip(self.inputs, self._versions, strict=True)):
+        for number, version in self._versions.items():
+            tensor = self.inputs[number]
             if tensor.version != version:
                 raise GraphError(
                     f"{self.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward pass, "

@@ -161,6 +161,18 @@ def test_what_an_op_does_not_keep_is_free():
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
 
 
+@pytest.mark.parametrize("write", ["assign_", "data"])
+def test_a_changed_input_matters_only_to_an_op_that_keeps_it(write):
+    x = leaf(1.0, 2.0)
+    y = x + 1.0
+    if write == "assign_":
+        x.assign_(5.0)
+    else:
+        x.data = np.zeros(2)
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
+
+
 def test_retaining_keeps_the_arrays_protected():
     x = leaf(1.0, 2.0)
     y = x * x
