@@ -11,13 +11,17 @@ and `recipe` what is done to the images of each data set.
 from minires.training.checkpoint import Checkpoint, checkpoint_metadata, load_checkpoint
 from minires.training.evaluation import Evaluation, evaluate
 from minires.training.interrupt import TrainingInterrupted
+from minires.training.recipe import Recipe
 from minires.training.records import EpochRecord
+from minires.training.settings import TrainSettings
 from minires.training.trainer import Trainer
 
 __all__ = [
     "Checkpoint",
     "EpochRecord",
     "Evaluation",
+    "Recipe",
+    "TrainSettings",
     "Trainer",
     "TrainingInterrupted",
     "checkpoint_metadata",

@@ -49,7 +49,8 @@ def _optimizer(optimizer: Optimizer) -> dict[str, Any]:
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
     """Its settings; of a warm-up also those of the schedule that comes after."""
-    facts = {"class": type(schedule).__name__, **schedule.state_dict()}
+    settings = {key: value for key, value in vars(schedule).items() if key not in ("optimizer", "after")}
+    facts = {"class": type(schedule).__name__, **settings}
     after = getattr(schedule, "after", None)
     return facts if after is None else {**facts, "after": _schedule(after)}
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the step to end: between two steps the model, the optimiser and the schedule belong together."""
+"""Ctrl-C that waits for the end of the step: in its middle, model, optimiser and schedule do not fit each other."""
 
 from __future__ import annotations
 

@@ -27,14 +27,22 @@ class RunFolder:
         self.log, self.curves = path / "log.jsonl", path / "curves.png"
         self._drawn_at = -SECONDS_BETWEEN_DRAWINGS
 
-    def claim(self) -> None:
-        """Make the folder, for a run that starts. Raises MiniResError if there is a run in it already."""
+    def check(self, resume: bool) -> None:
+        """Raise MiniResError if there is a run in the folder already, or with `resume` if there is none."""
+        if resume:
+            if not self.last.is_file():
+                raise MiniResError(f"there is no run to resume in {self.path} ({self.last.name} is missing): start one")
+            return
         found = [file.name for file in (self.last, self.best, self.log, self.curves) if file.exists()]
         if found:
             raise MiniResError(
                 f"{self.path} already holds a run ({', '.join(found)}), and nothing is overwritten: go on with it "
                 "(--resume, or fit(resume=True)), or choose another folder"
             )
+
+    def claim(self) -> None:
+        """Make the folder, for a run that starts. Raises MiniResError as `check` does."""
+        self.check(resume=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -42,11 +50,8 @@ class RunFolder:
         self._sweep()
 
     def load(self) -> Checkpoint:
-        """The checkpoint to go on from. Raises MiniResError if there is none."""
-        if not self.last.is_file():
-            raise MiniResError(
-                f"there is no run to resume in {self.path}: {self.last.name} is missing; start one without resume"
-            )
+        """The checkpoint to go on from. Raises MiniResError as `check` does."""
+        self.check(resume=True)
         self._sweep()
         return load_checkpoint(self.last)
 

@@ -246,9 +246,7 @@ class Trainer:
             return
         broken = nonfinite_state(self.model)
         if broken is not None:
-            raise NonFiniteError(
-                f"{self._place(self.step)}: the update made {broken} NaN or infinite. {self._advice()}"
-            )
+            raise NonFiniteError(f"{self._place(self.step)}: the update left {broken} non-finite. {self._advice()}")
         self.folder.save(self._checkpoint(), best)
         self._saved_at = time.monotonic()
 
@@ -268,12 +266,12 @@ class Trainer:
         )
 
     def _restore(self, saved: Checkpoint) -> None:
-        """Bring everything to where `saved` was taken. Raises MiniResError if it is another run's; nothing is changed then."""
+        """Bring everything to where `saved` was taken. Raises MiniResError, changing nothing, for another run's."""
         found = differences(saved.identity, self.identity) + differences(saved.metadata, self.metadata)
         if found:
             raise MiniResError(
-                f"{self.folder.last if self.folder else 'the checkpoint'} is of another run; to resume it, these must be the "
-                f"same again: {'; '.join(found)}"
+                f"the run cannot be resumed, for it was started otherwise ({'; '.join(found)}): bring that back, or start "
+                "a new run in another folder"
             )
         self.model.load_state_dict(saved.model)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

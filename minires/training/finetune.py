@@ -1,0 +1,51 @@
+"""Starting from the weights of another task: everything but the classifier is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from minires import weights
+from minires.errors import WeightsError
+from minires.nn import Linear, Module
+from minires.training.checkpoint import checkpoint_metadata
+
+
+def classifier_of(model: Module) -> tuple[str, Linear]:
+    """(dotted name, layer) of the last linear layer: it turns features into logits. Raises WeightsError without one."""
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, Linear)]
+    if not layers:
+        raise WeightsError(f"{type(model).__name__} has no linear layer, so no classifier to replace")
+    return layers[-1]
+
+
+def load_pretrained(model: Module, path: str | os.PathLike[str], classes: Sequence[str]) -> bool:
+    """Load a weight file into `model`, except for a classifier of other classes; returns whether it was left out.
+
+    It is of other classes if its size is another, or if the file says so (a checkpoint of ours names its classes). All
+    else must fit: raises WeightsError listing what does not, and then nothing has changed.
+    """
+    arrays = dict(weights.load(path))
+    name, layer = classifier_of(model)
+    own = {f"{name}.{key}": parameter for key, parameter in layer.named_parameters()}
+    stored = {_own_name(model, key): key for key in arrays if _own_name(model, key) in own}
+    known = checkpoint_metadata(path).get("classes")
+    other_classes = known is not None and list(known) != list(classes)
+    replaced = other_classes or any(arrays[stored[key]].shape != own[key].shape for key in stored)
+    if replaced:
+        arrays = {key: value for key, value in arrays.items() if key not in stored.values()}
+        arrays |= {key: parameter.numpy() for key, parameter in own.items()}
+    model.load_state_dict(arrays)
+    return replaced
+
+
+def _own_name(model: Module, name: str) -> str:
+    """What `model` calls the entry that a checkpoint calls `name`."""
+    head, dot, tail = name.partition(".")
+    return model.aliases.get(head, head) + dot + tail
+
+
+def freeze_all_but_classifier(model: Module) -> None:
+    """Ask for no gradients but the classifier's; a trainer keeps frozen batch norms in eval mode."""
+    model.requires_grad_(False)
+    classifier_of(model)[1].requires_grad_(True)

@@ -1,0 +1,183 @@
+"""The whole of `minires train`, but for the command line: data, network, optimiser and schedule from the settings.
+
+Which networks there are, this floor does not know: `train` is given the function that builds one by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from minires import data, random
+from minires.data import Dataset, Loader
+from minires.errors import MiniResError
+from minires.nn import Module
+from minires.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    MultiStep,
+    OneCycle,
+    Optimizer,
+    ReduceOnPlateau,
+    Schedule,
+    WarmUp,
+)
+from minires.training.checkpoint import checkpoint_metadata
+from minires.training.finetune import freeze_all_but_classifier, load_pretrained
+from minires.training.identity import differences
+from minires.training.recipe import Recipe, recipe_for
+from minires.training.records import EpochRecord
+from minires.training.run_folder import RunFolder
+from minires.training.settings import TrainSettings
+from minires.training.trainer import Trainer
+
+Build = Callable[..., Module]  # models.build: (name, num_classes=, in_channels=) -> network
+
+
+def train(
+    settings: TrainSettings,
+    build: Build,
+    *,
+    out: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    workers: int = 2,
+    download: bool = True,
+    progress: bool = True,
+    checkpoint_seconds: float = 300.0,
+) -> list[EpochRecord]:
+    """Train the network that `settings` describe, into the folder `out`; returns the records of all epochs.
+
+    `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`. `data_dir`, `device`,
+    `workers` and how often to save may differ when a run is resumed; the settings may not.
+
+    The checkpoints' metadata holds "model", "in_channels", "classes", "recipe" (how images are prepared,
+    `Recipe.from_dict`) and "settings": all that is needed to use the network.
+
+    Raises:
+        MiniResError: `out` holds a run already; or with resume none, or one with other settings.
+        DataError, WeightsError: the data set or the weights to start from are missing, damaged or do not fit.
+        and what `Trainer.fit` raises.
+    """
+    folder = RunFolder(Path(out))
+    folder.check(resume)
+    if resume:
+        _refuse_other_settings(folder, settings)
+    train_set, validation_set = data.load_for_training(settings.data, data_dir, download)
+    recipe = _recipe(settings, train_set, folder if resume else None)
+    random.manual_seed(settings.seed)
+    image, _ = train_set[0]
+    facts = {"model": settings.model, "in_channels": image.shape[2], "classes": list(train_set.classes)}
+    model = build(settings.model, num_classes=len(train_set.classes), in_channels=image.shape[2])
+    if settings.weights is not None and not resume:
+        load_pretrained(model, settings.weights, train_set.classes)
+    if settings.freeze:
+        freeze_all_but_classifier(model)
+    model.to(device)
+    train_loader, validation_loader = make_loaders(settings, recipe, train_set, validation_set, workers)
+    optimizer = make_optimizer(settings, model)
+    schedule, schedule_per = make_schedule(settings, optimizer, len(train_loader))
+    return Trainer(
+        model,
+        optimizer,
+        train_loader,
+        validation_loader,
+        epochs=settings.epochs,
+        schedule=schedule,
+        schedule_per=schedule_per,
+        out=out,
+        metadata={**facts, "recipe": recipe.to_dict(), "settings": settings.to_dict()},
+        label_smoothing=settings.label_smoothing,
+        clip_norm=settings.clip_norm,
+        patience=settings.patience,
+        progress=progress,
+        checkpoint_seconds=checkpoint_seconds,
+    ).fit(resume)
+
+
+def stored_settings(out: str | os.PathLike[str]) -> TrainSettings:
+    """The settings of the run in the folder `out`: what a resume needs. Raises MiniResError if there is no such run."""
+    folder = RunFolder(Path(out))
+    folder.check(resume=True)
+    metadata = checkpoint_metadata(folder.last)
+    if "settings" not in metadata:
+        raise MiniResError(f"{folder.last} was not written by `minires train`: resume it with the program that did")
+    return TrainSettings.from_dict(metadata["settings"])
+
+
+def _refuse_other_settings(folder: RunFolder, settings: TrainSettings) -> None:
+    found = differences(stored_settings(folder.path).to_dict(), settings.to_dict())
+    if found:
+        raise MiniResError(
+            f"the run in {folder.path} cannot be resumed with other settings ({'; '.join(found)}): give the same "
+            f"again, or start another run, in another folder, from its weights (--weights {folder.last})"
+        )
+
+
+def _recipe(settings: TrainSettings, dataset: Dataset, resumed: RunFolder | None) -> Recipe:
+    """How images are prepared: in a resumed run as before; for pretrained weights with the normalisation they know."""
+    if resumed is not None:
+        return Recipe.from_dict(checkpoint_metadata(resumed.last)["recipe"])
+    recipe = recipe_for(dataset, settings.image_size)
+    if settings.normalize is not None:
+        return recipe.normalized_as(settings.normalize)
+    stored = None if settings.weights is None else checkpoint_metadata(settings.weights).get("recipe")
+    if stored is None:
+        return recipe
+    known = Recipe.from_dict(stored)
+    return replace(recipe, mean=known.mean, std=known.std)
+
+
+def make_loaders(
+    settings: TrainSettings, recipe: Recipe, train_set: Dataset, validation_set: Dataset, workers: int = 2
+) -> tuple[Loader, Loader]:
+    """(training batches, validation batches).
+
+    A last training batch of a single image is dropped: batch norm cannot estimate a variance from it.
+    """
+    alone = len(train_set) > settings.batch_size and len(train_set) % settings.batch_size == 1
+    train_loader = Loader(
+        train_set,
+        settings.batch_size,
+        transform=recipe.training() if settings.augment else recipe.evaluation(),
+        shuffle=True,
+        drop_last=alone,
+        seed=settings.seed,
+        workers=workers,
+    )
+    return train_loader, Loader(validation_set, settings.batch_size, transform=recipe.evaluation(), workers=workers)
+
+
+def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
+    """The optimiser of the parameters that are not frozen."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if settings.optimizer == "sgd":
+        return SGD(parameters, settings.lr, settings.momentum, settings.weight_decay)
+    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
+    return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+
+
+def make_schedule(
+    settings: TrainSettings, optimizer: Optimizer, steps_per_epoch: int
+) -> tuple[Schedule, Literal["step", "epoch"]]:
+    """The schedule, and what its steps are: batches, so that it is smooth; epochs for the plateau."""
+    if settings.schedule == "plateau":
+        return ReduceOnPlateau(optimizer), "epoch"
+    warm = round(settings.warmup_epochs * steps_per_epoch)
+    total = settings.epochs * steps_per_epoch - warm
+    milestones = settings.milestones or (settings.epochs / 2, settings.epochs * 3 / 4)
+    after: dict[str, Callable[[], Schedule]] = {
+        "constant": lambda: Constant(optimizer),
+        "multistep": lambda: MultiStep(optimizer, [round(m * steps_per_epoch) - warm for m in milestones]),
+        "cosine": lambda: Cosine(optimizer, total),
+        "onecycle": lambda: OneCycle(optimizer, total),
+    }
+    schedule = after[settings.schedule]()
+    return (WarmUp(schedule, warm, start=1 / warm) if warm else schedule), "step"

@@ -1,0 +1,107 @@
+"""What decides a run's numbers: the options of `minires train`, in one value that is stored in the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from minires.errors import MiniResError, WeightsError
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "multistep", "cosine", "onecycle", "plateau")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The options of a run. Batch, rate, momentum and decay default to those of He et al. 2015, §4.2.
+
+    Attributes:
+        model: the network's name, for whoever builds it.
+        data: a data set's name, or the path of a folder of images.
+        epochs: 1 or more.
+        batch_size: images a step.
+        optimizer: "sgd" (with `momentum`), "adam" or "adamw".
+        lr: the learning rate that the schedule starts from; with "onecycle" the peak.
+        momentum: of SGD.
+        weight_decay: of all parameters.
+        schedule: "constant"; "multistep": a tenth from each of `milestones` on; "cosine": down to 0 at the end;
+            "onecycle": up and down; "plateau": a tenth when the validation loss has not fallen for 10 epochs.
+        milestones: epochs; () means half and three quarters of them all, as in the paper.
+        warmup_epochs: before the schedule, the rate rises to `lr` in a straight line; may be a fraction of an epoch.
+        label_smoothing: of the training loss.
+        clip_norm: the largest norm of the gradients, all taken together; None for no limit.
+        patience: stop when the validation accuracy has not improved for so many epochs; None: never.
+        augment: random crops and flips in training, as is usual for the data set.
+        image_size: of a folder of images: pixels, height and width; None means 224.
+        normalize: the data set whose mean and deviation normalise the images; None: this one's, or that of `weights`.
+        seed: of the starting weights, the order of the images and their augmentation.
+        weights: fine-tune from this file; a classifier of other classes is replaced by a new one.
+        freeze: train the classifier alone.
+    """
+
+    model: str
+    data: str
+    epochs: int = 10
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    milestones: tuple[int, ...] = ()
+    warmup_epochs: float = 0.0
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    patience: int | None = None
+    augment: bool = True
+    image_size: int | None = None
+    normalize: str | None = None
+    seed: int = 0
+    weights: str | None = None
+    freeze: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise MiniResError for what makes no sense, before anything is read or written."""
+        rules = {
+            "epochs": ("1 or more", self.epochs >= 1),
+            "batch_size": ("1 or more", self.batch_size >= 1),
+            "optimizer": (f"one of {', '.join(OPTIMIZERS)}", self.optimizer in OPTIMIZERS),
+            "lr": ("above 0", self.lr > 0),
+            "momentum": ("at least 0 and below 1", 0 <= self.momentum < 1),
+            "weight_decay": ("0 or more", self.weight_decay >= 0),
+            "schedule": (f"one of {', '.join(SCHEDULES)}", self.schedule in SCHEDULES),
+            "milestones": (
+                "left out unless schedule is multistep",
+                self.schedule == "multistep" or not self.milestones,
+            ),
+            "warmup_epochs": ("at least 0 and below epochs", 0 <= self.warmup_epochs < self.epochs),
+            "label_smoothing": ("at least 0 and below 1", 0 <= self.label_smoothing < 1),
+            "clip_norm": ("above 0", self.clip_norm is None or self.clip_norm > 0),
+            "patience": ("1 or more", self.patience is None or self.patience >= 1),
+            "image_size": ("1 or more", self.image_size is None or self.image_size >= 1),
+            "seed": ("0 or more", self.seed >= 0),
+            "freeze": (
+                "left out where there are no weights to start from",
+                self.weights is not None or not self.freeze,
+            ),
+        }
+        broken = [
+            f"{name} must be {rule}, not {getattr(self, name)}" for name, (rule, holds) in rules.items() if not holds
+        ]
+        if self.schedule == "plateau" and self.warmup_epochs:
+            broken.append("the plateau schedule goes by what epochs achieve, so it takes no warmup_epochs")
+        if broken:
+            raise MiniResError("; ".join(broken))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "milestones": list(self.milestones)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> TrainSettings:
+        """What `to_dict` gave, also after its way through a file. Raises WeightsError for unknown settings."""
+        unknown = set(stored) - {field.name for field in fields(cls)}
+        if unknown:
+            raise WeightsError(f"the checkpoint holds settings that this MiniRes does not know: {', '.join(unknown)}")
+        return cls(**{**stored, "milestones": tuple(stored["milestones"])})
