@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Protocol
 
 from minires.errors import NonFiniteError, WeightsError
@@ -18,17 +18,12 @@ class Optimizer:
     Args:
         params: Tensors, or groups {"params": Tensors, "lr": …} that override the defaults.
         defaults: settings of every group that does not override them.
+
+    Raises ValueError or TypeError for what cannot be trained: nothing, a parameter given twice, an unknown setting.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        entries = list(params)
-        if not entries:
-            raise ValueError(f"{type(self).__name__}: there are no parameters to train")
-        groups = entries if isinstance(entries[0], Mapping) else [{"params": entries}]
-        self.param_groups: list[dict[str, Any]] = [
-            {**defaults, **group, "params": list(group["params"])}  # type: ignore[dict-item]
-            for group in groups
-        ]
+        self.param_groups = [{**defaults, **group} for group in _groups(type(self).__name__, params, defaults)]
         self.state: list[dict[str, Any]] = [{} for group in self.param_groups for _ in group["params"]]
         for group in self.param_groups:
             self.check(group)
@@ -39,11 +34,13 @@ class Optimizer:
             if not group[name] >= 0:
                 raise ValueError(f"{type(self).__name__}: {name} = {group[name]} must not be negative")
 
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        for parameter in self._parameters():
+            parameter.grad = None
 
     def step(self) -> None:
         """Change every parameter that has a gradient."""
@@ -59,7 +56,7 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings of the groups and the state of each parameter, by position: {"state": [...], "param_groups": [...]}."""
+        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}."""
         settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
         return {"state": [dict(state) for state in self.state], "param_groups": settings}
 
@@ -71,6 +68,13 @@ class Optimizer:
                 f"{type(self).__name__}: the saved state is of {len(states)} parameters in {len(groups)} groups, "
                 f"this optimiser has {len(self.state)} in {len(self.param_groups)}"
             )
+        for number, (state, parameter) in enumerate(zip(states, self._parameters(), strict=True)):
+            for key, value in state.items():
+                if hasattr(value, "shape") and tuple(value.shape) != parameter.shape:
+                    raise WeightsError(
+                        f"{type(self).__name__}: the saved {key} of parameter {number} has shape {tuple(value.shape)}, "
+                        f"the parameter {parameter.shape}: it is the state of another model; nothing was loaded"
+                    )
         self.state = [dict(state) for state in states]
         for group, settings in zip(self.param_groups, groups, strict=True):
             group.update(settings)
@@ -83,8 +87,33 @@ class HasParameters(Protocol):
         """All parameters."""
 
 
+def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[str, Any]]:
+    """`params` as groups with lists of leaves, each leaf once. Raises ValueError or TypeError, saying what is wrong."""
+    entries: list[Any] = list(params)
+    groups = entries if entries and isinstance(entries[0], Mapping) else [{"params": entries}]
+    for number, group in enumerate(groups):
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise ValueError(f"{name}: group {number} must be a dict with the key 'params'")
+        for key in group:
+            if key != "params" and key not in settings:
+                raise ValueError(f"{name}: group {number} has a setting {key!r} that {name} does not know")
+    groups = [{**group, "params": list(group["params"])} for group in groups]
+    leaves = [leaf for group in groups for leaf in group["params"]]
+    if not leaves:
+        raise ValueError(f"{name}: there are no parameters to train")
+    for number, leaf in enumerate(leaves):
+        if not isinstance(leaf, Tensor):
+            kind = type(leaf).__name__
+            raise TypeError(f"{name}: parameter {number} is a {kind}, not a Tensor: pass model.parameters()")
+        if not leaf.is_leaf:
+            raise ValueError(f"{name}: parameter {number} is the result of {leaf.node!r}; only leaves can be trained")
+    if len({id(leaf) for leaf in leaves}) < len(leaves):
+        raise ValueError(f"{name}: a parameter is given twice, and would be changed twice a step")
+    return groups
+
+
 def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: weights of convolutions and linear layers decay, biases and batch-norm parameters do not."""
+    """Two parameter groups: convolutions' and linear layers' weights decay, biases and batch norm's parameters do not."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -67,6 +67,8 @@ class Step(Schedule):
     """gamma^⌊t/step_size⌋ (torch StepLR)."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        if step_size < 1:
+            raise ValueError(f"Step: step_size = {step_size} must be at least 1")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
@@ -75,7 +77,10 @@ class Step(Schedule):
 
 
 class Cosine(Schedule):
-    """floor + (1 − floor)·(1 + cos(πt/T))/2 down to t = T, then `floor` (Loshchilov & Hutter 2017; torch CosineAnnealingLR)."""
+    """floor + (1 − floor)·(1 + cos(πt/T))/2 down to t = T, then `floor`.
+
+    Loshchilov & Hutter 2017; torch's CosineAnnealingLR, whose eta_min is a rate where `floor` is a part of the first one.
+    """
 
     def __init__(self, optimizer: Optimizer, total: int, floor: float = 0.0) -> None:
         self.total, self.floor = total, floor
@@ -87,7 +92,10 @@ class Cosine(Schedule):
 
 
 class OneCycle(Schedule):
-    """Up from 1/div to 1 by a cosine in the first `up` of T steps, then down to 1/(div·final_div) (Smith 2018; torch OneCycleLR)."""
+    """Up from 1/div to 1 by a cosine in the first `up` of T steps, then down to 1/(div·final_div).
+
+    Smith 2018; torch's OneCycleLR, with the optimiser's rate as its max_lr.
+    """
 
     def __init__(
         self, optimizer: Optimizer, total: int, up: float = 0.3, div: float = 25.0, final_div: float = 1e4
@@ -98,7 +106,7 @@ class OneCycle(Schedule):
     def factor(self, t: int) -> float:
         peak = self.up * self.total - 1
         low, end = 1 / self.div, 1 / (self.div * self.final_div)
-        if t <= peak:
+        if t < peak:
             return _anneal(low, 1.0, t / peak)
         return _anneal(1.0, end, min((t - peak) / max(self.total - 1 - peak, 1e-9), 1.0))
 
@@ -108,9 +116,14 @@ def _anneal(start: float, end: float, progress: float) -> float:
 
 
 class WarmUp(Schedule):
-    """From `start` to 1 in a straight line over the first `steps`, then `after`, whose time starts there."""
+    """From `start` to 1 in a straight line over the first `steps`, then `after`, whose time starts there.
+
+    As torch's SequentialLR of LinearLR and `after`. Raises TypeError for ReduceOnPlateau, which goes by a metric.
+    """
 
     def __init__(self, after: Schedule, steps: int, start: float = 0.0) -> None:
+        if isinstance(after, ReduceOnPlateau):
+            raise TypeError("WarmUp: ReduceOnPlateau cannot come after it: a schedule of time hands on no metric")
         self.after, self.steps, self.start_factor = after, steps, start
         self.optimizer, self.starting, self.t = after.optimizer, after.starting, 0
         self._set()
@@ -129,7 +142,9 @@ class WarmUp(Schedule):
 
 
 class ReduceOnPlateau(Schedule):
-    """gamma each time a metric has not improved for more than `patience` steps (torch ReduceLROnPlateau, relative threshold).
+    """gamma each time a metric has not improved for more than `patience` steps.
+
+    Follows torch's ReduceLROnPlateau with its relative threshold.
 
     `step(metric)` takes the number that should fall, e.g. the validation loss; or rise, with mode="max".
     """

@@ -29,6 +29,8 @@ class SGD(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
+        if not group["momentum"] >= 0:
+            raise ValueError(f"SGD: momentum = {group['momentum']} must not be negative")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"]):
             raise ValueError("SGD: Nesterov needs momentum, and no dampening")
 
@@ -36,10 +38,8 @@ class SGD(Optimizer):
         theta, momentum = parameter.data, group["momentum"]
         d = gradient + group["weight_decay"] * theta if group["weight_decay"] else gradient
         if momentum:
-            if "velocity" not in state:
-                state["velocity"] = d.copy()
-            else:
-                state["velocity"] *= momentum
-                state["velocity"] += (1 - group["dampening"]) * d
+            # Always a new array: what `state_dict` handed out stays as it was.
+            v = state.get("velocity")
+            state["velocity"] = d.copy() if v is None else momentum * v + (1 - group["dampening"]) * d
             d = d + momentum * state["velocity"] if group["nesterov"] else state["velocity"]
         parameter.assign_(theta - group["lr"] * d)

@@ -1,0 +1,240 @@
+"""What all optimisers share: groups, state that travels, errors that say what is wrong, gradients cut to a norm."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import nn, optim
+from minires.errors import GraphError, NonFiniteError, WeightsError
+
+KINDS = {
+    "SGD": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+    "Adam": lambda params: optim.Adam(params, lr=0.01, weight_decay=0.1),
+    "AdamW": lambda params: optim.AdamW(params, lr=0.01),
+}
+
+
+def leaves():
+    matrix = np.linspace(-1, 1, 6).reshape(2, 3)
+    return [mr.tensor(matrix, requires_grad=True), mr.tensor([0.5, 2.0], requires_grad=True)]
+
+
+def steps(optimizer, parameters, seeds):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for parameter in parameters:
+            parameter.grad = mr.tensor(rng.normal(size=parameter.shape), dtype=parameter.dtype)
+        optimizer.step()
+
+
+def arrays(state):
+    return [{key: np.array(value) for key, value in each.items()} for each in state["state"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_state_goes_on_identically(kind):
+    parameters = leaves()
+    optimizer = KINDS[kind](parameters)
+    steps(optimizer, parameters, range(3))
+    saved = optimizer.state_dict()
+    saved["param_groups"] = json.loads(json.dumps(saved["param_groups"]))  # as a checkpoint does: tuples become lists
+    values = [mr.tensor(parameter, requires_grad=True) for parameter in parameters]
+    steps(optimizer, parameters, range(3, 6))
+
+    other = KINDS[kind](values)
+    other.param_groups[0]["lr"] = 77.0  # the saved one counts
+    other.load_state_dict(saved)
+    steps(other, values, range(3, 6))
+    for parameter, value in zip(parameters, values, strict=True):
+        assert np.array_equal(parameter.numpy(), value.numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_state_stays_as_it_was(kind):
+    """Neither the optimiser it was taken from nor one it was loaded into writes into its arrays."""
+    parameters = leaves()
+    optimizer = KINDS[kind](parameters)
+    steps(optimizer, parameters, range(2))
+    saved = optimizer.state_dict()
+    before = arrays(saved)
+    steps(optimizer, parameters, range(2))
+    others = leaves()
+    other = KINDS[kind](others)
+    other.load_state_dict(saved)
+    steps(other, others, range(2))
+    for state, was in zip(arrays(saved), before, strict=True):
+        assert state.keys() == was.keys() != set()
+        assert all(np.array_equal(state[key], was[key]) for key in was)
+
+
+def test_the_first_velocity_is_not_the_gradient_itself():
+    (x, _) = parameters = leaves()
+    optimizer = optim.SGD(parameters, lr=0.1, momentum=0.9)
+    steps(optimizer, parameters, [0])
+    velocity = np.array(optimizer.state[0]["velocity"])
+    optim.clip_grad_norm_([x], 1e-3)  # writes into the gradient
+    assert np.array_equal(optimizer.state[0]["velocity"], velocity)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["state"].pop(), "1 parameters in 1 groups"),
+        (lambda s: s["param_groups"].append({}), "2 parameters in 2 groups"),
+        (lambda s: s["state"][0].update(velocity=np.zeros(6)), r"velocity of parameter 0 has shape \(6,\)"),
+    ],
+)
+def test_a_state_of_other_parameters_is_refused_and_nothing_changes(change, message):
+    parameters = leaves()
+    optimizer = KINDS["SGD"](parameters)
+    steps(optimizer, parameters, range(2))
+    before = arrays(optimizer.state_dict())
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["lr"] = 5.0
+    change(saved)
+    with pytest.raises(WeightsError, match=message):
+        optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    for state, was in zip(arrays(optimizer.state_dict()), before, strict=True):
+        assert all(np.array_equal(state[key], was[key]) for key in was)
+
+
+def test_groups_override_the_defaults():
+    x, y = leaves()
+    optimizer = optim.SGD([{"params": iter([x])}, {"params": [y], "lr": 0.5, "momentum": 0.0}], lr=0.1, momentum=0.9)
+    assert [(group["lr"], group["momentum"]) for group in optimizer.param_groups] == [(0.1, 0.9), (0.5, 0.0)]
+    assert [id(group["params"][0]) for group in optimizer.param_groups] == [id(x), id(y)]
+    x0, y0 = np.array(x), np.array(y)
+    x.grad, y.grad = mr.tensor(np.ones((2, 3))), mr.tensor(np.ones(2, np.float32))
+    optimizer.step()
+    np.testing.assert_allclose(x.numpy(), x0 - 0.1)
+    np.testing.assert_allclose(y.numpy(), y0 - 0.5, rtol=1e-6)
+    optimizer.zero_grad()
+    assert x.grad is None
+    assert y.grad is None
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda x, y: optim.SGD([]), ValueError, "no parameters to train"),
+        (lambda x, y: optim.SGD([{"params": []}]), ValueError, "no parameters to train"),
+        (lambda x, y: optim.Adam([{"lr": 0.1}]), ValueError, "group 0 must be a dict with the key 'params'"),
+        (lambda x, y: optim.Adam([{"params": [x]}, y]), ValueError, "group 1 must be a dict"),
+        (lambda x, y: optim.SGD([{"params": [x], "learning_rate": 1}]), ValueError, "setting 'learning_rate'"),
+        (lambda x, y: optim.SGD([x, x]), ValueError, "given twice"),
+        (lambda x, y: optim.SGD([{"params": [x]}, {"params": [y, x]}]), ValueError, "given twice"),
+        (lambda x, y: optim.SGD([x, np.ones(2)]), TypeError, "parameter 1 is a ndarray"),
+        (lambda x, y: optim.SGD({"x": x}), TypeError, r"parameter 0 is a str.*model.parameters\(\)"),
+        (lambda x, y: optim.SGD([x * 2]), ValueError, "parameter 0 is the result of <Multiply>"),
+        (lambda x, y: optim.SGD([x], lr=-0.1), ValueError, "lr = -0.1 must not be negative"),
+        (lambda x, y: optim.SGD([x], lr=math.nan), ValueError, "lr = nan"),
+        (lambda x, y: optim.SGD([{"params": [x], "lr": -1}]), ValueError, "lr = -1 must not be negative"),
+        (lambda x, y: optim.AdamW([x], weight_decay=-1), ValueError, "AdamW: weight_decay = -1"),
+        (lambda x, y: optim.SGD([x], momentum=-0.1), ValueError, "momentum = -0.1"),
+        (lambda x, y: optim.SGD([x], nesterov=True), ValueError, "Nesterov needs momentum"),
+        (lambda x, y: optim.SGD([x], momentum=0.9, dampening=0.1, nesterov=True), ValueError, "no dampening"),
+        (lambda x, y: optim.Adam([x], betas=(0.9, 1.0)), ValueError, r"betas \(0.9, 1.0\)"),
+        (lambda x, y: optim.Adam([x], eps=-1e-8), ValueError, "eps = -1e-08 must not be negative"),
+    ],
+)
+def test_bad_arguments_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make(*leaves())
+
+
+def test_a_float32_parameter_stays_float32():
+    x = mr.tensor(np.ones(3, np.float32), requires_grad=True)
+    for kind in KINDS.values():
+        optimizer = kind([x])
+        steps(optimizer, [x], range(2))
+        assert x.dtype == np.float32
+        assert all(np.asarray(value).dtype == np.float32 for key, value in optimizer.state[0].items() if key != "step")
+
+
+def test_a_live_graph_does_not_stop_a_step_but_its_backward_names_the_op():
+    """A validation output kept around: the step goes through, the output keeps its numbers, its gradient is refused."""
+    mr.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+    optimizer = optim.SGD(net.parameters(), lr=0.1)
+    x = mr.tensor(np.random.default_rng(0).normal(size=(2, 1, 4, 4)).astype(np.float32), requires_grad=True)
+    kept = net(x)
+    was = np.array(kept)
+    net(x).sum().backward()
+    before = np.array(net[0].weight)
+    optimizer.step()
+    assert not np.array_equal(net[0].weight.numpy(), before)
+    assert np.array_equal(kept.numpy(), was)
+    with pytest.raises(GraphError, match=r"(BatchNorm|Conv2d).*changed in place after the forward pass"):
+        kept.sum().backward()
+
+
+def test_decay_groups_spare_biases_and_batch_norm():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+    decayed, spared = optim.decay_groups(model, 0.1)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert [names[id(p)] for p in decayed["params"]] == ["0.weight", "3.weight"]
+    assert [names[id(p)] for p in spared["params"]] == ["0.bias", "1.weight", "1.bias", "3.bias"]
+    optim.SGD(optim.decay_groups(model, 0.1), lr=0.1)
+
+
+class TestClipGradNorm:
+    def gradients(self, scale=1.0):
+        parameters = [*leaves(), mr.tensor([1.0], requires_grad=True)]  # the last has no gradient
+        for seed, parameter in enumerate(parameters[:2]):
+            gradient = np.random.default_rng(seed).normal(size=parameter.shape) * scale
+            parameter.grad = mr.tensor(gradient, parameter.dtype)
+        return parameters
+
+    def test_scales_to_the_norm_and_returns_the_old_one(self):
+        parameters = self.gradients()
+        before = [np.array(parameter.grad, np.float64) for parameter in parameters[:2]]
+        norm = math.sqrt(sum((gradient**2).sum() for gradient in before))
+        assert optim.clip_grad_norm_(iter(parameters), 0.5) == pytest.approx(norm, rel=1e-12)
+        for parameter, gradient in zip(parameters[:2], before, strict=True):
+            np.testing.assert_allclose(parameter.grad.numpy(), gradient * 0.5 / (norm + 1e-6), rtol=1e-6)
+
+    def test_leaves_short_gradients_alone(self):
+        parameters = self.gradients()
+        before = [parameter.grad.numpy().tobytes() for parameter in parameters[:2]]
+        optim.clip_grad_norm_(parameters, 1e3)
+        assert [parameter.grad.numpy().tobytes() for parameter in parameters[:2]] == before
+
+    @pytest.mark.parametrize(("max_norm", "scale"), [(0.5, 1.0), (100.0, 1.0), (1.0, 1e25)])
+    def test_equals_torch(self, torch, max_norm, scale):
+        ours = self.gradients(scale)
+        theirs = [torch.tensor(np.array(parameter), requires_grad=True) for parameter in ours]
+        for a, b in zip(ours[:2], theirs[:2], strict=True):
+            b.grad = torch.tensor(np.array(a.grad, np.float64)).to(b.dtype)
+        if scale == 1.0:
+            expected = float(torch.nn.utils.clip_grad_norm_(theirs, max_norm))
+            assert optim.clip_grad_norm_(ours, max_norm) == pytest.approx(expected, rel=1e-6)
+            for a, b in zip(ours[:2], theirs[:2], strict=True):
+                np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-6)
+        else:  # float32 squares overflow in torch; ours are summed in float64
+            assert math.isfinite(optim.clip_grad_norm_(ours, max_norm))
+            assert optim.clip_grad_norm_(ours, max_norm) == pytest.approx(max_norm, rel=1e-5)
+
+    def test_a_nan_is_reported_on_request(self):
+        parameters = self.gradients()
+        parameters[1].grad = mr.tensor(np.array([np.nan, 1], np.float32))
+        with pytest.raises(NonFiniteError, match="the gradients' norm is nan"):
+            optim.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
+        assert parameters[0].grad.numpy().max() < 10
+        optim.clip_grad_norm_(parameters, 1.0)  # else it spreads, as in torch
+        assert np.isnan(parameters[0].grad.numpy()).all()
+
+    def test_a_gradient_that_a_graph_keeps_is_replaced_not_written(self):
+        x = mr.tensor([3.0, 4.0], requires_grad=True)
+        (x * x).sum().backward(create_graph=True)
+        product = x.grad * x.grad  # keeps the gradient's array
+        was = np.array(product)
+        optim.clip_grad_norm_([x], 1.0)
+        assert np.array_equal(product.numpy(), was)
+        assert np.linalg.norm(x.grad.numpy()) == pytest.approx(1.0, rel=1e-5)
