@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from weakref import ref
@@ -75,6 +75,9 @@ class Function:
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor, kept: set[str]) -> None:
         """Become the node that `output` comes from."""
         keeps = range(len(inputs)) if self.keeps is None else self.keeps
+        # Masks, indices and the like on the node are protected as its inputs are; they may be the user's own arrays.
+        self._holds = [Hold(array) for array in _arrays_in(vars(self).values())]
+        self._holds += [Hold(tensor.data) for i, tensor in enumerate(inputs) if i in keeps]
         self.inputs = tuple(t if i in keeps else t.outline() for i, t in enumerate(inputs))
         self.edges = tuple(tensor.edge() for tensor in inputs)
         self.needs = tuple(edge is not None for edge in self.edges)
@@ -83,7 +86,6 @@ class Function:
         self.shape, self.dtype, self.device = output.shape, output.dtype, output.device
         self._kept = kept
         self._versions = {i: tensor.version for i, tensor in enumerate(inputs) if i in keeps}
-        self._holds = [Hold(tensor.data) for i, tensor in enumerate(inputs) if i in keeps]
         if self.keeps_output:
             self._holds.append(Hold(output.data))  # the array, not the Tensor: node and output must not form a cycle
         output.node = self
@@ -124,6 +126,15 @@ class Function:
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+def _arrays_in(values: Iterable[Any]) -> Iterator[Array]:
+    """The arrays among `values`, tuples looked into (the key of an index may be one)."""
+    for value in values:
+        if backend.is_array(value):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _arrays_in(value)
 
 
 def _line_of_user_code() -> str:

@@ -173,6 +173,32 @@ def test_a_changed_input_matters_only_to_an_op_that_keeps_it(write):
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
 
 
+def test_masks_and_indices_of_a_live_graph_are_protected():
+    """They are inputs too, though nobody differentiates by them."""
+    x = mr.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    condition, index = mr.tensor([[True, False, True]]), mr.tensor([[0, 0], [1, 2]])
+    mine, bools = np.array([1, 1]), np.array([True, False, True])
+    outputs = [F.where(condition, x, 0.0), x.gather(1, index), x[mine], x[:, (index[0].data)], x[:, bools]]
+    outputs += [F.cross_entropy(x, mr.tensor([0, 1])), F.scatter_add(x, 1, index, x)]
+    for array in (condition.data, index.data, mine, bools):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    for output in outputs:
+        output.sum().backward()
+    for array in (condition.data, index.data, mine, bools):
+        array[...] = 0
+
+
+def test_a_list_as_index_may_change():
+    x, places = leaf(1.0, 2.0), [0, 0]
+    y = x[places]
+    places[0] = 1
+    y.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 0.0])
+    assert x[[]].shape == (0,)
+    assert x[[True, False]].shape == (1,)
+
+
 def test_retaining_keeps_the_arrays_protected():
     x = leaf(1.0, 2.0)
     y = x * x

@@ -281,11 +281,18 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 @method("index")
 def index(input: Tensor, key: Any) -> Tensor:  # noqa: A002
     """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors, as NumPy indexes."""
-    parts = tuple(part.data if isinstance(part, Tensor) else part for part in (key if isinstance(key, tuple) else (key,)))
+    parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
         return Index(parts if isinstance(key, tuple) else parts[0])(input)
     except IndexError as error:
         raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
+
+
+def _key_part(part: Any, x: Tensor) -> Any:
+    """A part of an index as backends take it. A list becomes an array: unlike a list, that can be protected."""
+    if isinstance(part, Tensor):
+        return part.data
+    return backend.array_module(x.data).array(part, dtype=None if part else int) if isinstance(part, list) else part
 
 
 def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002
