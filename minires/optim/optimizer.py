@@ -113,7 +113,7 @@ def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[st
 
 
 def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: convolutions' and linear layers' weights decay, biases and batch norm's parameters do not."""
+    """Two parameter groups: weights of convolutions and linear layers decay, biases and batch norm do not."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -79,7 +79,7 @@ class Step(Schedule):
 class Cosine(Schedule):
     """floor + (1 − floor)·(1 + cos(πt/T))/2 down to t = T, then `floor`.
 
-    Loshchilov & Hutter 2017; torch's CosineAnnealingLR, whose eta_min is a rate where `floor` is a part of the first one.
+    Loshchilov & Hutter 2017; torch's CosineAnnealingLR, whose eta_min is a rate; `floor` is a part of the starting one.
     """
 
     def __init__(self, optimizer: Optimizer, total: int, floor: float = 0.0) -> None:
