@@ -14,7 +14,9 @@ import numpy as np
 from minires.backend import Array
 
 _lock = threading.RLock()  # re-entrant: the garbage collector may run a Hold's __del__ while we are in here
-_holds: dict[int, int] = {}  # id of the memory's owner -> number of holds; the Hold keeps the owner alive, so ids are stable
+# id of the memory's owner -> (number of holds, whether it was writeable before the first). A Hold keeps the owner alive,
+# so ids are stable.
+_holds: dict[int, tuple[int, bool]] = {}
 
 
 def _owner(array: Array) -> Array:
@@ -33,20 +35,20 @@ class Hold:
         self.array = array
         self._owner = owner = _owner(array)
         with _lock:
-            count = _holds.get(id(owner), 0)
-            _holds[id(owner)] = count + 1
-            if isinstance(owner, np.ndarray) and owner.flags.owndata:
+            count, writeable = _holds.get(id(owner), (0, isinstance(owner, np.ndarray) and owner.flags.writeable))
+            _holds[id(owner)] = count + 1, writeable
+            if writeable:
                 owner.flags.writeable = False
 
     def __del__(self) -> None:
         owner = self._owner
         with _lock:
-            count = _holds[id(owner)] - 1
-            if count:
-                _holds[id(owner)] = count
+            count, writeable = _holds[id(owner)]
+            if count > 1:
+                _holds[id(owner)] = count - 1, writeable
             else:
                 del _holds[id(owner)]
-                if isinstance(owner, np.ndarray) and owner.flags.owndata:
+                if writeable:
                     owner.flags.writeable = True
 
 

@@ -220,6 +220,27 @@ def test_holds_are_counted():
     assert array.flags.writeable
 
 
+def test_an_array_that_was_read_only_stays_so():
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    x = mr.Tensor(array, requires_grad=True)
+    (x * x).sum().backward()
+    assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("memory", [bytearray, bytes])
+def test_an_array_over_a_buffer(memory):
+    """Its memory is not NumPy's, as that of an unpickled or a memory-mapped array; `bytes` cannot be written at all."""
+    array = np.frombuffer(memory(np.arange(3.0).tobytes()))
+    x = mr.Tensor(array, requires_grad=True)
+    y = x * x
+    with pytest.raises(ValueError, match="read-only"):
+        array[...] = 7
+    y.backward(np.ones(3))
+    assert array.flags.writeable == (memory is bytearray)
+    np.testing.assert_array_equal(x.grad.numpy(), [0.0, 2.0, 4.0])
+
+
 def test_a_graph_that_is_alive_at_exit_is_silent():
     code = "import minires as mr\nx = mr.tensor([1.0], requires_grad=True)\ny = x * x\nz = y.exp()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
