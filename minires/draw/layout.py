@@ -122,14 +122,21 @@ class Layout:
         return ports
 
     def _straighten_sides(self, extents: list[Extent]) -> None:
-        """Let an edge that enters at the right come straight down from further out, where its row has room."""
+        """Let an edge that enters at the side come straight down from further out, where its row has room."""
         for row in self.layers.rows:
-            for number, neighbour in zip(row, [*row[1:], None], strict=True):
-                room = inf if neighbour is None else self.x[neighbour] - extents[neighbour].left - GAP
+            for before, number, after in zip([None, *row], row, [*row[1:], None], strict=False):
+                leftmost = -inf if before is None else self.x[before] + extents[before].right + GAP
+                rightmost = inf if after is None else self.x[after] - extents[after].left - GAP
                 for which, port in enumerate(self.ports[number]):
+                    out = self.x[self.layers.items[number].above[which]]
                     if port.side == "right":
-                        straight = min(self.x[self.layers.items[number].above[which]], room) - self.x[number]
-                        self.ports[number][which] = Port("right", max(port.offset, straight))
+                        straight = max(port.offset, min(out, rightmost) - self.x[number])
+                        extents[number].right = max(extents[number].right, straight)
+                    elif port.side == "left":
+                        straight = min(port.offset, max(out, leftmost) - self.x[number])
+                    else:
+                        continue
+                    self.ports[number][which] = Port(port.side, straight)
 
     def move(self, right: float, down: float) -> None:
         """Move everything."""
