@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -32,8 +32,7 @@ def row(record: EpochRecord, epochs: int) -> str:
 class Display:
     """A table that grows by a line an epoch, on standard output; on a terminal, with two bars below it.
 
-    One bar is the epoch's (loss, accuracy, learning rate, images per second), the other the whole run's, with the time
-    left.
+    One bar is the epoch's, the other the whole run's; each with the time left, and beside them the figures so far.
     """
 
     def __init__(self, shown: bool, epochs: int, steps: int) -> None:
@@ -53,6 +52,14 @@ class Display:
         self.note(HEADER)
         return self
 
+    def resumed(self, history: Sequence[EpochRecord], epoch: int, step: int) -> None:
+        """The run goes on after `step` batches of epoch number `epoch` (from 0)."""
+        for record in history:
+            self.epoch(record)
+        self.note(f"resumed after step {step} of epoch {epoch + 1}" if epoch < self.epochs else "this run is complete")
+        if self.bars is not None:
+            self.bars.reset(self.run_bar, completed=epoch * self.steps + step)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -69,13 +76,11 @@ class Display:
         """After `step` batches of epoch number `epoch` (from 0)."""
         if self.bars is None:
             return
-        figures = (
-            f"loss {totals.mean_loss:.4f}  acc {totals.accuracy:.2f} %  lr {totals.learning_rate:.2g}  "
-            f"{totals.images_per_second:.0f} images/s"
-        )
+        learned = f"loss {totals.mean_loss:.4f}  acc {totals.accuracy:.2f} %"
+        pace = f"lr {totals.learning_rate:.2g}  {totals.images_per_second:.0f} images/s"
         name = f"epoch {epoch + 1}/{self.epochs}"
-        self.bars.update(self.epoch_bar, description=name, completed=step, total=self.steps, figures=figures)
-        self.bars.update(self.run_bar, completed=epoch * self.steps + step)
+        self.bars.update(self.epoch_bar, description=name, completed=step, total=self.steps, figures=learned)
+        self.bars.update(self.run_bar, completed=epoch * self.steps + step, figures=pace)
 
     def validating(self, batches: int, total: int) -> None:
         """After so many batches of the validation set."""

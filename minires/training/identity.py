@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from minires.data import Loader
@@ -15,10 +16,7 @@ def identify(
 ) -> dict[str, Any]:
     """JSON-ready facts about a run that is about to start, before its first step changes them."""
     facts = {
-        "model": {
-            "class": type(model).__name__,
-            "arrays": {name: f"{list(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()},
-        },
+        "model": {"class": type(model).__name__},
         "optimizer": _optimizer(optimizer),
         "schedule": None if schedule is None else _schedule(schedule),
         "training data": {
@@ -32,6 +30,11 @@ def identify(
         "training": settings,
     }
     return as_read_back(facts)
+
+
+def shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:
+    """What the arrays or Tensors of a model are: {name: shape and dtype}."""
+    return {name: f"{tuple(value.shape)} {value.dtype}" for name, value in state_dict.items()}
 
 
 def as_read_back(value: Any) -> Any:
@@ -64,6 +67,12 @@ def differences(saved: Any, current: Any, where: str = "") -> list[str]:
         found = [differences(saved.get(key), current.get(key), f"{where} {key}".strip()) for key in keys]
         return [line for lines in found for line in lines]
     return [] if saved == current else [f"{where}: {_brief(saved)} in the checkpoint, {_brief(current)} now"]
+
+
+def abridged(lines: list[str], most: int = 6) -> str:
+    """The first `most` lines as one, and how many more there are."""
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "; ".join([*lines[:most], *more])
 
 
 def _brief(value: Any) -> str:

@@ -30,7 +30,7 @@ from minires.optim import (
 )
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
-from minires.training.identity import differences
+from minires.training.identity import abridged, differences
 from minires.training.recipe import Recipe, recipe_for
 from minires.training.records import EpochRecord
 from minires.training.run_folder import RunFolder
@@ -116,7 +116,7 @@ def _refuse_other_settings(folder: RunFolder, settings: TrainSettings) -> None:
     found = differences(stored_settings(folder.path).to_dict(), settings.to_dict())
     if found:
         raise MiniResError(
-            f"the run in {folder.path} cannot be resumed with other settings ({'; '.join(found)}): give the same "
+            f"the run in {folder.path} cannot be resumed with other settings ({abridged(found)}): give the same "
             f"again, or start another run, in another folder, from its weights (--weights {folder.last})"
         )
 

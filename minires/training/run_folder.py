@@ -25,7 +25,7 @@ class RunFolder:
         self.path = path
         self.last, self.best = path / "last.safetensors", path / "best.safetensors"
         self.log, self.curves = path / "log.jsonl", path / "curves.png"
-        self._drawn_at = -SECONDS_BETWEEN_DRAWINGS
+        self._drawn_at = time.monotonic()
 
     def check(self, resume: bool) -> None:
         """Raise MiniResError if there is a run in the folder already, or with `resume` if there is none."""

@@ -27,7 +27,7 @@ from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
 from minires.training.checkpoint import Checkpoint
 from minires.training.display import Display
 from minires.training.evaluation import measure
-from minires.training.identity import as_read_back, differences, identify
+from minires.training.identity import abridged, as_read_back, differences, identify, shapes
 from minires.training.interrupt import Interruption, TrainingInterrupted
 from minires.training.nonfinite import explain_loss, nonfinite_state
 from minires.training.placing import as_input, as_target
@@ -116,6 +116,8 @@ class Trainer:
         """
         self._begin(resume)
         with Display(self.progress, self.epochs, len(self.train_loader)) as self._display:
+            if resume:
+                self._display.resumed(self.history, self.epoch, self.step)
             try:
                 with Interruption(self._announce_stop) as self._interruption:
                     while not self._is_over():
@@ -227,7 +229,7 @@ class Trainer:
                 raise MiniResError("resume needs the folder of the run to go on with: Trainer(..., out=FOLDER)")
         elif resume:
             self._restore(self.folder.load())
-            self.folder.write_journal(self.history, over=False)
+            self.folder.write_journal(self.history, over=self._is_over())
         else:
             self.folder.claim()
             self._save()
@@ -267,11 +269,15 @@ class Trainer:
 
     def _restore(self, saved: Checkpoint) -> None:
         """Bring everything to where `saved` was taken. Raises MiniResError, changing nothing, for another run's."""
-        found = differences(saved.identity, self.identity) + differences(saved.metadata, self.metadata)
+        found = [
+            *differences(saved.identity, self.identity),
+            *differences(saved.metadata, self.metadata),
+            *differences(shapes(saved.model), shapes(self.model.state_dict()), "model"),
+        ]
         if found:
             raise MiniResError(
-                f"the run cannot be resumed, for it was started otherwise ({'; '.join(found)}): bring that back, or start "
-                "a new run in another folder"
+                f"the run cannot be resumed, for it was started otherwise ({abridged(found)}): bring that back, or "
+                "start a new run in another folder"
             )
         self.model.load_state_dict(saved.model)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
