@@ -203,7 +203,8 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     """Run `node`'s backward on the gradient of its output; checked: one gradient for each input, each fitting it."""
     node.check_unchanged()
     fused = None if modes.is_recording() or modes.is_using_formulas() else node.backward_arrays
-    returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
+    with modes.inside_backward():
+        returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
     sequence = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if len(sequence) != len(node.inputs):
         raise GraphError(f"{node.name}: backward returned {len(sequence)} gradients for {len(node.inputs)} inputs")

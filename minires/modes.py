@@ -10,6 +10,7 @@ from contextvars import ContextVar, Token
 
 _recording: ContextVar[bool] = ContextVar("minires_recording", default=True)
 _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
+_inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", default=False)
 _formulas: ContextVar[bool] = ContextVar("minires_formulas", default=False)
 
 
@@ -61,6 +62,19 @@ def detect_anomaly() -> _Switch:
 def is_detecting_anomaly() -> bool:
     """Whether `detect_anomaly` is on in this thread."""
     return _anomaly.get()
+
+
+def inside_backward() -> _Switch:
+    """While an op's backward runs: what it returns is watched, and named after that op, not the steps of its formula.
+
+    A formula may pass by an infinity that it masks (xᵇ at x = 0 and b = 0), and "Divide" would not say that it is √'s.
+    """
+    return _Switch(_inside_backward, True)
+
+
+def is_inside_backward() -> bool:
+    """Whether an op's backward is running in this thread."""
+    return _inside_backward.get()
 
 
 def use_formulas() -> _Switch:

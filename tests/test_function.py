@@ -261,6 +261,35 @@ def test_a_nan_in_forward_names_the_op_and_the_line():
     assert str(caught.value).endswith("x.log()  # the line to be named")
 
 
+@pytest.mark.parametrize("formulas", [True, False])
+def test_an_infinity_in_backward_names_the_op_of_the_forward_pass_and_its_line(formulas):
+    x = leaf(0.0, 1.0)
+    with mr.detect_anomaly():
+        y = x.sqrt().sum()  # the line to be named
+        with pytest.raises(NonFiniteError) as caught, mr.use_formulas() if formulas else mr.enable_grad():
+            y.backward()
+    assert "Sqrt: the first NaN or infinity is in its gradient of input 0" in str(caught.value)
+    assert str(caught.value).endswith("y = x.sqrt().sum()  # the line to be named")
+    assert x.grad is None
+
+
+def test_an_anomaly_of_the_second_derivative():
+    """y = x^1.5 has a finite slope at 0, and its second derivative is infinite there."""
+    x = leaf(0.0, 1.0)
+    with mr.detect_anomaly():
+        y = (x**1.5).sum()
+        (first,) = mr.grad(y, x, create_graph=True)  # the line to be named
+        with pytest.raises(NonFiniteError, match=r"Power: .* gradient of input 0.*# the line to be named"):
+            first.sum().backward()
+
+
+def test_an_infinity_that_a_formula_masks_is_no_anomaly():
+    x = leaf(0.0, 1.0)
+    with mr.detect_anomaly():
+        (x**0.0).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [0.0, 0.0])
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_an_infinity_is_an_anomaly_with_or_without_a_graph(recorded):
     x = mr.tensor([0.0], requires_grad=recorded)
