@@ -7,6 +7,7 @@ gradients from gradients, as Tensors, with other ops. That is all; see `minires/
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from minires.guard import Hold
 from minires.tensor import Hook, Tensor
 
 Gradients = Tensor | None | Sequence[Tensor | None]
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 
 
 class Function:

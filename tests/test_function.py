@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -259,6 +261,13 @@ def test_a_nan_in_forward_names_the_op_and_the_line():
     assert "Log: the first NaN or infinity is in its output" in str(caught.value)
     assert "test_function.py" in str(caught.value)
     assert str(caught.value).endswith("x.log()  # the line to be named")
+
+
+def test_a_folder_whose_name_begins_like_the_package_is_the_users():
+    package, scope = Path(mr.__file__).parent, {}
+    exec(compile("def f(x):\n    return x.log()\n", f"{package}-experiments/user.py", "exec"), scope)
+    with mr.detect_anomaly(), pytest.raises(NonFiniteError, match=r"-experiments.user\.py:2"):
+        scope["f"](leaf(-1.0))
 
 
 @pytest.mark.parametrize("formulas", [True, False])
