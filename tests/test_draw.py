@@ -458,6 +458,17 @@ def test_of_two_branches_the_longer_is_straight():
     assert centre["ReLU"] > centre["Tanh"]
 
 
+def test_a_recurrence_is_straight_though_each_state_has_a_loss():
+    h, w = leaf(1, 3), leaf(3, 3)
+    loss = 0.0
+    for _ in range(8):
+        h = (h @ w).tanh()
+        loss = loss + h.sum()
+    picture = assert_readable(mr.draw_graph(loss))
+    centres = {box.bounds[0] + box.bounds[2] for box in picture.boxes if box.texts[0] in ("MatMul", "Tanh")}
+    assert len(centres) == 1
+
+
 def test_what_depends_on_nothing_above_stands_where_it_is_used():
     h = leaf(2)
     for _ in range(6):

@@ -53,7 +53,7 @@ def _columns(layers: Layers, extents: list[Extent]) -> list[int]:
         pairs = [
             (items[lower].above[0], lower) for lower in row if items[lower].above and not extents[lower].arrivals[0]
         ]
-        pairs.sort(key=lambda pair: _straightness(items[pair[0]], items[pair[1]]))
+        pairs.sort(key=lambda pair: _straightness(layers, *pair))
         straight: list[tuple[int, int]] = []  # places of the pairs that were made straight, sorted
         for upper, lower in pairs:
             ends = place_of[upper], place_of[lower]
@@ -70,11 +70,12 @@ def _is_left(pair: tuple[int, int], other: tuple[int, int]) -> bool:
     return pair[0] < other[0] and pair[1] < other[1]
 
 
-def _straightness(upper: Item, lower: Item) -> int:
-    """What is made straight first: lanes; then from box to box, in a stable sort the main path first; then the rest."""
-    if upper.is_lane and lower.is_lane:
-        return 0
-    return 2 if upper.is_lane or lower.is_lane else 1
+def _straightness(layers: Layers, upper: int, lower: int) -> tuple[int, int]:
+    """What is made straight first: lanes; then from box to box, along the longer way to the output; then the rest."""
+    a, b = layers.items[upper], layers.items[lower]
+    if a.is_lane or b.is_lane:
+        return (0, 0) if a.is_lane and b.is_lane else (2, 0)
+    return 1, -layers.height[b.vertex]
 
 
 def _pack(column: list[int], distances: dict[tuple[int, int], float]) -> dict[int, float]:

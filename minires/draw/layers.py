@@ -49,6 +49,7 @@ class Layers:
     items: list[Item]
     rows: list[list[int]]
     satellites: dict[int, list[Edge]]
+    height: list[int]  # of each vertex: edges on the longest path from it to the output
 
     def positions(self) -> dict[int, int]:
         """Each item's place in its row."""
@@ -60,13 +61,13 @@ def arrange(graph: Graph) -> Layers:
     satellites = _satellites(graph)
     beside = {id(edge) for edges in satellites.values() for edge in edges}
     main = [[edge for edge in edges if id(edge) not in beside] for edges in graph.incoming]
-    layer = _layers(graph, main)
+    layer, height = _layers(graph, main)
     length = len(layer) + sum(layer[edge.target] - layer[edge.source] - 1 for edges in main for edge in edges)
     if length > LARGEST:
         raise too_large(length)
     aside = {edge.source for edges in satellites.values() for edge in edges}
     items = _items(graph, main, layer, aside)
-    layers = Layers(items, _first_order(items, max(layer) + 1), satellites)
+    layers = Layers(items, _first_order(items, max(layer) + 1), satellites, height)
     _untangle(layers)
     return layers
 
@@ -84,20 +85,22 @@ def _satellites(graph: Graph) -> dict[int, list[Edge]]:
     return satellites
 
 
-def _layers(graph: Graph, main: list[list[Edge]]) -> list[int]:
-    """The layer of each vertex."""
+def _layers(graph: Graph, main: list[list[Edge]]) -> tuple[list[int], list[int]]:
+    """Layer of each vertex, and its height above the output."""
     layer = [0] * len(main)
     sinks = [False] * len(main)  # whether a vertex hangs on nothing above, and may sink to where it is used
     for vertex, edges in enumerate(main):
         layer[vertex] = max((layer[edge.source] + 1 for edge in edges), default=0)
         sinks[vertex] = all(sinks[edge.source] and len(graph.outgoing[edge.source]) == 1 for edge in edges)
+    height = [0] * len(main)
     below = [len(main)] * len(main)  # the uppermost layer that uses a vertex
     for vertex in reversed(range(len(main))):
         if sinks[vertex] and below[vertex] < len(main):
             layer[vertex] = below[vertex] - 1
         for edge in main[vertex]:
+            height[edge.source] = max(height[edge.source], height[vertex] + 1)
             below[edge.source] = min(below[edge.source], layer[vertex])
-    return layer
+    return layer, height
 
 
 def _items(graph: Graph, main: list[list[Edge]], layer: list[int], aside: set[int]) -> list[Item]:
