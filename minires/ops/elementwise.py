@@ -71,7 +71,7 @@ class Divide(Function):
 
 
 class Power(Function):
-    """y = aᵇ;  ∂y/∂a = b·aᵇ⁻¹ (0 where b = 0),  ∂y/∂b = aᵇ ln a (0 where a = 0 and b ≥ 0)."""
+    """y = aᵇ;  ∂y/∂a = b·aᵇ⁻¹ (0 where a = b = 0),  ∂y/∂b = aᵇ ln a (0 where a = 0 and b ≥ 0)."""
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.power(a, b)
@@ -80,7 +80,9 @@ class Power(Function):
         a, b = self.inputs
         ga = gb = None
         if self.needs[0]:
-            ga = sum_to(g * where(b == 0, 0.0, b * a ** (b - 1)), a.shape)
+            # 0 · 0⁻¹ is NaN. To mask the product is not enough, since its own derivative would be NaN: take 0 · 0¹.
+            constant = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, "==")))
+            ga = sum_to(g * (b * a ** where(constant, 1.0, b - 1)), a.shape)
         if self.needs[1]:
             # ln a at a = 0 is −∞, and aᵇ·ln a → 0: take the logarithm of 1 there, as torch's rule amounts to.
             vanishing = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, ">=")))
