@@ -91,25 +91,26 @@ class Power(Function):
 
 
 class Maximum(Function):
-    """y = max(a, b): the gradient goes to the larger; to both halves where they are equal (torch.maximum)."""
+    """y = max(a, b): the gradient goes to the larger; half to each where they are equal (torch.maximum)."""
 
-    relation = ">"
+    loses = ("<", ">")  # a, and b, where it stands so to the other
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.maximum(a, b)
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        tie = Tensor(backend.compare(a.data, b.data, "=="))
-        a_wins = Tensor(backend.compare(a.data, b.data, self.relation))
-        to_a = where(tie, g * 0.5, where(a_wins, g, 0.0))
-        return sum_to(to_a, a.shape) if self.needs[0] else None, sum_to(g - to_a, b.shape) if self.needs[1] else None
+        share = where(Tensor(backend.compare(a.data, b.data, "==")), g * 0.5, g)
+        a_loses, b_loses = (Tensor(backend.compare(a.data, b.data, relation)) for relation in self.loses)
+        ga = sum_to(where(a_loses, 0.0, share), a.shape) if self.needs[0] else None
+        gb = sum_to(where(b_loses, 0.0, share), b.shape) if self.needs[1] else None
+        return ga, gb
 
 
 class Minimum(Maximum):
     """y = min(a, b), with the conventions of Maximum."""
 
-    relation = "<"
+    loses = (">", "<")
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.minimum(a, b)

@@ -20,7 +20,7 @@ def slopes(function, *values: float) -> list[float]:
     return x.grad.tolist()
 
 
-# -- powers ------------------------------------------------------------------------------------------------------------
+# -- powers -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
@@ -49,3 +49,188 @@ def test_the_exponents_gradient_at_base_zero():
     a, b = leaf(0.0, 0.0, 2.0), leaf(2.0, 0.0, 3.0)
     F.power(a, b).sum().backward()
     np.testing.assert_allclose(b.grad.numpy(), [0.0, 0.0, 8 * np.log(2)])
+
+
+# -- kinks and ties --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "expected"),
+    [
+        (F.relu, (-1.0, 0.0, -0.0, 2.0), [0, 0, 0, 1]),
+        (F.abs, (-1.0, 0.0, -0.0, 2.0), [-1, 0, 0, 1]),
+        (lambda x: F.leaky_relu(x, 0.25), (-1.0, 0.0, 2.0), [0.25, 0.25, 1]),
+        (lambda x: F.clip(x, -1, 1), (-2.0, -1.0, 0.0, 1.0, 2.0), [0, 1, 1, 1, 0]),
+        (lambda x: F.clip(x, 0), (-1.0, 0.0, 5.0), [0, 1, 1]),
+        (lambda x: F.clip(x, max=0), (-1.0, 0.0, 5.0), [1, 1, 0]),
+        (lambda x: F.clip(x, 1, -1), (-2.0, 0.0, 2.0), [0, 0, 0]),
+        (lambda x: F.maximum(x, mr.tensor(np.zeros(3))), (-1.0, 0.0, 1.0), [0, 0.5, 1]),
+        (lambda x: F.minimum(mr.tensor(np.zeros(3)), x), (-1.0, 0.0, 1.0), [1, 0.5, 0]),
+        (lambda x: F.maximum(x, x), (1.0,), [1]),
+        (F.amax, (2.0, 1.0, 2.0), [0.5, 0, 0.5]),
+        (F.max, (2.0, 1.0, 2.0), [0.5, 0, 0.5]),
+        (lambda x: F.max(x, 0).values, (2.0, 1.0, 2.0), [1, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("formulas", [True, False])
+def test_slope_at_a_kink(function, at, expected, formulas):
+    with mr.use_formulas() if formulas else mr.enable_grad():
+        assert slopes(function, *at) == expected
+
+
+def test_torch_agrees_about_kinks(torch):
+    """The rows above are PyTorch's conventions, not only ours."""
+    at = [-1.0, 0.0, 1.0, 1.0]
+    zeros = torch.zeros(4, dtype=torch.float64)
+    pairs = [
+        (F.relu, torch.relu),
+        (F.abs, torch.abs),
+        (F.leaky_relu, torch.nn.functional.leaky_relu),
+        (lambda x: F.clip(x, -1, 1), lambda x: torch.clamp(x, -1, 1)),
+        (lambda x: F.clip(x, 1, -1), lambda x: torch.clamp(x, 1, -1)),
+        (lambda x: F.maximum(x, mr.tensor(np.zeros(4))), lambda x: torch.maximum(x, zeros)),
+        (lambda x: F.minimum(x, mr.tensor(np.zeros(4))), lambda x: torch.minimum(x, zeros)),
+        (F.amax, torch.amax),
+        (F.max, torch.max),
+    ]
+    for ours, theirs in pairs:
+        x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+        y = theirs(x)
+        y.sum().backward()
+        mine = leaf(*at)
+        np.testing.assert_array_equal(ours(mine).numpy(), y.detach().numpy())
+        assert slopes(ours, *at) == x.grad.tolist()
+
+
+@pytest.mark.parametrize(
+    ("function", "slopes_of_a", "slopes_of_b"), [(F.maximum, [0, 1, 1], [1, 0, 1]), (F.minimum, [1, 0, 1], [0, 1, 1])]
+)
+def test_an_infinite_gradient_stays_with_the_winner(function, slopes_of_a, slopes_of_b):
+    """∞ − ∞ is no number: the loser's 0 must not be computed so. NaN wins on both sides."""
+    a, b = leaf(1.0, 2.0, np.nan), leaf(2.0, 1.0, 0.0)
+    function(a, b).backward(np.array([np.inf, np.inf, 1.0]))
+    infinite = {0: 0.0, 1: np.inf}
+    assert a.grad.tolist()[:2] == [infinite[s] for s in slopes_of_a[:2]]
+    assert b.grad.tolist()[:2] == [infinite[s] for s in slopes_of_b[:2]]
+    assert (a.grad.tolist()[2], b.grad.tolist()[2]) == (1.0, 1.0)
+
+
+# -- numbers of any size -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid_neither_overflows_nor_loses_its_tail(dtype):
+    x = mr.tensor(np.array([-1e4, -80.0, 0.0, 80.0, 1e4]), dtype, requires_grad=True)
+    y = x.sigmoid()
+    np.testing.assert_allclose(y.numpy(), [0, np.exp(-80.0), 0.5, 1, 1], rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [0, np.exp(-80.0), 0.25, 0, 0], rtol=1e-6, atol=1e-34)
+
+
+def test_softmax_of_huge_logits():
+    x = mr.tensor(np.array([[1e4, -1e4, 1e4], [-1e4, -1e4, -1e4]]))
+    np.testing.assert_allclose(x.softmax(1).numpy(), [[0.5, 0, 0.5], [1 / 3] * 3])
+    np.testing.assert_allclose(x.log_softmax(1).numpy()[0], [-np.log(2), -2e4 - np.log(2), -np.log(2)])
+    assert x.logsumexp(1).tolist() == pytest.approx([1e4 + np.log(2), -1e4 + np.log(3)])
+
+
+def test_logsumexp_of_infinities():
+    x = leaf(-np.inf, -np.inf)
+    assert x.logsumexp(0).item() == -np.inf
+    assert leaf(np.inf, 1.0).logsumexp(0).item() == np.inf
+    y = leaf(-np.inf, 2.0)
+    y.logsumexp(0).backward()
+    assert y.grad.tolist() == [0.0, 1.0]
+
+
+def test_argmax():
+    x = mr.tensor(np.array([[1.0, 3.0, 3.0], [np.nan, 5.0, np.nan]]), requires_grad=True)
+    assert x[:1].argmax().item() == 1  # the first of equals
+    assert x.argmax(1).tolist() == [1, 0]  # the first NaN
+    assert x.argmax(-1).dtype == np.int64
+    assert not x.argmax().requires_grad
+    values, indices = x.max(0, keepdim=True)
+    assert (values.shape, indices.tolist()) == ((1, 3), [[1, 1, 1]])
+    assert x.max(1).indices.shape == (2,)
+
+
+# -- dtypes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_python_number_takes_the_tensors_dtype(dtype):
+    x = mr.tensor(np.ones(2), dtype, requires_grad=True)
+    for y in (x + 2, 2.5 - x, x * 3, 1 / x, x**2.0, 2**x, F.where(x > 0, x, 0.0), F.maximum(x, mr.tensor(1, dtype))):
+        assert y.dtype == dtype
+        (gradient,) = mr.grad(y.sum(), x)
+        assert gradient.dtype == dtype
+    assert (x > 0.5).dtype == bool
+    assert (x + np.ones(2, dtype)).dtype == dtype
+
+
+def test_mixed_dtypes_promote_and_each_gradient_comes_back_in_its_own():
+    a, b = mr.tensor(np.ones(2, np.float32), requires_grad=True), leaf(2.0, 3.0)
+    for y in (a * b, b * a, a + b, a @ b, F.where(a > 0, a, b), F.cat([a, b])):
+        assert y.dtype == np.float64
+        ga, gb = mr.grad(y.sum(), [a, b])
+        assert (ga.dtype, gb.dtype) == (np.float32, np.float64)
+
+
+# -- operators on both sides -------------------------------------------------------------------------------------------
+
+
+def test_numpy_on_the_left():
+    x, array = leaf(1.0, 2.0), np.array([3.0, 4.0])
+    for y, expected in (
+        (array + x, [4, 6]),
+        (array - x, [2, 2]),
+        (array * x, [3, 8]),
+        (array / x, [3, 2]),
+        (array**x, [3, 16]),
+        (array @ x, 11),
+        (np.float64(2) * x, [2, 4]),
+    ):
+        assert isinstance(y, mr.Tensor)
+        assert y.requires_grad
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+def test_comparisons():
+    x, z = leaf(1.0, 2.0, 3.0), mr.tensor(np.array([2.0, 2.0, np.nan]))
+    assert (x < z).tolist() == [True, False, False]
+    assert (x <= z).tolist() == [True, True, False]
+    assert (x > 1.5).tolist() == [False, True, True]
+    assert (2 >= x).tolist() == [True, True, False]
+    assert (x == z).tolist() == [False, True, False]
+    assert (x != z).tolist() == [True, False, True]
+    assert not (x == z).requires_grad
+
+
+# -- loss values that are easy to get wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e4, 1e30])
+def test_cross_entropy_of_huge_logits(dtype, size):
+    x = mr.tensor(np.array([[size, -size], [-size, size]]), dtype, requires_grad=True)
+    right, wrong = F.cross_entropy(x, mr.tensor([0, 1])), F.cross_entropy(x, mr.tensor([1, 0]))
+    assert right.item() == 0
+    assert wrong.item() == pytest.approx(2 * size)
+    (gradient,) = mr.grad(wrong, x)
+    np.testing.assert_array_equal(gradient.numpy(), [[0.5, -0.5], [-0.5, 0.5]])
+
+
+def test_cross_entropy_with_everything_ignored_is_nan_as_in_torch(torch):
+    """0/0: PyTorch says NaN, and so do we."""
+    x = mr.tensor(np.zeros((2, 3)))
+    assert np.isnan(F.cross_entropy(x, mr.tensor([-100, -100])).item())
+    assert F.cross_entropy(x, mr.tensor([-100, -100]), reduction="sum").item() == 0
+    assert np.isnan(torch.nn.functional.cross_entropy(torch.zeros(2, 3), torch.tensor([-100, -100])).item())
+
+
+def test_uniform_logits_cost_ln_c():
+    x = mr.tensor(np.zeros((4, 10)))
+    for smoothing in (0.0, 0.1, 1.0):
+        assert F.cross_entropy(x, mr.tensor([0, 3, 9, 1]), label_smoothing=smoothing).item() == pytest.approx(
+            np.log(10)
+        )
