@@ -24,6 +24,7 @@ from minires.data import Loader
 from minires.errors import MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
+from minires.tensor import Tensor
 from minires.training.checkpoint import Checkpoint
 from minires.training.display import Display
 from minires.training.evaluation import measure
@@ -159,12 +160,16 @@ class Trainer:
             raise NonFiniteError(f"{self._place(self.step + 1)}: the loss is {value}; {why}. {self._advice()}")
         loss.backward()
         if self.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            clip_grad_norm_(self._trained(), self.clip_norm)
         self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         return value, int((logits.data.argmax(axis=1) == target.data).sum())
+
+    def _trained(self) -> list[Tensor]:
+        """The parameters that the optimiser changes, in its order."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def _finish_epoch(self) -> None:
         """Validate, record, move the schedule, save."""
@@ -280,10 +285,9 @@ class Trainer:
                 "start a new run in another folder"
             )
         self.model.load_state_dict(saved.model)
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         states = [
             {key: to_device(value, parameter.device) if is_array(value) else value for key, value in state.items()}
-            for parameter, state in zip(parameters, saved.optimizer["state"], strict=True)
+            for parameter, state in zip(self._trained(), saved.optimizer["state"], strict=True)
         ]
         self.optimizer.load_state_dict({**saved.optimizer, "state": states})
         if self.schedule is not None and saved.schedule is not None:
