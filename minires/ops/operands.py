@@ -13,32 +13,50 @@ from minires.tensor import METHODS, Dim, Operand, Tensor
 
 
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
-    """`value` as a Tensor on `like`'s device. A Python scalar takes `like`'s dtype (a float beside integers: float32)."""
+    """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype where that can hold it."""
     if isinstance(value, Tensor):
         return value
     if backend.is_array(value):
         return Tensor(value)
     xp = backend.array_module(like.data)
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, complex)):
-        dtype = like.dtype
-        if isinstance(value, complex) and dtype.kind != "c":
-            dtype = np.result_type(dtype, np.complex64)
-        elif isinstance(value, float) and dtype.kind not in "fc":
-            dtype = np.dtype(np.float32)
-        return Tensor(xp.asarray(value, dtype=dtype))
+        return Tensor(xp.asarray(value, dtype=_scalar_dtype(value, like.dtype)))
     return Tensor(xp.asarray(value))
 
 
+def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
+    """`dtype`, or the least that holds a number of another kind, or too large for it (torch's rule for scalars)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        holds = dtype.kind in "fc" or (dtype.kind in "iu" and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
+        return dtype if holds else np.int64
+    if isinstance(value, float):
+        return dtype if dtype.kind in "fc" else np.float32
+    if isinstance(value, complex):
+        return dtype if dtype.kind == "c" else np.result_type(dtype, np.complex64)
+    return dtype
+
+
 def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
-    """Both operands as Tensors of one dtype, by NumPy's promotion; at least one of them is a Tensor."""
+    """Both operands as Tensors of one dtype; at least one of them is a Tensor."""
     if not isinstance(x, Tensor):
         assert isinstance(y, Tensor)
         x = as_tensor(x, y)
     y = as_tensor(y, x)
     if x.dtype == y.dtype:
         return x, y
-    dtype = np.result_type(x.dtype, y.dtype)
+    dtype = common_dtype(x, y)
     return METHODS["astype"](x, dtype), METHODS["astype"](y, dtype)
+
+
+def common_dtype(*tensors: Tensor) -> np.dtype[Any]:
+    """The dtype that tensors of several promote to.
+
+    Integers beside floating-point numbers count for nothing, as in torch (NumPy makes float64 of int64 and float32);
+    otherwise it is NumPy's promotion, which is torch's too.
+    """
+    dtypes = [tensor.dtype for tensor in tensors]
+    return np.result_type(*([dtype for dtype in dtypes if dtype.kind in "fc"] or dtypes))
 
 
 def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from minires import backend
 from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
-from minires.ops.operands import axes_of, axis_of, check_broadcast
+from minires.ops.operands import axes_of, axis_of, check_broadcast, common_dtype
 from minires.tensor import Dim, Tensor, method
 
 Shape = tuple[int, ...]
@@ -264,7 +264,7 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     others = {t.shape[:axis] + t.shape[axis + 1 :] for t in tensors}
     if len(others) > 1 or len({t.ndim for t in tensors}) > 1:
         raise ShapeError(f"concatenate: shapes {[t.shape for t in tensors]} differ in axes other than {axis}")
-    dtype = np.result_type(*[t.dtype for t in tensors])
+    dtype = common_dtype(*tensors)
     return Concatenate(axis)(*[t if t.dtype == dtype else t.astype(dtype) for t in tensors])
 
 

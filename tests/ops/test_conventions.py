@@ -176,6 +176,62 @@ def test_mixed_dtypes_promote_and_each_gradient_comes_back_in_its_own():
         assert (ga.dtype, gb.dtype) == (np.float32, np.float64)
 
 
+def test_integers():
+    i = mr.tensor([1, 2, 3])
+    assert (i + 1).dtype == np.int64
+    assert (i / 2).dtype == np.float32
+    assert i.sum().item() == 6
+    assert i.max().item() == 3
+    assert (i @ i).item() == 14
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [
+        (np.int64, 0.5),
+        (np.uint8, 2.5),
+        (bool, 5),
+        (bool, 0.5),
+        (np.uint8, 7),
+        (np.float32, 3),
+        (np.float64, 3),
+        (np.float32, True),
+        (np.int64, True),
+        (np.complex64, 2.0),
+        (np.float32, 1j),
+    ],
+)
+def test_the_dtype_beside_a_number_is_torchs(torch, dtype, number):
+    array = np.array([1, 0, 2], dtype)
+    expected = (torch.tensor(array) + number).numpy()
+    for y in (mr.tensor(array) + number, number + mr.tensor(array)):
+        assert y.dtype == expected.dtype
+        np.testing.assert_array_equal(y.numpy(), expected)
+
+
+@pytest.mark.parametrize("floating", [np.float32, np.float64])
+@pytest.mark.parametrize("integer", [np.int64, np.uint8, bool])
+def test_integer_tensors_do_not_widen_floating_ones(torch, floating, integer):
+    """Labels times activations: float64, NumPy's answer, would be slow without a word."""
+    x, i = np.array([1.5, 2.5], floating), np.array([1, 0], integer)
+    assert (mr.tensor(x) * mr.tensor(i)).dtype == (torch.tensor(x) * torch.tensor(i)).numpy().dtype == floating
+    assert F.cat([mr.tensor(x), mr.tensor(i)]).dtype == torch.cat([torch.tensor(x), torch.tensor(i)]).numpy().dtype
+
+
+def test_numpys_scalars_count_as_numbers():
+    x = mr.tensor(np.ones(2, np.float32))
+    for scalar in (np.int64(3), np.float64(3), np.float32(3), np.array([3.0]).mean()):
+        assert (x * scalar).dtype == (scalar * x).dtype == np.float32
+    assert (mr.tensor([True]) + np.int64(5)).item() == 6
+
+
+def test_a_number_that_the_dtype_cannot_hold():
+    labels = mr.tensor(np.array([0, 200], np.uint8))
+    assert (labels == -100).tolist() == [False, False]
+    assert (labels < 300).tolist() == [True, True]
+    assert (labels + 100).dtype == np.uint8
+
+
 # -- operators on both sides -------------------------------------------------------------------------------------------
 
 
@@ -234,3 +290,9 @@ def test_uniform_logits_cost_ln_c():
         assert F.cross_entropy(x, mr.tensor([0, 3, 9, 1]), label_smoothing=smoothing).item() == pytest.approx(
             np.log(10)
         )
+
+
+def test_labels_of_any_integer_dtype():
+    x = mr.tensor(np.random.default_rng(0).normal(size=(2, 3)))
+    labels = [mr.tensor(np.array([0, 2], dtype)) for dtype in (np.uint8, np.int32, np.int64)]
+    assert len({F.cross_entropy(x, each).item() for each in labels}) == 1
