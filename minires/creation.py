@@ -19,6 +19,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     """
     if isinstance(data, Tensor):
         data = data.data
+    elif hasattr(data, "__array__") and not backend.is_array(data):
+        data = np.asarray(data)  # NumPy's scalars, PyTorch's tensors: like arrays, they keep their dtype
     if backend.is_array(data):
         array = data.copy() if dtype is None else data.astype(dtype)
     else:
@@ -26,7 +28,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
             array = np.array(data, dtype=dtype)
         except ValueError as error:
             raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
-        if dtype is None and array.dtype == np.float64 and not isinstance(data, np.float64):
+        if dtype is None and array.dtype == np.float64:
             array = array.astype(np.float32)
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} does not hold numbers")

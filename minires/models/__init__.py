@@ -30,7 +30,7 @@ def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResN
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
-    """The CIFAR network of depth 6n + 2: a 3×3 stem, three stages of n basic blocks, shortcut "A" unless told otherwise."""
+    """The CIFAR network of depth 6n + 2: 3×3 stem, three stages of n basic blocks; shortcut "A" unless told so."""
     if depth < 8 or (depth - 2) % 6:
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
     return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})

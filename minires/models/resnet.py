@@ -42,7 +42,7 @@ class SubsampleAndPad(nn.Module):
 
 
 def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
-    """The shortcut where one is needed: A pads, B projects where the shape changes, C always projects; None: x itself."""
+    """A pads and B projects where the shape changes, C always projects; None where x itself will do."""
     changes = stride != 1 or inputs != outputs
     if option == "C" or (option == "B" and changes):
         return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
@@ -137,7 +137,9 @@ class ResNet(nn.Module):
         zero_init_residual: bool = False,
     ) -> None:
         if stem not in ("imagenet", "cifar") or shortcut not in ("A", "B", "C", None):
-            raise ValueError(f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None")
+            raise ValueError(
+                f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
+            )
         width = 64 if stem == "imagenet" else 16
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)

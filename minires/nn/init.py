@@ -28,8 +28,9 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def gain(nonlinearity: str, a: float = 0.0) -> float:
-    """√2 for ReLU, √(2/(1 + a²)) for leaky ReLU of slope a, 5/3 for tanh, 1 otherwise (torch.nn.init.calculate_gain)."""
-    known = {"relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + a * a)), "tanh": 5 / 3, "linear": 1.0, "sigmoid": 1.0}
+    """√2 for ReLU, √(2/(1 + a²)) for leaky ReLU of slope a, 5/3 for tanh, else 1 (torch.nn.init.calculate_gain)."""
+    leaky = math.sqrt(2 / (1 + a * a))
+    known = {"relu": math.sqrt(2), "leaky_relu": leaky, "tanh": 5 / 3, "linear": 1.0, "sigmoid": 1.0}
     if nonlinearity not in known:
         raise ValueError(f"gain: nonlinearity {nonlinearity!r} must be one of {', '.join(known)}")
     return known[nonlinearity]
@@ -41,14 +42,18 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return fans(tensor.shape)[mode == "fan_out"]
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None
+) -> Tensor:
     """Draw N(mean, std²) into tensor."""
     generator = default_generator() if generator is None else generator
     tensor.assign_(mean + std * generator.standard_normal(tensor.shape))
     return tensor
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None
+) -> Tensor:
     """Draw uniformly from [a, b) into tensor."""
     generator = default_generator() if generator is None else generator
     tensor.assign_(generator.uniform(a, b, tensor.shape))

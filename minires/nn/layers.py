@@ -24,6 +24,12 @@ def _pair(value: Size) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
+def _check_positive(layer: str, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ShapeError(f"{layer}: {name}={size} must be at least 1")
+
+
 def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
     """Uniform on ±1/√fan_in for both: torch's default for Linear and Conv2d (Kaiming uniform with a = √5)."""
     init.kaiming_uniform_(weight, a=math.sqrt(5))
@@ -36,6 +42,7 @@ class Linear(Module):
     """y = x Wᵀ + b; weight (out, in), bias (out,)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        _check_positive("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_empty(out_features, in_features))
         self.bias = Parameter(_empty(out_features)) if bias else None
@@ -63,9 +70,11 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ShapeError(f"Conv2d: groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, _pair(kernel_size)
+        _check_positive("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        _check_positive("Conv2d", kernel_size=min(self.kernel_size))
+        if in_channels % groups or out_channels % groups:
+            raise ShapeError(f"Conv2d: {groups=} must divide {in_channels=} and {out_channels=}")
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.weight = Parameter(_empty(out_channels, in_channels // groups, *self.kernel_size))
         self.bias = Parameter(_empty(out_channels)) if bias else None
@@ -87,6 +96,7 @@ class BatchNorm2d(Module):
     """Normalises each channel over the batch (Ioffe & Szegedy 2015); parameters and buffers named as in torch."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        _check_positive("BatchNorm2d", num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(_empty(num_features))
@@ -145,7 +155,12 @@ class MaxPool2d(Module):
     """The largest element of each window; stride defaults to kernel_size."""
 
     def __init__(
-        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1, ceil_mode: bool = False
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        ceil_mode: bool = False,
     ) -> None:
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode

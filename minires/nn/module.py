@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from minires.errors import WeightsError
+import numpy as np
+
+from minires import creation
+from minires.errors import DtypeError, WeightsError
 from minires.tensor import Tensor, device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
@@ -41,14 +44,13 @@ class LoadResult(NamedTuple):
 class RemovableHook:
     """Returned when a hook is registered; `remove()` takes it back."""
 
-    def __init__(self, hooks: list[ForwardHook], hook: ForwardHook) -> None:
-        self._hooks, self._hook = hooks, hook
-        hooks.append(hook)
+    def __init__(self, hooks: dict[RemovableHook, ForwardHook], hook: ForwardHook) -> None:
+        self._hooks = hooks
+        hooks[self] = hook
 
     def remove(self) -> None:
         """Take the hook back; twice does no harm."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
+        self._hooks.pop(self, None)
 
 
 class Module:
@@ -64,14 +66,14 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, then the forward hooks."""
         output = self.forward(*inputs, **options)
-        for hook in tuple(vars(self).get("_forward_hooks", ())):
+        for hook in tuple(vars(self).get("_forward_hooks", {}).values()):
             replaced = hook(self, inputs, output)
             output = output if replaced is None else replaced
         return output
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHook:
         """Call `hook(module, inputs, output)` after each forward; what it returns, if not None, replaces the output."""
-        return RemovableHook(vars(self).setdefault("_forward_hooks", []), hook)
+        return RemovableHook(vars(self).setdefault("_forward_hooks", {}), hook)
 
     # -- what it is made of -------------------------------------------------------------------------------------------
 
@@ -153,7 +155,7 @@ class Module:
         return self
 
     def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
-        """Move all parameters and buffers, in place; dtype applies to floating-point ones. `to("cuda")`, `to(np.float64)`."""
+        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`; dtype is for floating-point ones."""
         device, dtype = device_and_dtype(device, dtype)
         for tensor in (*self.parameters(), *self.buffers()):
             cast = dtype if tensor.dtype.kind in "fc" else None
@@ -166,15 +168,19 @@ class Module:
     # -- its state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """{dotted name: Tensor} of parameters and buffers, in order of definition; they share memory with the module."""
+        """{dotted name: Tensor} of parameters and buffers, in order of definition; they share memory with the module.
+
+        What is shared by several parts is there under each of its names, as in torch.
+        """
         return {name: tensor.detach() for name, tensor in self._state().items()}
 
-    def _state(self) -> dict[str, Tensor]:
+    def _state(self, prefix: str = "") -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, (Parameter, Buffer)):
-                    state[f"{prefix}.{name}" if prefix else name] = value
+        for name, value in vars(self).items():
+            if isinstance(value, (Parameter, Buffer)):
+                state[prefix + name] = value
+        for name, child in self.named_children():
+            state |= child._state(f"{prefix}{name}.")
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
@@ -185,33 +191,35 @@ class Module:
         older than batch norm's `num_batches_tracked` may lack it, as in torch.
         """
         own = self._state()
-        given = {self._own_name(name, own): value for name, value in state_dict.items()}
+        given = {self._own_name(name, own, state_dict): value for name, value in state_dict.items()}
         missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
         unexpected = [name for name in given if name not in own]
         misshapen = [
-            f"{name}: {tuple(given[name].shape)} in the checkpoint, {tensor.shape} in the model"
+            f"{name}: {_shape(given[name])} in the checkpoint, {tensor.shape} in the model"
             for name, tensor in own.items()
-            if name in given and tuple(given[name].shape) != tensor.shape
+            if name in given and _shape(given[name]) != tensor.shape
         ]
         problems = {"wrong shape": misshapen}
         if strict:
             problems |= {"missing": missing, "unexpected": unexpected}
-        if any(problems.values()):
-            listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in problems.items() if names)
+        problems = {kind: names for kind, names in problems.items() if names}
+        if problems:
+            listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in problems.items())
             raise WeightsError(
                 f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}. "
                 "Is it a checkpoint of another model, or of another number of classes?"
             )
-        for name, tensor in own.items():
-            if name in given:
-                tensor.assign_(given[name].data if isinstance(given[name], Tensor) else given[name])
+        # All of them are read before the first is written.
+        arrays = {name: _array(name, given[name]) for name in own if name in given}
+        for name, array in arrays.items():
+            own[name].assign_(array)
         return LoadResult(missing, unexpected)
 
-    def _own_name(self, name: str, own: Mapping[str, Tensor]) -> str:
-        """`name`, or what this module calls it if `aliases` says so."""
+    def _own_name(self, name: str, own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
+        """`name`, or what this module calls it if `aliases` says so, and the checkpoint does not hold that one too."""
         head, dot, tail = name.partition(".")
         alias = self.aliases.get(head, head) + dot + tail
-        return alias if name not in own and alias in own else name
+        return alias if name not in own and alias in own and alias not in given else name
 
     def extra_repr(self) -> str:
         """What stands in the parentheses of the repr."""
@@ -221,6 +229,23 @@ class Module:
         head = f"{type(self).__name__}({self.extra_repr()}"
         parts = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         return head + "".join(f"\n  {part}" for part in parts) + ("\n)" if parts else ")")
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of an array of any library, a Tensor, or a number."""
+    return tuple(getattr(value, "shape", ()))
+
+
+def _array(name: str, value: Any) -> Any:
+    """What a checkpoint holds under `name`, as an array. Raises WeightsError for what does not hold numbers."""
+    if isinstance(value, Tensor):
+        return value.data
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        return value  # not copied: it may be large, or a memory map
+    try:
+        return creation.tensor(value).data
+    except (DtypeError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{name} cannot be loaded, and nothing was: {error}") from error
 
 
 class Sequential(Module):

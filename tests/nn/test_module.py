@@ -1,0 +1,344 @@
+"""Module: what it finds in its attributes, what can be done to all of it, and state that goes in and out."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import nn
+from minires.errors import WeightsError
+
+
+class Net(nn.Module):
+    """Two ways in, one layer used twice, one parameter of its own."""
+
+    aliases = {"linear": "fc"}  # noqa: RUF012
+
+    def __init__(self):
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+        self.stem = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU())
+        self.again = self.stem
+        self.note = "not a part"
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, x):
+        return self.fc(self.again(self.stem(x)[:, :1]).mean((2, 3))) * self.scale
+
+
+def images(n=2):
+    return mr.tensor(np.random.default_rng(0).normal(size=(n, 1, 4, 4)).astype(np.float32))
+
+
+def contents(model):
+    return {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+
+
+# -- what it is made of -----------------------------------------------------------------------------------------------
+
+
+def test_parts_are_found_in_the_order_of_assignment_and_each_once():
+    net = Net()
+    assert [name for name, _ in net.named_children()] == ["stem", "again", "fc"]
+    assert [name for name, _ in net.named_modules()] == ["", "stem", "stem.0", "stem.1", "stem.2", "fc"]
+    stem = ["stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"]
+    expected = ["scale", *stem, "fc.weight", "fc.bias"]
+    assert [name for name, _ in net.named_parameters()] == expected
+    assert [id(p) for p in net.parameters()] == [id(p) for _, p in net.named_parameters()]
+    buffers = ["stem.1.running_mean", "stem.1.running_var", "stem.1.num_batches_tracked"]
+    assert [name for name, _ in net.named_buffers()] == buffers
+    assert len(list(net.buffers())) == 3
+
+
+def test_a_shared_parameter_counts_once_and_gets_the_sum_of_its_gradients():
+    net = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    net[1].weight = net[0].weight
+    assert [name for name, _ in net.named_parameters()] == ["0.weight"]
+    assert list(net.state_dict()) == ["0.weight", "1.weight"]
+    x = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
+    cotangent = np.random.default_rng(2).normal(size=(2, 3)).astype(np.float32)
+    net(mr.tensor(x)).backward(mr.tensor(cotangent))
+    w = net[0].weight.numpy()
+    expected = cotangent.T @ (x @ w.T) + (cotangent @ w).T @ x  # through the second use, and through the first
+    np.testing.assert_allclose(net[0].weight.grad.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_names_and_order_equal_torch(torch):
+    class Twin(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+            conv, norm = torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.BatchNorm2d(2)
+            self.stem = torch.nn.Sequential(conv, norm, torch.nn.ReLU())
+            self.again = self.stem
+            self.fc = torch.nn.Linear(2, 3)
+
+    ours, theirs = Net(), Twin()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for walk in ("named_parameters", "named_buffers", "named_modules"):
+        assert [name for name, _ in getattr(ours, walk)()] == [name for name, _ in getattr(theirs, walk)()]
+    theirs.load_state_dict({name: torch.tensor(np.array(array)) for name, array in ours.state_dict().items()})
+    ours.load_state_dict(theirs.state_dict())
+
+
+def test_a_module_without_forward_says_so():
+    class Empty(nn.Module):
+        pass
+
+    with pytest.raises(TypeError, match="Empty has no forward"):
+        Empty()(1)
+
+
+def test_sequential():
+    first, second = nn.Linear(2, 3), nn.ReLU()
+    net = nn.Sequential(first, second, second)
+    assert (len(net), net[0], net[-1], list(net)) == (3, first, second, [first, second, second])
+    x = mr.tensor([[1.0, -2.0]])
+    assert np.array_equal(net(x).numpy(), np.maximum(first(x).numpy(), 0))
+    assert nn.Sequential()(x) is x
+
+
+def test_repr():
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding="same", groups=1, bias=False), nn.Sequential(nn.ReLU()), nn.Identity()
+    )
+    assert repr(net) == (
+        "Sequential(\n"
+        "  (0): Conv2d(3, 8, kernel_size=(3, 3), stride=1, padding='same', bias=False)\n"
+        "  (1): Sequential(\n"
+        "    (0): ReLU()\n"
+        "  )\n"
+        "  (2): Identity()\n"
+        ")"
+    )
+
+
+# -- what can be done to all of it ------------------------------------------------------------------------------------
+
+
+def test_train_and_eval_reach_every_part():
+    net = Net()
+    assert all(module.training for module in net.modules())
+    assert net.eval() is net
+    assert not any(module.training for module in net.modules())
+    net.train()
+    assert all(module.training for module in net.modules())
+
+
+def test_apply_goes_to_children_first(torch):
+    seen = []
+    net = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU()))
+    assert net.apply(lambda module: seen.append(type(module).__name__)) is net
+    theirs = []
+    twin = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Sequential(torch.nn.ReLU()))
+    twin.apply(lambda module: theirs.append(type(module).__name__))
+    assert seen == theirs == ["Linear", "ReLU", "Sequential", "Sequential"]
+
+
+def test_zero_grad_and_freezing():
+    net = Net()
+    net(images()).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+    net.zero_grad()
+    assert all(parameter.grad is None for parameter in net.parameters())
+    net.stem.requires_grad_(False)
+    net(images()).sum().backward()
+    frozen = {name for name, parameter in net.named_parameters() if parameter.grad is None}
+    assert frozen == {"stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"}
+
+
+def test_to_another_dtype_takes_gradients_along_and_leaves_counts_alone():
+    net = Net()
+    net(images()).sum().backward()
+    parameters, before = list(net.parameters()), net.fc.weight.grad.numpy()
+    assert net.to(np.float64) is net
+    assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))  # an optimiser still holds them
+    assert {tensor.dtype.name for tensor in net.parameters()} == {"float64"}
+    assert {parameter.grad.dtype.name for parameter in net.parameters()} == {"float64"}
+    assert np.array_equal(net.fc.weight.grad.numpy(), before)
+    dtypes = {name: buffer.dtype.name for name, buffer in net.named_buffers()}
+    assert dtypes == {
+        "stem.1.running_mean": "float64",
+        "stem.1.running_var": "float64",
+        "stem.1.num_batches_tracked": "int64",
+    }
+    net(mr.tensor(images().numpy().astype(np.float64))).sum().backward()
+    assert net.to("cpu", np.float32).fc.weight.dtype == np.float32
+
+
+def test_forward_hooks_see_and_replace_and_can_be_taken_back():
+    layer, seen = nn.ReLU(), []
+
+    def watch(module, inputs, output):
+        seen.append((module, inputs[0].item(), output.item()))
+
+    def double(module, inputs, output):
+        return output * 2
+
+    handles = [layer.register_forward_hook(hook) for hook in (double, watch, double)]
+    x = mr.tensor([3.0])
+    assert layer(x).item() == 12.0
+    assert seen == [(layer, 3.0, 6.0)]
+    handles[0].remove()
+    handles[0].remove()  # the other `double` stays
+    assert layer(x).item() == 6.0
+    handles[1].remove()
+    late = layer.register_forward_hook(double)
+    handles[1].remove()
+    assert layer(x).item() == 12.0
+    late.remove()
+    handles[2].remove()
+    assert layer(x).item() == 3.0
+    assert len(seen) == 2
+    assert not layer.state_dict()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_is_equal_and_separate(duplicate):
+    net = Net()
+    net(images()).sum().backward()
+    twin = duplicate(net)
+    assert contents(twin) == contents(net)
+    assert twin.again is twin.stem
+    before = contents(net)
+    for parameter in twin.parameters():
+        parameter.assign_(0.0)
+    assert contents(net) == before
+    assert np.array_equal(twin(images()).numpy(), np.zeros((2, 3), np.float32))
+
+
+# -- its state --------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_dict_shares_memory_and_can_be_loaded():
+    net = Net().eval()
+    state = net.state_dict()
+    net.fc.bias.assign_(7.0)
+    assert np.array_equal(state["fc.bias"].numpy(), np.full(3, 7, np.float32))
+    assert not any(tensor.requires_grad for tensor in state.values())
+    other = Net().eval()
+    assert other.load_state_dict(state) == nn.LoadResult([], [])
+    assert contents(other) == contents(net)
+    assert np.array_equal(other(images()).numpy(), net(images()).numpy())
+    other.fc.bias.assign_(1.0)
+    assert net.fc.bias.numpy()[0] == 7.0  # copied, not shared
+
+
+def test_loading_casts_to_the_own_dtype():
+    net = nn.Linear(2, 2)
+    net.load_state_dict({"weight": np.eye(2), "bias": np.array([1, 2])})
+    assert net.weight.dtype == net.bias.dtype == np.float32
+    net.to(np.float64).load_state_dict({"weight": np.eye(2, dtype=np.float16), "bias": mr.tensor([1.0, 2.0])})
+    assert net.weight.dtype == net.bias.dtype == np.float64
+    assert net(mr.tensor(np.array([[3.0, 4.0]]))).tolist() == [[4.0, 6.0]]
+
+
+def spoilt(change):
+    state = {name: np.array(tensor) + 1 for name, tensor in Net().state_dict().items()}
+    change(state)
+    return state
+
+
+def test_everything_that_does_not_fit_is_told_at_once_and_nothing_changes():
+    def change(state):
+        del state["scale"], state["stem.0.bias"]
+        state["epoch"], state["head.weight"] = np.array(3), np.ones(2)
+        state["fc.weight"], state["stem.1.bias"] = np.ones((5, 2)), np.ones(())
+
+    net = Net()
+    before = contents(net)
+    with pytest.raises(WeightsError) as caught:
+        net.load_state_dict(spoilt(change))
+    message = str(caught.value)
+    assert "do not fit Net, and nothing was loaded" in message
+    assert "fc.weight: (5, 2) in the checkpoint, (3, 2) in the model" in message
+    assert "stem.1.bias: () in the checkpoint, (2,) in the model" in message
+    assert "missing (3): scale, stem.0.bias, again.0.bias" not in message  # again.0.bias was given
+    assert "missing (2): scale, stem.0.bias;" in message
+    assert "unexpected (2): epoch, head.weight." in message
+    assert contents(net) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.update({"fc.weight": np.ones((2, 3))}), r"fc.weight: \(2, 3\) in the checkpoint"),
+        (lambda state: state.update({"fc.bias": np.array(["a", "b", "c"])}), "fc.bias cannot be loaded"),
+        (lambda state: state.update({"stem.1.num_batches_tracked": "many"}), "num_batches_tracked cannot be loaded"),
+        (lambda state: state.update({"scale": 3.0}), r"scale: \(\) in the checkpoint, \(1,\)"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_cannot_be_copied_changes_nothing(change, message, strict):
+    net = Net()
+    before = contents(net)
+    with pytest.raises(WeightsError, match=message):
+        net.load_state_dict(spoilt(change), strict=strict)
+    assert contents(net) == before
+
+
+def test_not_strict_loads_what_fits_and_reports_the_rest():
+    def change(state):
+        del state["scale"]
+        state["epoch"] = 3
+
+    net = Net()
+    state = spoilt(change)
+    assert net.load_state_dict(state, strict=False) == nn.LoadResult(["scale"], ["epoch"])
+    assert net.scale.item() == 1.0
+    assert np.array_equal(net.fc.weight.numpy(), state["fc.weight"])
+
+
+def test_old_checkpoints_may_lack_num_batches_tracked():
+    net = Net()
+    net.stem[1].num_batches_tracked.assign_(5)
+    state = spoilt(lambda state: [state.pop(name) for name in list(state) if name.endswith("num_batches_tracked")])
+    assert net.load_state_dict(state) == nn.LoadResult([], [])
+    assert net.stem[1].num_batches_tracked.item() == 5
+
+
+def test_a_scalar_may_be_a_number():
+    state = spoilt(lambda state: state.update({"stem.1.num_batches_tracked": 9, "again.1.num_batches_tracked": 9}))
+    net = Net()
+    net.load_state_dict(state)
+    assert net.stem[1].num_batches_tracked.item() == 9
+
+
+def test_aliases_find_each_other():
+    state = spoilt(
+        lambda state: state.update({f"linear.{kind}": state.pop(f"fc.{kind}") for kind in ("weight", "bias")})
+    )
+    net = Net()
+    net.load_state_dict(state)
+    assert np.array_equal(net.fc.weight.numpy(), state["linear.weight"])
+
+
+def test_an_alias_beside_the_name_itself_is_one_too_many():
+    net = Net()
+    before = contents(net)
+    with pytest.raises(WeightsError, match=r"unexpected \(1\): linear.bias"):
+        net.load_state_dict(spoilt(lambda state: state.update({"linear.bias": np.zeros(3)})))
+    assert contents(net) == before
+
+
+def test_torch_tensors_are_taken_and_one_with_a_graph_is_refused_whole(torch):
+    net = nn.Linear(2, 2)
+    net.load_state_dict({"weight": torch.eye(2), "bias": torch.ones(2)})
+    assert net(mr.tensor([[1.0, 2.0]])).tolist() == [[2.0, 3.0]]
+    before = contents(net)
+    with pytest.raises(WeightsError, match="bias cannot be loaded, and nothing was: Can't call numpy"):
+        net.load_state_dict({"weight": torch.zeros(2, 2), "bias": torch.nn.Parameter(torch.ones(2))})
+    assert contents(net) == before
+
+
+def test_loading_beside_a_live_graph_leaves_its_numbers_alone():
+    net = nn.Linear(2, 2)
+    x = mr.tensor([[1.0, 2.0]], requires_grad=True)
+    y = net(x)
+    was = y.tolist()
+    net.load_state_dict({"weight": np.zeros((2, 2)), "bias": np.zeros(2)})
+    assert y.tolist() == was
+    assert net(x).tolist() == [[0.0, 0.0]]
