@@ -21,15 +21,13 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
         data = data.data
     elif hasattr(data, "__array__") and not backend.is_array(data):
         data = np.asarray(data)  # NumPy's scalars, PyTorch's tensors: like arrays, they keep their dtype
-    if backend.is_array(data):
-        array = data.copy() if dtype is None else data.astype(dtype)
-    else:
-        try:
-            array = np.array(data, dtype=dtype)
-        except ValueError as error:
-            raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
-        if dtype is None and array.dtype == np.float64:
-            array = array.astype(np.float32)
+    is_array = backend.is_array(data)
+    try:
+        array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else data.astype(dtype)
+    except (ValueError, OverflowError, TypeError) as error:  # ragged lists, numbers too large, no dtype
+        raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
+    if not is_array and dtype is None and array.dtype == np.float64:
+        array = array.astype(np.float32)
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} does not hold numbers")
     if device is not None:

@@ -16,7 +16,7 @@ from weakref import ref
 
 from minires import backend, modes
 from minires.backend import Array
-from minires.errors import DeviceError, GraphError, NonFiniteError
+from minires.errors import DeviceError, DtypeError, GraphError, NonFiniteError
 from minires.guard import Hold
 from minires.tensor import Hook, Tensor
 
@@ -61,6 +61,9 @@ class Function:
         if self.applied:
             raise GraphError(f"{self.name}: an instance is one node of the graph; make a new one for each application")
         self.applied = True
+        strangers = [type(each).__name__ for each in inputs if not isinstance(each, Tensor)]
+        if strangers:
+            raise DtypeError(f"{self.name}: needs Tensors, got {', '.join(strangers)}; make one with minires.tensor()")
         if len({tensor.device for tensor in inputs}) > 1:
             raise DeviceError(f"{self.name}: inputs on different devices {[t.device for t in inputs]}; move them with .to()")
         before = set(vars(self))

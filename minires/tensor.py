@@ -16,7 +16,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.errors import DtypeError, GraphError, ShapeError
+from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 from minires.guard import is_held
 
 if TYPE_CHECKING:
@@ -467,7 +467,12 @@ class _Outline(NamedTuple):
 
 def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
     """The arguments of `to`, where the first may be either: `to("cuda")`, `to(np.float64)`, `to("cpu", np.float32)`."""
-    return (None, device) if device is not None and not backend.is_device(device) else (device, dtype)
+    if device is not None and not backend.is_device(device):
+        device, dtype = None, device
+    try:
+        return device, None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise DeviceError(f"to: {dtype!r} is neither a device ('cpu', 'cuda', 'cuda:N') nor a dtype") from None
 
 
 def _flat(arguments: tuple[Any, ...]) -> tuple[int, ...]:

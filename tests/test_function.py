@@ -163,6 +163,11 @@ def test_an_instance_is_one_node():
         op(leaf(1.0))
 
 
+def test_an_op_takes_tensors():
+    with pytest.raises(DtypeError, match="Cube: needs Tensors, got ndarray; make one with"):
+        Cube()(np.ones(2))
+
+
 def test_an_op_without_methods_says_what_is_missing():
     class Nothing(mr.Function):
         pass

@@ -8,6 +8,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.errors import DtypeError
 from minires.function import Function
 from minires.tensor import Tensor, device_and_dtype, method
 
@@ -57,7 +58,10 @@ class Clone(Function):
 @method("astype")
 def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
     """input in another dtype; to an integer dtype no gradient goes back."""
-    dtype = np.dtype(dtype)
+    try:
+        dtype = np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(f"astype: {dtype!r} is not a dtype") from None
     if dtype == input.dtype:
         return input
     return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))

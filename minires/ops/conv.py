@@ -137,6 +137,8 @@ def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None
     check_floating("conv2d", x)
     if x.ndim != 4 or w.ndim != 4:
         raise ShapeError(f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}")
+    if not w.numel():
+        raise ShapeError(f"conv2d: weight {w.shape} has an axis of length 0")
     if groups < 1 or w.shape[0] % groups or x.shape[1] != w.shape[1] * groups:
         raise ShapeError(
             f"conv2d: input {x.shape} has {x.shape[1]} channels, weight {w.shape} with groups={groups} needs "

@@ -11,8 +11,9 @@ from typing import Any
 
 from minires import backend
 from minires.backend import Array
+from minires.errors import DtypeError
 from minires.function import Function
-from minires.ops.operands import as_tensor, check_broadcast, check_floating, same_kind
+from minires.ops.operands import as_tensor, check_broadcast, check_floating, check_tensor, same_kind
 from minires.ops.shape import sum_to
 from minires.tensor import Operand, Scalar, Tensor, method
 
@@ -325,6 +326,9 @@ def minimum(input: Operand, other: Operand) -> Tensor:  # noqa: A002
 
 def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa: A002
     """input where condition (bool) holds, else other (torch.where)."""
+    check_tensor("where", condition)
+    if condition.dtype.kind != "b":
+        raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor(input, Tensor(condition.data.astype("float32")))  # noqa: A001
     a, b = same_kind(input, other)
@@ -334,8 +338,13 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa:
 
 @method("compare")
 def compare(input: Operand, other: Operand, relation: str) -> Tensor:  # noqa: A002
-    """A bool Tensor; comparisons have no gradient."""
-    a, b = same_kind(input, other)
+    """A bool Tensor; comparisons have no gradient. What is no number is equal to no tensor."""
+    try:
+        a, b = same_kind(input, other)
+    except DtypeError:
+        if relation in ("==", "!="):
+            return NotImplemented  # Python then compares identities
+        raise
     check_broadcast(f"compare {relation}", a, b)
     return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
 
@@ -348,6 +357,7 @@ def _unary(name: str, op: Function, x: Tensor) -> Tensor:
 @method("negative")
 def negative(input: Tensor) -> Tensor:  # noqa: A002
     """−input (torch.neg)."""
+    check_tensor("negative", input)
     return Negative()(input)
 
 

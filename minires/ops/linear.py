@@ -30,6 +30,8 @@ def matmul(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's ar
     a, b = same_kind(input, other)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner lengths must agree")
+    if any(n != m and 1 not in (n, m) for n, m in zip(a.shape[-3::-1], b.shape[-3::-1], strict=False)):
+        raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: their leading axes do not broadcast")
     matrix_a = a if a.ndim > 1 else reshape(a, (1, -1))
     matrix_b = b if b.ndim > 1 else reshape(b, (-1, 1))
     y = MatMul()(matrix_a, matrix_b)
@@ -45,6 +47,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b; x (…, in), W (out, in), b (out,) (torch.nn.functional.linear)."""
     check_floating("linear", input)
     if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"linear: input {input.shape} does not fit weight {weight.shape}: its last axis must be {weight.shape[-1]}")
+        raise ShapeError(
+            f"linear: input {input.shape} does not fit weight {weight.shape}: it must be (out, in), `in` the input's last axis"
+        )
+    if bias is not None and bias.shape != (weight.shape[0],):
+        raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")
     y = matmul(input, permute(weight, (1, 0)))
     return y if bias is None else y + bias

@@ -7,7 +7,7 @@ from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
 from minires.ops.elementwise import exp, where
-from minires.ops.operands import axis_of, check_floating
+from minires.ops.operands import axis_of, check_floating, check_tensor
 from minires.ops.reduction import mean, sum  # noqa: A004  (torch's names)
 from minires.ops.shape import gather, reshape, unsqueeze
 from minires.tensor import Tensor, method
@@ -57,7 +57,13 @@ def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = No
     return mean(losses) if weights is None else sum(losses) / sum(weights)
 
 
+def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:  # noqa: A002
+    if weight is not None and weight.shape != (input.shape[1],):
+        raise ShapeError(f"{op}: weight {weight.shape} must be ({input.shape[1]},), one for each class of input {input.shape}")
+
+
 def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:  # noqa: A002
+    check_tensor(op, target)
     if target.dtype.kind not in "iu":
         raise DtypeError(f"{op}: target must hold integer class indices, got dtype {target.dtype}")
     if input.ndim < 2 or target.shape != (input.shape[0], *input.shape[2:]):
@@ -81,7 +87,9 @@ def nll_loss(
     input (N, C, …) log-probabilities, target (N, …) class indices, weight (C,) per class. The mean is divided by the
     weights of the targets; targets equal to ignore_index count for nothing.
     """
+    check_floating("nll_loss", input)
     _check_classes("nll_loss", input, target, ignore_index)
+    _check_class_weights("nll_loss", input, weight)
     counted = target != ignore_index
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))  # any valid index; masked out below
     losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
@@ -106,6 +114,7 @@ def cross_entropy(
     target with the uniform distribution: (1 − ε)·t + ε/C. Raises ShapeError for labels out of range.
     """
     check_floating("cross_entropy", input)
+    check_tensor("cross_entropy", target)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} must be between 0 and 1")
     if input.ndim < 2 or not input.shape[1]:
@@ -131,6 +140,7 @@ def _soft_cross_entropy(
 ) -> Tensor:
     if target.shape != log_p.shape:
         raise ShapeError(f"cross_entropy: target probabilities {target.shape} must have the logits' shape {log_p.shape}")
+    _check_class_weights("cross_entropy", log_p, weight)
     target = target * (1.0 - label_smoothing) + label_smoothing / log_p.shape[1]
     terms = log_p * target
     if weight is not None:
@@ -140,6 +150,8 @@ def _soft_cross_entropy(
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:  # noqa: A002
     """(input − target)² (torch.nn.functional.mse_loss); the shapes must be equal."""
+    check_floating("mse_loss", input)
+    check_tensor("mse_loss", target)
     if input.shape != target.shape:
         raise ShapeError(f"mse_loss: input {input.shape} and target {target.shape} must have the same shape")
     difference = input - target

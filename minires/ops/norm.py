@@ -189,6 +189,7 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """y = w·(x − mean)/√(var + ε) + b over the last axes, biased variance (torch.nn.functional.layer_norm)."""
+    check_floating("layer_norm", input)
     shape = tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
+from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.tensor import METHODS, Dim, Operand, Tensor
 
@@ -16,13 +17,14 @@ def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype where that can hold it."""
     if isinstance(value, Tensor):
         return value
-    if backend.is_array(value):
-        return Tensor(value)
     xp = backend.array_module(like.data)
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, complex)):
         return Tensor(xp.asarray(value, dtype=_scalar_dtype(value, like.dtype)))
-    return Tensor(xp.asarray(value))
+    array: Array = value if backend.is_array(value) else xp.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise DtypeError(f"a {type(value).__name__} cannot be an operand: use numbers, arrays or Tensors")
+    return Tensor(array)
 
 
 def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
@@ -40,7 +42,8 @@ def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
 def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
     """Both operands as Tensors of one dtype; at least one of them is a Tensor."""
     if not isinstance(x, Tensor):
-        assert isinstance(y, Tensor)
+        if not isinstance(y, Tensor):
+            raise DtypeError(f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor()")
         x = as_tensor(x, y)
     y = as_tensor(y, x)
     if x.dtype == y.dtype:
@@ -68,8 +71,15 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
         raise ShapeError(f"{op}: shapes {shapes} do not broadcast: each pair of axes, from the last, must agree or be 1") from None
 
 
+def check_tensor(op: str, x: Any) -> None:
+    """Raise DtypeError unless x is a Tensor."""
+    if not isinstance(x, Tensor):
+        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor()")
+
+
 def check_floating(op: str, x: Tensor) -> None:
-    """Raise DtypeError unless x holds floating-point (or complex) numbers."""
+    """Raise DtypeError unless x is a Tensor of floating-point (or complex) numbers."""
+    check_tensor(op, x)
     if x.dtype.kind not in "fc":
         raise DtypeError(f"{op}: needs floating-point numbers, got dtype {x.dtype}; convert with .astype(np.float32)")
 
@@ -78,7 +88,7 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """`dim` as a tuple of non-negative axes; None means all of them. Raises ShapeError for an axis that is not there."""
     dims = tuple(range(ndim)) if dim is None else (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
     for each in dims:
-        if not -ndim <= each < max(ndim, 1):
+        if not -max(ndim, 1) <= each < max(ndim, 1):
             raise ShapeError(f"{op}: dim {each} does not exist in a tensor of {ndim} axes")
     axes = tuple(int(each) % max(ndim, 1) for each in dims) if ndim else ()
     if len(set(axes)) != len(axes):

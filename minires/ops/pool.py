@@ -180,4 +180,7 @@ def _averaging(x: Tensor, bins: int, axis: int) -> Tensor:
 
 def global_avg_pool2d(input: Tensor) -> Tensor:  # noqa: A002
     """The mean of each channel: (N, C, H, W) -> (N, C)."""
+    check_floating("global_avg_pool2d", input)
+    if input.ndim != 4:
+        raise ShapeError(f"global_avg_pool2d: needs input (N, C, H, W), got {input.shape}")
     return input.mean((2, 3))

@@ -100,6 +100,8 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
     if dim is None:
         return amax(input)
     axis = axis_of("max", dim, input.ndim)
+    if not input.ndim:
+        return max(reshape(input, (1,)), 0)
     _count("max", input, (axis,))
     indices = Tensor(backend.as_array(backend.argmax(input.data, axis), input.data))
     values = gather(input, axis, unsqueeze(indices, axis))
@@ -111,8 +113,8 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
 @method("argmax")
 def argmax(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
     """Index (int64) of the first largest element, flattened or along dim (torch.argmax)."""
-    x = reshape(input.detach(), (-1,)) if dim is None else input.detach()
-    axis = axis_of("argmax", 0 if dim is None else dim, x.ndim)
+    axis = axis_of("argmax", 0 if dim is None else dim, input.ndim)
+    x = reshape(input.detach(), (-1,)) if dim is None or not input.ndim else input.detach()
     _count("argmax", x, (axis,))
     return Tensor(backend.as_array(backend.argmax(x.data, axis), x.data))
 

@@ -190,6 +190,8 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002  (torc
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # noqa: A002
     """Axes start_dim … end_dim as one (torch.flatten)."""
     start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
+    if input.ndim and start > end:
+        raise ShapeError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim} in shape {input.shape}")
     middle = math.prod(input.shape[start : end + 1])
     return reshape(input, (*input.shape[:start], middle, *input.shape[end + 1 :]))
 
@@ -206,10 +208,10 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:  # noqa: A002
 @method("transpose")
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:  # noqa: A002
     """Two axes exchanged (torch.transpose)."""
-    axes = list(range(input.ndim))
+    axes = list(range(max(input.ndim, 1)))
     a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
     axes[a], axes[b] = b, a
-    return Permute(tuple(axes))(input)
+    return Permute(tuple(axes[: input.ndim]))(input)
 
 
 @method("flip")
@@ -260,6 +262,8 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along `dim`; their other axes agree (torch.cat)."""
     if not tensors:
         raise ShapeError("concatenate: needs at least one tensor")
+    if not all(t.ndim for t in tensors):
+        raise ShapeError("concatenate: 0-d tensors have no axis to be joined along; use stack")
     axis = axis_of("concatenate", dim, tensors[0].ndim)
     others = {t.shape[:axis] + t.shape[axis + 1 :] for t in tensors}
     if len(others) > 1 or len({t.ndim for t in tensors}) > 1:
@@ -299,6 +303,8 @@ def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002
     """The key that selects x[…, index[…, i, …], …]: a grid of positions in every axis, `index` in one."""
     if index.dtype.kind not in "iu":
         raise DtypeError(f"{op}: the index must be integers, got {index.dtype}")
+    if not shape:
+        raise ShapeError(f"{op}: a 0-d tensor has no axis to take from")
     if index.ndim != len(shape) or any(n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis):
         raise ShapeError(f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}")
     if index.size and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):

@@ -251,6 +251,26 @@ def test_numpy_on_the_left():
         np.testing.assert_array_equal(y.numpy(), expected)
 
 
+def test_what_is_no_number_equals_no_tensor():
+    x = leaf(1.0)
+    assert (x == None) is False  # noqa: E711
+    assert (x != "text") is True
+    assert x not in [None, "text"]
+
+
+def test_zero_axes_as_torch_has_them(torch):
+    """A single number may be transposed, maximised and flattened along its dim 0."""
+    x, z = mr.tensor(3.0, np.float64, requires_grad=True), torch.tensor(3.0)
+    assert x.transpose(0, -1).shape == tuple(z.transpose(0, -1).shape) == ()
+    assert x.max(0).values.shape == tuple(z.max(0).values.shape) == ()
+    assert x.max(-1).indices.item() == x.argmax(0).item() == z.argmax(0).item() == 0
+    assert x.flatten().shape == tuple(z.flatten().shape) == (1,)
+    assert x.softmax(0).item() == z.softmax(0).item() == 1
+    assert x.squeeze(0).shape == x.sum(0).shape == ()
+    (gradient,) = mr.grad(x.max(0).values * x.transpose(0, 0), x)
+    assert gradient.item() == 6.0
+
+
 def test_comparisons():
     x, z = leaf(1.0, 2.0, 3.0), mr.tensor(np.array([2.0, 2.0, np.nan]))
     assert (x < z).tolist() == [True, False, False]

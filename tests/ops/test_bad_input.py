@@ -1,0 +1,350 @@
+"""What does not fit is refused with one message, which names the op and what did not fit."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import functional as F
+from minires.errors import DeviceError, DtypeError, GraphError, MiniResError, ShapeError
+
+
+def t(*shape: int, dtype: object = np.float64) -> mr.Tensor:
+    return mr.tensor(np.ones(shape), dtype)
+
+
+def ints(*shape: int) -> mr.Tensor:
+    return t(*shape, dtype=np.int64)
+
+
+# The call, the exception, and a pattern that its message must contain.
+REFUSED = {
+    # elementwise
+    "add": (lambda: t(2, 3) + t(4), ShapeError, r"add: shapes \(2, 3\) and \(4,\) do not broadcast"),
+    "subtract": (lambda: t(2) - t(3), ShapeError, r"subtract: shapes \(2,\) and \(3,\)"),
+    "multiply": (lambda: t(2) * t(3), ShapeError, r"multiply: shapes \(2,\) and \(3,\)"),
+    "divide": (lambda: t(2) / t(3), ShapeError, r"divide: shapes \(2,\) and \(3,\)"),
+    "power": (lambda: t(2) ** t(3), ShapeError, r"power: shapes \(2,\) and \(3,\)"),
+    "maximum": (lambda: F.maximum(t(2), t(3)), ShapeError, r"maximum: shapes \(2,\) and \(3,\)"),
+    "minimum": (lambda: F.minimum(t(2), t(3)), ShapeError, r"minimum: shapes \(2,\) and \(3,\)"),
+    "compare": (lambda: t(2) < t(3), ShapeError, r"compare <: shapes \(2,\) and \(3,\)"),
+    "where": (lambda: F.where(t(2) > 0, t(3), t(2)), ShapeError, r"where: shapes \(2,\) and \(3,\) and \(2,\)"),
+    "where: dtype": (lambda: F.where(t(2), t(2), t(2)), DtypeError, "where: the condition must be bool, got float64"),
+    "where: array": (lambda: F.where(np.ones(2, bool), t(2), t(2)), DtypeError, "where: .*Tensor, got ndarray"),
+    "exp: integers": (lambda: ints(2).exp(), DtypeError, "exp: needs floating-point numbers, got dtype int64"),
+    "relu: integers": (lambda: F.relu(ints(2)), DtypeError, "relu: needs floating-point"),
+    "relu: array": (lambda: F.relu(np.ones(2)), DtypeError, "relu: needs a Tensor, got ndarray"),
+    "operand: text": (lambda: t(2) * "2", DtypeError, "operand"),
+    "operand: None": (lambda: t(2) + None, DtypeError, "operand"),
+    "add: arrays": (lambda: F.add(np.ones(2), np.ones(2)), DtypeError, "needs a Tensor, got ndarray and ndarray"),
+    "negative: array": (lambda: F.negative(np.ones(2)), DtypeError, "negative: needs a Tensor, got ndarray"),
+    # reductions
+    "sum: dim": (lambda: t(2, 3).sum(2), ShapeError, "sum: dim 2 does not exist in a tensor of 2 axes"),
+    "sum: twice": (lambda: t(2, 3).sum((0, -2)), ShapeError, "sum: dim .* names an axis twice"),
+    "mean: empty": (lambda: t(0, 3).mean(0), ShapeError, r"mean: no elements along axes \(0,\) of shape \(0, 3\)"),
+    "mean: integers": (lambda: ints(2).mean(), DtypeError, "mean: needs floating-point"),
+    "var: one value": (lambda: t(1).var(), ShapeError, "var: 1 values with correction 1"),
+    "amax: empty": (lambda: t(0).amax(), ShapeError, r"amax: no elements .* shape \(0,\)"),
+    "max: empty": (lambda: t(2, 0).max(1), ShapeError, r"max: no elements along axes \(1,\) of shape \(2, 0\)"),
+    "argmax: empty": (lambda: t(0).argmax(), ShapeError, "argmax: no elements"),
+    "logsumexp: integers": (lambda: ints(2).logsumexp(0), DtypeError, "logsumexp: needs floating-point"),
+    "log_softmax: empty": (
+        lambda: t(2, 0).log_softmax(1),
+        ShapeError,
+        r"log_softmax: dim 1 of shape \(2, 0\) is empty",
+    ),
+    "softmax: dim": (lambda: t(2).softmax(1), ShapeError, "log_softmax: dim 1 does not exist"),
+    # shapes
+    "reshape": (lambda: t(2, 3).reshape(4), ShapeError, r"reshape: shape \(2, 3\) \(6 elements\) cannot become \(4,\)"),
+    "reshape: −1 twice": (lambda: t(4).reshape(-1, -1), ShapeError, r"reshape: .* cannot become \(-1, -1\)"),
+    "reshape: −1 of nothing": (lambda: t(0, 3).reshape(0, -1), ShapeError, r"reshape: .* cannot become \(0, -1\)"),
+    "flatten": (lambda: t(2, 3, 4).flatten(2, 1), ShapeError, r"flatten: start_dim 2 .* end_dim 1 .*\(2, 3, 4\)"),
+    "permute": (lambda: t(2, 3).permute(0), ShapeError, r"permute: dims \(0,\) must name each of the 2 axes once"),
+    "transpose": (lambda: t(2, 3).transpose(0, 2), ShapeError, "transpose: dim 2 does not exist"),
+    "unsqueeze": (lambda: t(2).unsqueeze(3), ShapeError, "unsqueeze: dim 3 does not exist"),
+    "expand": (lambda: t(2, 3).expand(4, 3), ShapeError, r"expand: shape \(2, 3\) does not broadcast to \(4, 3\)"),
+    "expand: fewer": (lambda: t(2, 3).expand(3), ShapeError, r"expand: shape \(2, 3\) does not broadcast to \(3,\)"),
+    "pad": (lambda: F.pad(t(2), (1, 1, 1, 1)), ShapeError, r"pad: \(1, 1, 1, 1\) must be .* \(2,\)"),
+    "pad: negative": (lambda: F.pad(t(2), (-1, 0)), ShapeError, r"pad: \(-1, 0\) must be non-negative"),
+    "pad: mode": (lambda: F.pad(t(2), (1, 1), "reflect"), ShapeError, "pad: mode 'reflect'"),
+    "concatenate": (
+        lambda: F.cat([t(2, 3), t(2, 4)]),
+        ShapeError,
+        r"concatenate: shapes \[\(2, 3\), \(2, 4\)\] differ",
+    ),
+    "concatenate: axes": (lambda: F.cat([t(2), t(2, 4)]), ShapeError, r"concatenate: shapes \[\(2,\), \(2, 4\)\]"),
+    "concatenate: none": (lambda: F.cat([]), ShapeError, "concatenate: needs at least one tensor"),
+    "concatenate: 0-d": (lambda: F.cat([t(), t()]), ShapeError, "concatenate: .*0-d.*stack"),
+    "stack": (lambda: F.stack([t(2), t(3)]), ShapeError, r"stack: shapes \[\(2,\), \(3,\)\] differ"),
+    "stack: none": (lambda: F.stack([]), ShapeError, "needs at least one tensor"),
+    "index": (lambda: t(2, 3)[2], ShapeError, r"index: 2 does not fit shape \(2, 3\)"),
+    "index: axes": (lambda: t(2)[0, 0], ShapeError, r"index: \(0, 0\) does not fit shape \(2,\)"),
+    "index: mask": (lambda: t(2)[np.ones(3, bool)], ShapeError, r"index: .* does not fit shape \(2,\)"),
+    "index: text": (lambda: t(2)["a"], ShapeError, "index: 'a' does not fit"),
+    "gather": (lambda: t(2, 3).gather(1, ints(3, 1)), ShapeError, r"gather: index \(3, 1\) .* \(2, 3\)"),
+    "gather: range": (
+        lambda: t(2, 3).gather(0, ints(1, 3) + 1),
+        ShapeError,
+        "gather: index values 2 … 2 leave the axis of length 2",
+    ),
+    "gather: dtype": (lambda: t(2).gather(0, t(1)), DtypeError, "gather: the index must be integers, got float64"),
+    "gather: 0-d": (lambda: t().gather(0, ints()), ShapeError, "gather: .*0-d"),
+    "scatter_add": (
+        lambda: t(2).scatter_add(0, ints(3), t(2)),
+        ShapeError,
+        r"scatter_add: index \(3,\) exceeds src \(2,\)",
+    ),
+    "broadcast": (lambda: F.broadcast_tensors(t(2), t(3)), ShapeError, r"broadcast_tensors: shapes \(2,\) and \(3,\)"),
+    "item": (lambda: t(2).item(), ShapeError, r"item: a Tensor of shape \(2,\) has 2 elements, not one"),
+    "bool": (lambda: bool(t(2) > 0), ShapeError, "2 elements"),
+    "len": (lambda: len(t()), TypeError, "0-d"),
+    # products
+    "matmul": (lambda: t(2, 3) @ t(2, 3), ShapeError, r"matmul: shapes \(2, 3\) and \(2, 3\) do not fit"),
+    "matmul: 0-d": (lambda: t() @ t(2), ShapeError, r"matmul: shapes \(\) and \(2,\)"),
+    "matmul: batches": (lambda: t(2, 3, 4) @ t(5, 4, 6), ShapeError, r"matmul: shapes \(2, 3, 4\) and \(5, 4, 6\)"),
+    "linear": (lambda: F.linear(t(2, 3), t(5, 4)), ShapeError, r"linear: input \(2, 3\) does not fit weight \(5, 4\)"),
+    "linear: weight": (lambda: F.linear(t(2, 3), t()), ShapeError, r"linear: input \(2, 3\) .* weight \(\)"),
+    "linear: bias": (lambda: F.linear(t(2, 3), t(5, 3), t(4)), ShapeError, r"linear: bias \(4,\) .* weight \(5, 3\)"),
+    "linear: integers": (lambda: F.linear(ints(2, 3), t(5, 3)), DtypeError, "linear: needs floating-point"),
+    # convolution
+    "conv2d: axes": (
+        lambda: F.conv2d(t(1, 5, 5), t(1, 1, 3, 3)),
+        ShapeError,
+        r"conv2d: .*got \(1, 5, 5\) and \(1, 1, 3, 3\)",
+    ),
+    "conv2d: channels": (
+        lambda: F.conv2d(t(1, 3, 5, 5), t(8, 4, 3, 3)),
+        ShapeError,
+        r"conv2d: input \(1, 3, 5, 5\) has 3 channels, weight \(8, 4, 3, 3\) with groups=1 needs 4",
+    ),
+    "conv2d: groups": (
+        lambda: F.conv2d(t(1, 4, 5, 5), t(3, 2, 1, 1), groups=2),
+        ShapeError,
+        "conv2d: .*divisible by groups",
+    ),
+    "conv2d: no groups": (lambda: F.conv2d(t(1, 4, 5, 5), t(4, 4, 1, 1), groups=0), ShapeError, "conv2d: .*groups=0"),
+    "conv2d: kernel": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 7, 7), padding=1),
+        ShapeError,
+        r"conv2d: kernel \(7, 7\) .* more than the padded input \(6, 6\) \(input \(4, 4\), padding \(1, 1\)\)",
+    ),
+    "conv2d: bias": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(2, 1, 3, 3), t(3)),
+        ShapeError,
+        r"conv2d: bias \(3,\) must be \(2,\) for weight \(2, 1, 3, 3\)",
+    ),
+    "conv2d: dtypes": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3, dtype=np.float32)),
+        DtypeError,
+        "conv2d: input is float64, weight is float32",
+    ),
+    "conv2d: integers": (
+        lambda: F.conv2d(ints(1, 1, 4, 4), ints(1, 1, 3, 3)),
+        DtypeError,
+        "conv2d: needs floating-point",
+    ),
+    "conv2d: stride": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=0),
+        ShapeError,
+        r"conv2d: stride \(0, 0\)",
+    ),
+    "conv2d: triple": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=(1, 1, 1)),
+        ShapeError,
+        "conv2d: stride must be",
+    ),
+    "conv2d: padding": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), padding=-1),
+        ShapeError,
+        r"conv2d: padding \(-1, -1\)",
+    ),
+    "conv2d: name": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), padding="full"),
+        ShapeError,
+        "conv2d: padding 'full'",
+    ),
+    "conv2d: same": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=2, padding="same"),
+        ShapeError,
+        r"conv2d: padding 'same' needs stride 1, got \(2, 2\)",
+    ),
+    "conv2d: nothing": (lambda: F.conv2d(t(1, 0, 4, 4), t(2, 0, 3, 3)), ShapeError, r"conv2d: weight \(2, 0, 3, 3\)"),
+    "conv2d: no outputs": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(0, 1, 3, 3)),
+        ShapeError,
+        r"conv2d: weight \(0, 1, 3, 3\)",
+    ),
+    # pooling
+    "max_pool2d: axes": (
+        lambda: F.max_pool2d(t(4, 4), 2),
+        ShapeError,
+        r"max_pool2d: needs input \(N, C, H, W\), got \(4, 4\)",
+    ),
+    "max_pool2d: kernel": (
+        lambda: F.max_pool2d(t(1, 1, 4, 4), 5),
+        ShapeError,
+        r"max_pool2d: kernel \(5, 5\) .*\(4, 4\)",
+    ),
+    "max_pool2d: padding": (
+        lambda: F.max_pool2d(t(1, 1, 4, 4), 2, padding=2),
+        ShapeError,
+        "max_pool2d: padding .* more than half",
+    ),
+    "max_pool2d: integers": (lambda: F.max_pool2d(ints(1, 1, 4, 4), 2), DtypeError, "max_pool2d: needs floating-point"),
+    "avg_pool2d: kernel": (lambda: F.avg_pool2d(t(1, 1, 4, 4), 5), ShapeError, r"avg_pool2d: kernel \(5, 5\)"),
+    "avg_pool2d: pair": (
+        lambda: F.avg_pool2d(t(1, 1, 4, 4), "22x"),
+        ShapeError,
+        "avg_pool2d: kernel_size must be an integer or a pair",
+    ),
+    "adaptive": (
+        lambda: F.adaptive_avg_pool2d(t(1, 1, 4), 2),
+        ShapeError,
+        r"adaptive_avg_pool2d: cannot pool input \(1, 1, 4\)",
+    ),
+    "adaptive: none": (
+        lambda: F.adaptive_avg_pool2d(t(1, 1, 4, 4), 0),
+        ShapeError,
+        r"adaptive_avg_pool2d: .* to \(0, 0\)",
+    ),
+    "global": (lambda: F.global_avg_pool2d(t(2, 3)), ShapeError, r"global_avg_pool2d: .*\(2, 3\)"),
+    # normalisation
+    "batch_norm: one value": (
+        lambda: F.batch_norm(t(1, 3, 1, 1), None, None, training=True),
+        ShapeError,
+        r"batch_norm: input \(1, 3, 1, 1\) has 1 value\(s\) per channel",
+    ),
+    "batch_norm: empty": (
+        lambda: F.batch_norm(t(0, 3, 2, 2), None, None, training=True),
+        ShapeError,
+        "batch_norm: .*0 value",
+    ),
+    "batch_norm: axes": (
+        lambda: F.batch_norm(t(3), None, None, training=True),
+        ShapeError,
+        r"batch_norm: .*got \(3,\)",
+    ),
+    "batch_norm: weight": (
+        lambda: F.batch_norm(t(2, 3), None, None, t(4), training=True),
+        ShapeError,
+        r"batch_norm: weight \(4,\) must be \(3,\) for input \(2, 3\)",
+    ),
+    "batch_norm: running": (lambda: F.batch_norm(t(2, 3), t(2), t(3)), ShapeError, r"batch_norm: running_mean \(2,\)"),
+    "batch_norm: eval": (
+        lambda: F.batch_norm(t(2, 3), None, None),
+        ShapeError,
+        "batch_norm: eval mode needs running_mean",
+    ),
+    "batch_norm: dtype": (
+        lambda: F.batch_norm(t(2, 3), None, None, t(3, dtype=np.float32), training=True),
+        DtypeError,
+        "batch_norm: input is float64, weight is float32",
+    ),
+    "batch_norm: residual": (
+        lambda: F.batch_norm(t(2, 3), None, None, training=True, residual=t(2, 4)),
+        ShapeError,
+        r"batch_norm: residual \(2, 4\) float64 must be like input \(2, 3\)",
+    ),
+    "layer_norm": (lambda: F.layer_norm(t(2, 3), (4,)), ShapeError, r"layer_norm: input \(2, 3\) .* \(4,\)"),
+    "layer_norm: weight": (
+        lambda: F.layer_norm(t(2, 3), (3,), t(2)),
+        ShapeError,
+        r"layer_norm: weight \(2,\) must be \(3,\)",
+    ),
+    "layer_norm: integers": (lambda: F.layer_norm(ints(2, 3), (3,)), DtypeError, "layer_norm: needs floating-point"),
+    # losses
+    "labels: range": (
+        lambda: F.cross_entropy(t(2, 3), mr.tensor([0, 3])),
+        ShapeError,
+        r"nll_loss: label 3 is out of range: input \(2, 3\) has classes 0 … 2",
+    ),
+    "labels: negative": (
+        lambda: F.nll_loss(t(2, 3), mr.tensor([0, -1])),
+        ShapeError,
+        "nll_loss: label -1 is out of range",
+    ),
+    "labels: shape": (
+        lambda: F.cross_entropy(t(2, 3), ints(3)),
+        ShapeError,
+        r"nll_loss: target \(3,\) .* input \(2, 3\)",
+    ),
+    "labels: floats": (
+        lambda: F.nll_loss(t(2, 3), t(2)),
+        DtypeError,
+        "nll_loss: target must hold integer class indices, got dtype float64",
+    ),
+    "labels: array": (
+        lambda: F.cross_entropy(t(2, 3), np.array([0, 1])),
+        DtypeError,
+        "cross_entropy: .*Tensor, got ndarray",
+    ),
+    "nll_loss: integers": (lambda: F.nll_loss(ints(2, 3), ints(2)), DtypeError, "nll_loss: needs floating-point"),
+    "class weights": (lambda: F.cross_entropy(t(2, 3), ints(2), t(4)), ShapeError, r"weight \(4,\) must be \(3,\)"),
+    "class weights: soft": (
+        lambda: F.cross_entropy(t(2, 3), t(2, 3), t(4)),
+        ShapeError,
+        r"weight \(4,\) must be \(3,\)",
+    ),
+    "probabilities": (
+        lambda: F.cross_entropy(t(2, 3), t(2, 4)),
+        ShapeError,
+        r"cross_entropy: target probabilities \(2, 4\) .*\(2, 3\)",
+    ),
+    "logits": (
+        lambda: F.cross_entropy(t(3), ints()),
+        ShapeError,
+        r"cross_entropy: needs logits \(N, C, …\).*got \(3,\)",
+    ),
+    "empty batch": (lambda: F.cross_entropy(t(0, 3), ints(0)), ShapeError, "nll_loss: the batch is empty"),
+    "empty batch: mse": (lambda: F.mse_loss(t(0, 3), t(0, 3)), ShapeError, "mse_loss: the batch is empty"),
+    "mse": (
+        lambda: F.mse_loss(t(2, 1), t(2)),
+        ShapeError,
+        r"mse_loss: input \(2, 1\) and target \(2,\) must have the same shape",
+    ),
+    "mse: integers": (lambda: F.mse_loss(ints(2), ints(2)), DtypeError, "mse_loss: needs floating-point"),
+    "reduction": (lambda: F.mse_loss(t(2), t(2), reduction="average"), ValueError, "mse_loss: reduction 'average'"),
+    "smoothing": (
+        lambda: F.cross_entropy(t(2, 3), ints(2), label_smoothing=2),
+        ValueError,
+        "cross_entropy: label_smoothing 2",
+    ),
+    "dropout": (lambda: F.dropout(t(2), 1.5), ValueError, "dropout: p = 1.5 must be a probability"),
+    "dropout: integers": (lambda: F.dropout(ints(2)), DtypeError, "dropout: needs floating-point"),
+    # tensors
+    "requires_grad: integers": (
+        lambda: mr.tensor([1, 2], requires_grad=True),
+        DtypeError,
+        "dtype int64 cannot require gradients",
+    ),
+    "requires_grad_: integers": (lambda: ints(2).requires_grad_(), DtypeError, "dtype int64 cannot require gradients"),
+    "requires_grad: bool": (lambda: (t(2) > 0).requires_grad_(), DtypeError, "dtype bool cannot require gradients"),
+    "tensor: text": (lambda: mr.tensor("seven"), DtypeError, "tensor: str .* does not hold numbers"),
+    "tensor: None": (lambda: mr.tensor(None), DtypeError, "tensor: NoneType .* does not hold numbers"),
+    "tensor: ragged": (lambda: mr.tensor([[1, 2], [3]]), DtypeError, "tensor: cannot make an array of this"),
+    "tensor: too large": (lambda: mr.tensor(300, dtype=np.uint8), DtypeError, "tensor: cannot make an array of this"),
+    "tensor: device": (
+        lambda: mr.tensor([1.0], device="gpu"),
+        DeviceError,
+        "unknown device 'gpu': use 'cpu', 'cuda' or 'cuda:N'",
+    ),
+    "tensor: dtype": (lambda: mr.tensor(np.ones(2), dtype="real"), DtypeError, "tensor: cannot make an array of this"),
+    "to: neither": (lambda: t(2).to("gpu"), DeviceError, "to: 'gpu' is neither a device .* nor a dtype"),
+    "to: device": (lambda: t(2).to(device="gpu"), DeviceError, "to: 'gpu' is neither a device"),
+    "astype": (lambda: t(2).astype("real"), DtypeError, "astype: .*'real'"),
+    "not kept": (lambda: t(2).backward(), GraphError, "no graph"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    call, error, message = REFUSED[name]
+    with pytest.raises(error) as caught:
+        call()
+    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
+    assert "\n" not in str(caught.value) or "tensor(" in str(caught.value)
+    if error not in (TypeError, ValueError):
+        assert isinstance(caught.value, MiniResError)
