@@ -45,5 +45,5 @@ def dropout(
         return input
     generator = default_generator() if generator is None else generator
     survives = generator.random(input.shape, dtype=np.float32) >= p
-    mask = survives.astype(input.dtype) / input.dtype.type(max(1 - p, 1e-38))
+    mask = survives.astype(input.dtype) * input.dtype.type(1 / (1 - p) if p < 1 else 0)
     return Dropout(backend.to_device(mask, input.device))(input)
