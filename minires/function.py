@@ -69,11 +69,14 @@ class Function:
         before = set(vars(self))
         array = self.forward(*[tensor.data for tensor in inputs])
         output = Tensor(backend.as_array(array, inputs[0].data))
+        if output.dtype.kind not in "biufc":
+            raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
         if modes.is_detecting_anomaly():
             self.created_at = _line_of_user_code()
             if not modes.is_inside_backward():
                 self.check_finite("output", output.data)
-        if modes.is_recording() and any(tensor.requires_grad for tensor in inputs):
+        differentiable = output.dtype.kind in "fc"  # what rounds to integers is constant wherever it has a slope
+        if differentiable and modes.is_recording() and any(tensor.requires_grad for tensor in inputs):
             self._record(inputs, output, set(vars(self)) - before)
         return output
 

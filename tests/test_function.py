@@ -197,6 +197,25 @@ def test_a_python_number_from_forward_is_an_array():
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
 
 
+def test_integers_have_no_graph():
+    class Round(mr.Function):
+        def forward(self, x):
+            return np.rint(x).astype(np.int64)
+
+    y = Round()(leaf(1.6))
+    assert (y.item(), y.requires_grad, y.node) == (2, False, None)
+
+
+@pytest.mark.parametrize("nothing", [None, "text", np.array([None])])
+def test_forward_must_return_numbers(nothing):
+    class Odd(mr.Function):
+        def forward(self, x):
+            return nothing
+
+    with pytest.raises(DtypeError, match=r"Odd: forward returned a \w+, not an array of numbers"):
+        Odd()(leaf(1.0))
+
+
 def test_nothing_is_recorded_without_need():
     x = leaf(1.0)
     assert Cube()(mr.tensor([1.0])).node is None
