@@ -13,7 +13,7 @@ from minires import training
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 60  # 3 epochs of 20 batches
-# One BLAS thread everywhere: OpenBLAS sums differently with two, and the machine may be busy in one run and not in another.
+# One BLAS thread in every run: OpenBLAS rounds differently with two.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -33,7 +33,7 @@ def finish(out: Path) -> list[float]:
 
 
 def kill_after(out: Path, step: int, delay: float) -> None:
-    """Kill the run `delay` seconds after it begins step number `step`, or a later one where it stands further already."""
+    """Kill the run `delay` seconds after it begins step number `step`, or a later one if it stands further already."""
     with start(out) as process:
         assert process.stdout is not None
         next(line for line in process.stdout if int(line) >= step)

@@ -35,14 +35,14 @@ class TinyNet(nn.Module):
         return self.fc(self.dropout(F.flatten(self.pool(x), 1)))
 
 
-def loaders(images: int = 200, batch_size: int = 32, seed: int = 5, **options: Any) -> tuple[data.Loader, data.Loader]:
+def loaders(
+    images: int = 200, batch_size: int = 32, seed: int = 5, workers: int = 0
+) -> tuple[data.Loader, data.Loader]:
     digits, normalize = data.digits(), Normalize.preset("digits")
     augment = Compose([normalize, RandomCrop(8, padding=1)])
-    train = data.Loader(
-        digits.subset(range(images)), batch_size, transform=augment, shuffle=True, seed=seed, **{"workers": 0, **options}
-    )
-    validation = data.Loader(digits.subset(range(1000, 1100)), 64, transform=normalize, workers=0)
-    return train, validation
+    chosen = digits.subset(range(images))
+    train = data.Loader(chosen, batch_size, transform=augment, shuffle=True, seed=seed, workers=workers)
+    return train, data.Loader(digits.subset(range(1000, 1100)), 64, transform=normalize, workers=0)
 
 
 def make(out: str | os.PathLike[str] | None = None, seed: int = 0, **options: Any) -> training.Trainer:
@@ -55,6 +55,13 @@ def make(out: str | os.PathLike[str] | None = None, seed: int = 0, **options: An
         options["schedule"] = optim.OneCycle(optimizer, EPOCHS * len(train))
     options = {"epochs": EPOCHS, "progress": False, "metadata": {"model": "tiny"}, **options}
     return training.Trainer(model, optimizer, train, validation, out=out, **options)
+
+
+def fitted(out: str | os.PathLike[str] | None = None, resume: bool = False) -> training.Trainer:
+    """The run, at its end."""
+    trainer = make(out)
+    trainer.fit(resume)
+    return trainer
 
 
 def bits(model: nn.Module) -> dict[str, bytes]:
