@@ -477,7 +477,8 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 
 def _flat(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """`f(2, 3)` and `f((2, 3))` mean the same."""
-    return tuple(arguments[0]) if len(arguments) == 1 and not isinstance(arguments[0], int) else arguments
+    single = len(arguments) == 1 and not isinstance(arguments[0], (int, np.integer))
+    return tuple(arguments[0]) if single else arguments
 
 
 def _writeable(array: Array) -> bool:
