@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minires import Function, Tensor, data, files, manual_seed, nn, optim, training
+from minires import Tensor, data, files, manual_seed, nn, optim, training
 from minires import functional as F
 from minires.errors import DataError
 from minires.training.records import EpochRecord
-from tests.training.tiny import EPOCHS, TinyNet, bits, loaders, make
+from tests.training.tiny import EPOCHS, TinyNet, bits, graph_nodes, loaders, make
 
 STEPS = 7  # in an epoch: 200 images in batches of 32
 
@@ -264,19 +263,14 @@ def test_trains_in_the_models_dtype():
 
 
 def test_no_graph_outlives_a_step(tmp_path):
-    alive = []
-
-    def count(*_):
-        gc.collect()
-        alive.append(sum(isinstance(thing, Function) for thing in gc.get_objects()))
-
     trainer = make(tmp_path, epochs=2)
-    trainer.model.conv.register_forward_hook(count)  # when the first layer has run, only its own node exists
+    before, alive = graph_nodes(), []
+    # When the first layer has run, only its own node exists.
+    trainer.model.conv.register_forward_hook(lambda *_: alive.append(graph_nodes() - before))
     trainer.fit()
-    count()
     assert len(alive) > 4
-    assert max(alive[:-1]) <= 1
-    assert alive[-1] == 0
+    assert set(alive) == {0, 1}  # validation records nothing
+    assert graph_nodes() == before
 
 
 @pytest.mark.parametrize(

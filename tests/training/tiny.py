@@ -6,6 +6,7 @@ augmentation, and a last batch that is smaller than the others.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minires import Tensor, data, manual_seed, nn, optim, training
+from minires import Function, Tensor, data, manual_seed, nn, optim, training
 from minires import functional as F
 from minires.data.transforms import Compose, Normalize, RandomCrop
 
@@ -67,6 +68,12 @@ def fitted(out: str | os.PathLike[str] | None = None, resume: bool = False) -> t
 def bits(model: nn.Module) -> dict[str, bytes]:
     """Every array of the model, byte by byte."""
     return {name: np.asarray(tensor).tobytes() for name, tensor in model.state_dict().items()}
+
+
+def graph_nodes() -> int:
+    """How many are alive in the process. (isinstance would ask every object for its class, and PyTorch's complain.)"""
+    gc.collect()
+    return sum(issubclass(type(thing), Function) for thing in gc.get_objects())
 
 
 def main(out: Path) -> None:

@@ -1,0 +1,190 @@
+"""Checkpoint files: what goes in comes out, other programs can read the weights, damage is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from minires import manual_seed, optim, random, training, weights
+from minires.errors import WeightsError
+from minires.training.checkpoint import METADATA
+from minires.training.records import EpochRecord, Totals
+from tests.training.tiny import TinyNet, bits, fitted
+
+
+def checkpoint(**changes) -> training.Checkpoint:
+    manual_seed(3)
+    return replace(
+        training.Checkpoint(
+            model={"fc.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)},
+            optimizer={
+                "state": [{"step": 4, "m": np.ones((2, 3), np.float32), "v": np.full((2, 3), 2.0)}, {}],
+                "param_groups": [{"lr": 0.1, "betas": (0.9, 0.999)}],
+            },
+            schedule={"t": 3, "best": float("inf")},
+            epoch=2,
+            step=5,
+            totals=Totals(1 / 3, 7, 11, 0.25, 0.1),
+            random=random.get_state(),
+            history=[EpochRecord(1, 0.1, 50.0, None, None, 0.1, 100.0, 2.0)],
+            identity={"model": {"class": "Net"}},
+            metadata={"classes": ["Samoyed", "Ωmega"], "mean": [0.1]},
+        ),
+        **changes,
+    )
+
+
+def test_what_goes_in_comes_out(tmp_path):
+    saved = checkpoint()
+    saved.save(tmp_path / "c.safetensors")
+    loaded = training.load_checkpoint(tmp_path / "c.safetensors")
+    for name in ("epoch", "step", "totals", "random", "history", "identity", "metadata", "schedule"):
+        assert getattr(loaded, name) == getattr(saved, name), name
+    assert list(loaded.model) == list(saved.model)
+    for name, array in saved.model.items():
+        assert (loaded.model[name].dtype, loaded.model[name].shape) == (array.dtype, array.shape)
+        np.testing.assert_array_equal(loaded.model[name], array)
+    (first, second), groups = loaded.optimizer["state"], loaded.optimizer["param_groups"]
+    assert (first["step"], second, groups) == (4, {}, [{"lr": 0.1, "betas": [0.9, 0.999]}])
+    np.testing.assert_array_equal(first["m"], np.ones((2, 3), np.float32))
+    assert first["v"].dtype == np.float64
+    assert all(array.flags.writeable for array in (*loaded.model.values(), first["m"]))
+
+
+@given(
+    array=hnp.arrays(
+        st.sampled_from([np.float32, np.float64, np.int64, np.bool_]),
+        hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+        elements=None,
+    ),
+    transpose=st.booleans(),
+)
+def test_arrays_of_any_kind_and_layout(tmp_path_factory, array, transpose):
+    path = tmp_path_factory.mktemp("any") / "c.safetensors"
+    array = array.T if transpose else array
+    checkpoint(model={"x": array}, optimizer={"state": [{"v": array}], "param_groups": []}).save(path)
+    loaded = training.load_checkpoint(path)
+    for found in (loaded.model["x"], loaded.optimizer["state"][0]["v"]):
+        assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
+
+
+def test_random_numbers_go_on_where_they_were(tmp_path):
+    checkpoint().save(tmp_path / "c.safetensors")
+    manual_seed(3)
+    expected = random.default_generator().random(5)
+    manual_seed(77)
+    random.set_state(training.load_checkpoint(tmp_path / "c.safetensors").random)
+    np.testing.assert_array_equal(random.default_generator().random(5), expected)
+
+
+def test_weights_load_finds_the_model_alone(tmp_path):
+    trainer = fitted(tmp_path)
+    other = TinyNet()
+    other.load_state_dict(weights.load(tmp_path / "last.safetensors"))  # strictly: nothing missing, nothing more
+    assert bits(other) == bits(trainer.model)
+
+
+def test_other_programs_read_it(tmp_path):
+    """The safetensors library is the oracle: of the names, and of what the file says in words."""
+    import safetensors
+
+    trainer = fitted(tmp_path)
+    with safetensors.safe_open(tmp_path / "last.safetensors", framework="numpy") as file:
+        names = set(file.keys())
+        words = json.loads(file.metadata()[METADATA])
+        np.testing.assert_array_equal(file.get_tensor("fc.weight"), trainer.model.fc.weight.numpy())
+        velocity = file.get_tensor("minires.training/optimizer/0/velocity")
+    np.testing.assert_array_equal(velocity, trainer.optimizer.state[0]["velocity"])
+    state = {f"minires.training/optimizer/{number}/velocity" for number in range(7)}
+    assert names == set(trainer.model.state_dict()) | state
+    assert words["metadata"] == {"model": "tiny"}
+
+
+def test_pytorch_reads_it(tmp_path, torch):
+    from safetensors.torch import load_file
+
+    trainer = fitted(tmp_path)
+    arrays = load_file(tmp_path / "best.safetensors")
+    expected = training.load_checkpoint(tmp_path / "best.safetensors").model
+    assert torch.equal(arrays["conv.weight"], torch.from_numpy(expected["conv.weight"]))
+    assert set(trainer.model.state_dict()) <= set(arrays)
+
+
+def test_metadata_alone(tmp_path):
+    checkpoint().save(tmp_path / "c.safetensors")
+    assert training.checkpoint_metadata(tmp_path / "c.safetensors") == checkpoint().metadata
+    weights.save(tmp_path / "w.safetensors", {"x": np.ones(2)})
+    assert training.checkpoint_metadata(tmp_path / "w.safetensors") == {}
+    weights.save(tmp_path / "w.npz", {"x": np.ones(2)})
+    assert training.checkpoint_metadata(tmp_path / "w.npz") == {}
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(WeightsError, match=r"cannot load .*nothing\.safetensors: there is no such file"):
+        training.load_checkpoint(tmp_path / "nothing.safetensors")
+    weights.save(tmp_path / "w.safetensors", {"x": np.ones(2)})
+    with pytest.raises(WeightsError, match="a weight file, but no checkpoint of a MiniRes training run"):
+        training.load_checkpoint(tmp_path / "w.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(WeightsError, match="no safetensors file, or a damaged one"):
+        training.load_checkpoint(tmp_path / "text.safetensors")
+    with pytest.raises(WeightsError, match=f"cannot load {tmp_path}"):
+        training.load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1, -8, -100])
+def test_truncated(tmp_path, length):
+    path = tmp_path / "c.safetensors"
+    checkpoint().save(path)
+    path.write_bytes(path.read_bytes()[:length])
+    for read in (training.load_checkpoint, training.checkpoint_metadata):
+        with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: "):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda words: "[1, 2",
+        lambda words: "[1, 2]",
+        lambda words: json.dumps({**words, "version": 2}),
+        lambda words: json.dumps({**words, "totals": {"wrong": 1}}),
+        lambda words: json.dumps({**words, "history": [1]}),
+        lambda words: json.dumps({**words, "epoch": "two"}),
+        lambda words: json.dumps({**words, "metadata": None}),
+        lambda words: json.dumps({**words, "optimizer": {"state": [], "param_groups": []}}),
+        lambda words: json.dumps({key: value for key, value in words.items() if key != "random"}),
+    ],
+)
+def test_damaged_words(tmp_path, damage):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "c.safetensors"
+    checkpoint().save(path)
+    import safetensors
+
+    with safetensors.safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dictionary)
+        words = json.loads(file.metadata()[METADATA])
+    save_file(arrays, path, {METADATA: damage(words)})
+    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: (what it says|checkpoint version 2)"):
+        training.load_checkpoint(path)
+
+
+def test_an_optimisers_steps_go_on(tmp_path):
+    """Loaded state is not tied to the checkpoint object: stepping with it leaves that as it was."""
+    model = TinyNet()
+    optimizer = optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    fitted(tmp_path)
+    loaded = training.load_checkpoint(tmp_path / "last.safetensors")
+    before = loaded.optimizer["state"][0]["velocity"].copy()
+    optimizer.load_state_dict(loaded.optimizer)
+    model.conv.weight.grad = model.conv.weight.detach()
+    optimizer.step()
+    np.testing.assert_array_equal(loaded.optimizer["state"][0]["velocity"], before)
