@@ -32,7 +32,7 @@ class Case:
         return self.name
 
 
-# -- draws ------------------------------------------------------------------------------------------------------------
+# -- draws -----------------------------------------------------------------------------------------------------------
 
 
 def unary(numbers: str = "normal", **options: Any) -> Strategy:
@@ -451,7 +451,7 @@ def _dims(options: dict[str, Any], ndim: int) -> Any:
     return tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, list) else dim
 
 
-# -- the table --------------------------------------------------------------------------------------------------------
+# -- the table -------------------------------------------------------------------------------------------------------
 
 ELEMENTWISE = [
     Case("add", F.add, lambda t, x, y: t.add(x, y), binary(), 3),

@@ -20,7 +20,7 @@ def slopes(function, *values: float) -> list[float]:
     return x.grad.tolist()
 
 
-# -- powers -----------------------------------------------------------------------------------------------------------
+# -- powers ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3])
@@ -51,7 +51,7 @@ def test_the_exponents_gradient_at_base_zero():
     np.testing.assert_allclose(b.grad.numpy(), [0.0, 0.0, 8 * np.log(2)])
 
 
-# -- kinks and ties --------------------------------------------------------------------------------------------------
+# -- kinks and ties -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_infinite_gradient_stays_with_the_winner(function, slopes_of_a, slope
     assert (a.grad.tolist()[2], b.grad.tolist()[2]) == (1.0, 1.0)
 
 
-# -- numbers of any size -----------------------------------------------------------------------------------------------
+# -- numbers of any size ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -154,7 +154,7 @@ def test_argmax():
     assert x.max(1).indices.shape == (2,)
 
 
-# -- dtypes ------------------------------------------------------------------------------------------------------------
+# -- dtypes -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -232,7 +232,7 @@ def test_a_number_that_the_dtype_cannot_hold():
     assert (labels + 100).dtype == np.uint8
 
 
-# -- operators on both sides -------------------------------------------------------------------------------------------
+# -- operators on both sides ------------------------------------------------------------------------------------------
 
 
 def test_numpy_on_the_left():
@@ -282,7 +282,7 @@ def test_comparisons():
     assert not (x == z).requires_grad
 
 
-# -- loss values that are easy to get wrong ----------------------------------------------------------------------------
+# -- loss values that are easy to get wrong ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
