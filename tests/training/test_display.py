@@ -52,9 +52,7 @@ def test_a_terminal_gets_bars(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     trainer = make(progress=True)
-    trainer.model.register_forward_hook(
-        lambda *_: trainer._display.bars.refresh()
-    )  # the run is too short for its clock
+    trainer.model.register_forward_hook(lambda *_: trainer._display.bars.refresh())  # else by the clock
     trainer.fit()
     out = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().out)
     for expected in ("epoch 1/3", "validating", "all epochs", "6/7", "20/21", "images/s", "loss ", "acc ", "lr "):
