@@ -1,0 +1,62 @@
+"""The demo from beginning to end."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from minires.demo.check import check_blocks
+from minires.demo.networks import Lesson, train
+from minires.demo.report import Findings, render
+from minires.demo.show import Narrator
+from minires.errors import MiniResError
+from minires.files import atomic_write
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What `run` returns: the page, and what it says."""
+
+    report: Path
+    findings: Findings
+
+
+def run(
+    out: str | os.PathLike[str], lesson: Lesson | None = None, *, version: str, progress: bool = True
+) -> DemoResult:
+    """Check gradients, train both networks, and write `out`/report.html, whole or not at all; needs no network.
+
+    Raises MiniResError where `out` cannot be written to: before the work, if that can be seen then.
+    """
+    started = time.perf_counter()
+    lesson = lesson or Lesson()
+    report = _place(Path(out))
+    narrator = Narrator(progress)
+    narrator.say("[bold]1/4  The gradients of a residual block, against finite differences[/]")
+    checks = check_blocks(lesson.seed, lesson.device)
+    narrator.checks(checks)
+    narrator.say(f"[bold]2/4  ResNet-{lesson.depth} learns to read handwritten digits[/]")
+    residual = train("resnet", lesson, progress)
+    narrator.say(f"[bold]3/4  plain-{lesson.depth} learns the same: no shortcuts, all else equal[/]")
+    plain = train("plain", lesson, progress)
+    narrator.say("[bold]4/4  Where the gradient goes[/]")
+    narrator.norms(residual, plain)
+    findings = Findings(lesson, checks, residual, plain, time.perf_counter() - started, version)
+    page = render(findings)
+    with atomic_write(report, "w") as file:
+        file.write(page)
+    narrator.results(residual, plain, report, time.perf_counter() - started)
+    return DemoResult(report, findings)
+
+
+def _place(folder: Path) -> Path:
+    """The path of the report, in a folder that exists and can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MiniResError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
+    return folder / "report.html"
