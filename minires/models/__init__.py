@@ -43,15 +43,26 @@ def available() -> tuple[str, ...]:
 
 def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
     """The network called `name`, e.g. "resnet18" or "plain20"; any CIFAR depth 6n + 2 works too, e.g. "resnet8"."""
-    kind = name.rstrip("0123456789")
-    depth = int(name[len(kind) :] or 0)
-    if kind not in ("resnet", "plain") or not (depth in IMAGENET or (depth >= 8 and depth % 6 == 2)):
-        raise ValueError(f"no model {name!r}: known are {', '.join(available())}")
+    kind, depth = _kind_and_depth(name)
     if kind == "plain":
         options["shortcut"] = None
     if num_classes is not None:
         options["num_classes"] = num_classes
     return imagenet_resnet(depth, **options) if depth in IMAGENET else cifar_resnet(depth, **options)
+
+
+def image_size(name: str) -> int:
+    """Height and width in pixels of the images that the network called `name` was designed for: 224 or 32."""
+    return 224 if _kind_and_depth(name)[1] in IMAGENET else 32
+
+
+def _kind_and_depth(name: str) -> tuple[str, int]:
+    """("resnet", 18) of "resnet18". Raises ValueError where there is no such network."""
+    kind = name.rstrip("0123456789")
+    depth = int(name[len(kind) :] or 0)
+    if kind not in ("resnet", "plain") or not (depth in IMAGENET or (depth >= 8 and depth % 6 == 2)):
+        raise ValueError(f"no model {name!r}: known are {', '.join(available())}")
+    return kind, depth
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
