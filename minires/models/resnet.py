@@ -40,6 +40,9 @@ class SubsampleAndPad(nn.Module):
         before = self.missing // 2
         return F.pad(x, (0, 0, 0, 0, before, self.missing - before))
 
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, zero_channels={self.missing}"
+
 
 def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
     """A pads and B projects where the shape changes, C always projects; None where x itself will do."""
@@ -140,6 +143,8 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
             )
+        if not blocks or min(blocks) < 1:
+            raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")
         width = 64 if stem == "imagenet" else 16
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)

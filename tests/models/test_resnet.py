@@ -1,0 +1,271 @@
+"""The residual networks on their own: sizes from the papers, shortcuts, what a skip connection does to a gradient."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import functional as F
+from minires import models, nn
+from minires.errors import ShapeError
+from minires.models.resnet import BasicBlock, Bottleneck, ResNet, SubsampleAndPad
+
+PARAMETERS = {  # the CIFAR networks: He et al. 2015, option A; the others: torchvision
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "resnet110": 1_727_962,
+    "resnet1202": 19_421_274,
+}
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def randn(*shape, seed=0, requires_grad=False):
+    return mr.tensor(np.random.default_rng(seed).normal(size=shape), requires_grad=requires_grad)
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_are_as_many_as_published(name):
+    assert count(getattr(models, name)()) == PARAMETERS[name]
+    if name in ("resnet20", "resnet56"):
+        assert count(getattr(models, name)(shortcut="B")) == PARAMETERS[name] + 2_752
+        assert count(models.build(name.replace("resnet", "plain"))) == PARAMETERS[name]  # A adds nothing to the plain
+
+
+@pytest.mark.parametrize(("name", "projections"), [("resnet18", 8), ("resnet34", 16), ("resnet50", 16)])
+def test_option_c_projects_in_every_block(name, projections):
+    def found(shortcut):
+        model = getattr(models, name)(10, shortcut=shortcut)
+        return sum("downsample.0" in name for name, _ in model.named_parameters())
+
+    assert [found(shortcut) for shortcut in ("A", "B", "C", None)] == [
+        0,
+        4 if name == "resnet50" else 3,
+        projections,
+        0,
+    ]
+
+
+def test_resnet1202_runs_forward_and_backward():
+    """More than 3,600 nodes on one path: nothing may recurse."""
+    mr.manual_seed(0)
+    model = models.resnet1202()
+    x = mr.tensor(randn(2, 3, 8, 8).numpy().astype(np.float32))
+    F.cross_entropy(model(x), mr.tensor([1, 2])).backward()
+    assert all(np.isfinite(parameter.grad.numpy()).all() for parameter in model.parameters())
+    assert np.abs(model.conv1.weight.grad.numpy()).max() > 0
+
+
+def test_classes_channels_and_names():
+    model = models.resnet18(num_classes=7, in_channels=1).eval()
+    assert model.fc.weight.shape == (7, 512)
+    assert model.conv1.weight.shape == (64, 1, 7, 7)
+    with mr.no_grad():
+        assert model(mr.zeros(2, 1, 40, 33)).shape == (2, 7)
+        assert models.build("resnet8", 4, in_channels=2).eval()(mr.zeros(1, 2, 9, 9)).shape == (1, 4)
+    assert models.build("resnet50", num_classes=3).fc.weight.shape == (3, 2048)
+
+
+def test_features_are_the_outputs_of_the_stages():
+    image = mr.zeros(1, 3, 64, 96)
+    with mr.no_grad():
+        maps = models.resnet18(10).eval().features(image)
+        bottleneck = ResNet(Bottleneck, (1, 1, 1, 1), 10).eval().features(image)
+        cifar = models.resnet20().eval().features(image)
+    sizes = {"layer1": (16, 24), "layer2": (8, 12), "layer3": (4, 6), "layer4": (2, 3)}
+    assert {name: y.shape for name, y in maps.items()} == {
+        name: (1, channels, *sizes[name]) for name, channels in zip(sizes, (64, 128, 256, 512), strict=True)
+    }
+    assert [y.shape[1] for y in bottleneck.values()] == [256, 512, 1024, 2048]
+    assert [y.shape for y in cifar.values()] == [(1, 16, 64, 96), (1, 32, 32, 48), (1, 64, 16, 24)]
+
+
+def test_features_end_where_the_classifier_begins():
+    mr.manual_seed(0)
+    model = models.resnet20().eval()
+    x = mr.tensor(randn(2, 3, 12, 12).numpy().astype(np.float32))
+    last = model.features(x)["layer3"].numpy()
+    np.testing.assert_allclose(model(x).numpy(), model.fc(mr.tensor(last.mean((2, 3)))).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_every_name_builds_its_depth():
+    """Layers with weights on the longest path, the projections aside, are what the name counts."""
+    assert len(models.available()) == 22
+    for name in models.available():
+        if re.search("1202|152|101|110", name):
+            continue
+        model = getattr(models, name)(num_classes=2)
+        layers = [
+            n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in n
+        ]
+        assert name in (f"resnet{len(layers)}", f"plain{len(layers)}")
+        blocks = [module for module in model.modules() if isinstance(module, (BasicBlock, Bottleneck))]
+        assert {block.plain for block in blocks} == {name.startswith("plain")}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: models.build("resnet19"), "no model 'resnet19': known are resnet18, resnet34"),
+        (lambda: models.build("vgg16"), "no model 'vgg16'"),
+        (lambda: models.build("resnet"), "no model 'resnet'"),
+        (lambda: models.build(""), "no model ''"),
+        (lambda: models.imagenet_resnet(20), "depth 20 must be one of 18, 34, 50, 101, 152"),
+        (lambda: models.cifar_resnet(21), r"depth 21 must be 6n \+ 2"),
+        (lambda: models.cifar_resnet(2), r"depth 2 must be 6n \+ 2"),
+        (lambda: models.resnet18(shortcut="D"), "shortcut 'D' 'A', 'B', 'C' or None"),
+        (lambda: ResNet(BasicBlock, (1,), stem="mnist"), "stem 'mnist' must be 'imagenet' or 'cifar'"),
+        (lambda: ResNet(BasicBlock, (1, 0)), r"blocks \(1, 0\) must be at least one in each stage"),
+        (lambda: ResNet(BasicBlock, ()), r"blocks \(\) must be at least one"),
+    ],
+)
+def test_unknown_networks_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'plain19'"):
+        _ = models.plain19
+    with pytest.raises(AttributeError, match="no attribute 'vgg16'"):
+        _ = models.vgg16
+
+
+def test_images_of_other_channels_are_refused():
+    with pytest.raises(ShapeError, match=r"conv2d.*\(1, 1, 32, 32\).*\(16, 3, 3, 3\)"):
+        models.resnet20()(mr.zeros(1, 1, 32, 32))
+
+
+# -- shortcuts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(2, 4, 2), (2, 5, 2), (3, 3, 2), (1, 4, 1)])
+def test_option_a_subsamples_and_pads_with_zeros(inputs, outputs, stride):
+    x = randn(2, inputs, 5, 6, requires_grad=True)
+    y = SubsampleAndPad(inputs, outputs, stride)(x)
+    before = (outputs - inputs) // 2
+    expected = np.zeros((2, outputs, *[math.ceil(size / stride) for size in (5, 6)]))
+    expected[:, before : before + inputs] = x.numpy()[:, :, ::stride, ::stride]
+    assert np.array_equal(y.numpy(), expected)
+    cotangent = np.random.default_rng(1).normal(size=y.shape)
+    y.backward(cotangent)
+    gradient = np.zeros(x.shape)
+    gradient[:, :, ::stride, ::stride] = cotangent[:, before : before + inputs]
+    assert np.array_equal(x.grad.numpy(), gradient)
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+class TestSkip:
+    """y = ReLU(F(x) + x): where the ReLU is open, ∂L/∂x = g + Fᵀg."""
+
+    def made(self, block, shortcut="B", zero=False):
+        mr.manual_seed(1)
+        made = block(8, 8 // block.expansion, 1, shortcut).to(np.float64)
+        if zero:
+            nn.init.constant_((made.bn3 if block is Bottleneck else made.bn2).weight, 0.0)
+        return made
+
+    def test_a_block_that_starts_as_the_identity_passes_the_gradient_unchanged(self, block):
+        x = mr.tensor(np.abs(randn(2, 8, 5, 5).numpy()) + 0.1, requires_grad=True)
+        y = self.made(block, zero=True)(x)
+        assert np.array_equal(y.numpy(), x.numpy())
+        cotangent = randn(2, 8, 5, 5, seed=3)
+        y.backward(cotangent)
+        assert np.array_equal(x.grad.numpy(), cotangent.numpy())
+
+    def test_without_the_shortcut_nothing_comes_through(self, block):
+        x = mr.tensor(np.abs(randn(2, 8, 5, 5).numpy()) + 0.1, requires_grad=True)
+        self.made(block, shortcut=None, zero=True)(x).backward(randn(2, 8, 5, 5, seed=3))
+        assert not x.grad.numpy().any()
+
+    def test_the_gradient_is_what_came_straight_and_what_came_through_f(self, block):
+        made = self.made(block)
+        array, cotangent = randn(2, 8, 5, 5).numpy(), randn(2, 8, 5, 5, seed=3).numpy()
+        x = mr.tensor(array, requires_grad=True)
+        y = made(x)
+        y.backward(cotangent)
+        straight = cotangent * (y.numpy() > 0)
+        through = mr.tensor(array, requires_grad=True)
+        made.residual(through).backward(straight)
+        assert np.abs(through.grad.numpy()).max() > 0.01
+        np.testing.assert_allclose(x.grad.numpy(), straight + through.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+# -- how they start ---------------------------------------------------------------------------------------------------
+
+
+def test_convolutions_start_as_he_et_al_say():
+    """N(0, 2/fan_out); batch norm at weight 1, bias 0; the classifier as torch's Linear."""
+    mr.manual_seed(0)
+    model = models.resnet18(10)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            numbers = module.weight.numpy()
+            fan_out = numbers.shape[0] * numbers[0, 0].size
+            assert numbers.std() == pytest.approx(math.sqrt(2 / fan_out), rel=0.04), name
+            assert abs(numbers.mean()) < 5 * numbers.std() / math.sqrt(numbers.size), name
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (set(module.weight.numpy()), set(module.bias.numpy())) == ({1}, {0})
+    assert np.abs(model.fc.weight.numpy()).max() == pytest.approx(1 / math.sqrt(512), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20"])
+def test_zero_init_residual_zeroes_the_last_batch_norm_of_each_block_alone(name):
+    model = getattr(models, name)(10, zero_init_residual=True)
+    last = "bn3.weight" if name == "resnet50" else "bn2.weight"
+    zeroed = {n for n, p in model.named_parameters() if "bn" in n and n.endswith("weight") and not p.numpy().any()}
+    assert zeroed == {n for n, _ in model.named_parameters() if n.endswith(last) and n.startswith("layer")}
+    assert len(zeroed) == sum(isinstance(m, (BasicBlock, Bottleneck)) for m in model.modules())
+
+
+def test_the_same_seed_gives_the_same_network():
+    def numbers(seed):
+        mr.manual_seed(seed)
+        return {n: tensor.numpy().tobytes() for n, tensor in models.resnet20().state_dict().items()}
+
+    assert numbers(0) == numbers(0)
+    assert numbers(0)["conv1.weight"] != numbers(1)["conv1.weight"]
+
+
+# -- weights of others ------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_called_linear_finds_fc():
+    model = models.resnet20()
+    state = {name.replace("fc.", "linear."): tensor for name, tensor in models.resnet20().state_dict().items()}
+    assert "linear.weight" in state
+    model.load_state_dict(state)
+    assert np.array_equal(model.fc.weight.numpy(), state["linear.weight"].numpy())
+
+
+def test_another_number_of_classes_is_told_and_nothing_changes():
+    model = models.resnet20(num_classes=10)
+    before = {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"fc.weight: \(100, 64\) in the checkpoint, \(10, 64\) in the model"):
+        model.load_state_dict(models.resnet20(num_classes=100).state_dict())
+    with pytest.raises(ValueError, match=r"missing \(\d+\): layer1\.0\.downsample\.0\.weight.*"):
+        models.resnet20(shortcut="C").load_state_dict(model.state_dict())
+    assert {name: tensor.numpy().tobytes() for name, tensor in model.state_dict().items()} == before
+
+
+def test_repr_shows_the_parts():
+    text = repr(models.resnet20())
+    assert text.startswith("ResNet(\n  (conv1): Conv2d(3, 16, kernel_size=(3, 3), stride=1, padding=1, bias=False)\n")
+    assert "(downsample): SubsampleAndPad(stride=2, zero_channels=16)" in text
+    assert text.count("BasicBlock(") == 9

@@ -1,0 +1,156 @@
+"""Layers: each computes what its function does, with the parameters and buffers of torch's, and prints itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import nn
+from minires.errors import ShapeError
+
+# A layer of ours, PyTorch's by the same call, and the shape of its input.
+TWINS = {
+    "Linear": (lambda m: m.Linear(5, 3), (4, 5)),
+    "Linear, no bias, more axes": (lambda m: m.Linear(5, 3, bias=False), (2, 4, 5)),
+    "Conv2d": (lambda m: m.Conv2d(3, 4, 3), (2, 3, 7, 6)),
+    "Conv2d, all settings": (lambda m: m.Conv2d(4, 6, (3, 2), (2, 1), (2, 1), (1, 2), 2, False), (2, 4, 9, 8)),
+    "Conv2d, same": (lambda m: m.Conv2d(2, 3, 3, padding="same", dilation=2), (1, 2, 7, 6)),
+    "Conv2d, valid": (lambda m: m.Conv2d(2, 3, 3, padding="valid"), (1, 2, 7, 6)),
+    "BatchNorm2d": (lambda m: m.BatchNorm2d(3, eps=1e-3, momentum=0.3), (4, 3, 5, 6)),
+    "LayerNorm": (lambda m: m.LayerNorm((3, 4), eps=1e-4), (2, 3, 4)),
+    "LayerNorm, one axis": (lambda m: m.LayerNorm(4), (2, 3, 4)),
+    "ReLU": (lambda m: m.ReLU(), (3, 4)),
+    "MaxPool2d": (lambda m: m.MaxPool2d(2), (2, 3, 7, 6)),
+    "MaxPool2d, all settings": (lambda m: m.MaxPool2d(3, 2, 1, 1, ceil_mode=True), (2, 3, 7, 6)),
+    "AvgPool2d": (lambda m: m.AvgPool2d((2, 3)), (2, 3, 7, 6)),
+    "AvgPool2d, all settings": (lambda m: m.AvgPool2d(3, 2, 1, True, False), (2, 3, 7, 6)),
+    "AdaptiveAvgPool2d": (lambda m: m.AdaptiveAvgPool2d((2, 3)), (2, 3, 7, 6)),
+    "Flatten": (lambda m: m.Flatten(), (2, 3, 4, 5)),
+    "Flatten, some axes": (lambda m: m.Flatten(1, 2), (2, 3, 4, 5)),
+    "Dropout, eval": (lambda m: m.Dropout(0.5).eval(), (3, 4)),
+    "Identity": (lambda m: m.Identity(), (3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_layer_equals_torch(torch, name):
+    """Output, gradients of input and parameters, and buffers; twice, so that running statistics move on."""
+    make, shape = TWINS[name]
+    ours, theirs = make(nn).to(np.float64), make(torch.nn).double()
+    rng = np.random.default_rng(0)
+    state = {
+        key: np.array(tensor) if tensor.dtype.kind == "i" else rng.normal(size=tensor.shape) ** 2 + 0.5
+        for key, tensor in ours.state_dict().items()
+    }
+    ours.load_state_dict(state)
+    theirs.load_state_dict({key: torch.tensor(array) for key, array in state.items()})
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    for training in (True, True, False):
+        if "eval" not in name:
+            ours.train(training)
+            theirs.train(training)
+        array = rng.normal(size=shape)
+        x, x_t = mr.tensor(array, requires_grad=True), torch.tensor(array, requires_grad=True)
+        y, y_t = ours(x), theirs(x_t)
+        cotangent = rng.normal(size=y.shape)
+        y.backward(mr.tensor(cotangent))
+        y_t.backward(torch.tensor(cotangent))
+        np.testing.assert_allclose(y.numpy(), y_t.detach().numpy(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(x.grad.numpy(), x_t.grad.numpy(), rtol=1e-9, atol=1e-11)
+        for (key, p), (key_t, p_t) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+            assert key == key_t
+            np.testing.assert_allclose(p.grad.numpy(), p_t.grad.numpy(), rtol=1e-9, atol=1e-11)
+        for (key, b), (key_t, b_t) in zip(ours.named_buffers(), theirs.named_buffers(), strict=True):
+            assert key == key_t
+            np.testing.assert_allclose(b.numpy(), b_t.numpy(), rtol=1e-12)
+
+
+def test_batch_norm_tracks_by_the_formula():
+    """running ← (1 − momentum)·running + momentum·batch, with the unbiased variance; eval leaves them alone."""
+    norm = nn.BatchNorm2d(2, momentum=0.25)
+    x = np.random.default_rng(0).normal(2, 3, (4, 2, 3, 5)).astype(np.float32)
+    norm(mr.tensor(x))
+    values = x.transpose(1, 0, 2, 3).reshape(2, -1)
+    np.testing.assert_allclose(norm.running_mean.numpy(), 0.25 * values.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(norm.running_var.numpy(), 0.75 + 0.25 * values.var(1, ddof=1), rtol=1e-5)
+    assert norm.num_batches_tracked.item() == 1
+    before = {name: buffer.numpy().tobytes() for name, buffer in norm.named_buffers()}
+    y = norm.eval()(mr.tensor(x))
+    assert {name: buffer.numpy().tobytes() for name, buffer in norm.named_buffers()} == before
+    mean, var = (norm.state_dict()[f"running_{name}"].numpy().reshape(1, 2, 1, 1) for name in ("mean", "var"))
+    np.testing.assert_allclose(y.numpy(), (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_with_residual_and_relu_is_the_three_in_a_row():
+    norm = nn.BatchNorm2d(3).eval()
+    rng = np.random.default_rng(0)
+    x, residual = (mr.tensor(rng.normal(size=(2, 3, 4, 4)).astype(np.float32)) for _ in range(2))
+    expected = np.maximum(norm(x).numpy() + residual.numpy(), 0)
+    np.testing.assert_allclose(norm(x, residual=residual, relu=True).numpy(), expected, atol=1e-6)
+
+
+def test_dropout_zeroes_and_scales_in_training_alone():
+    mr.manual_seed(0)
+    layer = nn.Dropout(0.25)
+    x = mr.tensor(np.ones((100, 100), np.float32), requires_grad=True)
+    y = layer(x)
+    assert set(np.unique(y.numpy())) == {np.float32(0), np.float32(1 / 0.75)}
+    assert (y.numpy() == 0).mean() == pytest.approx(0.25, abs=0.02)
+    y.sum().backward()
+    assert np.array_equal(x.grad.numpy(), y.numpy())  # the same mask on the way back
+    assert layer.eval()(x) is x
+    mr.manual_seed(0)
+    assert np.array_equal(layer.train()(x).numpy(), y.numpy())
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Linear(2, 3), "Linear(2, 3)"),
+        (nn.Linear(2, 3, bias=False), "Linear(2, 3, bias=False)"),
+        (nn.Conv2d(4, 6, 3), "Conv2d(4, 6, kernel_size=(3, 3), stride=1)"),
+        (
+            nn.Conv2d(4, 6, (3, 1), 2, 1, 2, 2, False),
+            "Conv2d(4, 6, kernel_size=(3, 1), stride=2, padding=1, dilation=2, groups=2, bias=False)",
+        ),
+        (nn.BatchNorm2d(5), "BatchNorm2d(5, eps=1e-05, momentum=0.1)"),
+        (nn.LayerNorm(5), "LayerNorm((5,), eps=1e-05)"),
+        (nn.MaxPool2d(3, 2, 1), "MaxPool2d(kernel_size=3, stride=2, padding=1)"),
+        (nn.AvgPool2d(2), "AvgPool2d(kernel_size=2, stride=2, padding=0)"),
+        (nn.AdaptiveAvgPool2d(1), "AdaptiveAvgPool2d(output_size=1)"),
+        (nn.Flatten(), "Flatten()"),
+        (nn.Dropout(0.1), "Dropout(p=0.1)"),
+        (nn.ReLU(), "ReLU()"),
+    ],
+)
+def test_repr_says_what_it_was_made_with(layer, text):
+    assert repr(layer) == text
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3 and out_channels=4"),
+        (lambda: nn.Conv2d(4, 3, 3, groups=2), "groups=2 must divide in_channels=4 and out_channels=3"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=0), "Conv2d: groups=0 must be at least 1"),
+        (lambda: nn.Conv2d(0, 4, 3), "Conv2d: in_channels=0 must be at least 1"),
+        (lambda: nn.Conv2d(1, -4, 3), "Conv2d: out_channels=-4 must be at least 1"),
+        (lambda: nn.Conv2d(1, 1, (3, 0)), "Conv2d: kernel_size=0 must be at least 1"),
+        (lambda: nn.Linear(0, 4), "Linear: in_features=0 must be at least 1"),
+        (lambda: nn.Linear(4, 0), "Linear: out_features=0 must be at least 1"),
+        (lambda: nn.BatchNorm2d(0), "BatchNorm2d: num_features=0 must be at least 1"),
+        (lambda: nn.BatchNorm2d(2)(mr.zeros(1, 2, 1, 1)), r"1 value\(s\) per channel"),
+        (lambda: nn.BatchNorm2d(2)(mr.zeros(2, 3, 1, 1)), "running_mean"),
+        (lambda: nn.Linear(2, 3)(mr.zeros(4, 5)), r"\(4, 5\).*\(3, 2\)"),
+        (lambda: nn.Conv2d(2, 3, 3)(mr.zeros(1, 4, 5, 5)), r"\(1, 4, 5, 5\).*\(3, 2, 3, 3\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, message):
+    with pytest.raises(ShapeError, match=message):
+        make()
+
+
+def test_dropout_wants_a_probability():
+    with pytest.raises(ValueError, match=r"p = 1\.5 must be a probability"):
+        nn.Dropout(1.5)(mr.ones(2))
