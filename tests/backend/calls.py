@@ -1,0 +1,143 @@
+"""Calls of every kernel of the contract: the arguments that all providers are tried with."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from minires.backend import shapes
+
+_rng = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(_rng.normal(size=shape))
+
+
+def positive(*shape: int) -> np.ndarray:
+    return np.asarray(_rng.uniform(0.5, 2, shape))
+
+
+PAIRS = [((2, 3), (2, 3)), ((2, 3), (3,)), ((4, 1), (1, 3)), ((), (2,)), ((2, 3, 4, 5), (3, 1, 1)), ((0, 3), (3,))]
+LONE = [(2, 3), (), (2, 3, 4, 5), (0,)]
+AXES = [((0,), False), ((1, 2), True), ((0, 1, 2), False), ((), False), ((2,), True)]
+# kernel, stride, padding, dilation, groups, image
+CONVOLUTIONS = [
+    ((3, 3), (1, 1), (1, 1), (1, 1), 1, (5, 6)),
+    ((3, 3), (2, 2), (1, 1), (1, 1), 1, (7, 7)),
+    ((7, 7), (2, 2), (3, 3), (1, 1), 1, (9, 8)),
+    ((1, 1), (1, 1), (0, 0), (1, 1), 1, (4, 3)),
+    ((1, 1), (2, 2), (0, 0), (1, 1), 1, (5, 5)),
+    ((2, 3), (1, 2), (0, 2), (2, 1), 2, (6, 5)),
+    ((3, 1), (3, 1), (2, 0), (1, 3), 4, (5, 2)),
+    ((2, 2), (3, 3), (0, 0), (1, 1), 1, (2, 2)),
+]
+# kernel, stride, padding, dilation, ceil_mode, image
+POOLINGS = [
+    ((2, 2), (2, 2), (0, 0), (1, 1), False, (6, 4)),
+    ((3, 3), (2, 2), (1, 1), (1, 1), False, (7, 8)),
+    ((3, 3), (2, 2), (1, 1), (1, 1), True, (6, 8)),
+    ((3, 2), (1, 3), (1, 0), (1, 1), True, (5, 6)),
+    ((2, 2), (3, 3), (1, 1), (1, 1), True, (5, 5)),
+    ((3, 3), (1, 2), (1, 1), (2, 2), False, (6, 7)),
+]
+
+
+def _convolution(kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int, image: Any) -> Any:
+    x, w = normal(2, 4, *image), normal(8, 4 // groups, *kernel)
+    output = map(shapes.conv_size, image, kernel, stride, padding, dilation)
+    return x, w, normal(8), normal(2, 8, *output), (stride, padding, dilation, groups)
+
+
+def _pooling(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, image: Any) -> Any:
+    x = normal(2, 3, *image)
+    output = tuple(
+        shapes.pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True)
+    )
+    places = [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
+    winners = np.empty((2, 3, *output), np.uint8)
+    for at in np.ndindex(winners.shape):  # any place of the window that lies in the image
+        inside = [
+            i * kernel[1] + j
+            for i, j in places
+            if 0 <= at[2] * stride[0] + i * dilation[0] - padding[0] < image[0]
+            and 0 <= at[3] * stride[1] + j * dilation[1] - padding[1] < image[1]
+        ]
+        winners[at] = _rng.choice(inside)
+    return x, normal(2, 3, *output), winners, (kernel, stride, padding, dilation)
+
+
+def _calls() -> dict[str, list[tuple[Any, ...]]]:
+    calls: dict[str, list[tuple[Any, ...]]] = {}
+    for name in ("add", "subtract", "multiply", "maximum", "minimum"):
+        calls[name] = [(normal(*a), normal(*b)) for a, b in PAIRS]
+    calls["divide"] = [(normal(*a), positive(*b)) for a, b in PAIRS]
+    calls["power"] = [(positive(*a), normal(*b)) for a, b in PAIRS] + [
+        (normal(3), np.array(2.0)),
+        (normal(3), np.array(3.0)),
+    ]
+    for name in ("negative", "exp", "tanh", "sigmoid", "relu", "absolute", "sign"):
+        calls[name] = [(np.asarray(normal(*shape) * 3),) for shape in LONE] + [(np.array([0.0, -1.0, 2.0]),)]
+    calls["sigmoid"] += [(np.array([-700.0, 700.0, -80.0]),)]
+    for name in ("log", "sqrt"):
+        calls[name] = [(positive(*shape),) for shape in LONE]
+    ties = np.array([[1.0, 2.0, 2.0], [2.0, 2.0, 1.0]])
+    calls["compare"] = [(ties, ties[:1], relation) for relation in ("<", "<=", ">", ">=", "==", "!=")]
+    calls["where"] = [(normal(*a) > 0, normal(*a), normal(*b)) for a, b in PAIRS[:5]]
+    calls["astype"] = [(normal(2, 3) * 5, np.int64), (normal(2, 3), np.float32), (ties > 1, np.float64)]
+    calls["isfinite"] = [(normal(2, 3),), (np.array([1.0, np.inf]),), (np.array([np.nan]),)]
+    calls["sum"] = [(normal(2, 3, 4), *each) for each in AXES]
+    calls["max"] = [(normal(2, 3, 4), *each) for each in AXES]
+    calls["argmax"] = [(normal(2, 3, 4), axis) for axis in range(3)] + [(ties, 1)]
+    calls["reshape"] = [(normal(2, 3, 4), (4, 6)), (normal(2, 3).T, (6,)), (normal(1), ())]
+    calls["transpose"] = [(normal(2, 3, 4), axes) for axes in itertools.permutations(range(3))]
+    calls["broadcast_to"] = [(normal(3, 1), (2, 3, 4)), (normal(), (2,))]
+    calls["flip"] = [(normal(2, 3, 4), axes) for axes in ((), (0,), (1, 2))]
+    calls["pad"] = [(normal(2, 3), ((1, 0), (0, 2)), -1.5), (normal(2), ((0, 0),), 0.0)]
+    calls["concatenate"] = [([normal(2, 3), normal(2, 1)], 1), ([normal(2)], 0)]
+    keys = [1, slice(1, None), (slice(None), -1), [0, 1, 1], (np.array([0, 1, 1]), np.array([2, 2, 0])), (..., None, 0)]
+    calls["index"] = [(normal(2, 3), key) for key in keys]
+    calls["index_add"] = [(normal(*np.empty((2, 3))[key].shape), key, (2, 3)) for key in keys]
+    calls["matmul"] = [
+        (normal(2, 3), normal(3, 4)),
+        (normal(2, 1, 2, 3), normal(5, 3, 1)),
+        (normal(0, 3), normal(3, 2)),
+    ]
+    for name in ("conv2d", "conv2d_grad_input", "conv2d_grad_weight"):
+        calls[name] = []
+    for row in CONVOLUTIONS:
+        x, w, bias, gy, geometry = _convolution(*row)
+        calls["conv2d"] += [(x, w, bias, *geometry), (x, w, None, *geometry)]
+        calls["conv2d_grad_input"] += [(gy, w, x.shape[2:], *geometry)]
+        calls["conv2d_grad_weight"] += [(x, gy, w.shape[2:], *geometry)]
+    for name in ("max_pool2d", "max_pool2d_route", "max_pool2d_gather", "avg_pool2d", "avg_pool2d_split"):
+        calls[name] = []
+    for row in POOLINGS:
+        x, gy, winners, windows = _pooling(*row)
+        calls["max_pool2d"] += [(x, *windows, row[4])]
+        calls["max_pool2d_route"] += [(gy, winners, x.shape[2:], *windows)]
+        calls["max_pool2d_gather"] += [(x, winners, *windows)]
+        if windows[3] == (1, 1):
+            for inclusive in (True, False):
+                calls["avg_pool2d"] += [(x, *windows[:3], row[4], inclusive)]
+                calls["avg_pool2d_split"] += [(gy, x.shape[2:], *windows[:3], inclusive)]
+    for name in ("batch_norm", "batch_norm_stats", "batch_norm_grad"):
+        calls[name] = []
+    for shape in ((4, 3), (2, 3, 4, 5), (3, 1, 1, 2)):
+        x, mean, var, w, b = normal(*shape), normal(shape[1]), positive(shape[1]), normal(shape[1]), normal(shape[1])
+        calls["batch_norm_stats"] += [(x * 3 + 5,)]
+        calls["batch_norm_grad"] += [(normal(*shape), x, mean, var, w, 1e-5), (normal(*shape), x, mean, var, None, 0.1)]
+        calls["batch_norm"] += [
+            (x, mean, var, *affine, 1e-5, residual, relu)
+            for affine in ((w, b), (None, None), (w, None))
+            for residual in (None, normal(*shape))
+            for relu in (False, True)
+        ]
+    calls["relu_mask"] = [(normal(2, 3), normal(2, 3)), (normal(3), np.array([0.0, -0.0, 1.0]))]
+    calls["log_softmax"] = [(normal(2, 3) * 4, 1), (normal(2, 3, 4), 0), (np.array([[1e4, -1e4, 0.0]]), 1)]
+    return calls
+
+
+CALLS = _calls()

@@ -1,0 +1,314 @@
+"""The contract once more, in plain loops over single numbers: slow, obvious, akin to no provider."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[int, int]
+
+
+def elementwise(scalar: Callable[..., Any], dtype: Any = None) -> Callable[..., np.ndarray]:
+    """`scalar` for every element, broadcast."""
+
+    def kernel(*arrays: Any) -> np.ndarray:
+        wide = np.broadcast_arrays(*arrays)
+        y = np.empty(wide[0].shape, dtype or wide[-1].dtype)
+        for place in np.ndindex(y.shape):
+            y[place] = scalar(*(each[place].item() for each in wide))
+        return y
+
+    return kernel
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def compare(x: np.ndarray, y: np.ndarray, relation: str) -> np.ndarray:
+    return elementwise(lambda a, b: eval(f"a {relation} b"), bool)(x, y)
+
+
+def reduction(fold: Callable[[list[float]], Any]) -> Callable[..., np.ndarray]:
+    def kernel(x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+        kept = [() if k in axes else range(n) for k, n in enumerate(x.shape)]
+        y = np.empty([1 if k in axes else n for k, n in enumerate(x.shape)])
+        for place in itertools.product(*(each or [0] for each in kept)):
+            inside = [range(x.shape[k]) if k in axes else [place[k]] for k in range(x.ndim)]
+            y[place] = fold([x[each].item() for each in itertools.product(*inside)])
+        return y if keepdims else y.reshape([n for k, n in enumerate(x.shape) if k not in axes])
+
+    return kernel
+
+
+def argmax(x: np.ndarray, axis: int) -> np.ndarray:
+    rows = np.moveaxis(x, axis, -1)
+    y = np.empty(rows.shape[:-1], np.int64)
+    for place in np.ndindex(y.shape):
+        row = rows[place].tolist()
+        y[place] = row.index(max(row))
+    return y
+
+
+def placed(to: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    """A kernel that moves elements: y[to(place, …)] = x[place]."""
+
+    def kernel(x: np.ndarray, *arguments: Any) -> np.ndarray:
+        y = np.zeros(shape(x, *arguments), x.dtype)
+        for place in np.ndindex(x.shape):
+            y[to(place, x, *arguments)] = x[place]
+        return y
+
+    return kernel
+
+
+def reshape(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    y = np.empty(shape, x.dtype)
+    for target, source in zip(np.ndindex(y.shape), np.ndindex(x.shape), strict=True):
+        y[target] = x[source]
+    return y
+
+
+def broadcast_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    y, new = np.empty(shape, x.dtype), len(shape) - x.ndim
+    for place in np.ndindex(y.shape):
+        y[place] = x[tuple(0 if n == 1 else place[new + k] for k, n in enumerate(x.shape))]
+    return y
+
+
+def pad(x: np.ndarray, widths: Any, value: float) -> np.ndarray:
+    y = np.full([n + before + after for n, (before, after) in zip(x.shape, widths, strict=True)], value)
+    for place in np.ndindex(x.shape):
+        y[tuple(k + before for k, (before, _) in zip(place, widths, strict=True))] = x[place]
+    return y
+
+
+def concatenate(arrays: Any, axis: int) -> np.ndarray:
+    return np.moveaxis(np.array([row for each in arrays for row in np.moveaxis(each, axis, 0)]), 0, axis)
+
+
+def index_add(g: np.ndarray, key: Any, shape: tuple[int, ...]) -> np.ndarray:
+    numbers = np.arange(math.prod(shape)).reshape(shape)[key]  # which element each of g's goes to
+    z = np.zeros(shape, g.dtype)
+    for place in np.ndindex(g.shape):
+        z.reshape(-1)[numbers[place]] += g[place]
+    return z
+
+
+def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    x, y = np.broadcast_to(x, lead + x.shape[-2:]), np.broadcast_to(y, lead + y.shape[-2:])
+    z = np.zeros((*lead, x.shape[-2], y.shape[-1]))
+    for place in np.ndindex(z.shape):
+        *batch, i, k = place
+        z[place] = sum(x[(*batch, i, j)] * y[(*batch, j, k)] for j in range(x.shape[-1]))
+    return z
+
+
+def _taps(x: Pair, kernel: Pair, output: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+    """(p, q, i, j, h, v): output place, place in the kernel, and the pixel that they meet, if it is in the image."""
+    for p, q, i, j in itertools.product(*map(range, (*output, *kernel))):
+        h, v = p * stride[0] + i * dilation[0] - padding[0], q * stride[1] + j * dilation[1] - padding[1]
+        if 0 <= h < x[0] and 0 <= v < x[1]:
+            yield p, q, i, j, h, v
+
+
+def _size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool = False) -> int:
+    """How many windows fit: counted, not calculated."""
+    windows = [start for start in range(-p, n + 2 * p + s, s) if start + d * (k - 1) < n + p]
+    if ceil_mode and windows[-1] + d * (k - 1) + 1 < n + p and windows[-1] + s < n:
+        windows.append(windows[-1] + s)
+    return len(windows)
+
+
+def conv2d(x: Any, w: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
+    output = tuple(map(_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
+    y = np.zeros((x.shape[0], w.shape[0], *output))
+    share = w.shape[0] // groups
+    for n, o, c in itertools.product(range(x.shape[0]), range(w.shape[0]), range(w.shape[1])):
+        for p, q, i, j, h, v in _taps(x.shape[2:], w.shape[2:], output, stride, padding, dilation):
+            y[n, o, p, q] += x[n, o // share * w.shape[1] + c, h, v] * w[o, c, i, j]
+    return y if bias is None else y + bias[:, None, None]
+
+
+def conv2d_grad_input(
+    gy: Any, w: Any, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> np.ndarray:
+    gx = np.zeros((gy.shape[0], w.shape[1] * groups, *image))
+    share = w.shape[0] // groups
+    for n, o, c in itertools.product(range(gy.shape[0]), range(w.shape[0]), range(w.shape[1])):
+        for p, q, i, j, h, v in _taps(image, w.shape[2:], gy.shape[2:], stride, padding, dilation):
+            gx[n, o // share * w.shape[1] + c, h, v] += gy[n, o, p, q] * w[o, c, i, j]
+    return gx
+
+
+def conv2d_grad_weight(
+    x: Any, gy: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> np.ndarray:
+    gw = np.zeros((gy.shape[1], x.shape[1] // groups, *kernel))
+    share = gy.shape[1] // groups
+    for n, o, c in itertools.product(range(x.shape[0]), range(gw.shape[0]), range(gw.shape[1])):
+        for p, q, i, j, h, v in _taps(x.shape[2:], kernel, gy.shape[2:], stride, padding, dilation):
+            gw[o, c, i, j] += gy[n, o, p, q] * x[n, o // share * gw.shape[1] + c, h, v]
+    return gw
+
+
+def max_pool2d(x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Any:
+    output = tuple(_size(*each, ceil_mode) for each in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True))
+    y, winner = np.full((*x.shape[:2], *output), -np.inf), np.full((*x.shape[:2], *output), -1)
+    for n, c in np.ndindex(x.shape[:2]):
+        for p, q, i, j, h, v in _taps(x.shape[2:], kernel, output, stride, padding, dilation):
+            if x[n, c, h, v] > y[n, c, p, q] or winner[n, c, p, q] < 0:
+                y[n, c, p, q], winner[n, c, p, q] = x[n, c, h, v], i * kernel[1] + j
+    return y, winner
+
+
+def _winners(argmax: Any, image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+    for n, c in np.ndindex(argmax.shape[:2]):
+        for p, q, i, j, h, v in _taps(image, kernel, argmax.shape[2:], stride, padding, dilation):
+            if argmax[n, c, p, q] == i * kernel[1] + j:
+                yield (n, c, p, q), (n, c, h, v)
+
+
+def max_pool2d_route(gy: Any, argmax: Any, image: Pair, *windows: Pair) -> np.ndarray:
+    gx = np.zeros((*gy.shape[:2], *image))
+    for window, pixel in _winners(argmax, image, *windows):
+        gx[pixel] += gy[window]
+    return gx
+
+
+def max_pool2d_gather(x: Any, argmax: Any, *windows: Pair) -> np.ndarray:
+    y = np.zeros(argmax.shape)
+    for window, pixel in _winners(argmax, x.shape[2:], *windows):
+        y[window] = x[pixel]
+    return y
+
+
+def _shares(image: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, inclusive: bool) -> Any:
+    """(p, q, pixels of the window in the image, what it divides by)."""
+    for p, q in np.ndindex(output):
+        starts = (p * stride[0] - padding[0], q * stride[1] - padding[1])
+        ranges = [range(s, min(s + k, n + m)) for s, k, n, m in zip(starts, kernel, image, padding, strict=True)]
+        inside = [(h, v) for h, v in itertools.product(*ranges) if 0 <= h < image[0] and 0 <= v < image[1]]
+        yield p, q, inside, len(ranges[0]) * len(ranges[1]) if inclusive else len(inside)
+
+
+def avg_pool2d(x: Any, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, inclusive: bool) -> np.ndarray:
+    output = tuple(_size(*each, 1, ceil_mode) for each in zip(x.shape[2:], kernel, stride, padding, strict=True))
+    y = np.zeros((*x.shape[:2], *output))
+    for p, q, pixels, divisor in _shares(x.shape[2:], output, kernel, stride, padding, inclusive):
+        for n, c in np.ndindex(x.shape[:2]):
+            y[n, c, p, q] = sum(x[(n, c, *pixel)] for pixel in pixels) / divisor
+    return y
+
+
+def avg_pool2d_split(gy: Any, image: Pair, kernel: Pair, stride: Pair, padding: Pair, inclusive: bool) -> np.ndarray:
+    gx = np.zeros((*gy.shape[:2], *image))
+    for p, q, pixels, divisor in _shares(image, gy.shape[2:], kernel, stride, padding, inclusive):
+        for (n, c), pixel in itertools.product(np.ndindex(gy.shape[:2]), pixels):
+            gx[(n, c, *pixel)] += gy[n, c, p, q] / divisor
+    return gx
+
+
+def _channels(x: Any) -> list[list[tuple[int, ...]]]:
+    """The places of each channel."""
+    return [[place for place in np.ndindex(x.shape) if place[1] == c] for c in range(x.shape[1])]
+
+
+def batch_norm(x: Any, mean: Any, var: Any, w: Any, b: Any, eps: float, residual: Any, relu: bool) -> np.ndarray:
+    y = np.empty(x.shape)
+    for c, places in enumerate(_channels(x)):
+        for place in places:
+            value = (x[place] - mean[c]) / math.sqrt(var[c] + eps)
+            value = value * (1 if w is None else w[c]) + (0 if b is None else b[c])
+            value += 0 if residual is None else residual[place]
+            y[place] = max(value, 0) if relu else value
+    return y
+
+
+def batch_norm_stats(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    columns = [[x[place] for place in places] for places in _channels(x)]
+    means = [math.fsum(column) / len(column) for column in columns]
+    squares = [math.fsum((v - m) ** 2 for v in column) / len(column) for m, column in zip(means, columns, strict=True)]
+    return np.array(means), np.array(squares)
+
+
+def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float) -> Any:
+    gx, gw, gb = np.empty(x.shape), np.empty(x.shape[1]), np.empty(x.shape[1])
+    for c, places in enumerate(_channels(x)):
+        inverse, m = 1 / math.sqrt(var[c] + eps), len(places)
+        x_hat = {place: (x[place] - mean[c]) * inverse for place in places}
+        gb[c] = sum(gy[place] for place in places)
+        gw[c] = sum(gy[place] * x_hat[place] for place in places)
+        for place in places:
+            gx[place] = (1 if w is None else w[c]) * inverse * (gy[place] - gb[c] / m - x_hat[place] * gw[c] / m)
+    return gx, gw, gb
+
+
+def log_softmax(x: Any, axis: int) -> np.ndarray:
+    y = np.moveaxis(x.copy(), axis, -1)
+    for place in np.ndindex(y.shape[:-1]):
+        row = y[place].tolist()
+        top = max(row)
+        y[place] = [v - top - math.log(sum(math.exp(u - top) for u in row)) for v in row]
+    return np.moveaxis(y, -1, axis)
+
+
+KERNELS: dict[str, Callable[..., Any]] = {
+    "add": elementwise(lambda x, y: x + y),
+    "subtract": elementwise(lambda x, y: x - y),
+    "multiply": elementwise(lambda x, y: x * y),
+    "divide": elementwise(lambda x, y: x / y),
+    "power": elementwise(lambda x, y: x**y),
+    "negative": elementwise(lambda x: -x),
+    "exp": elementwise(math.exp),
+    "log": elementwise(math.log),
+    "sqrt": elementwise(math.sqrt),
+    "tanh": elementwise(math.tanh),
+    "sigmoid": elementwise(sigmoid),
+    "relu": elementwise(lambda x: max(x, 0.0)),
+    "absolute": elementwise(abs),
+    "sign": elementwise(lambda x: (x > 0) - (x < 0)),
+    "maximum": elementwise(max),
+    "minimum": elementwise(min),
+    "compare": compare,
+    "where": elementwise(lambda condition, x, y: x if condition else y),
+    "astype": lambda x, dtype: np.array(x.tolist(), x.dtype).astype(dtype),
+    "isfinite": lambda x: all(math.isfinite(v) for v in x.ravel().tolist()),
+    "sum": reduction(math.fsum),
+    "max": reduction(max),
+    "argmax": argmax,
+    "reshape": reshape,
+    "transpose": placed(
+        lambda place, x, axes: tuple(place[k] for k in axes), lambda x, axes: [x.shape[k] for k in axes]
+    ),
+    "broadcast_to": broadcast_to,
+    "flip": placed(
+        lambda place, x, axes: tuple(
+            n - 1 - k if d in axes else k for d, (k, n) in enumerate(zip(place, x.shape, strict=True))
+        ),
+        lambda x, axes: x.shape,
+    ),
+    "pad": pad,
+    "concatenate": concatenate,
+    "index": lambda x, key: x.ravel()[np.arange(x.size).reshape(x.shape)[key]],
+    "index_add": index_add,
+    "matmul": matmul,
+    "conv2d": conv2d,
+    "conv2d_grad_input": conv2d_grad_input,
+    "conv2d_grad_weight": conv2d_grad_weight,
+    "max_pool2d": max_pool2d,
+    "max_pool2d_route": max_pool2d_route,
+    "max_pool2d_gather": max_pool2d_gather,
+    "avg_pool2d": avg_pool2d,
+    "avg_pool2d_split": avg_pool2d_split,
+    "batch_norm": batch_norm,
+    "batch_norm_stats": batch_norm_stats,
+    "batch_norm_grad": batch_norm_grad,
+    "relu_mask": elementwise(lambda gy, y: gy if y > 0 else 0.0),
+    "log_softmax": log_softmax,
+}
