@@ -71,6 +71,7 @@ def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
 def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
     """input on another device and/or in another dtype (torch.Tensor.to). Raises DeviceError with the reason if it cannot go."""
     device, dtype = device_and_dtype(device, dtype)
+    device = "cuda:0" if device == "cuda" else device
     if device is not None and device != input.device:
         input = ToDevice(device)(input)  # noqa: A001
     return input if dtype is None else astype(input, dtype)

@@ -293,10 +293,11 @@ def index(input: Tensor, key: Any) -> Tensor:  # noqa: A002
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
-    """A part of an index as backends take it. A list becomes an array: unlike a list, that can be protected."""
-    if isinstance(part, Tensor):
-        return part.data
-    return backend.array_module(x.data).array(part, dtype=None if part else int) if isinstance(part, list) else part
+    """A part of an index as backends take it: arrays on x's device. A list becomes one, which can be protected."""
+    if isinstance(part, list):
+        part = np.array(part, dtype=None if part else int)
+    part = part.data if isinstance(part, Tensor) else part
+    return backend.to_device(part, x.device) if backend.is_array(part) else part
 
 
 def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002

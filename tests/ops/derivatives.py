@@ -28,11 +28,11 @@ def cotangent(shape: Sequence[int], *seed: int) -> np.ndarray:
     return np.asarray(np.random.default_rng([*seed, *shape]).normal(size=tuple(shape)))
 
 
-def ours(case: Case, problem: Problem, order: int, dtype: Any = np.float64) -> Arrays:
+def ours(case: Case, problem: Problem, order: int, dtype: Any = np.float64, device: str | None = None) -> Arrays:
     """{"output": y, "order 1, of 0": g₀, …}."""
 
     def tensor(array: np.ndarray, requires_grad: bool = False) -> mr.Tensor:
-        return mr.tensor(array, dtype if array.dtype.kind == "f" else None, requires_grad)
+        return mr.tensor(array, dtype if array.dtype.kind == "f" else None, requires_grad, device)
 
     def grad(value: mr.Tensor, variables: list[mr.Tensor], create_graph: bool) -> Sequence[mr.Tensor | None]:
         return mr.grad(value, variables, create_graph=create_graph, allow_unused=True)

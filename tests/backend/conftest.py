@@ -1,0 +1,20 @@
+"""A CuPy without a GPU, for a test that asks for it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from minires import cuda
+from tests.backend.standin import Cupy
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """The stand-in, imported as `cupy`, with one device."""
+    module = Cupy()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    cuda._probe.cache_clear()
+    yield module
+    cuda._probe.cache_clear()

@@ -1,0 +1,202 @@
+"""A stand-in for CuPy, for machines without a GPU: arrays that NumPy cannot touch.
+
+A `cupy.ndarray` is no `numpy.ndarray`, and does not become one unasked: whatever the engine does to it must go through
+the namespace of the array itself. Like CuPy, this one refuses NumPy's arrays as operands and takes NumPy's scalars.
+Only names that CuPy has (13.4) are here, so code that passes could run on a GPU; whether it is right there is for a
+machine that has one.
+"""
+
+from __future__ import annotations
+
+import operator
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
+METHODS |= {"transpose", "view"}
+FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to", "concatenate", "copyto", "einsum"}
+FUNCTIONS |= {"empty", "empty_like", "exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
+FUNCTIONS |= {"minimum", "ones", "ones_like", "pad", "result_type", "sign", "sqrt", "stack", "take_along_axis", "tanh"}
+FUNCTIONS |= {"where", "zeros", "zeros_like"}
+CONSTANTS = {
+    "bool_",
+    "complex64",
+    "complex128",
+    "dtype",
+    "float16",
+    "float32",
+    "float64",
+    "inf",
+    "int32",
+    "int64",
+    "nan",
+    "uint8",
+}
+BINARY = {"add", "sub", "mul", "truediv", "pow", "matmul", "and", "or", "floordiv", "mod"}
+COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
+
+
+class ndarray:
+    """An array on the stand-in's only device."""
+
+    __array_ufunc__ = None  # NumPy's scalars ask it, NumPy's arrays give up
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray, base: ndarray | None = None) -> None:
+        self._host, self.base = host, base
+
+    def __array__(self, *arguments: Any, **options: Any) -> Any:
+        raise TypeError("implicit conversion to a NumPy array: a GPU's memory cannot be read so")
+
+    def __array_function__(self, function: Any, *_: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} on a device array: use the array's own namespace")
+
+    shape = property(lambda self: self._host.shape)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    strides = property(lambda self: self._host.strides)
+    device = property(lambda self: SimpleNamespace(id=0))
+    T = property(lambda self: wrap(self._host.T, self))
+    real = property(lambda self: wrap(self._host.real, self))
+    imag = property(lambda self: wrap(self._host.imag, self))
+
+    @property
+    def flags(self) -> SimpleNamespace:
+        """CuPy knows whether an array is contiguous, and nothing of read-only ones."""
+        return SimpleNamespace(c_contiguous=self._host.flags.c_contiguous, f_contiguous=self._host.flags.f_contiguous)
+
+    def get(self) -> np.ndarray:
+        """The numbers in host memory: the one way out."""
+        return self._host.copy()
+
+    def item(self) -> Any:
+        return self._host.item()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in METHODS:
+            raise AttributeError(f"cupy.ndarray has no {name!r} (in this stand-in)")
+        return lambda *a, **k: wrap(getattr(self._host, name)(*unwrap(a), **unwrap(k)), self)
+
+    def __getitem__(self, key: Any) -> ndarray:
+        return wrap(self._host[unwrap(key)], self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._host[unwrap(key)] = unwrap(value)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __bool__(self) -> bool:
+        return bool(self._host)
+
+    def __int__(self) -> int:
+        return int(self._host)
+
+    def __float__(self) -> float:
+        return float(self._host)
+
+    def __index__(self) -> int:
+        return operator.index(self._host)
+
+    def __neg__(self) -> ndarray:
+        return wrap(-self._host)
+
+    def __invert__(self) -> ndarray:
+        return wrap(~self._host)
+
+
+def _define_operators() -> None:
+    def forward(name: str) -> Any:
+        return lambda self, other: wrap(getattr(operator, name)(self._host, unwrap(other)))
+
+    def reflected(name: str) -> Any:
+        return lambda self, other: wrap(getattr(operator, name)(unwrap(other), self._host))
+
+    def in_place(name: str) -> Any:
+        def method(self: ndarray, other: Any) -> ndarray:
+            self._host = getattr(operator, f"i{name}")(self._host, unwrap(other))
+            return self
+
+        return method
+
+    for name in BINARY:
+        python = f"{name}_" if name in ("and", "or") else name
+        setattr(ndarray, f"__{name}__", forward(python))
+        setattr(ndarray, f"__r{name}__", reflected(python))
+        setattr(ndarray, f"__i{name}__", in_place(name))
+    for name in COMPARISONS:
+        setattr(ndarray, f"__{name}__", forward(name))
+
+
+_define_operators()
+
+
+def wrap(result: Any, *sources: Any) -> Any:
+    """What NumPy made, as the stand-in's; a view of a source knows it as its base."""
+    if isinstance(result, tuple):
+        return tuple(wrap(each, *sources) for each in result)
+    if not isinstance(result, (np.ndarray, np.generic)):
+        return result
+    array = ndarray(np.asarray(result))
+    for source in sources:
+        if isinstance(source, ndarray) and np.may_share_memory(array._host, source._host):
+            array.base = source if source.base is None else source.base
+    return array
+
+
+def unwrap(value: Any) -> Any:
+    """For NumPy's ears; NumPy's own arrays are refused."""
+    if isinstance(value, ndarray):
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, (tuple, list)):
+        return type(value)(unwrap(each) for each in value)
+    if isinstance(value, dict):
+        return {name: unwrap(each) for name, each in value.items()}
+    return value
+
+
+class _Grid:
+    def __getitem__(self, key: Any) -> Any:
+        return wrap(tuple(np.ogrid[key]))
+
+
+class Cupy(ModuleType):
+    """The module."""
+
+    ndarray = ndarray
+    ogrid = _Grid()
+
+    def __init__(self, devices: int = 1) -> None:
+        super().__init__("cupy")
+        self.__version__ = "13.4.0"
+        runtime = SimpleNamespace(getDeviceCount=lambda: devices)
+        self.cuda = SimpleNamespace(runtime=runtime, Device=_device)
+        self.add = SimpleNamespace(at=lambda a, key, b: np.add.at(a._host, unwrap(key), unwrap(b)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in CONSTANTS:
+            return getattr(np, name)
+        if name not in FUNCTIONS:
+            raise AttributeError(f"cupy has no {name!r} (in this stand-in)")
+        return lambda *a, **k: wrap(getattr(np, name)(*unwrap(a), **unwrap(k)), *a)
+
+    def array(self, value: Any, dtype: Any = None, copy: bool = True) -> ndarray:
+        """Also from host memory: this and `asarray` are the way in."""
+        host = value._host if isinstance(value, ndarray) else value
+        return ndarray(np.array(host, dtype))
+
+    def asarray(self, value: Any, dtype: Any = None) -> ndarray:
+        same = isinstance(value, ndarray) and (dtype is None or value.dtype == dtype)
+        return value if same else self.array(value, dtype)
+
+
+@contextmanager
+def _device(index: int) -> Any:
+    yield
