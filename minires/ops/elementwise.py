@@ -13,7 +13,7 @@ from minires import backend
 from minires.backend import Array
 from minires.errors import DtypeError
 from minires.function import Function
-from minires.ops.operands import as_tensor, check_broadcast, check_floating, check_tensor, same_kind
+from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
 from minires.ops.shape import sum_to
 from minires.tensor import Operand, Scalar, Tensor, method
 
@@ -332,6 +332,7 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa:
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor(input, Tensor(condition.data.astype("float32")))  # noqa: A001
     a, b = same_kind(input, other)
+    check_device("where", condition, a, b)
     check_broadcast("where", condition, a, b)
     return Where(condition.data)(a, b)
 

@@ -7,7 +7,7 @@ from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
 from minires.ops.elementwise import exp, where
-from minires.ops.operands import axis_of, check_floating, check_tensor
+from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
 from minires.ops.reduction import mean, sum  # noqa: A004  (torch's names)
 from minires.ops.shape import gather, reshape, unsqueeze
 from minires.tensor import Tensor, method
@@ -64,6 +64,7 @@ def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
 
 def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:  # noqa: A002
     check_tensor(op, target)
+    check_device(op, input, target)
     if target.dtype.kind not in "iu":
         raise DtypeError(f"{op}: target must hold integer class indices, got dtype {target.dtype}")
     if input.ndim < 2 or target.shape != (input.shape[0], *input.shape[2:]):

@@ -18,7 +18,7 @@ from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
 from minires.ops.elementwise import where
-from minires.ops.operands import check_floating
+from minires.ops.operands import check_device, check_floating
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.reduction import var as var_of
@@ -164,6 +164,7 @@ def _check(
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
     channels = x.shape[1]
+    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in named.items():
         if tensor is not None and tensor.shape != (channels,):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.errors import DtypeError, ShapeError
+from minires.errors import DeviceError, DtypeError, ShapeError
 from minires.tensor import METHODS, Dim, Operand, Tensor
 
 
@@ -75,6 +75,13 @@ def check_tensor(op: str, x: Any) -> None:
     """Raise DtypeError unless x is a Tensor."""
     if not isinstance(x, Tensor):
         raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor()")
+
+
+def check_device(op: str, *tensors: Tensor) -> None:
+    """Raise DeviceError unless all tensors are on one device; for those that are no inputs of a Function."""
+    devices = [tensor.device for tensor in tensors]
+    if len(set(devices)) > 1:
+        raise DeviceError(f"{op}: tensors on different devices {devices}; move them with .to()")
 
 
 def check_floating(op: str, x: Tensor) -> None:

@@ -16,7 +16,7 @@ from minires import backend
 from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
-from minires.ops.operands import axes_of, axis_of, check_broadcast, common_dtype
+from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
 from minires.tensor import Dim, Tensor, method
 
 Shape = tuple[int, ...]
@@ -318,6 +318,7 @@ def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002
 @method("gather")
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:  # noqa: A002
     """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather)."""
+    check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
     return Index(_along("gather", input.shape, axis, index.data))(input)
 
@@ -325,6 +326,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:  # noqa: A002
 @method("scatter_add")
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:  # noqa: A002
     """input with y[…, index[…, i, …], …] += src[…, i, …] along dim; a new tensor (torch.scatter_add)."""
+    check_device("scatter_add", input, index, src)
     axis = axis_of("scatter_add", dim, input.ndim)
     key = _along("scatter_add", input.shape, axis, index.data)
     if any(n > m for n, m in zip(index.shape, src.shape, strict=True)):

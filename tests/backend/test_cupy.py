@@ -147,6 +147,21 @@ def test_devices_do_not_mix(cupy):
             call()
 
 
+def test_labels_masks_and_statistics_that_were_left_behind(cupy):
+    """The commonest slip of all: the images moved to the GPU, the labels did not."""
+    there, index, mask = mr.tensor(np.ones((2, 3)), device="cuda"), mr.tensor([[0], [1]]), mr.tensor([[True] * 3] * 2)
+    mean, var = mr.tensor(np.zeros(3)), mr.tensor(np.ones(3))
+    for call, op in (
+        (lambda: F.cross_entropy(there, mr.tensor([0, 1])), "nll_loss"),
+        (lambda: there.gather(1, index), "gather"),
+        (lambda: there.scatter_add(1, index, there), "scatter_add"),
+        (lambda: F.where(mask, there, there), "where"),
+        (lambda: F.batch_norm(there, mean, var, training=True), "batch_norm"),
+    ):
+        with pytest.raises(DeviceError, match=rf"{op}: tensors on different devices .*move them with \.to\(\)"):
+            call()
+
+
 def test_a_gradient_on_another_device_names_the_op(cupy):
     class Stray(mr.Function):
         def forward(self, x):
