@@ -31,9 +31,9 @@ def _probe() -> tuple[Any, str]:
     """(cupy, "") or (None, the reason)."""
     try:
         import cupy
-    except ImportError:
-        return None, "CuPy is not installed (pip install 'minires[cuda12x]' or 'minires[cuda13x]')"
     except Exception as error:  # a broken CUDA installation can raise anything while CuPy loads
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            return None, "CuPy is not installed (pip install 'minires[cuda12x]' or 'minires[cuda13x]')"
         return None, f"CuPy does not load: {error}"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
