@@ -1,23 +1,50 @@
-"""The contract is stated once, and everybody keeps to it."""
+"""The contract is stated once, as code; its table, kernels/README.md, says the same, and everybody keeps to it."""
 
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
 from minires import backend
-from minires.backend import contract, reference
+from minires.backend import CONTRACT, contract, dispatch, reference
+
+README = Path(__file__).parents[2] / "kernels" / "README.md"
+
+
+def rows():
+    """(kernel, its arguments, its providers) of each row of the table."""
+    for line in README.read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 5 and cells[0].startswith("`"):
+            yield cells[0].strip("`"), re.findall(r"`(\w+)`", cells[1]), cells[4].split(", ")
 
 
 def test_the_list_of_names_is_the_contract():
-    assert contract.__all__ == sorted(backend.CONTRACT)
-    assert set(backend.CONTRACT) <= set(backend.__all__)
+    assert contract.__all__ == sorted(CONTRACT)
+    assert set(CONTRACT) <= set(backend.__all__)
 
 
 @pytest.mark.parametrize("name", contract.__all__)
 def test_reference_keeps_the_contract(name):
-    promised = inspect.signature(backend.CONTRACT[name]).parameters
+    promised = inspect.signature(CONTRACT[name]).parameters
     kept = inspect.signature(getattr(reference, name)).parameters
     assert list(kept) == list(promised)
-    assert backend.CONTRACT[name].__doc__
+    assert CONTRACT[name].__doc__
+
+
+def test_the_table_names_the_same_kernels():
+    assert sorted(name for name, _, _ in rows()) == sorted(CONTRACT)
+
+
+def test_the_tables_arguments_are_those_of_the_signature():
+    for name, arguments, _ in rows():
+        assert arguments == list(inspect.signature(CONTRACT[name]).parameters), name
+
+
+def test_the_providers_have_what_the_table_says():
+    for provider in dispatch.PROVIDERS:
+        said = {name for name, _, providers in rows() if provider.name in providers}
+        assert said == {name for name in CONTRACT if hasattr(provider, name)}, provider.name
