@@ -82,6 +82,20 @@ def test_the_text_of_the_refusal(monkeypatch):
         cuda._probe.cache_clear()
 
 
+@pytest.mark.parametrize("kind", CUPY)
+def test_the_reason_is_found_in_this_process_too(monkeypatch, tmp_path, kind):
+    source, reason = CUPY[kind]
+    (tmp_path / "cupy.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    cuda._probe.cache_clear()
+    try:
+        assert cuda.is_available().reason == reason
+    finally:
+        cuda._probe.cache_clear()
+        sys.modules.pop("cupy", None)
+
+
 def test_available_is_true_without_a_reason():
     assert cuda.Availability()
     assert repr(cuda.Availability()) == "available"

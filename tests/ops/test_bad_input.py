@@ -38,6 +38,7 @@ REFUSED = {
     "relu: integers": (lambda: F.relu(ints(2)), DtypeError, "relu: needs floating-point"),
     "relu: array": (lambda: F.relu(np.ones(2)), DtypeError, "relu: needs a Tensor, got ndarray"),
     "operand: text": (lambda: t(2) * "2", DtypeError, "operand"),
+    "operand: order": (lambda: t(2) < "2", DtypeError, "operand"),
     "operand: None": (lambda: t(2) + None, DtypeError, "operand"),
     "add: arrays": (lambda: F.add(np.ones(2), np.ones(2)), DtypeError, "needs a Tensor, got ndarray and ndarray"),
     "negative: array": (lambda: F.negative(np.ones(2)), DtypeError, "negative: needs a Tensor, got ndarray"),

@@ -258,6 +258,11 @@ def test_what_is_no_number_equals_no_tensor():
     assert x not in [None, "text"]
 
 
+def test_where_of_two_numbers():
+    y = F.where(leaf(1.0, -1.0) > 0, 1.5, -0.5)
+    assert (y.tolist(), y.dtype) == ([1.5, -0.5], np.float32)
+
+
 def test_zero_axes_as_torch_has_them(torch):
     """A single number may be transposed, maximised and flattened along its dim 0."""
     x, z = mr.tensor(3.0, np.float64, requires_grad=True), torch.tensor(3.0)
@@ -277,6 +282,7 @@ def test_comparisons():
     assert (x <= z).tolist() == [True, True, False]
     assert (x > 1.5).tolist() == [False, True, True]
     assert (2 >= x).tolist() == [True, True, False]
+    assert (x >= 2).tolist() == [False, True, True]
     assert (x == z).tolist() == [False, True, False]
     assert (x != z).tolist() == [True, False, True]
     assert not (x == z).requires_grad
