@@ -10,6 +10,7 @@ import numpy.typing as npt
 from minires import data, models, optim, training
 from minires import functional as F
 from minires.data.transforms import Normalize
+from minires.errors import MiniResError
 from minires.modes import no_grad
 from minires.nn import Conv2d, Module
 from minires.random import manual_seed
@@ -21,7 +22,7 @@ class Lesson:
     """How both networks are trained.
 
     Attributes:
-        depth: layers, 6n + 2.
+        depth: layers: 6n + 2.
         epochs: passes over the digits.
         seed: of the starting weights and of the order of the images.
         device: where to train.
@@ -37,6 +38,15 @@ class Lesson:
     weight_decay: float = 1e-3
     label_smoothing: float = 0.1
 
+    def __post_init__(self) -> None:
+        """Raise MiniResError for a lesson that cannot be given."""
+        if self.depth < 8 or (self.depth - 2) % 6:
+            raise MiniResError(f"the demo's networks have 6n + 2 layers, as 8, 14, 20, 32 or 56, not {self.depth}")
+        if self.epochs < 1 or self.seed < 0:
+            raise MiniResError(
+                f"the demo needs epochs of 1 or more and a seed of 0 or more: {self.epochs}, {self.seed}"
+            )
+
     def loader(self, train: bool) -> data.Loader:
         """Batches of the digits; the held-out fifth comes in order."""
         normalize = Normalize.preset("digits")
@@ -46,7 +56,8 @@ class Lesson:
     def network(self, kind: str) -> Module:
         """The untrained "resnet" or "plain" network: the weights of both are drawn in the same order, so they agree."""
         manual_seed(self.seed)
-        return models.build(f"{kind}{self.depth}", num_classes=10, in_channels=1).to(self.device)
+        shortcut = {"resnet": "A", "plain": None}[kind]
+        return models.cifar_resnet(self.depth, in_channels=1, shortcut=shortcut).to(self.device)
 
 
 @dataclass(frozen=True)

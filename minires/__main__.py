@@ -1,0 +1,6 @@
+"""`python -m minires` is `minires`."""
+
+from minires.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
