@@ -22,7 +22,8 @@ def batch_norm(
     scale = 1 / xp.sqrt(var + var.dtype.type(eps))  # w / √(σ² + ε)
     if weight is not None:
         scale = scale * weight
-    y = (x - _per_channel(mean, x)) * _per_channel(scale, x)  # μ first: x·scale − μ·scale cancels where |μ| ≫ σ
+    y = x - _per_channel(mean, x)  # μ first: x·scale − μ·scale cancels where |μ| ≫ σ
+    y *= _per_channel(scale, x)  # from here on in place: new memory costs more than the arithmetic
     if bias is not None:
         y += _per_channel(bias, x)
     if residual is not None:
@@ -39,7 +40,8 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     axes = _other_axes(x)
     mean = x.mean(axis=axes)
     centred = x - _per_channel(mean, x)
-    return mean, (centred * centred).mean(axis=axes)
+    centred *= centred
+    return mean, centred.mean(axis=axes)
 
 
 def batch_norm_grad(
