@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minires.errors import MiniResError, WeightsError
+from minires.errors import WeightsError
 from minires.training.records import EpochRecord, Totals
 from minires.weights.elements import Array, as_stored
-from minires.weights.safetensors_file import TRAINING_STATE, write
+from minires.weights.safetensors_file import TRAINING_STATE, recognises, write
 
 METADATA = "minires.training"
 VERSION = 1
@@ -84,15 +86,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises WeightsError for a file that is missing, damaged, or no checkpoint of a training run.
     """
-    text, arrays = _read(path, with_arrays=True)
-    if text is None:
-        raise WeightsError(f"cannot load {path}: it is a weight file, but no checkpoint of a MiniRes training run")
-    try:
+    with _reading(path) as file:
+        text = _words(file)
+        if text is None:
+            raise WeightsError(f"cannot load {path}: it is a weight file, but no checkpoint of a MiniRes training run")
         rest = json.loads(text)
         if rest["version"] != VERSION:
-            raise WeightsError(
-                f"cannot load {path}: checkpoint version {rest['version']}; this MiniRes reads {VERSION}"
-            )
+            raise WeightsError(f"cannot load {path}: it is of version {rest['version']}, this MiniRes reads {VERSION}")
+        arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (no dictionary)
         optimizer = rest["optimizer"]
         for name in [name for name in arrays if name.startswith(_OPTIMIZER)]:
             number, _, key = name.removeprefix(_OPTIMIZER).partition("/")
@@ -109,39 +110,45 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             identity=dict(rest["identity"]),
             metadata=dict(rest["metadata"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, MiniResError):
-            raise
-        raise WeightsError(f"cannot load {path}: what it says of the training run is damaged ({error!r})") from error
 
 
 def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """`Checkpoint.metadata` of a file, without reading its arrays; {} for any weight file that is no checkpoint.
+    """`Checkpoint.metadata` of a file, without reading its arrays; {} for any file that is no safetensors checkpoint.
 
     So whoever is given weights can ask what model, classes and normalisation they come with. Raises WeightsError for
-    a safetensors file that is damaged; files in other formats are not looked into.
+    a file that is missing, or a safetensors file that is damaged.
     """
-    if Path(path).suffix != ".safetensors":
-        return {}
-    text, _ = _read(path, with_arrays=False)
     try:
+        start = np.fromfile(path, np.uint8, count=9)
+    except OSError as error:
+        raise WeightsError(f"cannot load {path}: {error.strerror}") from error
+    if not recognises(start):
+        return {}
+    with _reading(path) as file:
+        text = _words(file)
         return {} if text is None else dict(json.loads(text)["metadata"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"cannot load {path}: what it says of the training run is damaged ({error!r})") from error
 
 
-def _read(path: str | os.PathLike[str], with_arrays: bool) -> tuple[str | None, dict[str, Array]]:
-    """The JSON text in the metadata (None where there is none) and the arrays."""
+def _words(file: Any) -> str | None:
+    """The JSON beside the arrays, if there is some."""
+    return (file.metadata() or {}).get(METADATA)
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """The open file, as safetensors' `safe_open` gives it; whatever is wrong with it becomes a WeightsError."""
     import safetensors
 
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(METADATA)
-            names = list(file.keys()) if with_arrays and text is not None else []
-            return text, {name: np.array(file.get_tensor(name)) for name in names}
+            yield file
+    except WeightsError:
+        raise
     except FileNotFoundError:
         raise WeightsError(f"cannot load {path}: there is no such file") from None
     except safetensors.SafetensorError as error:
         raise WeightsError(f"cannot load {path}: no safetensors file, or a damaged one ({error})") from error
     except OSError as error:
         raise WeightsError(f"cannot load {path}: {error.strerror or error}") from error
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise WeightsError(f"cannot load {path}: what it says of the training run is damaged ({error!r})") from error

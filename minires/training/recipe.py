@@ -74,9 +74,10 @@ class Recipe:
         return cls(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
 
 
-# Digits and letters are not mirrored, clothes and things are.
+# Handwriting is not mirrored, clothes and things are. The 8×8 digits are not shifted either: they fill their square, a
+# pixel is an eighth of it, and a shift costs ResNet-8 half a percent of accuracy.
 RECIPES = {
-    "digits": Recipe(8, *PRESETS["digits"], padding=1),
+    "digits": Recipe(8, *PRESETS["digits"]),
     "mnist": Recipe(28, *PRESETS["mnist"], padding=2),
     "fashion-mnist": Recipe(28, *PRESETS["fashion-mnist"], padding=2, flip=True),
     "cifar10": Recipe(32, *PRESETS["cifar10"], padding=4, flip=True),

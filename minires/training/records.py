@@ -43,7 +43,8 @@ class EpochRecord:
 
     Attributes:
         epoch: its number, from 1.
-        train_loss: mean over the images as they were trained on, so while the network was changing.
+        train_loss: mean over the images as they were trained on: while the network was changing, label smoothing
+            and all.
         train_accuracy: percent, likewise.
         validation_loss: mean over the validation set after the epoch; None where there is none.
         validation_accuracy: percent, likewise.

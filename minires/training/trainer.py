@@ -53,7 +53,7 @@ class Trainer:
         label_smoothing: of the training loss.
         clip_norm: scale the gradients so that their common norm is at most this.
         patience: stop when the validation accuracy has not improved for so many epochs.
-        progress: show bars on a terminal, a line an epoch elsewhere.
+        progress: print a line an epoch, and show bars below where standard output is a terminal.
         checkpoint_seconds, checkpoint_steps: save in the middle of an epoch too, that often; None: not by this measure.
 
     Attributes:
@@ -122,6 +122,7 @@ class Trainer:
             try:
                 with Interruption(self._announce_stop) as self._interruption:
                     while not self._is_over():
+                        self._interruption.check()
                         self._train_epoch()
                         self._finish_epoch()
             except KeyboardInterrupt:
@@ -173,6 +174,7 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         """Validate, record, move the schedule, save."""
+        self._check_weights()
         record = self._record()
         self._whole = False
         self.history.append(record)
@@ -186,7 +188,6 @@ class Trainer:
         if self.folder is not None:
             self._save(best=best_epoch(self.history) is record)
             self.folder.write_journal(self.history, over=self._is_over())
-        self._interruption.check()
 
     def _record(self) -> EpochRecord:
         """What this epoch achieved; runs the validation set."""
@@ -249,13 +250,16 @@ class Trainer:
 
     def _save(self, best: bool = False) -> None:
         """Write the checkpoint, unless a weight is no longer finite: then the last one is the last good one."""
-        if self.folder is None:
-            return
+        if self.folder is not None:
+            self._check_weights()
+            self.folder.save(self._checkpoint(), best)
+            self._saved_at = time.monotonic()
+
+    def _check_weights(self) -> None:
+        """Raise NonFiniteError if an update broke a weight: the loss, which is of before it, does not show that."""
         broken = nonfinite_state(self.model)
         if broken is not None:
             raise NonFiniteError(f"{self._place(self.step)}: the update left {broken} non-finite. {self._advice()}")
-        self.folder.save(self._checkpoint(), best)
-        self._saved_at = time.monotonic()
 
     def _checkpoint(self) -> Checkpoint:
         """The state of the run; it shares memory with the model."""

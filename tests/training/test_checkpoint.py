@@ -134,8 +134,11 @@ def test_no_checkpoint(tmp_path):
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(WeightsError, match="no safetensors file, or a damaged one"):
         training.load_checkpoint(tmp_path / "text.safetensors")
-    with pytest.raises(WeightsError, match=f"cannot load {tmp_path}"):
-        training.load_checkpoint(tmp_path)
+    for read in (training.load_checkpoint, training.checkpoint_metadata):
+        with pytest.raises(WeightsError, match=f"cannot load {tmp_path}"):
+            read(tmp_path)
+        with pytest.raises(WeightsError, match=f"cannot load {tmp_path}/absent"):
+            read(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100, -1, -8, -100])
@@ -143,9 +146,13 @@ def test_truncated(tmp_path, length):
     path = tmp_path / "c.safetensors"
     checkpoint().save(path)
     path.write_bytes(path.read_bytes()[:length])
-    for read in (training.load_checkpoint, training.checkpoint_metadata):
+    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: "):
+        training.load_checkpoint(path)
+    if 0 <= length < 9:  # then it is no safetensors file at all
+        assert training.checkpoint_metadata(path) == {}
+    else:
         with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: "):
-            read(path)
+            training.checkpoint_metadata(path)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +180,17 @@ def test_damaged_words(tmp_path, damage):
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dictionary)
         words = json.loads(file.metadata()[METADATA])
     save_file(arrays, path, {METADATA: damage(words)})
-    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: (what it says|checkpoint version 2)"):
+    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: (what it says|it is of version 2)"):
         training.load_checkpoint(path)
+
+
+def test_damaged_metadata(tmp_path):
+    from safetensors.numpy import save_file
+
+    for words in ("[1, 2", "[]", "{}", '{"metadata": 1}'):
+        save_file({"x": np.ones(2)}, tmp_path / "c.safetensors", {METADATA: words})
+        with pytest.raises(WeightsError, match="what it says of the training run is damaged"):
+            training.checkpoint_metadata(tmp_path / "c.safetensors")
 
 
 def test_an_optimisers_steps_go_on(tmp_path):

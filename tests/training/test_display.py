@@ -70,6 +70,13 @@ def test_a_resumed_run_shows_what_came_before(capsys, tmp_path):
     assert capsys.readouterr().out.splitlines()[-1] == "this run is complete"
 
 
+def test_a_resumed_run_on_a_terminal(capsys, monkeypatch, tmp_path):
+    make(tmp_path, epochs=2, schedule=None).fit()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    make(tmp_path, epochs=3, schedule=None, progress=True).fit(resume=True)
+    assert "all epochs" in capsys.readouterr().out
+
+
 def test_ctrl_c_is_answered_at_once(capsys):
     trainer = make(progress=True)
     trainer.model.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGINT))

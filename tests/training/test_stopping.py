@@ -70,6 +70,12 @@ def test_ctrl_c_in_validation_keeps_the_epoch(tmp_path):
     assert resumed.history[0].learning_rate == whole.history[0].learning_rate
 
 
+def test_ctrl_c_at_the_very_end_finds_the_run_complete(tmp_path, monkeypatch):
+    trainer = make(tmp_path, epochs=1, schedule=None)
+    monkeypatch.setattr(trainer.folder, "write_journal", lambda *_, **__: press_ctrl_c())
+    assert len(trainer.fit()) == 1
+
+
 def test_ctrl_c_without_a_folder_says_that_nothing_was_saved():
     trainer = make()
     at_forward(trainer, 2, press_ctrl_c)
@@ -204,6 +210,13 @@ def test_dropout_is_replayed_with_the_same_draws():
 
     with pytest.raises(NonFiniteError, match="layer 'picky'"):
         make(model=Net()).fit()
+
+
+def test_weights_that_became_infinite_in_the_last_step_are_not_validated():
+    trainer = make(schedule=None, epochs=1)
+    at_forward(trainer, 7, lambda: trainer.optimizer.param_groups[0].update(lr=float("inf")))
+    with pytest.raises(NonFiniteError, match="step 7 of 7: the update left"), np.errstate(all="ignore"):
+        trainer.fit()
 
 
 def test_weights_that_became_infinite_are_not_saved(tmp_path):

@@ -232,6 +232,19 @@ def test_schedules_by_epoch_and_by_plateau():
     assert rates == pytest.approx([1e-30, 1e-30, 1e-31])
 
 
+def test_without_validation_plateau_watches_the_training():
+    train, _ = loaders()
+    for mode, falls in (("min", True), ("max", False)):
+        model = TinyNet()
+        optimizer = optim.SGD(model.parameters(), 0.05, momentum=0.9)
+        schedule = optim.ReduceOnPlateau(optimizer, mode=mode)
+        history = make(
+            model=model, optimizer=optimizer, schedule=schedule, schedule_per="epoch", loaders=(train, None)
+        ).fit()
+        watched = [record.train_loss if falls else record.train_accuracy for record in history]
+        assert schedule.best == (min(watched) if falls else max(watched))
+
+
 def test_early_stopping(tmp_path):
     model = TinyNet()
     optimizer = optim.SGD(model.parameters(), 1e-30)
