@@ -14,15 +14,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Union
+from typing import Any
 
 from minires import backend, modes
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 from minires.function import Function
 from minires.tensor import Operand, Tensor, method
 
-Vertex = Union[Function, Tensor]  # where gradients go: a node, or a leaf
-Tensors = Union[Tensor, Sequence[Tensor]]
+Vertex = Function | Tensor  # where gradients go: a node, or a leaf
+Tensors = Tensor | Sequence[Tensor]
 
 
 @method("backward")
@@ -44,7 +44,7 @@ def grad(
     retain_graph: bool | None = None,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """d(outputs)/d(inputs) · grad_outputs as a tuple, one for each input; touches nobody's `.grad` (torch.autograd.grad).
+    """d(outputs)/d(inputs) · grad_outputs, a tuple with one for each input (torch.autograd.grad); touches no `.grad`.
 
     Inputs may be leaves or results inside the graph. grad_outputs: a Tensor for each output, None for a single element.
     Raises GraphError where an input does not influence the outputs, unless `allow_unused` (then None stands there).
@@ -107,7 +107,7 @@ class _Walk:
                 if gradient is None:  # all consumers sent None
                     continue
                 gradient = self.hooked(vertex, gradient)
-                if self.targets is None and isinstance(vertex, Tensor) or self.targets and vertex in self.targets:
+                if (self.targets is None and isinstance(vertex, Tensor)) or (self.targets and vertex in self.targets):
                     results[vertex] = self.owned(gradient)
                 if isinstance(vertex, Function):
                     self.fire(vertex, gradient, asked)
@@ -232,8 +232,8 @@ def _seed(root: Tensor, gradient: Operand | None) -> Tensor:
     """The gradient that the walk starts from: what the caller gave, or 1 for a single element."""
     if not root.requires_grad:
         raise GraphError(
-            f"backward: the tensor of shape {root.shape} has no graph: nothing it was computed from requires gradients, "
-            "or it was computed under no_grad()"
+            f"backward: the tensor of shape {root.shape} has no graph: nothing it was computed from requires "
+            "gradients, or it was computed under no_grad()"
         )
     if gradient is None:
         if root.numel() != 1:

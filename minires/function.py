@@ -45,14 +45,14 @@ class Function:
     created_at = ""  # "file.py:12: y = x.log()", under detect_anomaly
 
     def forward(self, *arrays: Any) -> Array:
-        """Output array from input arrays. May keep what backward needs on self; has no other effect, so it can be replayed."""
+        """Output array from input arrays. May keep on self what backward needs; no other effect, for it is replayed."""
         raise TypeError(f"{self.name} has no forward: a Function needs forward(self, *arrays)")
 
     def backward(self, gradient: Tensor) -> Gradients:
-        """Gradient of each input, from the gradient of the output: a Tensor for one input, else a tuple (None: no gradient)."""
+        """Gradient of each input, from that of the output: a Tensor for one input, else a tuple (None: no gradient)."""
         raise TypeError(f"{self.name} has no backward: a Function needs backward(self, gradient)")
 
-    # Where one kernel computes what the formula spells out, an op defines backward_arrays(self, gradient_array) as well.
+    # Where one kernel computes what the formula spells out, an op defines backward_arrays(self, gradient_array) too.
     # It is used while recording is off, and must agree with `backward`.
     backward_arrays: ClassVar[Callable[..., Any] | None] = None
 
@@ -65,7 +65,9 @@ class Function:
         if strangers:
             raise DtypeError(f"{self.name}: needs Tensors, got {', '.join(strangers)}; make one with minires.tensor()")
         if len({tensor.device for tensor in inputs}) > 1:
-            raise DeviceError(f"{self.name}: inputs on different devices {[t.device for t in inputs]}; move them with .to()")
+            raise DeviceError(
+                f"{self.name}: inputs on different devices {[t.device for t in inputs]}; move them with .to()"
+            )
         before = set(vars(self))
         array = self.forward(*[tensor.data for tensor in inputs])
         output = Tensor(backend.as_array(array, inputs[0].data))
@@ -111,14 +113,16 @@ class Function:
             tensor = self.inputs[number]
             if tensor.version != version:
                 raise GraphError(
-                    f"{self.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward pass, "
-                    "so its gradient would be wrong; call backward before changing it, or change a copy"
+                    f"{self.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward "
+                    "pass, so its gradient would be wrong; call backward before changing it, or change a copy"
                 )
 
     def check_finite(self, what: str, array: Array) -> None:
         """Raise NonFiniteError, naming the op and the line that applied it, if `array` holds a NaN or an infinity."""
         if array.dtype.kind in "fc" and not backend.isfinite(array):
-            raise NonFiniteError(f"{self.name}: the first NaN or infinity is in its {what}; applied at {self.created_at or '?'}")
+            raise NonFiniteError(
+                f"{self.name}: the first NaN or infinity is in its {what}; applied at {self.created_at or '?'}"
+            )
 
     def release(self) -> None:
         """Let go of everything kept for backward."""

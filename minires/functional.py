@@ -1,4 +1,4 @@
-"""The operations as functions, under torch.nn.functional's names and argument order: `from minires import functional as F`."""
+"""`from minires import functional as F`: the operations under torch.nn.functional's names and arguments."""
 
 from minires.ops.conv import conv2d
 from minires.ops.dropout import dropout
@@ -26,7 +26,7 @@ from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
 from minires.ops.norm import batch_norm, layer_norm
 from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
-from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var  # noqa: A004  (torch's names)
+from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
 from minires.ops.shape import (
     broadcast_tensors,
     cat,
@@ -45,7 +45,7 @@ from minires.ops.shape import (
     unsqueeze,
 )
 
-abs = absolute  # noqa: A001
+abs = absolute
 clamp = clip
 
 __all__ = [

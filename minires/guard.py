@@ -14,8 +14,8 @@ import numpy as np
 from minires.backend import Array
 
 _lock = threading.RLock()  # re-entrant: the garbage collector may run a Hold's __del__ while we are in here
-# id of the memory's owner -> (number of holds, whether it was writeable before the first). A Hold keeps the owner alive,
-# so ids are stable.
+# id of the memory's owner -> (number of holds, whether it was writeable before the first). A Hold keeps the owner
+# alive, so ids are stable.
 _holds: dict[int, tuple[int, bool]] = {}
 
 

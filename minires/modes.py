@@ -52,7 +52,7 @@ def enable_grad() -> _Switch:
 
 
 def detect_anomaly() -> _Switch:
-    """The first NaN or infinity, forward or backward, raises NonFiniteError: the op, and the line of user code that made it.
+    """The first NaN or infinity, forward or backward, raises NonFiniteError: the op, and the user's line that made it.
 
     Follows torch.autograd.detect_anomaly, but watches forward too. Every array is scanned: for debugging only.
     """

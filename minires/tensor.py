@@ -22,9 +22,9 @@ from minires.guard import is_held
 if TYPE_CHECKING:
     from minires.function import Function
 
-Scalar = Union[bool, int, float, complex]
+Scalar = bool | int | float | complex
 Operand = Union["Tensor", Scalar, np.ndarray]
-Dim = Union[int, Sequence[int], None]
+Dim = int | Sequence[int] | None
 Hook = Callable[["Tensor"], Union["Tensor", None]]
 
 METHODS: dict[str, Callable[..., Any]] = {}  # name -> function of Tensors, filled by the floors above
@@ -162,7 +162,9 @@ class Tensor:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        numbers = np.array2string(self.numpy(), separator=", ", threshold=50, edgeitems=3, precision=4, prefix="tensor(")
+        numbers = np.array2string(
+            self.numpy(), separator=", ", threshold=50, edgeitems=3, precision=4, prefix="tensor("
+        )
         facts = [numbers]
         if self.numel() > 50 or not self.numel():
             facts.append(f"shape={self.shape}")
@@ -179,11 +181,13 @@ class Tensor:
     # -- its place in the graph ---------------------------------------------------------------------------------------
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for the gradient of this leaf, or stop asking. Raises DtypeError for integers, GraphError for non-leaves."""
+        """Ask for this leaf's gradient, or stop asking. Raises DtypeError for integers, GraphError for non-leaves."""
         if requires_grad and self.dtype.kind not in "fc":
             raise DtypeError(f"a Tensor of dtype {self.dtype} cannot require gradients: use a floating-point dtype")
         if self.node is not None and not requires_grad:
-            raise GraphError(f"the output of {self.node.name} takes part in a graph; use detach() for a copy outside it")
+            raise GraphError(
+                f"the output of {self.node.name} takes part in a graph; use detach() for a copy outside it"
+            )
         self.requires_grad = requires_grad
         return self
 
@@ -218,7 +222,7 @@ class Tensor:
             raise GraphError("retain_grad: this Tensor does not require gradients")
 
     def register_hook(self, hook: Hook) -> HookHandle:
-        """Call `hook(gradient)` when this tensor's whole gradient is known; what it returns, if not None, replaces it."""
+        """Call `hook(gradient)` when this tensor's gradient is complete; what it returns, if not None, takes over."""
         if not self.requires_grad:
             raise GraphError("register_hook: this Tensor does not require gradients, so none will come")
         if self.node is not None:
@@ -235,9 +239,9 @@ class Tensor:
     def assign_(self, value: Array) -> None:
         """Write new numbers into this tensor: the way optimisers, `load_state_dict` and running statistics change it.
 
-        value broadcasts to the tensor's shape, is cast to its dtype and brought to its device. An array that a live graph needs is left to
-        that graph and replaced here, so the graph's owner can still see what it computed with; its backward will say
-        that this tensor changed.
+        value broadcasts to the tensor's shape, is cast to its dtype and brought to its device. An array that a live
+        graph needs is left to that graph and replaced here, so the graph's owner can still see what it computed with;
+        its backward will say that this tensor changed.
         """
         if backend.is_array(value):
             value = backend.to_device(value, self.device)
@@ -353,7 +357,7 @@ class Tensor:
         """|x|, elementwise; its derivative at 0 is 0."""
         return METHODS["absolute"](self)
 
-    def clip(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:  # noqa: A002  (torch's names)
+    def clip(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """x cut to [min, max]; the gradient passes on the closed interval."""
         return METHODS["clip"](self, min, max)
 
@@ -414,7 +418,7 @@ class Tensor:
         return METHODS["transpose"](self, dim0, dim1)
 
     @property
-    def T(self) -> Tensor:  # noqa: N802  (the name arrays have)
+    def T(self) -> Tensor:
         """Axes in reverse order."""
         return METHODS["permute"](self, tuple(reversed(range(self.ndim))))
 

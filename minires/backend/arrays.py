@@ -46,11 +46,11 @@ def is_device(name: object) -> bool:
     if not isinstance(name, str):
         return False
     kind, _, index = name.partition(":")
-    return name == "cpu" or (kind == "cuda" and (not index and ":" not in name or index.isdigit()))
+    return name == "cpu" or (kind == "cuda" and ((not index and ":" not in name) or index.isdigit()))
 
 
 def to_device(array: Array, device: str) -> Array:
-    """`array` on `device`; the same object if it is there already. Raises DeviceError with the reason if it cannot be."""
+    """`array` on `device`; the same object if it is there already. Raises DeviceError with the reason it cannot be."""
     if not is_device(device):
         raise DeviceError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:N'")
     if device == "cpu":

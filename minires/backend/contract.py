@@ -177,12 +177,12 @@ def isfinite(x: Array) -> bool:
 
 
 @kernel
-def sum(x: Array, axes: Axes, keepdims: bool) -> Array:  # noqa: A001  (the field's name for it)
+def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
     """Σ x over `axes`"""
 
 
 @kernel
-def max(x: Array, axes: Axes, keepdims: bool) -> Array:  # noqa: A001
+def max(x: Array, axes: Axes, keepdims: bool) -> Array:
     """max x over `axes`, by real parts; NaN if any element is"""
 
 
@@ -254,7 +254,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, 
 def conv2d_grad_input(
     gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] over all (p,q) with ps + id − P = h, qs + jd − P = v; image = (H, W)"""
+    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where ps + id − P = h, qs + jd − P = v; image = (H, W)"""
 
 
 @kernel
@@ -273,7 +273,7 @@ def conv2d_grad_weight(
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
-    """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], −∞ outside; ties go to the first, NaN wins"""
+    """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], −∞ outside; ties: the first; NaN wins"""
 
 
 @kernel
@@ -284,9 +284,7 @@ def max_pool2d_route(
 
 
 @kernel
-def max_pool2d_gather(
-    x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
     """y[n,c,p,q] = x at the winner of window (p, q): the adjoint of `max_pool2d_route`"""
 
 
@@ -310,7 +308,14 @@ def avg_pool2d_split(
 
 @kernel
 def batch_norm(
-    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, residual: Array | None, relu: bool
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    relu: bool,
 ) -> Array:
     """y = w (x − μ) / √(σ² + ε) + b [+ residual], then [max(·, 0)]; mean, var, weight and bias are (C,)"""
 

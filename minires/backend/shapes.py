@@ -31,7 +31,12 @@ def pool_size(size: int, kernel: int, stride: int, padding: int, dilation: int, 
 
 def check_window(op: str, image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """Raise ShapeError where a window has no meaning: nothing to stride by, or larger than the padded input."""
-    for name, values, least in (("kernel", kernel, 1), ("stride", stride, 1), ("dilation", dilation, 1), ("padding", padding, 0)):
+    for name, values, least in (
+        ("kernel", kernel, 1),
+        ("stride", stride, 1),
+        ("dilation", dilation, 1),
+        ("padding", padding, 0),
+    ):
         if min(values) < least:
             raise ShapeError(f"{op}: {name} {values} must be at least {least}")
     padded = (image[0] + 2 * padding[0], image[1] + 2 * padding[1])

@@ -56,7 +56,7 @@ class Clone(Function):
 
 
 @method("astype")
-def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
+def astype(input: Tensor, dtype: Any) -> Tensor:
     """input in another dtype; to an integer dtype no gradient goes back."""
     try:
         dtype = np.dtype(dtype)
@@ -68,16 +68,16 @@ def astype(input: Tensor, dtype: Any) -> Tensor:  # noqa: A002
 
 
 @method("to")
-def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
-    """input on another device and/or in another dtype (torch.Tensor.to). Raises DeviceError with the reason if it cannot go."""
+def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
+    """input on another device, in another dtype or both (torch.Tensor.to). Raises DeviceError with the reason."""
     device, dtype = device_and_dtype(device, dtype)
     device = "cuda:0" if device == "cuda" else device
     if device is not None and device != input.device:
-        input = ToDevice(device)(input)  # noqa: A001
+        input = ToDevice(device)(input)
     return input if dtype is None else astype(input, dtype)
 
 
 @method("clone")
-def clone(input: Tensor) -> Tensor:  # noqa: A002
+def clone(input: Tensor) -> Tensor:
     """A copy that passes gradients on (torch.clone)."""
     return Clone()(input)

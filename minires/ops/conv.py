@@ -94,7 +94,7 @@ class Conv2dGradWeight(_Convolution):
 
 
 def conv2d(
-    input: Tensor,  # noqa: A002  (torch's argument names)
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -112,7 +112,7 @@ def conv2d(
     stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
     kernel: Pair = weight.shape[2:]
     if isinstance(padding, str):
-        input, padding = _named_padding(input, padding, kernel, stride, dilation)  # noqa: A001
+        input, padding = _named_padding(input, padding, kernel, stride, dilation)
     padding = pair("conv2d", "padding", padding)
     check_window("conv2d", input.shape[2:], kernel, stride, padding, dilation)
     tensors = (input, weight) if bias is None else (input, weight, bias)
@@ -136,7 +136,9 @@ def _named_padding(x: Tensor, name: str, kernel: Pair, stride: Pair, dilation: P
 def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     check_floating("conv2d", x)
     if x.ndim != 4 or w.ndim != 4:
-        raise ShapeError(f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}")
+        raise ShapeError(
+            f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}"
+        )
     if not w.numel():
         raise ShapeError(f"conv2d: weight {w.shape} has an axis of length 0")
     if groups < 1 or w.shape[0] % groups or x.shape[1] != w.shape[1] * groups:
@@ -148,4 +150,6 @@ def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None
         raise ShapeError(f"conv2d: bias {b.shape} must be ({w.shape[0]},) for weight {w.shape}")
     dtypes = {t.dtype for t in (x, w, b) if t is not None}
     if len(dtypes) > 1:
-        raise DtypeError(f"conv2d: input is {x.dtype}, weight is {w.dtype}; convert one with .astype() or model.to(dtype=…)")
+        raise DtypeError(
+            f"conv2d: input is {x.dtype}, weight is {w.dtype}; convert one with .astype() or model.to(dtype=…)"
+        )

@@ -28,7 +28,7 @@ class Dropout(Function):
 
 
 def dropout(
-    input: Tensor,  # noqa: A002  (torch's argument names)
+    input: Tensor,
     p: float = 0.5,
     training: bool = True,
     *,

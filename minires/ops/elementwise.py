@@ -281,25 +281,25 @@ def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
 
 
 @method("add")
-def add(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's argument names)
+def add(input: Operand, other: Operand) -> Tensor:
     """input + other (torch.add)."""
     return _binary("add", Add, input, other)
 
 
 @method("subtract")
-def subtract(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def subtract(input: Operand, other: Operand) -> Tensor:
     """input − other (torch.sub)."""
     return _binary("subtract", Subtract, input, other)
 
 
 @method("multiply")
-def multiply(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def multiply(input: Operand, other: Operand) -> Tensor:
     """input · other (torch.mul)."""
     return _binary("multiply", Multiply, input, other)
 
 
 @method("divide")
-def divide(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def divide(input: Operand, other: Operand) -> Tensor:
     """input / other (torch.div); integers give float32."""
     a, b = same_kind(input, other)
     if a.dtype.kind not in "fc":
@@ -309,28 +309,28 @@ def divide(input: Operand, other: Operand) -> Tensor:  # noqa: A002
 
 
 @method("power")
-def power(input: Operand, exponent: Operand) -> Tensor:  # noqa: A002
+def power(input: Operand, exponent: Operand) -> Tensor:
     """input to the exponent (torch.pow)."""
     return _binary("power", Power, input, exponent)
 
 
-def maximum(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of the two, elementwise; equal ones share the gradient (torch.maximum)."""
     return _binary("maximum", Maximum, input, other)
 
 
-def minimum(input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of the two, elementwise; equal ones share the gradient (torch.minimum)."""
     return _binary("minimum", Minimum, input, other)
 
 
-def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa: A002
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     """input where condition (bool) holds, else other (torch.where)."""
     check_tensor("where", condition)
     if condition.dtype.kind != "b":
         raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = as_tensor(input, Tensor(condition.data.astype("float32")))  # noqa: A001
+        input = as_tensor(input, Tensor(condition.data.astype("float32")))
     a, b = same_kind(input, other)
     check_device("where", condition, a, b)
     check_broadcast("where", condition, a, b)
@@ -338,7 +338,7 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:  # noqa:
 
 
 @method("compare")
-def compare(input: Operand, other: Operand, relation: str) -> Tensor:  # noqa: A002
+def compare(input: Operand, other: Operand, relation: str) -> Tensor:
     """A bool Tensor; comparisons have no gradient. What is no number is equal to no tensor."""
     try:
         a, b = same_kind(input, other)
@@ -356,61 +356,61 @@ def _unary(name: str, op: Function, x: Tensor) -> Tensor:
 
 
 @method("negative")
-def negative(input: Tensor) -> Tensor:  # noqa: A002
+def negative(input: Tensor) -> Tensor:
     """−input (torch.neg)."""
     check_tensor("negative", input)
     return Negative()(input)
 
 
 @method("exp")
-def exp(input: Tensor) -> Tensor:  # noqa: A002
+def exp(input: Tensor) -> Tensor:
     """eˣ (torch.exp)."""
     return _unary("exp", Exp(), input)
 
 
 @method("log")
-def log(input: Tensor) -> Tensor:  # noqa: A002
+def log(input: Tensor) -> Tensor:
     """Natural logarithm (torch.log)."""
     return _unary("log", Log(), input)
 
 
 @method("sqrt")
-def sqrt(input: Tensor) -> Tensor:  # noqa: A002
+def sqrt(input: Tensor) -> Tensor:
     """Square root (torch.sqrt)."""
     return _unary("sqrt", Sqrt(), input)
 
 
 @method("tanh")
-def tanh(input: Tensor) -> Tensor:  # noqa: A002
+def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent (torch.tanh)."""
     return _unary("tanh", Tanh(), input)
 
 
 @method("sigmoid")
-def sigmoid(input: Tensor) -> Tensor:  # noqa: A002
+def sigmoid(input: Tensor) -> Tensor:
     """1/(1 + e⁻ˣ) (torch.sigmoid)."""
     return _unary("sigmoid", Sigmoid(), input)
 
 
 @method("relu")
-def relu(input: Tensor) -> Tensor:  # noqa: A002
+def relu(input: Tensor) -> Tensor:
     """max(x, 0) (torch.nn.functional.relu)."""
     return _unary("relu", ReLU(), input)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:  # noqa: A002
+def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
     return _unary("leaky_relu", LeakyReLU(negative_slope), input)
 
 
 @method("absolute")
-def absolute(input: Tensor) -> Tensor:  # noqa: A002
+def absolute(input: Tensor) -> Tensor:
     """|x| (torch.abs)."""
     return _unary("abs", Absolute(), input)
 
 
 @method("clip")
-def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:  # noqa: A002
+def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
     """x cut to [min, max] (torch.clamp)."""
     low: Any = -math.inf if min is None else min
     high: Any = math.inf if max is None else max

@@ -25,8 +25,8 @@ class MatMul(Function):
 
 
 @method("matmul")
-def matmul(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's argument names)
-    """Matrix product (torch.matmul): vectors count as a row on the left, a column on the right; leading axes broadcast."""
+def matmul(input: Operand, other: Operand) -> Tensor:
+    """Matrix product (torch.matmul): a vector is a row on the left, a column on the right; leading axes broadcast."""
     a, b = same_kind(input, other)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner lengths must agree")
@@ -43,12 +43,13 @@ def matmul(input: Operand, other: Operand) -> Tensor:  # noqa: A002  (torch's ar
     return y if len(shape) == y.ndim else reshape(y, shape)
 
 
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b; x (…, in), W (out, in), b (out,) (torch.nn.functional.linear)."""
     check_floating("linear", input)
     if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            f"linear: input {input.shape} does not fit weight {weight.shape}: it must be (out, in), `in` the input's last axis"
+            f"linear: input {input.shape} does not fit weight {weight.shape}: "
+            "the weight must be (out, in), `in` the input's last axis"
         )
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")

@@ -8,7 +8,7 @@ from minires.errors import DtypeError, ShapeError
 from minires.function import Function
 from minires.ops.elementwise import exp, where
 from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
-from minires.ops.reduction import mean, sum  # noqa: A004  (torch's names)
+from minires.ops.reduction import mean, sum
 from minires.ops.shape import gather, reshape, unsqueeze
 from minires.tensor import Tensor, method
 
@@ -29,7 +29,7 @@ class LogSoftmax(Function):
 
 
 @method("log_softmax")
-def log_softmax(input: Tensor, dim: int) -> Tensor:  # noqa: A002  (torch's argument names)
+def log_softmax(input: Tensor, dim: int) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax)."""
     check_floating("log_softmax", input)
     axis = axis_of("log_softmax", dim, input.ndim)
@@ -39,7 +39,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:  # noqa: A002  (torch's argu
 
 
 @method("softmax")
-def softmax(input: Tensor, dim: int) -> Tensor:  # noqa: A002
+def softmax(input: Tensor, dim: int) -> Tensor:
     """eˣ / Σ eˣ along dim (torch.nn.functional.softmax)."""
     return exp(log_softmax(input, dim))
 
@@ -57,12 +57,14 @@ def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = No
     return mean(losses) if weights is None else sum(losses) / sum(weights)
 
 
-def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:  # noqa: A002
+def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
     if weight is not None and weight.shape != (input.shape[1],):
-        raise ShapeError(f"{op}: weight {weight.shape} must be ({input.shape[1]},), one for each class of input {input.shape}")
+        raise ShapeError(
+            f"{op}: weight {weight.shape} must be ({input.shape[1]},), one for each class of input {input.shape}"
+        )
 
 
-def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:  # noqa: A002
+def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:
     check_tensor(op, target)
     check_device(op, input, target)
     if target.dtype.kind not in "iu":
@@ -76,7 +78,7 @@ def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) ->
 
 
 def nll_loss(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     *,
@@ -101,7 +103,7 @@ def nll_loss(
 
 
 def cross_entropy(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     *,
@@ -140,7 +142,9 @@ def _soft_cross_entropy(
     log_p: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
 ) -> Tensor:
     if target.shape != log_p.shape:
-        raise ShapeError(f"cross_entropy: target probabilities {target.shape} must have the logits' shape {log_p.shape}")
+        raise ShapeError(
+            f"cross_entropy: target probabilities {target.shape} must have the logits' shape {log_p.shape}"
+        )
     _check_class_weights("cross_entropy", log_p, weight)
     target = target * (1.0 - label_smoothing) + label_smoothing / log_p.shape[1]
     terms = log_p * target
@@ -149,7 +153,7 @@ def _soft_cross_entropy(
     return _reduce("cross_entropy", -sum(terms, 1), reduction)
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:  # noqa: A002
+def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """(input − target)² (torch.nn.functional.mse_loss); the shapes must be equal."""
     check_floating("mse_loss", input)
     check_tensor("mse_loss", target)

@@ -113,7 +113,7 @@ class BatchNormEval(_BatchNorm):
 
 
 def batch_norm(
-    input: Tensor,  # noqa: A002  (torch's argument names)
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -172,18 +172,20 @@ def _check(
         if tensor is not None and tensor.dtype != x.dtype:
             raise DtypeError(f"batch_norm: input is {x.dtype}, {name} is {tensor.dtype}; convert one with .astype()")
     if residual is not None and (residual.shape, residual.dtype) != (x.shape, x.dtype):
-        raise ShapeError(f"batch_norm: residual {residual.shape} {residual.dtype} must be like input {x.shape} {x.dtype}")
+        raise ShapeError(
+            f"batch_norm: residual {residual.shape} {residual.dtype} must be like input {x.shape} {x.dtype}"
+        )
     if training and x.numel() // max(channels, 1) < 2:
         raise ShapeError(
-            f"batch_norm: input {x.shape} has {x.numel() // max(channels, 1)} value(s) per channel; training needs at least "
-            "two to estimate a variance. Use a larger batch or image, or model.eval()"
+            f"batch_norm: input {x.shape} has {x.numel() // max(channels, 1)} value(s) per channel; training needs "
+            "at least two to estimate a variance. Use a larger batch or image, or model.eval()"
         )
     if not training and (running_mean is None or running_var is None):
         raise ShapeError("batch_norm: eval mode needs running_mean and running_var")
 
 
 def layer_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,

@@ -14,7 +14,7 @@ from minires.tensor import METHODS, Dim, Operand, Tensor
 
 
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
-    """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype where that can hold it."""
+    """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits."""
     if isinstance(value, Tensor):
         return value
     xp = backend.array_module(like.data)
@@ -43,7 +43,9 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
     """Both operands as Tensors of one dtype; at least one of them is a Tensor."""
     if not isinstance(x, Tensor):
         if not isinstance(y, Tensor):
-            raise DtypeError(f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor()")
+            raise DtypeError(
+                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor()"
+            )
         x = as_tensor(x, y)
     y = as_tensor(y, x)
     if x.dtype == y.dtype:
@@ -68,7 +70,9 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
         return np.broadcast_shapes(*[tensor.shape for tensor in tensors])
     except ValueError:
         shapes = " and ".join(str(tensor.shape) for tensor in tensors)
-        raise ShapeError(f"{op}: shapes {shapes} do not broadcast: each pair of axes, from the last, must agree or be 1") from None
+        raise ShapeError(
+            f"{op}: shapes {shapes} do not broadcast: each pair of axes, from the last, must agree or be 1"
+        ) from None
 
 
 def check_tensor(op: str, x: Any) -> None:
@@ -92,7 +96,7 @@ def check_floating(op: str, x: Tensor) -> None:
 
 
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
-    """`dim` as a tuple of non-negative axes; None means all of them. Raises ShapeError for an axis that is not there."""
+    """`dim` as a tuple of non-negative axes, None being all. Raises ShapeError for an axis that is not there."""
     dims = tuple(range(ndim)) if dim is None else (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
     for each in dims:
         if not -max(ndim, 1) <= each < max(ndim, 1):

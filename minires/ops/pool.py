@@ -61,7 +61,7 @@ class RouteToArgmax(Function):
 
 
 class GatherAtArgmax(RouteToArgmax):
-    """y = x at each window's winner: the adjoint of routing, and the forward pass of the pooling once the winners are known."""
+    """y = x at each window's winner: the adjoint of routing, and what pooling is once the winners are known."""
 
     def forward(self, x: Array) -> Array:
         return backend.max_pool2d_gather(x, self.argmax, *self.windows)
@@ -125,12 +125,14 @@ def _windows(
     )
     check_window(op, x.shape[2:], *windows)
     if any(p > (d * (k - 1) + 1) // 2 for k, p, d in zip(kernel, windows[2], windows[3], strict=True)):
-        raise ShapeError(f"{op}: padding {windows[2]} is more than half of kernel {kernel}: a window could lie in it entirely")
+        raise ShapeError(
+            f"{op}: padding {windows[2]} is more than half of kernel {kernel}: a window could lie in it entirely"
+        )
     return windows
 
 
 def max_pool2d(
-    input: Tensor,  # noqa: A002  (torch's argument names)
+    input: Tensor,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
@@ -142,19 +144,19 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     kernel_size: Size,
     stride: Size | None = None,
     padding: Size = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros unless count_include_pad=False."""
+    """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all."""
     kernel, strides, paddings, _ = _windows("avg_pool2d", input, kernel_size, stride, padding, 1)
     return AvgPool2d(kernel, strides, paddings, ceil_mode, count_include_pad)(input)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:  # noqa: A002
+def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:
     """Means over an output_size grid of bins: rows ⌊iH/Ho⌋ … ⌈(i+1)H/Ho⌉ (torch.nn.functional.adaptive_avg_pool2d).
 
     Averaging along one axis is a matrix, so y = A_rows · x · A_columnsᵀ; one bin is the global average.
@@ -178,7 +180,7 @@ def _averaging(x: Tensor, bins: int, axis: int) -> Tensor:
     return Tensor(backend.to_device(matrix.astype(x.dtype), x.device))
 
 
-def global_avg_pool2d(input: Tensor) -> Tensor:  # noqa: A002
+def global_avg_pool2d(input: Tensor) -> Tensor:
     """The mean of each channel: (N, C, H, W) -> (N, C)."""
     check_floating("global_avg_pool2d", input)
     if input.ndim != 4:

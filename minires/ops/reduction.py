@@ -55,12 +55,12 @@ class Amax(Function):
 
 
 @method("sum")
-def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A001, A002  (torch's names)
+def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input over dim, all axes by default (torch.sum)."""
     return Sum(axes_of("sum", dim, input.ndim), keepdim)(input)
 
 
-def _count(op: str, input: Tensor, axes: Axes) -> int:  # noqa: A002
+def _count(op: str, input: Tensor, axes: Axes) -> int:
     n = math.prod(input.shape[axis] for axis in axes)
     if not n:
         raise ShapeError(f"{op}: no elements along axes {axes} of shape {input.shape}")
@@ -68,7 +68,7 @@ def _count(op: str, input: Tensor, axes: Axes) -> int:  # noqa: A002
 
 
 @method("mean")
-def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A002
+def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input / n over dim (torch.mean). Raises ShapeError if n is 0."""
     check_floating("mean", input)
     axes = axes_of("mean", dim, input.ndim)
@@ -76,7 +76,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # no
 
 
 @method("var")
-def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:  # noqa: A002
+def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
     """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
     axes = axes_of("var", dim, input.ndim)
     n = _count("var", input, axes)
@@ -87,7 +87,7 @@ def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = Fal
 
 
 @method("amax")
-def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # noqa: A002
+def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The largest elements over dim; ties share the gradient equally (torch.amax)."""
     axes = axes_of("amax", dim, input.ndim)
     _count("amax", input, axes)
@@ -95,8 +95,8 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:  # no
 
 
 @method("max")
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:  # noqa: A001, A002
-    """The largest element (ties share the gradient); with dim, (values, indices), the first winner taking all (torch.max)."""
+def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:
+    """The largest element, ties sharing the gradient; with dim (values, indices), the first winning it (torch.max)."""
     if dim is None:
         return amax(input)
     axis = axis_of("max", dim, input.ndim)
@@ -111,7 +111,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
 
 
 @method("argmax")
-def argmax(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
+def argmax(input: Tensor, dim: int | None = None) -> Tensor:
     """Index (int64) of the first largest element, flattened or along dim (torch.argmax)."""
     axis = axis_of("argmax", 0 if dim is None else dim, input.ndim)
     x = reshape(input.detach(), (-1,)) if dim is None or not input.ndim else input.detach()
@@ -120,7 +120,7 @@ def argmax(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
 
 
 @method("logsumexp")
-def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:  # noqa: A002
+def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ over dim, with m = max x so that nothing overflows (torch.logsumexp)."""
     check_floating("logsumexp", input)
     axes = axes_of("logsumexp", dim, input.ndim)

@@ -175,7 +175,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
 
 
 @method("reshape")
-def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002  (torch's argument names)
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements of input, in row-major order, in another shape; one length may be −1 (torch.reshape)."""
     lengths = [int(n) for n in shape]
     known = math.prod(n for n in lengths if n != -1)
@@ -187,7 +187,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002  (torc
 
 
 @method("flatten")
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # noqa: A002
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Axes start_dim … end_dim as one (torch.flatten)."""
     start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
     if input.ndim and start > end:
@@ -197,7 +197,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:  # 
 
 
 @method("permute")
-def permute(input: Tensor, dims: Sequence[int]) -> Tensor:  # noqa: A002
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Axis k of the result is axis dims[k] of input (torch.permute)."""
     axes = axes_of("permute", dims, input.ndim)
     if len(axes) != input.ndim:
@@ -206,7 +206,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:  # noqa: A002
 
 
 @method("transpose")
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:  # noqa: A002
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged (torch.transpose)."""
     axes = list(range(max(input.ndim, 1)))
     a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
@@ -215,27 +215,27 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:  # noqa: A002
 
 
 @method("flip")
-def flip(input: Tensor, dims: Dim) -> Tensor:  # noqa: A002
+def flip(input: Tensor, dims: Dim) -> Tensor:
     """input reversed along dims (torch.flip)."""
     return Flip(axes_of("flip", dims, input.ndim))(input)
 
 
 @method("squeeze")
-def squeeze(input: Tensor, dim: int | None = None) -> Tensor:  # noqa: A002
+def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
     """Without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
     axes = axes_of("squeeze", dim, input.ndim)
     return reshape(input, [n for k, n in enumerate(input.shape) if k not in axes or n != 1])
 
 
 @method("unsqueeze")
-def unsqueeze(input: Tensor, dim: int) -> Tensor:  # noqa: A002
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new axis of length 1 at `dim` (torch.unsqueeze)."""
     axis = axis_of("unsqueeze", dim, input.ndim + 1)
     return reshape(input, (*input.shape[:axis], 1, *input.shape[axis:]))
 
 
 @method("expand")
-def expand(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002
+def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     """input repeated along axes of length 1; −1 leaves an axis as it is (torch.expand)."""
     new = len(shape) - input.ndim
     to = tuple(input.shape[k - new] if n == -1 and k >= new else int(n) for k, n in enumerate(shape))
@@ -248,7 +248,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:  # noqa: A002
     return BroadcastTo(to)(input)
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:  # noqa: A002
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
     """`value` around input; pad = (left, right, top, bottom, …) from the last axis on (torch.nn.functional.pad)."""
     if mode != "constant":
         raise ShapeError(f"pad: mode {mode!r} is not there; only 'constant' is")
@@ -283,7 +283,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 @method("index")
-def index(input: Tensor, key: Any) -> Tensor:  # noqa: A002
+def index(input: Tensor, key: Any) -> Tensor:
     """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors, as NumPy indexes."""
     parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
@@ -300,23 +300,29 @@ def _key_part(part: Any, x: Tensor) -> Any:
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 
 
-def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:  # noqa: A002
+def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:
     """The key that selects x[…, index[…, i, …], …]: a grid of positions in every axis, `index` in one."""
     if index.dtype.kind not in "iu":
         raise DtypeError(f"{op}: the index must be integers, got {index.dtype}")
     if not shape:
         raise ShapeError(f"{op}: a 0-d tensor has no axis to take from")
-    if index.ndim != len(shape) or any(n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis):
-        raise ShapeError(f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}")
+    if index.ndim != len(shape) or any(
+        n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis
+    ):
+        raise ShapeError(
+            f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}"
+        )
     if index.size and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
-        raise ShapeError(f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}")
+        raise ShapeError(
+            f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}"
+        )
     grids = list(backend.array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
     grids[axis] = index
     return tuple(grids)
 
 
 @method("gather")
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:  # noqa: A002
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather)."""
     check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
@@ -324,7 +330,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:  # noqa: A002
 
 
 @method("scatter_add")
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:  # noqa: A002
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """input with y[…, index[…, i, …], …] += src[…, i, …] along dim; a new tensor (torch.scatter_add)."""
     check_device("scatter_add", input, index, src)
     axis = axis_of("scatter_add", dim, input.ndim)

@@ -37,7 +37,7 @@ from minires.backend.reference.pooling import (
     max_pool2d_gather,
     max_pool2d_route,
 )
-from minires.backend.reference.reduction import argmax, max, sum  # noqa: A004  (names of the contract)
+from minires.backend.reference.reduction import argmax, max, sum
 from minires.backend.reference.shape import (
     broadcast_to,
     concatenate,

@@ -34,7 +34,9 @@ class Windows(NamedTuple):
 
     def output(self, image: Pair) -> Pair:
         """Output size (Ho, Wo) of an image (H, W)."""
-        ho, wo = (conv_size(*each) for each in zip(image, self.kernel, self.stride, self.padding, self.dilation, strict=True))
+        ho, wo = (
+            conv_size(*each) for each in zip(image, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        )
         return ho, wo
 
 
@@ -58,7 +60,12 @@ class Block(NamedTuple):
     @property
     def output(self) -> tuple[slice, slice, slice, slice]:
         """Index of the block in (N, O, Ho, Wo)."""
-        return self.images, slice(None), slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
+        return (
+            self.images,
+            slice(None),
+            slice(self.rows.start, self.rows.stop),
+            slice(self.columns.start, self.columns.stop),
+        )
 
     @property
     def input(self) -> tuple[slice, slice, slice, slice]:
@@ -68,7 +75,9 @@ class Block(NamedTuple):
 
 def _span(start: int, stop: int, size: int, axis: int, windows: Windows) -> Span:
     first = start * windows.stride[axis] - windows.padding[axis]
-    last = (stop - 1) * windows.stride[axis] - windows.padding[axis] + reach(windows.kernel[axis], windows.dilation[axis])
+    last = (
+        (stop - 1) * windows.stride[axis] - windows.padding[axis] + reach(windows.kernel[axis], windows.dilation[axis])
+    )
     low, high = min(max(first, 0), size), max(min(last, size), 0)
     high = max(low, high)
     return Span(start, stop, slice(low, high), slice(low - first, high - first), last - first)
@@ -105,7 +114,7 @@ def im2col(x: Array, block: Block, windows: Windows, groups: int) -> Array:
 
 
 def col2im(columns: Array, block: Block, windows: Windows) -> Array:
-    """patch[c, n, p·s + i·d, q·s + j·d] += columns[(c,i,j), (n,p,q)], cut to the image; (n, C, h, v). Adjoint of im2col."""
+    """Its adjoint: patch[c, n, p·s + i·d, q·s + j·d] += columns[(c,i,j), (n,p,q)], cut to the image; (n, C, h, v)."""
     xp = array_module(columns)
     n = block.images.stop - block.images.start
     columns = columns.reshape(-1, *windows.kernel, n, *_extent(block))
@@ -124,9 +133,13 @@ def _shifts(block: Block, windows: Windows) -> Iterator[tuple[int, int, tuple[sl
     (rows, columns), (sh, sw), (dh, dw) = _extent(block), windows.stride, windows.dilation
     for i in range(windows.kernel[0]):
         for j in range(windows.kernel[1]):
-            yield i, j, (
-                slice(i * dh, i * dh + (rows - 1) * sh + 1, sh),
-                slice(j * dw, j * dw + (columns - 1) * sw + 1, sw),
+            yield (
+                i,
+                j,
+                (
+                    slice(i * dh, i * dh + (rows - 1) * sh + 1, sh),
+                    slice(j * dw, j * dw + (columns - 1) * sw + 1, sw),
+                ),
             )
 
 

@@ -16,7 +16,14 @@ def _per_channel(v: Array, x: Array) -> Array:
 
 
 def batch_norm(
-    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float, residual: Array | None, relu: bool
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    relu: bool,
 ) -> Array:
     xp = array_module(x)
     scale = 1 / xp.sqrt(var + var.dtype.type(eps))  # w / √(σ² + ε)

@@ -71,7 +71,7 @@ def max_pool2d(
         for number, place in _places(output, kernel_size, stride, dilation):
             value = xp.ascontiguousarray(image[place])
             better = (value.real > best.real) | (value != value)  # strictly: ties stay with the first; NaN wins
-            # The winner is the last place that beat all before it, and numbers ascend: a maximum, cheaper than a masked copy.
+            # The winner is the last place that beat all before it, and numbers ascend: a maximum, cheaper than a mask.
             xp.maximum(winner, better * winner.dtype.type(number), out=winner)
             best[...] = maximum(best, value)
     return y, argmax
@@ -99,9 +99,7 @@ def max_pool2d_route(
     return gx[:, :, top : top + image[0], left : left + image[1]]
 
 
-def max_pool2d_gather(
-    x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
     xp = array_module(x)
     output: Pair = argmax.shape[2:]
     image = _padded(x, output, kernel_size, stride, padding, dilation, value=0)

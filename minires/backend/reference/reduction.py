@@ -5,11 +5,11 @@ from __future__ import annotations
 from minires.backend.arrays import Array, array_module
 
 
-def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A001  (name of the contract)
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     return x.sum(axis=axes, keepdims=keepdims)
 
 
-def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:  # noqa: A001
+def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if x.dtype.kind != "c":
         return x.max(axis=axes, keepdims=keepdims)
     # Complex numbers by their real part: bring the reduced axes to the end, flatten them, pick the winner.
