@@ -2,7 +2,8 @@
 
 If someone could write into an array between forward and backward, the gradient would be silently wrong. NumPy arrays
 carry a flag that refuses writes; a `Hold` lowers it, and raises it again when the last hold on the memory is gone.
-CuPy arrays have no such flag: there only the engine's own writers are kept away (`is_held`).
+CuPy arrays have no such flag: there only the engine's own writers are kept away (`is_held`). And a NumPy view has a
+flag of its own: `row = x.data[0]`, taken before the forward pass, still writes. Whoever keeps such views must not.
 """
 
 from __future__ import annotations
