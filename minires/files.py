@@ -34,7 +34,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise MiniResError(f"cannot write {target}: {error.strerror or error}; the old file, if any, is untouched") from error
+            raise MiniResError(
+                f"cannot write {target}: {error.strerror or error}; the old file, if any, is untouched"
+            ) from error
         raise
 
 

@@ -51,9 +51,7 @@ def normal_(
     return tensor
 
 
-def uniform_(
-    tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None
-) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
     """Draw uniformly from [a, b) into tensor."""
     generator = default_generator() if generator is None else generator
     tensor.assign_(generator.uniform(a, b, tensor.shape))

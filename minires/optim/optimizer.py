@@ -133,5 +133,3 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonf
         for gradient in gradients:
             gradient.assign_(gradient.data * gradient.dtype.type(scale))
     return norm
-
-

@@ -36,8 +36,8 @@ _DTYPES = {
 
 _MAX_HEADER = 100_000_000  # the library's own limit
 
-# What a training run keeps beside its weights (`minires.training.checkpoint`) goes by names that begin so: like the other
-# entries of a nested PyTorch checkpoint, it is not among the weights that `read` returns.
+# What a training run keeps beside its weights (`minires.training.checkpoint`) goes by names that begin so: like the
+# other entries of a nested PyTorch checkpoint, it is not among the weights that `read` returns.
 TRAINING_STATE = "minires.training/"
 
 
@@ -87,12 +87,13 @@ def _library() -> Any:
 
 
 def write(path: Path, arrays: dict[str, Array], metadata: dict[str, str] | None = None) -> None:
-    """Write contiguous little-endian arrays, and texts by name. Raises WeightsError for a dtype that the format lacks."""
+    """Write contiguous little-endian arrays, and texts by name. Raises WeightsError for a dtype the format lacks."""
     safetensors = _library()
     from safetensors.numpy import save
 
     try:
-        content = save(arrays, metadata={"format": "pt", **(metadata or {})})  # the mark that PyTorch's ecosystem looks for
+        mark = {"format": "pt"}  # what PyTorch's ecosystem looks for
+        content = save(arrays, metadata={**mark, **(metadata or {})})
     except safetensors.SafetensorError as error:
         raise WeightsError(f"the safetensors format cannot hold it ({reason(error)})") from error
     with atomic_write(path) as file:
