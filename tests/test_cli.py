@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_version(capsys):
 def test_starting_is_quick_and_loads_nothing_that_is_not_needed():
     code = (
         "import sys; from minires.cli import main; main(['--help']); "
-        "sys.stderr.write(' '.join({'matplotlib', 'PIL', 'rich', 'safetensors', 'cupy'} & set(sys.modules)))"
+        "sys.stderr.write(' '.join({'matplotlib', 'PIL', 'safetensors', 'cupy'} & set(sys.modules)))"
     )
     times = []
     for _ in range(3):  # the machine may be busy: the best of three
@@ -255,6 +256,14 @@ def test_predict_for_people(colour_weights, photographs, capsys):
     assert said.count(" % ") == 20
 
 
+def test_main_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["minires", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("minires", run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"minires {mr.__version__}\n"
+
+
 def test_python_m_minires():
     process = start("summary", "resnet8", "--level", "0")
     out, err = process.communicate(timeout=60)
@@ -297,8 +306,8 @@ def test_demo_fails_where_the_gradients_do(tmp_path, monkeypatch):
         ("summary resnet20 --input 0x32x32", "three positive numbers"),
         ("summary resnet20 --classes 0", "--classes"),
         ("summary resnet18 --device tpu", "'tpu' is not cpu, cuda or cuda:N"),
-        ("predict --model resnet18 --weights none.pth x.jpg", "none.pth: there is no such file"),
-        ("predict --model resnet18 --weights none.safetensors x.jpg", "none.safetensors: there is no such file"),
+        ("predict --model resnet18 --weights none.pth x.jpg", "cannot load none.pth"),
+        ("predict --model resnet18 --weights none.safetensors x.jpg", "cannot load none.safetensors"),
         ("predict --model resnet18 --weights none.pth", "IMAGE"),
         ("predict --model resnet18 x.jpg", "--weights"),
         ("predict --model resnet18 --weights none.pth --top 0 x.jpg", "--top"),
