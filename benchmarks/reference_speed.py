@@ -213,6 +213,7 @@ def summarise(seconds: dict[str, list[float]], batch: int) -> dict[str, Any]:
     ratios = [theirs / ours for ours, theirs in zip(seconds["minires"], seconds[better], strict=True)]
     return {
         "images_per_second": {name: round(speed, 3) for name, speed in speeds.items()},
+        "best_images_per_second": {name: round(batch / min(each), 3) for name, each in seconds.items()},
         "better": better,
         "ratio": round(statistics.median(ratios), 4),
         "lowest": round(min(ratios), 4),
@@ -224,8 +225,9 @@ def summarise(seconds: dict[str, list[float]], batch: int) -> dict[str, Any]:
 def describe(task: str, summary: dict[str, Any], batch: int) -> str:
     """The summary in words; of inference also whether it is fast enough."""
     what = f"inference, batch {batch}" if task == "infer" else f"training step, batch {batch}"
-    lines = [f"{what}, images per second (median of {summary['rounds']} rounds)"]
-    lines += [f"  {name:<22}{speed:8.2f}" for name, speed in summary["images_per_second"].items()]
+    lines = [f"{what}, images per second: median and best of {summary['rounds']} rounds"]
+    for name, speed in summary["images_per_second"].items():
+        lines.append(f"  {name:<22}{speed:8.2f}{summary['best_images_per_second'][name]:8.2f}")
     spread = f"{summary['lowest']:.3f} … {summary['highest']:.3f}"
     lines.append(f"  MiniRes / {summary['better']}: {summary['ratio']:.3f}   (rounds: {spread})")
     if task == "infer":

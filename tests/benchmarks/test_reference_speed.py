@@ -18,6 +18,7 @@ SECONDS = {
 def test_the_ratio_is_taken_in_each_round_against_the_better_layout():
     summary = speed.summarise(SECONDS, batch=8)
     assert summary["images_per_second"] == {"minires": 2.0, "torch, NCHW": 8.0, "torch, channels-last": 10.0}
+    assert summary["best_images_per_second"] == {"minires": 4.0, "torch, NCHW": 8.0, "torch, channels-last": 16.0}
     assert summary["better"] == "torch, channels-last"
     assert (summary["lowest"], summary["ratio"], summary["highest"]) == (0.1, 0.25, 0.5)  # 0.8/8, 0.5/2, 2/4
     assert summary["rounds"] == 3
