@@ -20,6 +20,7 @@ from minires.function import Function
 from minires.modes import detect_anomaly, enable_grad, is_recording, no_grad, use_formulas
 from minires.random import manual_seed
 from minires.tensor import Tensor
+from minires.threads import set_num_threads
 
 if TYPE_CHECKING:
     import minires.data as data
@@ -66,6 +67,7 @@ __all__ = [
     "optim",
     "rand",
     "randn",
+    "set_num_threads",
     "tensor",
     "training",
     "use_backend",

@@ -25,7 +25,7 @@ FLOORS = {
     3: {"nn", "optim"},
     2: {"ops", "functional", "draw"},
     1: {"autograd", "creation", "function", "guard", "modes", "random", "tensor"},
-    0: {"backend", "cuda"},
+    0: {"backend", "cuda", "threads"},
     -1: {"errors", "files"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -69,7 +69,7 @@ def test_metadata(metadata):
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.10"
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert required == {"numpy", "pillow", "rich", "typer", "matplotlib", "safetensors"}
+    assert required == {"numpy", "pillow", "rich", "typer", "matplotlib", "safetensors", "threadpoolctl"}
     assert set(metadata.get_all("Provides-Extra")) == {"cuda12x", "cuda13x", "dev"}
 
 
@@ -87,7 +87,7 @@ def test_import_needs_numpy_alone():
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"PIL", "rich", "typer", "click", "matplotlib", "safetensors", "cupy", "torch"}:
+        if name.partition(".")[0] in {"PIL", "rich", "typer", "click", "matplotlib", "safetensors", "threadpoolctl", "cupy", "torch"}:
             print("wanted", name)
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Refuse())

@@ -13,6 +13,7 @@ from minires.demo.report import Findings, render
 from minires.demo.show import Narrator
 from minires.errors import MiniResError
 from minires.files import atomic_write
+from minires.threads import num_threads
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ def run(
     checks = check_blocks(lesson.seed, lesson.device)
     narrator.checks(checks)
     narrator.say(f"[bold]2/4  ResNet-{lesson.depth} learns to read handwritten digits[/]")
-    residual = train("resnet", lesson, progress)
+    with num_threads(1):  # the matrices of 8×8 images are too small to be worth dividing
+        residual = train("resnet", lesson, progress)
     narrator.say(f"[bold]3/4  plain-{lesson.depth} learns the same: no shortcuts, all else equal[/]")
-    plain = train("plain", lesson, progress)
+    with num_threads(1):
+        plain = train("plain", lesson, progress)
     narrator.say("[bold]4/4  Where the gradient goes[/]")
     narrator.norms(residual, plain)
     findings = Findings(lesson, checks, residual, plain, time.perf_counter() - started, version)

@@ -1,0 +1,39 @@
+"""What the README and the lesson show runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def python_blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.slow(reason="trains the README's network for five epochs, some 15 s on two cores")
+def test_readme_code(capsys: pytest.CaptureFixture[str]) -> None:
+    exec("\n".join(python_blocks("README.md")), {"__name__": "readme"})
+    printed = capsys.readouterr().out
+    accuracy = float(re.search(r"([\d.]+)% of the held-out digits right", printed)[1])  # type: ignore[index]
+    assert accuracy > 96, printed
+    assert "[2.0, 4.0, 6.0] [2.0, 2.0, 2.0]" in printed
+
+
+def test_skip_connection_lesson(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runnable = [block for block in python_blocks("docs/skip-connection.md") if block.startswith("import")]
+    exec("\n".join(runnable), {"__name__": "lesson"})
+    assert capsys.readouterr().out.strip() == "0.0"  # the gradient comes through the skip untouched
+    assert (tmp_path / "block.svg").read_text("utf-8").lstrip().startswith(("<svg", "<?xml"))
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,34 @@
+"""The number of BLAS threads, as threadpoolctl itself reports it."""
+
+from __future__ import annotations
+
+import pytest
+from threadpoolctl import threadpool_info
+
+import minires as mr
+from minires.threads import num_threads
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_a_block_has_its_own_number_and_leaves_the_old_one() -> None:
+    before = blas_threads()
+    with num_threads(2):
+        assert blas_threads() == {2}
+        with num_threads(1):
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+    assert blas_threads() == before
+
+
+def test_set_num_threads_lasts() -> None:
+    with num_threads(1):  # restores what follows
+        mr.set_num_threads(2)
+        assert blas_threads() == {2}
+
+
+def test_no_threads_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 must be at least 1"):
+        mr.set_num_threads(0)
