@@ -19,7 +19,7 @@ from typing import Any
 from minires import backend, modes
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 from minires.function import Function
-from minires.tensor import Operand, Tensor, method
+from minires.tensor import Operand, Tensor, method, read_only
 
 Vertex = Function | Tensor  # where gradients go: a node, or a leaf
 Tensors = Tensor | Sequence[Tensor]
@@ -51,7 +51,9 @@ def grad(
     """
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs] * len(roots)
+    seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
+    if grad_outputs is None:
+        seeds = [None] * len(roots)
     if len(seeds) != len(roots):
         raise ShapeError(f"grad: {len(seeds)} grad_outputs for {len(roots)} outputs")
     for number, target in enumerate(targets):
@@ -90,11 +92,13 @@ class _Walk:
         self.pending: dict[Vertex, Tensor] = {}  # the sum of what has arrived so far
         self.seeds = [_seed(root, seed) for root, seed in zip(roots, seeds, strict=True)]
         # Ids of arrays that already are somebody's: a seed given by the user, a gradient handed out.
+        # `owned` copies what would become a second one's, so that no two gradients ever share memory.
         self.given = {id(seed.data) for seed in self.seeds}
 
     def run(self) -> dict[Vertex, Tensor]:
         """The gradient at every leaf that was reached, or at every target."""
         order = firing_order(_vertex(root) for root in self.roots)
+        # Vertices on a way to a target; a node's `needs` is this, input by input. None: everything is asked for.
         asked = None if self.targets is None else _leading_to(self.targets, order)
         results: dict[Vertex, Tensor] = {}
         with modes.recording(self.create_graph):
@@ -107,11 +111,15 @@ class _Walk:
                 if gradient is None:  # all consumers sent None
                     continue
                 gradient = self.hooked(vertex, gradient)
-                if (self.targets is None and isinstance(vertex, Tensor)) or (self.targets and vertex in self.targets):
+                if self.is_wanted(vertex):
                     results[vertex] = self.owned(gradient)
                 if isinstance(vertex, Function):
                     self.fire(vertex, gradient, asked)
         return results
+
+    def is_wanted(self, vertex: Vertex) -> bool:
+        """Whether the caller wants this gradient: of every leaf, or of the targets that were named."""
+        return isinstance(vertex, Tensor) if self.targets is None else vertex in self.targets
 
     def hooked(self, vertex: Vertex, gradient: Tensor) -> Tensor:
         """`gradient` after the vertex's hooks, each of which may have replaced it."""
@@ -208,7 +216,7 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     sequence = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if len(sequence) != len(node.inputs):
         raise GraphError(f"{node.name}: backward returned {len(sequence)} gradients for {len(node.inputs)} inputs")
-    gradients = [Tensor(each) if fused is not None and each is not None else each for each in sequence]
+    gradients = [Tensor(read_only(each)) if fused is not None and each is not None else each for each in sequence]
     for number, (tensor, each) in enumerate(zip(node.inputs, gradients, strict=True)):
         if each is not None and node.needs[number]:
             _check_fits(f"{node.name}: backward's gradient of input {number}", each, tensor)

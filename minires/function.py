@@ -18,7 +18,7 @@ from minires import backend, modes
 from minires.backend import Array
 from minires.errors import DeviceError, DtypeError, GraphError, NonFiniteError
 from minires.guard import Hold
-from minires.tensor import Hook, Tensor
+from minires.tensor import Hook, Tensor, read_only
 
 Gradients = Tensor | None | Sequence[Tensor | None]
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -70,7 +70,7 @@ class Function:
             )
         before = set(vars(self))
         array = self.forward(*[tensor.data for tensor in inputs])
-        output = Tensor(backend.as_array(array, inputs[0].data))
+        output = Tensor(read_only(backend.as_array(array, inputs[0].data)))
         if output.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
         if modes.is_detecting_anomaly():

@@ -65,7 +65,8 @@ class HookHandle:
 class Tensor:
     """An n-dimensional array in a graph of operations.
 
-    `Tensor(array)` wraps a NumPy or CuPy array without copying; `minires.tensor(...)` copies, which is what users want.
+    `Tensor(array)` wraps a NumPy or CuPy array without copying, unless it is a writeable view of another;
+    `minires.tensor(...)` always copies, which is what users want.
 
     Attributes:
         data: the array. An array that a live graph needs is read-only; so is one that is a view of another.
@@ -75,7 +76,7 @@ class Tensor:
         version: how often it was changed in place.
     """
 
-    __slots__ = ("__weakref__", "_data", "_hooks", "grad", "node", "requires_grad", "version")
+    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "grad", "node", "version")
     __array_priority__ = 1000  # numpy_array + tensor asks the tensor
     __array_ufunc__ = None
 
@@ -84,7 +85,7 @@ class Tensor:
         self._data = _protected(data)
         self.grad: Tensor | None = None
         self.node: Function | None = None
-        self.requires_grad = False
+        self._requires_grad = False
         self._hooks: dict[int, Hook] | None = None
         if requires_grad:
             self.requires_grad_()
@@ -102,6 +103,15 @@ class Tensor:
     def data(self, array: Array) -> None:
         self._data = _protected(array)
         self.version += 1
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded. Setting it is `requires_grad_`."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, requires_grad: bool) -> None:
+        self.requires_grad_(requires_grad)
 
     shape = property(lambda self: tuple(self._data.shape), doc="Lengths of the axes.")
     dtype = property(lambda self: self._data.dtype, doc="The array's dtype.")
@@ -188,7 +198,7 @@ class Tensor:
             raise GraphError(
                 f"the output of {self.node.name} takes part in a graph; use detach() for a copy outside it"
             )
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         return self
 
     def edge(self) -> Function | Tensor | None:
@@ -202,7 +212,7 @@ class Tensor:
         other = Tensor.__new__(Tensor)
         other._data = _Outline(self.shape, self.dtype, self.device)
         other.grad, other._hooks, other.version = None, None, 0
-        other.node, other.requires_grad = self.node, self.requires_grad
+        other.node, other._requires_grad = self.node, self.requires_grad
         return other
 
     def detach(self) -> Tensor:
@@ -256,7 +266,8 @@ class Tensor:
         """Add d(self)/d(leaf) · gradient to `.grad` of every leaf that requires it (torch.Tensor.backward).
 
         gradient has this tensor's shape and may be left out for a single element. `retain_graph=None` means
-        "as create_graph". Raises GraphError where there is no graph, it was freed, or an array it needs has changed.
+        "as create_graph"; with it, leaves and gradients refer to each other until `.grad` is cleared (`minires.grad`
+        avoids that). Raises GraphError where there is no graph, it was freed, or an array it needs has changed.
         """
         METHODS["backward"](self, gradient, retain_graph, create_graph)
 
@@ -490,8 +501,17 @@ def _writeable(array: Array) -> bool:
 
 
 def _protected(array: Array) -> Array:
-    """`array`; a writeable NumPy view as a read-only one, since writing into it could change another tensor unseen."""
-    if isinstance(array, np.ndarray) and array.base is not None and array.flags.writeable:
+    """`array`; a copy of a writeable NumPy view, since whoever has the view could change the tensor unseen."""
+    return array.copy() if _is_writeable_view(array) else array
+
+
+def read_only(array: Array) -> Array:
+    """`array`; a writeable NumPy view as a read-only one. For views that the engine made and nobody else has."""
+    if _is_writeable_view(array):
         array = array.view()
         array.flags.writeable = False
     return array
+
+
+def _is_writeable_view(array: Array) -> bool:
+    return isinstance(array, np.ndarray) and array.base is not None and bool(array.flags.writeable)

@@ -87,7 +87,9 @@ def test_import_needs_numpy_alone():
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"PIL", "rich", "typer", "click", "matplotlib", "safetensors", "threadpoolctl", "cupy", "torch"}:
+        if name.partition(".")[0] in {
+            "PIL", "rich", "typer", "click", "matplotlib", "safetensors", "threadpoolctl", "cupy", "torch"
+        }:
             print("wanted", name)
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Refuse())

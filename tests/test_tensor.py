@@ -10,6 +10,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.errors import DtypeError, GraphError
 from minires.tensor import METHODS
 
 
@@ -168,3 +169,12 @@ def test_method_is_its_function(name):
 
 def test_every_method_is_held():
     assert SAME.keys() | NO_GRADIENT == METHODS.keys()
+
+
+def test_setting_requires_grad_is_checked_as_asking_for_it() -> None:
+    integers = mr.tensor([1, 2])
+    with pytest.raises(DtypeError, match="int64"):
+        integers.requires_grad = True
+    result = mr.ones(2, requires_grad=True) * 2.0
+    with pytest.raises(GraphError, match="Multiply"):
+        result.requires_grad = False

@@ -90,16 +90,22 @@ def nll_loss(
     input (N, C, …) log-probabilities, target (N, …) class indices, weight (C,) per class. The mean is divided by the
     weights of the targets; targets equal to ignore_index count for nothing.
     """
-    check_floating("nll_loss", input)
-    _check_classes("nll_loss", input, target, ignore_index)
-    _check_class_weights("nll_loss", input, weight)
+    return _nll_loss("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def _nll_loss(
+    op: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
+) -> Tensor:
+    check_floating(op, input)
+    _check_classes(op, input, target, ignore_index)
+    _check_class_weights(op, input, weight)
     counted = target != ignore_index
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))  # any valid index; masked out below
     losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
     if weight is None and bool(counted.data.all()):
-        return _reduce("nll_loss", losses, reduction)
+        return _reduce(op, losses, reduction)
     per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
-    return _reduce("nll_loss", where(counted, losses * per_target, 0.0), reduction, per_target)
+    return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
 
 
 def cross_entropy(
@@ -125,7 +131,7 @@ def cross_entropy(
     log_p = log_softmax(input, 1)
     if target.dtype.kind in "fc":
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
-    hard = nll_loss(log_p, target, weight, ignore_index=ignore_index, reduction=reduction)
+    hard = _nll_loss("cross_entropy", log_p, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return hard
     classes = input.shape[1]

@@ -14,14 +14,18 @@ from minires.tensor import METHODS, Dim, Operand, Tensor
 
 
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
-    """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits."""
+    """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits.
+
+    An array is copied: whoever has it may write into it, or into what it is a view of, before backward.
+    """
     if isinstance(value, Tensor):
         return value
     xp = backend.array_module(like.data)
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, complex)):
-        return Tensor(xp.asarray(value, dtype=_scalar_dtype(value, like.dtype)))
-    array: Array = value if backend.is_array(value) else xp.asarray(value)
+        with np.errstate(over="ignore"):  # 1e40 in float32 is an infinity
+            return Tensor(xp.asarray(value, dtype=_scalar_dtype(value, like.dtype)))
+    array: Array = backend.array_module(value).array(value)  # a copy
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"a {type(value).__name__} cannot be an operand: use numbers, arrays or Tensors")
     return Tensor(array)

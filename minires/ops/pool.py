@@ -3,6 +3,11 @@
 Max pooling routes by index: a window hands on its largest element, and backward returns the gradient to that element
 alone. Average pooling splits equally: every pixel of the window gets the same share.
 
+    x = [3 9; 4 1], one window of 2×2:    max: y = 9, winner number 1    average: y = 4.25
+    gradient g of y comes back:           max: [0 g; 0 0]                average: [g/4 g/4; g/4 g/4]
+
+How the windows are walked, without a loop over pixels, stands in `minires/backend/reference/pooling.py`.
+
 Both pairs close under differentiation. Routing is linear, and its adjoint is the gather at the same indices; splitting
 is linear, and its adjoint is the average itself.
 """
@@ -60,7 +65,7 @@ class RouteToArgmax(Function):
         return GatherAtArgmax(self.argmax, self.image, *self.windows)(ggx)
 
 
-class GatherAtArgmax(RouteToArgmax):
+class GatherAtArgmax(RouteToArgmax):  # the same windows and winners, the other way
     """y = x at each window's winner: the adjoint of routing, and what pooling is once the winners are known."""
 
     def forward(self, x: Array) -> Array:
@@ -71,7 +76,11 @@ class GatherAtArgmax(RouteToArgmax):
 
 
 class AvgPool2d(Function):
-    """y = 1/D · Σ over the window; each of its pixels gets gy/D back. D counts the padding unless told otherwise."""
+    """y = 1/D · Σ over the window; each of its pixels gets gy/D back.
+
+    D is the number of pixels in the window: with padding counted those inside the padded image, else those inside the
+    image itself. In ceil mode the last window may hang over the edge; what lies beyond the padding never counts.
+    """
 
     keeps = ()
 

@@ -78,6 +78,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 @method("var")
 def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
     """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
+    check_floating("var", input)
     axes = axes_of("var", dim, input.ndim)
     n = _count("var", input, axes)
     if n <= correction:

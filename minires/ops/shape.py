@@ -284,7 +284,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 @method("index")
 def index(input: Tensor, key: Any) -> Tensor:
-    """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors, as NumPy indexes."""
+    """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors.
+
+    Axes come out in NumPy's order, which differs from torch's where a slice stands between integers and arrays.
+    """
     parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
         return Index(parts if isinstance(key, tuple) else parts[0])(input)
@@ -293,9 +296,11 @@ def index(input: Tensor, key: Any) -> Tensor:
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
-    """A part of an index as backends take it: arrays on x's device. A list becomes one, which can be protected."""
+    """A part of an index as backends take it: arrays on x's device; a copy of what the user could change later."""
     if isinstance(part, list):
         part = np.array(part, dtype=None if part else int)
+    elif backend.is_array(part):
+        part = part.copy()
     part = part.data if isinstance(part, Tensor) else part
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 

@@ -27,13 +27,14 @@ def test_blocks_of_any_size(monkeypatch, kernel, block_bytes):
 
 
 def test_blocks_cover_the_output_once(monkeypatch):
-    windows = convolution.Windows((3, 2), (2, 1), (1, 0), (1, 2))
+    windows, w = convolution.Windows((3, 2), (2, 1), (1, 0), (1, 2)), np.ones((6, 1, 3, 2), np.float32)
+    position = 6 * w.itemsize  # what a column, and a product, of one position takes
     for block_bytes in (1, 40, 200, 5_000, 1 << 22):
         monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
         seen = np.zeros((3, 1, *windows.output((9, 11))), int)
-        for block in convolution.blocks(3, (9, 11), windows, 8):
+        for block in convolution.blocks(3, (9, 11), windows, w, 1):
             seen[block.output] += 1
-            assert seen[block.output].size * 8 <= max(block_bytes, 8)
+            assert seen[block.output].size * position <= max(block_bytes, position)
         assert (seen == 1).all()
 
 
@@ -82,3 +83,19 @@ def test_nothing_of_the_columns_is_kept():
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert y.data.nbytes <= kept < y.data.nbytes + 20_000
+
+
+@pytest.mark.parametrize(
+    ("image", "dilation"),
+    [((400, 8, 33, 33), (16, 16)), ((1, 8, 600, 1024), (256, 1))],
+    ids=["many images", "one wide image"],
+)
+def test_a_dilated_window_does_not_make_the_buffer_large(image, dilation):
+    """Its patch reaches far beyond the block, and grew with the batch."""
+    x, w = np.ones(image, np.float32), np.ones((1, 8, 3, 3), np.float32)
+    tracemalloc.start()
+    y = convolution.conv2d(x, w, None, (1, 1), (0, 0), dilation, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak - y.nbytes < 24 << 20
+    np.testing.assert_allclose(y, 72)

@@ -10,7 +10,7 @@ The input gradient runs the same road backwards: columns = wᵀ @ gy, and col2im
 im2col had read it; pixels that several windows share receive the sum. The weight gradient is gy @ columnsᵀ.
 
 Columns are kh·kw times as large as what they were copied from, so they are made block by block, never kept,
-and never larger than `BLOCK_BYTES`; nor is the patch or the product, whichever is the largest of the three.
+and never larger than `BLOCK_BYTES`; nor is the patch or the product, unless that of a single position is.
 """
 
 from __future__ import annotations
@@ -83,13 +83,21 @@ def _span(start: int, stop: int, size: int, axis: int, windows: Windows) -> Span
     return Span(start, stop, slice(low, high), slice(low - first, high - first), last - first)
 
 
-def blocks(images: int, image: Pair, windows: Windows, bytes_per_output: int) -> Iterator[Block]:
+def blocks(images: int, image: Pair, windows: Windows, w: Array, groups: int) -> Iterator[Block]:
     """Cut the output into blocks that take at most BLOCK_BYTES: whole images if they fit, else rows, else pixels."""
     ho, wo = windows.output(image)
-    budget = max(1, BLOCK_BYTES // bytes_per_output)  # positions in a block
+    budget = max(1, BLOCK_BYTES // _bytes_per_output(w, groups))  # positions in a block
     width = min(wo, budget)
     height = min(ho, max(1, budget // wo))
-    count = max(1, budget // (ho * wo))
+    count = min(images, max(1, budget // (ho * wo)))
+    while _patch_bytes(count, (height, width), windows, w, groups) > BLOCK_BYTES and count * height * width > 1:
+        # Large strides and dilations reach far beyond a block: halve the images, then the rows, then the columns.
+        if count > 1:
+            count = -(-count // 2)
+        elif height > 1:
+            height = -(-height // 2)
+        else:
+            width = -(-width // 2)
     for n in range(0, images, count):
         for p in range(0, ho, height):
             for q in range(0, wo, width):
@@ -143,11 +151,18 @@ def _shifts(block: Block, windows: Windows) -> Iterator[tuple[int, int, tuple[sl
             )
 
 
-def _bytes_per_output(w: Array, windows: Windows, groups: int) -> int:
-    """What one output position takes, with all its channels: the most of its columns, its patch and its product."""
-    channels = w.shape[1] * groups
-    numbers = max(channels * w.shape[2] * w.shape[3], channels * windows.stride[0] * windows.stride[1], w.shape[0])
-    return int(numbers * w.dtype.itemsize)
+def _bytes_per_output(w: Array, groups: int) -> int:
+    """What one output position takes with all its channels: the larger of its column and its product."""
+    return int(max(w.shape[1] * groups * w.shape[2] * w.shape[3], w.shape[0]) * w.dtype.itemsize)
+
+
+def _patch_bytes(images: int, output: Pair, windows: Windows, w: Array, groups: int) -> int:
+    """The padded input that a block of so many images and (rows, columns) of output reads."""
+    rows, columns = (
+        (o - 1) * s + reach(k, d)
+        for o, s, k, d in zip(output, windows.stride, windows.kernel, windows.dilation, strict=True)
+    )
+    return int(images * w.shape[1] * groups * rows * columns * w.dtype.itemsize)
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
@@ -156,7 +171,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, 
     outputs = w.shape[0]
     y = xp.empty((x.shape[0], outputs, *windows.output(x.shape[2:])), xp.result_type(x, w))
     w_matrix = w.reshape(groups, outputs // groups, -1)
-    for block in blocks(x.shape[0], x.shape[2:], windows, _bytes_per_output(w, windows, groups)):
+    for block in blocks(x.shape[0], x.shape[2:], windows, w, groups):
         product = w_matrix @ im2col(x, block, windows, groups)  # (G, O/G, n·p·q)
         if bias is not None:
             product += bias.reshape(groups, -1, 1)
@@ -171,7 +186,7 @@ def conv2d_grad_input(
     windows = Windows(w.shape[2:], stride, padding, dilation)
     gx = xp.zeros((gy.shape[0], w.shape[1] * groups, *image), xp.result_type(gy, w))
     w_transposed = w.reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1)
-    for block in blocks(gy.shape[0], image, windows, _bytes_per_output(w, windows, groups)):
+    for block in blocks(gy.shape[0], image, windows, w, groups):
         gy_matrix = _as_matrix(gy[block.output], groups)
         gx[block.input] += col2im(w_transposed @ gy_matrix, block, windows)  # blocks overlap by a kernel's reach
     return gx
@@ -184,7 +199,7 @@ def conv2d_grad_weight(
     windows = Windows(kernel_size, stride, padding, dilation)
     gw = xp.zeros((gy.shape[1], x.shape[1] // groups, *kernel_size), xp.result_type(x, gy))
     gw_matrix = gw.reshape(groups, gy.shape[1] // groups, -1)
-    for block in blocks(x.shape[0], x.shape[2:], windows, _bytes_per_output(gw, windows, groups)):
+    for block in blocks(x.shape[0], x.shape[2:], windows, gw, groups):
         gw_matrix += _as_matrix(gy[block.output], groups) @ im2col(x, block, windows, groups).transpose(0, 2, 1)
     return gw
 
