@@ -25,6 +25,9 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        if not hasattr(data, "dtype"):
+            kind = type(data).__name__
+            raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
 
@@ -44,13 +47,14 @@ class LoadResult(NamedTuple):
 class RemovableHook:
     """Returned when a hook is registered; `remove()` takes it back."""
 
-    def __init__(self, hooks: dict[RemovableHook, ForwardHook], hook: ForwardHook) -> None:
-        self._hooks = hooks
-        hooks[self] = hook
+    def __init__(self, hooks: dict[object, ForwardHook], hook: ForwardHook) -> None:
+        # A key of its own: the handle as key would be a cycle. A number could meet an equal one in an unpickled module.
+        self._hooks, self._key = hooks, object()
+        hooks[self._key] = hook
 
     def remove(self) -> None:
         """Take the hook back; twice does no harm."""
-        self._hooks.pop(self, None)
+        self._hooks.pop(self._key, None)
 
 
 class Module:
@@ -155,8 +159,13 @@ class Module:
         return self
 
     def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`; dtype is for floating-point ones."""
+        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`; dtype is for floating-point ones.
+
+        Raises DtypeError, and changes nothing, if dtype is not a floating-point one: weights would be cut to integers.
+        """
         device, dtype = device_and_dtype(device, dtype)
+        if dtype is not None and dtype.kind not in "fc":
+            raise DtypeError(f"{type(self).__name__}.to: dtype {dtype} cannot hold weights: use a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             cast = dtype if tensor.dtype.kind in "fc" else None
             moved = tensor.detach().to(device, cast)

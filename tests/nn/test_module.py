@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
 
 import minires as mr
 from minires import nn
-from minires.errors import WeightsError
+from minires.errors import DtypeError, WeightsError
 
 
 class Net(nn.Module):
@@ -194,6 +196,36 @@ def test_forward_hooks_see_and_replace_and_can_be_taken_back():
     assert layer(x).item() == 3.0
     assert len(seen) == 2
     assert not layer.state_dict()
+
+
+def test_a_hook_dies_with_its_module_without_the_garbage_collector():
+    def hook(module, inputs, output):
+        return None
+
+    model, watched = nn.ReLU(), weakref.ref(hook)
+    handle = model.register_forward_hook(hook)
+    del hook, handle
+    gc.disable()
+    try:
+        assert watched() is not None
+        del model
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_a_parameter_wants_an_array():
+    with pytest.raises(DtypeError, match=r"needs an array or a Tensor, got a list; make one with minires\.tensor"):
+        nn.Parameter([1.0, 2.0])
+
+
+@pytest.mark.parametrize("dtype", [np.int64, "uint8", bool])
+def test_weights_are_never_cut_to_integers(dtype):
+    net = Net()
+    before = contents(net)
+    with pytest.raises(DtypeError, match=r"Net\.to: dtype .* cannot hold weights: use a floating-point dtype"):
+        net.to(dtype)
+    assert contents(net) == before
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
