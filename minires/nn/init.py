@@ -36,6 +36,9 @@ def gain(nonlinearity: str, a: float = 0.0) -> float:
     return known[nonlinearity]
 
 
+calculate_gain = gain  # torch's name
+
+
 def _fan(tensor: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode {mode!r} must be 'fan_in' or 'fan_out'")
@@ -62,6 +65,16 @@ def constant_(tensor: Tensor, value: float) -> Tensor:
     """Fill tensor with one value."""
     tensor.assign_(value)
     return tensor
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill tensor with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill tensor with ones."""
+    return constant_(tensor, 1.0)
 
 
 def kaiming_normal_(

@@ -126,3 +126,12 @@ def test_a_given_generator_leaves_the_default_one_alone():
 def test_bad_arguments_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_zeros_and_ones_and_torchs_name_of_the_gain():
+    tensor = weight((2, 3))
+    assert init.ones_(tensor) is tensor
+    assert np.array_equal(tensor.numpy(), np.ones((2, 3)))
+    assert init.zeros_(tensor) is tensor
+    assert np.array_equal(tensor.numpy(), np.zeros((2, 3)))
+    assert init.calculate_gain("relu") == math.sqrt(2)
