@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from minires import functional as F
 from minires.errors import ShapeError
 from minires.nn import init
 from minires.nn.module import Buffer, Module, Parameter
+from minires.ops.operands import pair
 from minires.tensor import Tensor
 
 Size = int | Sequence[int]
@@ -20,14 +24,39 @@ def _empty(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def _pair(value: Size) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real)
 
 
-def _check_positive(layer: str, **sizes: int) -> None:
+def _check_sizes(layer: str, least: int = 1, **sizes: Any) -> None:
+    """Raise ShapeError unless all are integers, Python's or NumPy's, of at least `least`."""
     for name, size in sizes.items():
-        if size < 1:
-            raise ShapeError(f"{layer}: {name}={size} must be at least 1")
+        try:
+            operator.index(size)
+        except TypeError:
+            raise ShapeError(f"{layer}: {name}={size!r} must be an integer") from None
+        if size < least:
+            raise ShapeError(f"{layer}: {name}={size} must be at least {least}")
+
+
+def _check_pairs(layer: str, least: int = 1, **pairs: Any) -> None:
+    """Raise ShapeError unless all are integers, or pairs of integers, of at least `least`."""
+    for name, value in pairs.items():
+        try:
+            vertical, horizontal = pair(layer, name, value)
+        except TypeError:
+            raise ShapeError(f"{layer}: {name}={value!r} must be an integer or a pair of integers") from None
+        _check_sizes(layer, least, **{name: min(vertical, horizontal)})
+
+
+def _check_padding(layer: str, padding: Size | str, stride: Size) -> None:
+    """Raise ShapeError unless padding is "valid", "same" with stride 1, or numbers."""
+    if not isinstance(padding, str):
+        _check_pairs(layer, 0, padding=padding)
+    elif padding not in ("same", "valid"):
+        raise ShapeError(f"{layer}: padding={padding!r} is not known: use numbers, 'same' or 'valid'")
+    elif padding == "same" and pair(layer, "stride", stride) != (1, 1):
+        raise ShapeError(f"{layer}: padding='same' needs stride 1, got {stride}")
 
 
 def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
@@ -42,7 +71,7 @@ class Linear(Module):
     """y = x Wᵀ + b; weight (out, in), bias (out,)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
-        _check_positive("Linear", in_features=in_features, out_features=out_features)
+        _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_empty(out_features, in_features))
         self.bias = Parameter(_empty(out_features)) if bias else None
@@ -70,11 +99,13 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, _pair(kernel_size)
-        _check_positive("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
-        _check_positive("Conv2d", kernel_size=min(self.kernel_size))
+        _check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
+        _check_pairs("Conv2d", kernel_size=kernel_size, stride=stride, dilation=dilation)
+        _check_padding("Conv2d", padding, stride)
         if in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {groups=} must divide {in_channels=} and {out_channels=}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.weight = Parameter(_empty(out_channels, in_channels // groups, *self.kernel_size))
         self.bias = Parameter(_empty(out_channels)) if bias else None
@@ -96,7 +127,9 @@ class BatchNorm2d(Module):
     """Normalises each channel over the batch (Ioffe & Szegedy 2015); parameters and buffers named as in torch."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        _check_positive("BatchNorm2d", num_features=num_features)
+        _check_sizes("BatchNorm2d", num_features=num_features)
+        if not _is_number(momentum):  # None is torch's cumulative average
+            raise ValueError(f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(_empty(num_features))
@@ -130,7 +163,9 @@ class LayerNorm(Module):
     """Normalises over the last axes (Ba et al. 2016)."""
 
     def __init__(self, normalized_shape: Size, eps: float = 1e-5) -> None:
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = tuple(normalized_shape) if np.iterable(normalized_shape) else (normalized_shape,)
+        for size in self.normalized_shape:
+            _check_sizes("LayerNorm", normalized_shape=size)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
         self.bias = Parameter(_empty(*self.normalized_shape))
@@ -144,7 +179,13 @@ class LayerNorm(Module):
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    `inplace` is taken for torch's sake and changes nothing: no operation here overwrites its input.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        pass
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
@@ -160,8 +201,12 @@ class MaxPool2d(Module):
         stride: Size | None = None,
         padding: Size = 0,
         dilation: Size = 1,
+        *,  # torch's next is return_indices
         ceil_mode: bool = False,
     ) -> None:
+        _check_pairs("MaxPool2d", kernel_size=kernel_size, dilation=dilation)
+        _check_pairs("MaxPool2d", stride=kernel_size if stride is None else stride)
+        _check_pairs("MaxPool2d", 0, padding=padding)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
@@ -184,6 +229,8 @@ class AvgPool2d(Module):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:
+        _check_pairs("AvgPool2d", kernel_size=kernel_size, stride=kernel_size if stride is None else stride)
+        _check_pairs("AvgPool2d", 0, padding=padding)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
@@ -199,6 +246,7 @@ class AdaptiveAvgPool2d(Module):
     """Means over a grid of bins of the given size."""
 
     def __init__(self, output_size: Size) -> None:
+        _check_pairs("AdaptiveAvgPool2d", output_size=output_size)
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -224,6 +272,8 @@ class Dropout(Module):
     """Zeroes each element with probability p in training, and scales the rest by 1/(1 − p)."""
 
     def __init__(self, p: float = 0.5) -> None:
+        if not (_is_number(p) and 0 <= p <= 1):
+            raise ValueError(f"Dropout: p = {p!r} must be a probability between 0 and 1")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

@@ -139,6 +139,22 @@ def test_repr_says_what_it_was_made_with(layer, text):
         (lambda: nn.Conv2d(1, 1, (3, 0)), "Conv2d: kernel_size=0 must be at least 1"),
         (lambda: nn.Linear(0, 4), "Linear: in_features=0 must be at least 1"),
         (lambda: nn.Linear(4, 0), "Linear: out_features=0 must be at least 1"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), r"kernel_size must be an integer or a pair of integers, got \(3, 3, 3\)"),
+        (lambda: nn.Conv2d(1, 1, 3.0), r"Conv2d: kernel_size=3\.0 must be an integer or a pair of integers"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=0), "Conv2d: stride=0 must be at least 1"),
+        (lambda: nn.Conv2d(1, 1, 3, dilation=(1, 0)), "Conv2d: dilation=0 must be at least 1"),
+        (lambda: nn.Conv2d(1, 1, 3, padding=-1), "Conv2d: padding=-1 must be at least 0"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="sme"), "padding='sme' is not known: use numbers, 'same' or 'valid'"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), "padding='same' needs stride 1, got 2"),
+        (lambda: nn.Conv2d("1", 1, 3), "Conv2d: in_channels='1' must be an integer"),
+        (lambda: nn.Linear("10", 2), "Linear: in_features='10' must be an integer"),
+        (lambda: nn.Linear(10, 2.0), r"Linear: out_features=2\.0 must be an integer"),
+        (lambda: nn.LayerNorm("10"), "LayerNorm: normalized_shape='1' must be an integer"),
+        (lambda: nn.LayerNorm((3, 0)), "LayerNorm: normalized_shape=0 must be at least 1"),
+        (lambda: nn.MaxPool2d(0), "MaxPool2d: kernel_size=0 must be at least 1"),
+        (lambda: nn.MaxPool2d(2, stride=1.5), r"MaxPool2d: stride=1\.5 must be"),
+        (lambda: nn.AvgPool2d((2, 2, 2)), "AvgPool2d: kernel_size must be"),
+        (lambda: nn.AdaptiveAvgPool2d(0), "AdaptiveAvgPool2d: output_size=0 must be at least 1"),
         (lambda: nn.BatchNorm2d(0), "BatchNorm2d: num_features=0 must be at least 1"),
         (lambda: nn.BatchNorm2d(2)(mr.zeros(1, 2, 1, 1)), r"1 value\(s\) per channel"),
         (lambda: nn.BatchNorm2d(2)(mr.zeros(2, 3, 1, 1)), "running_mean"),
@@ -151,6 +167,31 @@ def test_what_does_not_fit_is_refused(make, message):
         make()
 
 
-def test_dropout_wants_a_probability():
-    with pytest.raises(ValueError, match=r"p = 1\.5 must be a probability"):
-        nn.Dropout(1.5)(mr.ones(2))
+@pytest.mark.parametrize("p", [1.5, -0.1, float("nan"), "0.5"])
+def test_dropout_wants_a_probability(p):
+    with pytest.raises(ValueError, match=rf"p = {p!r} must be a probability"):
+        nn.Dropout(p)
+
+
+def test_sizes_may_be_numpy_integers():
+    three, two = np.int64(3), np.int32(2)
+    layer = nn.Conv2d(two, two, three, stride=(two, two), padding=np.int64(1))
+    assert layer(mr.zeros(1, 2, 6, 6)).shape == (1, 2, 3, 3)
+    assert nn.LayerNorm(three)(nn.Linear(two, three)(mr.zeros(4, 2))).shape == (4, 3)
+
+
+def test_batch_norm_has_no_cumulative_average():
+    with pytest.raises(ValueError, match="BatchNorm2d: momentum=None must be a number"):
+        nn.BatchNorm2d(2, momentum=None)
+
+
+def test_the_fifth_argument_of_max_pool_is_not_torchs_so_it_needs_its_name():
+    with pytest.raises(TypeError, match="positional"):
+        nn.MaxPool2d(2, 2, 0, 1, True)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_relu_leaves_its_input_alone_even_inplace(inplace):
+    x = mr.tensor([-1.0, 2.0])
+    assert nn.ReLU(inplace=inplace)(x).tolist() == [0.0, 2.0]
+    assert x.tolist() == [-1.0, 2.0]
