@@ -28,8 +28,7 @@ class Adam(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
-        if not group["eps"] >= 0:
-            raise ValueError(f"{type(self).__name__}: eps = {group['eps']} must not be negative")
+        self.check_not_negative(group, "eps")
         if not all(0 <= beta < 1 for beta in group["betas"]):
             raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be in [0, 1)")
 

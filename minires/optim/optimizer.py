@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping
+from numbers import Real
 from typing import Any, Protocol
 
-from minires.errors import NonFiniteError, WeightsError
+import numpy as np
+
+from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
 from minires.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
@@ -30,8 +33,14 @@ class Optimizer:
 
     def check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for settings that make no sense."""
-        for name in ("lr", "weight_decay"):
-            if not group[name] >= 0:
+        self.check_not_negative(group, "lr", "weight_decay")
+
+    def check_not_negative(self, group: Mapping[str, Any], *names: str) -> None:
+        """Raise ValueError unless these settings are numbers from 0 on."""
+        for name in names:
+            if not isinstance(group[name], Real):
+                raise ValueError(f"{type(self).__name__}: {name} = {group[name]!r} must be a number")
+            if not float(group[name]) >= 0:
                 raise ValueError(f"{type(self).__name__}: {name} = {group[name]} must not be negative")
 
     def _parameters(self) -> list[Tensor]:
@@ -43,13 +52,31 @@ class Optimizer:
             parameter.grad = None
 
     def step(self) -> None:
-        """Change every parameter that has a gradient."""
+        """Change every parameter that has a gradient.
+
+        Raises ShapeError or DtypeError, and changes nothing, if a gradient is not a Tensor like its parameter.
+        """
+        self._check_gradients()
         states = iter(self.state)
         for group in self.param_groups:
             for parameter in group["params"]:
                 state = next(states)
                 if parameter.grad is not None:
                     self.update(parameter, parameter.grad.data, state, group)
+
+    def _check_gradients(self) -> None:
+        """NumPy would broadcast a gradient (1,) over a parameter (3, 2), and promote float32 to float64."""
+        for number, group in enumerate(self.param_groups):
+            for place, parameter in enumerate(group["params"]):
+                gradient, where = parameter.grad, f"{type(self).__name__}: parameter {place} of group {number}"
+                if gradient is None:
+                    continue
+                if not isinstance(gradient, Tensor):
+                    raise DtypeError(f"{where} has a {type(gradient).__name__} as its gradient, not a Tensor")
+                if gradient.shape != parameter.shape:
+                    raise ShapeError(f"{where} has shape {parameter.shape}, and its gradient {gradient.shape}")
+                if gradient.dtype != parameter.dtype:
+                    raise DtypeError(f"{where} has dtype {parameter.dtype}, and its gradient {gradient.dtype}")
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """Change one parameter; `state` is kept for the next step."""
@@ -62,12 +89,24 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from `state_dict()` of an optimiser of the same parameters. Raises WeightsError if they differ."""
+        if not {"state", "param_groups"} <= state_dict.keys():
+            raise WeightsError(
+                f"{type(self).__name__}: the saved state has the keys {sorted(state_dict)}; needs 'state' and "
+                "'param_groups', as state_dict() gives them"
+            )
         states, groups = state_dict["state"], state_dict["param_groups"]
         if len(states) != len(self.state) or len(groups) != len(self.param_groups):
             raise WeightsError(
                 f"{type(self).__name__}: the saved state is of {len(states)} parameters in {len(groups)} groups, "
                 f"this optimiser has {len(self.state)} in {len(self.param_groups)}"
             )
+        for number, (group, settings) in enumerate(zip(self.param_groups, groups, strict=True)):
+            own, saved = sorted(group.keys() - {"params"}), sorted(settings)
+            if own != saved:
+                raise WeightsError(
+                    f"{type(self).__name__}: group {number} of the saved state has the settings {', '.join(saved)}; "
+                    f"{type(self).__name__} has {', '.join(own)}: it is the state of another optimiser"
+                )
         for number, (state, parameter) in enumerate(zip(states, self._parameters(), strict=True)):
             for key, value in state.items():
                 if hasattr(value, "shape") and tuple(value.shape) != parameter.shape:
@@ -119,17 +158,20 @@ def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
     """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common norm ‖g‖ exceeds max_norm; returns ‖g‖ before.
 
-    Follows torch.nn.utils.clip_grad_norm_ (2-norm).
+    Follows torch.nn.utils.clip_grad_norm_ (2-norm): an infinite norm makes infinities NaN and all else 0.
     """
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
+    with np.errstate(over="ignore"):  # the norm says it
+        norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
     if error_if_nonfinite and not math.isfinite(norm):
         raise NonFiniteError(f"clip_grad_norm_: the gradients' norm is {norm}")
     scale = max_norm / (norm + 1e-6)
     if not scale >= 1:  # a NaN norm makes NaN gradients, as in torch
         for gradient in gradients:
-            gradient.assign_(gradient.data * gradient.dtype.type(scale))
+            with np.errstate(invalid="ignore"):  # 0 · ∞
+                gradient.assign_(gradient.data * gradient.dtype.type(scale))
     return norm

@@ -83,11 +83,13 @@ class Cosine(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total: int, floor: float = 0.0) -> None:
+        if total < 1:
+            raise ValueError(f"Cosine: total = {total} must be at least 1")
         self.total, self.floor = total, floor
         super().__init__(optimizer)
 
     def factor(self, t: int) -> float:
-        progress = min(t / max(self.total, 1), 1.0)
+        progress = min(t / self.total, 1.0)
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -100,6 +102,10 @@ class OneCycle(Schedule):
     def __init__(
         self, optimizer: Optimizer, total: int, up: float = 0.3, div: float = 25.0, final_div: float = 1e4
     ) -> None:
+        if total < 1:
+            raise ValueError(f"OneCycle: total = {total} must be at least 1")
+        if not 0 < up < 1:
+            raise ValueError(f"OneCycle: up = {up} must be a part of the cycle, between 0 and 1")
         self.total, self.up, self.div, self.final_div = total, up, div, final_div
         super().__init__(optimizer)
 
@@ -124,6 +130,8 @@ class WarmUp(Schedule):
     def __init__(self, after: Schedule, steps: int, start: float = 0.0) -> None:
         if isinstance(after, ReduceOnPlateau):
             raise TypeError("WarmUp: ReduceOnPlateau cannot come after it: a schedule of time hands on no metric")
+        if steps < 0:
+            raise ValueError(f"WarmUp: steps = {steps} must not be negative")
         self.after, self.steps, self.start_factor = after, steps, start
         self.optimizer, self.starting, self.t = after.optimizer, after.starting, 0
         self._set()
@@ -154,6 +162,10 @@ class ReduceOnPlateau(Schedule):
     ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"ReduceOnPlateau: mode {mode!r} must be 'min' or 'max'")
+        if not 0 < gamma < 1:
+            raise ValueError(f"ReduceOnPlateau: gamma = {gamma} must be between 0 and 1: the rate is to fall")
+        if patience < 0:
+            raise ValueError(f"ReduceOnPlateau: patience = {patience} must not be negative")
         self.mode, self.gamma, self.patience, self.threshold = mode, gamma, patience, threshold
         self.best, self.waited, self.reductions = math.inf if mode == "min" else -math.inf, 0, 0
         super().__init__(optimizer)

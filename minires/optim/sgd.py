@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minires.optim.optimizer import Optimizer, Params
 from minires.tensor import Tensor
 
@@ -11,7 +13,8 @@ from minires.tensor import Tensor
 class SGD(Optimizer):
     """d = g + λθ;  v ← μv + (1 − damping)·d (first step: v = d);  θ ← θ − η·v, or η·(d + μv) with Nesterov.
 
-    Follows torch.optim.SGD, step for step: η = lr, μ = momentum, λ = weight_decay.
+    Follows torch.optim.SGD, step for step: η = lr, μ = momentum, λ = weight_decay. Torch has dampening before
+    weight_decay; here it must be named.
     """
 
     def __init__(
@@ -29,8 +32,12 @@ class SGD(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
-        if not group["momentum"] >= 0:
-            raise ValueError(f"SGD: momentum = {group['momentum']} must not be negative")
+        self.check_not_negative(group, "momentum", "dampening")
+        if not isinstance(group["nesterov"], (bool, np.bool_)):
+            raise ValueError(
+                f"SGD: nesterov = {group['nesterov']!r} must be True or False; the order is lr, momentum, "
+                "weight_decay, nesterov; dampening, which torch has before weight_decay, must be named"
+            )
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"]):
             raise ValueError("SGD: Nesterov needs momentum, and no dampening")
 

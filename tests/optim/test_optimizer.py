@@ -10,7 +10,7 @@ import pytest
 
 import minires as mr
 from minires import nn, optim
-from minires.errors import GraphError, NonFiniteError, WeightsError
+from minires.errors import DtypeError, GraphError, NonFiniteError, ShapeError, WeightsError
 
 KINDS = {
     "SGD": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
@@ -87,6 +87,13 @@ def test_the_first_velocity_is_not_the_gradient_itself():
         (lambda s: s["state"].pop(), "1 parameters in 1 groups"),
         (lambda s: s["param_groups"].append({}), "2 parameters in 2 groups"),
         (lambda s: s["state"][0].update(velocity=np.zeros(6)), r"velocity of parameter 0 has shape \(6,\)"),
+        (lambda s: s.clear(), "needs 'state' and 'param_groups'"),
+        (lambda s: s.pop("state"), r"has the keys \['param_groups'\]; needs"),
+        (
+            lambda s: s.update(optim.Adam(leaves()).state_dict()),
+            "SGD: group 0 of the saved state has the settings betas, eps, lr, weight_decay; "
+            "SGD has dampening, lr, momentum, nesterov, weight_decay",
+        ),
     ],
 )
 def test_a_state_of_other_parameters_is_refused_and_nothing_changes(change, message):
@@ -139,6 +146,10 @@ def test_groups_override_the_defaults():
         (lambda x, y: optim.SGD([x], momentum=-0.1), ValueError, "momentum = -0.1"),
         (lambda x, y: optim.SGD([x], nesterov=True), ValueError, "Nesterov needs momentum"),
         (lambda x, y: optim.SGD([x], momentum=0.9, dampening=0.1, nesterov=True), ValueError, "no dampening"),
+        (lambda x, y: optim.SGD([x], 0.1, 0.9, 0.0, 1e-4), ValueError, r"nesterov = 0\.0001 must be True or False"),
+        (lambda x, y: optim.SGD([x], "0.1"), ValueError, r"SGD: lr = '0\.1' must be a number"),
+        (lambda x, y: optim.SGD([x], momentum=None), ValueError, "momentum = None must be a number"),
+        (lambda x, y: optim.Adam([x], eps="tiny"), ValueError, "eps = 'tiny' must be a number"),
         (lambda x, y: optim.Adam([x], betas=(0.9, 1.0)), ValueError, r"betas \(0.9, 1.0\)"),
         (lambda x, y: optim.Adam([x], eps=-1e-8), ValueError, "eps = -1e-08 must not be negative"),
     ],
@@ -146,6 +157,27 @@ def test_groups_override_the_defaults():
 def test_bad_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make(*leaves())
+
+
+@pytest.mark.parametrize(
+    ("gradient", "error", "message"),
+    [
+        (mr.zeros(1), ShapeError, r"parameter 0 of group 1 has shape \(2,\), and its gradient \(1,\)"),
+        (mr.zeros(2, 2), ShapeError, r"has shape \(2,\), and its gradient \(2, 2\)"),
+        (mr.tensor(np.zeros(2)), DtypeError, "parameter 0 of group 1 has dtype float32, and its gradient float64"),
+        (np.zeros(2, np.float32), DtypeError, "parameter 0 of group 1 has a ndarray as its gradient, not a Tensor"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gradient_unlike_its_parameter_changes_nothing(kind, gradient, error, message):
+    x, y = leaves()
+    optimizer = KINDS[kind]([{"params": [x]}, {"params": [y]}])
+    x.grad, y.grad = mr.tensor(np.ones((2, 3))), gradient
+    before = x.tolist(), y.tolist()
+    with pytest.raises(error, match=f"{kind}: .*{message}"):
+        optimizer.step()
+    assert (x.tolist(), y.tolist()) == before
+    assert optimizer.state == [{}, {}]
 
 
 def test_a_float32_parameter_stays_float32():
@@ -229,6 +261,21 @@ class TestClipGradNorm:
         assert parameters[0].grad.numpy().max() < 10
         optim.clip_grad_norm_(parameters, 1.0)  # else it spreads, as in torch
         assert np.isnan(parameters[0].grad.numpy()).all()
+
+    def test_one_tensor_is_taken_like_a_list_of_one(self):
+        x = self.gradients()[0]
+        optim.clip_grad_norm_(x, 0.001)
+        assert np.linalg.norm(x.grad.numpy()) == pytest.approx(0.001, rel=1e-5)
+
+    def test_an_infinity_makes_no_numpy_warning(self, torch):
+        """Warnings are errors in these tests."""
+        ours = mr.tensor([1.0, 2.0], requires_grad=True)
+        theirs = torch.tensor([1.0, 2.0], requires_grad=True)
+        ours.grad, theirs.grad = mr.tensor([math.inf, 3.0]), torch.tensor([math.inf, 3.0])
+        assert optim.clip_grad_norm_(ours, 1.0) == float(torch.nn.utils.clip_grad_norm_(theirs, 1.0)) == math.inf
+        np.testing.assert_array_equal(ours.grad.numpy(), theirs.grad.numpy())
+        ours.grad = mr.tensor(np.array([1e200, 0.0]))  # its square is too large for float64
+        assert optim.clip_grad_norm_(ours, 1.0) == math.inf
 
     def test_a_gradient_that_a_graph_keeps_is_replaced_not_written(self):
         x = mr.tensor([3.0, 4.0], requires_grad=True)

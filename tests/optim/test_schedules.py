@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 
@@ -66,7 +67,7 @@ def test_one_cycle_climbs_falls_and_stays_down():
     assert found[19:] == pytest.approx([1e-3] * 5)
 
 
-@pytest.mark.parametrize(("total", "up"), [(10, 0.1), (10, 0.0), (1, 0.3), (1, 1.0)])
+@pytest.mark.parametrize(("total", "up"), [(10, 0.1), (10, 0.01), (1, 0.3), (1, 0.99)])
 def test_a_cycle_too_short_to_climb_starts_at_its_peak_or_on_the_way_down(total, up):
     found = rates(lambda o: optim.OneCycle(o, total, up=up), total + 2)
     assert all(math.isfinite(lr) and 0 < lr <= 1 for lr in found)
@@ -116,8 +117,27 @@ def test_a_nan_is_no_improvement():
         (lambda o: optim.ReduceOnPlateau(o).step(), TypeError, "needs the metric"),
         (lambda o: optim.WarmUp(optim.ReduceOnPlateau(o), 3), TypeError, "ReduceOnPlateau cannot come after it"),
         (lambda o: optim.Step(o, 0), ValueError, "step_size = 0 must be at least 1"),
+        (lambda o: optim.Cosine(o, 0), ValueError, "Cosine: total = 0 must be at least 1"),
+        (lambda o: optim.OneCycle(o, 0), ValueError, "OneCycle: total = 0 must be at least 1"),
+        (lambda o: optim.OneCycle(o, 9, up=0.0), ValueError, r"OneCycle: up = 0\.0 must be a part of the cycle"),
+        (lambda o: optim.OneCycle(o, 9, up=1.0), ValueError, r"OneCycle: up = 1\.0 must be a part of the cycle"),
+        (lambda o: optim.WarmUp(optim.Constant(o), -1), ValueError, "WarmUp: steps = -1 must not be negative"),
+        (lambda o: optim.ReduceOnPlateau(o, gamma=1.0), ValueError, r"gamma = 1\.0 must be between 0 and 1"),
+        (lambda o: optim.ReduceOnPlateau(o, gamma=0.0), ValueError, r"gamma = 0\.0 must be between 0 and 1"),
+        (lambda o: optim.ReduceOnPlateau(o, patience=-1), ValueError, "patience = -1 must not be negative"),
     ],
 )
 def test_bad_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make(our_optimizer([0.1]))
+
+
+@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "ReduceLROnPlateau"])
+def test_a_schedule_under_torchs_name_takes_torchs_first_arguments(torch, name):
+    """In torch's order and with its defaults; `gamma` stands for torch's `factor`."""
+    ours = list(inspect.signature(getattr(optim, name)).parameters.values())
+    theirs = list(inspect.signature(getattr(torch.optim.lr_scheduler, name)).parameters.values())
+    assert 3 <= len(ours) <= len(theirs)
+    for mine, other in zip(ours, theirs, strict=False):
+        assert mine.name == {"factor": "gamma"}.get(other.name, other.name)
+        assert mine.default == other.default
