@@ -5,8 +5,13 @@ They are context variables, so two threads can train two models, one of them und
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
+from typing import Any, TypeVar
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("minires_recording", default=True)
 _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
@@ -20,6 +25,16 @@ class _Switch(ContextDecorator):
     def __init__(self, variable: ContextVar[bool], value: bool) -> None:
         self.variable, self.value = variable, value
         self.tokens: list[Token[bool]] = []
+
+    def __call__(self, function: Decorated) -> Decorated:
+        """Decorate `function`. Raises TypeError if its body runs after the call, when the switch is off again."""
+        kinds = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        if any(is_kind(function) for is_kind in kinds):
+            raise TypeError(
+                f"{function.__qualname__} is a generator or async function, and cannot be decorated with a switch such "
+                "as no_grad(): its body runs after the call. Use `with` inside it, around what computes"
+            )
+        return super().__call__(function)
 
     def _recreate_cm(self) -> _Switch:
         return _Switch(self.variable, self.value)  # a decorated function may run in many threads: each call its own

@@ -112,6 +112,25 @@ def test_another_thread_is_not_under_this_threads_no_grad():
     assert seen == [False]
 
 
+def numbers():
+    yield leaf() * 2
+
+
+async def answer():
+    return leaf() * 2
+
+
+async def answers():
+    yield leaf() * 2
+
+
+@pytest.mark.parametrize("function", [numbers, answer, answers])
+def test_a_function_whose_body_runs_after_its_call_cannot_be_decorated(function):
+    for switch in (mr.no_grad(), mr.enable_grad(), mr.detect_anomaly()):
+        with pytest.raises(TypeError, match=rf"{function.__name__} is a generator or async .*Use `with` inside it"):
+            switch(function)
+
+
 def test_a_decorated_function_in_many_threads():
     @mr.no_grad()
     def predict(barrier):
