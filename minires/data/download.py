@@ -52,7 +52,6 @@ def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -
         raise DataError(_instructions(name, folder, missing, "downloading is switched off"))
     for done, remote in enumerate(missing):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             fetch(remote, folder / remote.name)
         except (OSError, HTTPException) as error:
             detail = getattr(error, "reason", None) or str(error) or repr(error)
@@ -107,6 +106,7 @@ def _transfer(url: str, part: Path) -> None:
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
+        part.parent.mkdir(parents=True, exist_ok=True)  # not before: a server that cannot be reached leaves no folder
         with open(part, "ab" if have else "wb") as file:
             received = have + _copy(response, file, Path(url).name, have, total)
     if total is not None and received < total:

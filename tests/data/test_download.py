@@ -181,6 +181,13 @@ def test_without_a_network_one_error_says_what_to_put_where(tmp_path):
         assert part in text
 
 
+def test_a_server_that_cannot_be_reached_or_lacks_the_file_leaves_no_folder(site, tmp_path):
+    for address in (f"http://127.0.0.1:{free_port()}", site.address):
+        with pytest.raises(DataError, match="failed"):
+            obtain("mnist", tmp_path / "root" / "MNIST", [Remote(f"{address}/gone.gz", "0" * 32)], download=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_page_and_a_broken_connection_are_told_apart(site, tmp_path):
     gone = Remote(f"{site.address}/gone.gz", "0" * 32)
     with pytest.raises(DataError, match=r"downloading .*gone\.gz failed \(Not Found\)"):
