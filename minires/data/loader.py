@@ -7,6 +7,7 @@ threads, and a training run can be resumed in the middle of an epoch, bit for bi
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ class Loader:
         workers: int = 2,
         prefetch: int = 4,
     ) -> None:
+        _check_whole(batch_size=batch_size, seed=seed, workers=workers, prefetch=prefetch)
         if len(dataset) == 0:
             raise DataError(f"the data set {dataset.name!r} is empty: there is nothing to make batches of")
         if batch_size <= 0:
@@ -164,3 +166,12 @@ class Loader:
             f"shuffle={self.shuffle}, drop_last={self.drop_last}, seed={self.seed}, workers={self.workers}, "
             f"prefetch={self.prefetch})"
         )
+
+
+def _check_whole(**settings: Any) -> None:
+    """Raise DataError unless all are integers, Python's or NumPy's."""
+    for name, value in settings.items():
+        try:
+            operator.index(value)
+        except TypeError:
+            raise DataError(f"{name} = {value!r} must be a whole number") from None
