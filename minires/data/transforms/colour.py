@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,41 +21,55 @@ PCA_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
 
+Strength = float | tuple[float, float]
+JITTERED = ("brightness", "contrast", "saturation", "hue")
+
+
 @dataclass(frozen=True)
 class ColorJitter(Transform):
     """Brightness, contrast, saturation and hue changed at random, in random order. Takes one uint8 image.
 
     The first three are multiplied by a factor uniform in [max(0, 1 - v), 1 + v]; the hue turns by a fraction of the
     colour circle uniform in [-hue, hue]. As torchvision's ColorJitter on a PIL image. A grey image keeps no hue.
+    Instead of a strength each may be the range itself, (lowest, highest).
     """
 
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    hue: Strength = 0.0
     random = True
 
     def __post_init__(self) -> None:
-        if min(self.brightness, self.contrast, self.saturation, self.hue) < 0 or self.hue > 0.5:
-            raise DataError(f"{self}: strengths must be 0 or more, and hue at most 0.5 (half the colour circle)")
+        for name in JITTERED:
+            low, high = self._range(name)
+            lowest, highest = (-0.5, 0.5) if name == "hue" else (0.0, math.inf)
+            if not lowest <= low <= high <= highest:
+                raise DataError(
+                    f"{self}: strengths must be 0 or more, and hue at most 0.5 (half the colour circle); a range is "
+                    f"(lowest, highest) within {lowest} and {highest}"
+                )
+
+    def _range(self, name: str) -> tuple[float, float]:
+        """From where to where the factor of `name` is drawn, or the turn of the hue."""
+        strength: Strength = getattr(self, name)
+        if isinstance(strength, (tuple, list)):
+            low, high = strength
+            return low, high
+        return (-strength, strength) if name == "hue" else (max(0.0, 1 - strength), 1 + strength)
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
         rng = generator(self, rng)
         picture = to_pil(image)
-        strengths = [
-            ("brightness", self.brightness),
-            ("contrast", self.contrast),
-            ("saturation", self.saturation),
-            ("hue", self.hue),
-        ]
-        for index in rng.permutation(len(strengths)):
-            name, strength = strengths[index]
-            if strength == 0:
+        for index in rng.permutation(len(JITTERED)):
+            name = JITTERED[index]
+            low, high = self._range(name)
+            if low == high == (0 if name == "hue" else 1):  # nothing would change
                 continue
             if name == "hue":
-                picture = turn_hue(picture, rng.uniform(-strength, strength))
+                picture = turn_hue(picture, rng.uniform(low, high))
             else:
-                picture = blend(picture, name, rng.uniform(max(0.0, 1 - strength), 1 + strength))
+                picture = blend(picture, name, rng.uniform(low, high))
         return from_pil(picture)
 
 

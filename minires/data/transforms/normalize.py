@@ -49,8 +49,8 @@ class Normalize(Transform):
     or `Lighting`) is not divided by 255. The arithmetic is torchvision's ToTensor and Normalize in float32, to the bit.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        self.mean, self.std = tuple(mean), tuple(std)
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+        self.mean, self.std = _numbers(mean), _numbers(std)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or not all(s > 0 for s in self.std):
             raise DataError(f"{self}: mean and std take 1 or 3 numbers each, and std must be above 0")
         self._mean = np.array(self.mean, dtype=np.float32).reshape(-1, 1, 1)
@@ -73,6 +73,10 @@ class Normalize(Transform):
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, (Sequence, np.ndarray)) else (value,)
 
 
 class PerPixelMean(Transform):

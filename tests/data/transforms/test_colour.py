@@ -83,7 +83,38 @@ def test_lighting_takes_bytes_or_floats_and_leaves_them_alone():
     assert not np.array_equal(lit, floats)
 
 
-@pytest.mark.parametrize("settings", [{"brightness": -1}, {"contrast": -0.1}, {"saturation": -2}, {"hue": 0.6}])
+def test_jitter_takes_ranges_as_torchvision_does(monkeypatch):
+    calls: list[tuple[str, float]] = []
+    monkeypatch.setattr(colour_module, "blend", lambda picture, name, f: calls.append((name, f)) or picture)
+    monkeypatch.setattr(colour_module, "turn_hue", lambda picture, f: calls.append(("hue", f)) or picture)
+    transform, rng = (
+        ColorJitter((0.5, 0.75), contrast=(1.0, 1.0), saturation=(2.0, 2.0), hue=(0.0, 0.25)),
+        np.random.default_rng(0),
+    )
+    for _ in range(200):
+        transform(noise(), rng)
+    drawn = {name: [f for called, f in calls if called == name] for name, _ in calls}
+    assert drawn.keys() == {"brightness", "saturation", "hue"}  # a contrast of 1 changes nothing
+    assert 0.5 <= min(drawn["brightness"]) < 0.51 < 0.74 < max(drawn["brightness"]) <= 0.75
+    assert 0 <= min(drawn["hue"]) < 0.01 < 0.24 < max(drawn["hue"]) <= 0.25
+    assert set(drawn["saturation"]) == {2.0}
+    one, other = (ColorJitter(strength)(noise(), np.random.default_rng(1)) for strength in (0.5, (0.5, 1.5)))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"brightness": -1},
+        {"contrast": -0.1},
+        {"saturation": -2},
+        {"hue": 0.6},
+        {"hue": -0.1},
+        {"brightness": (-0.1, 1)},
+        {"contrast": (1.5, 0.5)},
+        {"hue": (0.0, 0.6)},
+    ],
+)
 def test_strengths_that_are_none(settings):
     with pytest.raises(DataError, match="strengths must be 0 or more"):
         ColorJitter(**settings)

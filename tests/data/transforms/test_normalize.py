@@ -108,6 +108,12 @@ def test_compose_runs_in_order_and_knows_whether_it_draws():
     np.testing.assert_array_equal(drawing(stored, np.random.default_rng(3)), expected)
 
 
+def test_one_number_is_for_all_channels():
+    stored = noise(4, 4, 3)
+    np.testing.assert_array_equal(Normalize(0.5, 0.25)(stored), Normalize((0.5,) * 3, (0.25,) * 3)(stored))
+    assert repr(Normalize(0.5, 0.25)) == "Normalize(mean=(0.5,), std=(0.25,))"
+
+
 def test_what_does_not_fit():
     with pytest.raises(DataError, match="known are imagenet"):
         Normalize.preset("imagenette")
