@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable
@@ -44,4 +45,6 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self.announce()
+        # The signal may have come in the middle of a print; then the stream refuses another, and the run stops unannounced.
+        with contextlib.suppress(RuntimeError):
+            self.announce()

@@ -171,7 +171,7 @@ def make_schedule(
     if settings.schedule == "plateau":
         return ReduceOnPlateau(optimizer), "epoch"
     warm = round(settings.warmup_epochs * steps_per_epoch)
-    total = settings.epochs * steps_per_epoch - warm
+    total = max(settings.epochs * steps_per_epoch - warm, 1)  # a warm-up may be rounded up to all there is
     milestones = settings.milestones or (settings.epochs / 2, settings.epochs * 3 / 4)
     after: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: Constant(optimizer),
