@@ -20,6 +20,7 @@ import numpy as np
 from minires.errors import WeightsError
 from minires.weights import npz_file, safetensors_file, torch_legacy, torch_zip
 from minires.weights.elements import Array, as_stored
+from minires.weights.messages import brief
 from minires.weights.names import strip_wrapper_prefixes
 from minires.weights.zip_records import ZipRecords
 
@@ -50,12 +51,14 @@ def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str
     """
     path = Path(path)
     try:
+        if not _is_possible(path):
+            raise WeightsError("no file can have this name")
         if path.is_dir():
             raise WeightsError("it is a folder, not a weight file")
         if path.exists() and not path.is_file():
             raise WeightsError("it is not a regular file")
         with path.open("rb") as file:
-            arrays = _read(file, path)
+            arrays = {_checked_name(name): array for name, array in _read(file, path).items()}
     except FileNotFoundError:
         raise WeightsError(f"cannot load {path}: there is no such file") from None
     except WeightsError as error:
@@ -111,6 +114,8 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
     """
     path = Path(path)
     writers = {".safetensors": safetensors_file.write, ".npz": npz_file.write}
+    if not _is_possible(path):
+        raise WeightsError(f"cannot save {path}: no file can have this name")
     if path.suffix not in writers:
         raise WeightsError(f"cannot save {path}: the suffix must be .safetensors (PyTorch reads it too) or .npz")
     if not state_dict:
@@ -122,12 +127,20 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
         raise WeightsError(f"cannot save {path}: {error}") from error
 
 
+def _is_possible(path: Path) -> bool:
+    """Whether the operating system can be asked for such a path at all: it has no NUL, and can be encoded."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def _checked_name(name: object) -> str:
     """`name`, if both formats can store it: text, not empty, encodable, without the NUL at which zip cuts."""
     if not isinstance(name, str) or not name or "\0" in name or name == "__metadata__":
-        raise WeightsError(f"{name!r} cannot be the name of an array")
+        raise WeightsError(f"{brief(name)} cannot be the name of an array")
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise WeightsError(f"{name!r} cannot be the name of an array: it is not valid Unicode") from None
+        raise WeightsError(f"{brief(name)} cannot be the name of an array: it is not valid Unicode") from None
     return name

@@ -12,7 +12,11 @@ def brief(value: object) -> str:
     return repr(value) if value is None or isinstance(value, int | float) else f"a value of type {type(value).__name__}"
 
 
+def printable(text: str) -> str:
+    """`text` with a ? for each character that could do something to a terminal, or that it cannot show."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def reason(error: BaseException) -> str:
     """What another library's error says; such messages quote the file too."""
-    text = "".join(c if c.isprintable() else "?" for c in str(error)[:150])
-    return text or type(error).__name__
+    return printable(str(error)[:150]) or type(error).__name__

@@ -365,6 +365,26 @@ def test_paths_that_are_no_files(tmp_path):
     refused(tmp_path / "pipe", "not a regular file")  # and does not wait for someone to write into it
 
 
+@pytest.mark.parametrize("name", ["a\0.npz", "\ud800.npz"])
+def test_paths_that_no_file_can_have(name):
+    with pytest.raises(WeightsError, match="no file can have this name"):
+        weights.load(name)
+    with pytest.raises(WeightsError, match="no file can have this name"):
+        weights.save(name, {"a": np.zeros(1)})
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b", "__metadata__"])
+def test_names_that_cannot_be_saved_are_not_loaded(tmp_path, name):
+    refused(written(tmp_path, zip_bytes(dictionary({name: tensor()}))), "cannot be the name of an array")
+
+
+def test_an_array_without_a_name_is_not_loaded(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"": np.zeros(2)}, tmp_path / "w.safetensors")
+    refused(tmp_path / "w.safetensors", "'' cannot be the name of an array")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission(tmp_path):
     path = written(tmp_path, b"x")
