@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from minires.errors import WeightsError
+from minires.training.recipe import Recipe
 from minires.training.records import EpochRecord, Totals
 from minires.weights.elements import Array, as_stored
+from minires.weights.messages import brief
 from minires.weights.safetensors_file import TRAINING_STATE, recognises, write
 
 METADATA = "minires.training"
@@ -115,18 +117,35 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """`Checkpoint.metadata` of a file, without reading its arrays; {} for any file that is no safetensors checkpoint.
 
-    So whoever is given weights can ask what model, classes and normalisation they come with. Raises WeightsError for
-    a file that is missing, or a safetensors file that is damaged.
+    So whoever is given weights can ask what model, classes and normalisation they come with; each that is there has
+    the type that `minires train` gives it. Raises WeightsError for a file that is missing, or a safetensors file that
+    is damaged.
     """
     try:
         start = np.fromfile(path, np.uint8, count=9)
     except OSError as error:
         raise WeightsError(f"cannot load {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the path
+        raise WeightsError(f"cannot load {path!r}: no file can have this name") from error
     if not recognises(start):
         return {}
     with _reading(path) as file:
         text = _words(file)
-        return {} if text is None else dict(json.loads(text)["metadata"])
+        return {} if text is None else _checked(dict(json.loads(text)["metadata"]))
+
+
+def _checked(metadata: dict[str, Any]) -> dict[str, Any]:
+    """`metadata`, if what others rely on has the right type; it may be a stranger's. Raises ValueError, TypeError."""
+    for key, kind in (("model", str), ("in_channels", int), ("classes", list), ("settings", dict)):
+        if key in metadata and not isinstance(metadata[key], kind):
+            raise ValueError(f"{key} is {brief(metadata[key])}")
+    if not all(isinstance(name, str) for name in metadata.get("classes", [])):
+        raise ValueError("a name of a class is no text")
+    if not isinstance(metadata.get("settings", {}).get("data", ""), str):
+        raise ValueError("the name of the data is no text")
+    if "recipe" in metadata:
+        Recipe.from_dict(metadata["recipe"])
+    return metadata
 
 
 def _words(file: Any) -> str | None:
@@ -150,5 +169,5 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise WeightsError(f"cannot load {path}: no safetensors file, or a damaged one ({error})") from error
     except OSError as error:
         raise WeightsError(f"cannot load {path}: {error.strerror or error}") from error
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise WeightsError(f"cannot load {path}: what it says of the training run is damaged ({error!r})") from error

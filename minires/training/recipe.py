@@ -22,6 +22,9 @@ from minires.data.transforms import (
     Transform,
 )
 from minires.errors import DataError
+from minires.weights.messages import brief
+
+LARGEST_IMAGE = 2048  # pixels, height and width; a file that asks for more asks for all of the memory
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,18 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Recipe:
-        """What `to_dict` gave, also after its way through a file."""
-        return cls(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+        """What `to_dict` gave, also after its way through a file.
+
+        Raises KeyError, TypeError, ValueError or OverflowError for anything else, and for images beyond all measure.
+        """
+        mean, std = (tuple(map(float, stored[key])) for key in ("mean", "std"))
+        recipe = cls(**{**stored, "mean": mean, "std": std})
+        resize = recipe.size if recipe.resize is None else recipe.resize
+        for name, value, least in (("size", recipe.size, 1), ("resize", resize, 1), ("padding", recipe.padding, 0)):
+            most = LARGEST_IMAGE if name == "size" else 2 * LARGEST_IMAGE
+            if not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{name} of the images is {brief(value)}")
+        return recipe
 
 
 # Handwriting is not mirrored, clothes and things are. The 8×8 digits are not shifted either: they fill their square, a

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from minires.errors import MiniResError, WeightsError
+from minires.training.recipe import LARGEST_IMAGE
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "multistep", "cosine", "onecycle", "plateau")
@@ -75,11 +76,15 @@ class TrainSettings:
                 "left out unless schedule is multistep",
                 self.schedule == "multistep" or not self.milestones,
             ),
-            "warmup_epochs": ("at least 0 and below epochs", 0 <= self.warmup_epochs < self.epochs),
+            # of too few epochs it is told above
+            "warmup_epochs": ("at least 0 and below epochs", 0 <= self.warmup_epochs < max(self.epochs, 1)),
             "label_smoothing": ("at least 0 and below 1", 0 <= self.label_smoothing < 1),
             "clip_norm": ("above 0", self.clip_norm is None or self.clip_norm > 0),
             "patience": ("1 or more", self.patience is None or self.patience >= 1),
-            "image_size": ("1 or more", self.image_size is None or self.image_size >= 1),
+            "image_size": (
+                f"1 or more and at most {LARGEST_IMAGE}",
+                self.image_size is None or 1 <= self.image_size <= LARGEST_IMAGE,
+            ),
             "seed": ("0 or more", self.seed >= 0),
             "freeze": (
                 "left out where there are no weights to start from",
@@ -100,8 +105,13 @@ class TrainSettings:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainSettings:
-        """What `to_dict` gave, also after its way through a file. Raises WeightsError for unknown settings."""
+        """What `to_dict` gave, also after its way through a file. Raises WeightsError for unknown settings and
+        for values of the wrong type.
+        """
         unknown = set(stored) - {field.name for field in fields(cls)}
         if unknown:
             raise WeightsError(f"the checkpoint holds settings that this MiniRes does not know: {', '.join(unknown)}")
-        return cls(**{**stored, "milestones": tuple(stored["milestones"])})
+        try:
+            return cls(**{**stored, "milestones": tuple(stored["milestones"])})
+        except (KeyError, TypeError) as error:
+            raise WeightsError(f"the checkpoint's settings are damaged ({error!r})") from error

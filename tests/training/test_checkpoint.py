@@ -193,6 +193,54 @@ def test_damaged_metadata(tmp_path):
             training.checkpoint_metadata(tmp_path / "c.safetensors")
 
 
+RECIPE = {"size": 8, "mean": [0.5], "std": [0.5], "resize": None, "padding": 0, "flip": False}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"model": 5},
+        {"in_channels": "3"},
+        {"classes": 5},
+        {"classes": [1] * 10},
+        {"settings": 5},
+        {"settings": {"data": 5}},
+        {"recipe": {}},
+        {"recipe": []},
+        {"recipe": {**RECIPE, "colour": 1}},
+        {"recipe": {**RECIPE, "mean": ["a"]}},
+        {"recipe": {**RECIPE, "mean": [10**400]}},
+        {"recipe": {**RECIPE, "size": 10**6}},
+        {"recipe": {**RECIPE, "size": "8"}},
+        {"recipe": {**RECIPE, "resize": 0}},
+        {"recipe": {**RECIPE, "padding": -1}},
+    ],
+)
+def test_metadata_of_the_wrong_type(tmp_path, damage):
+    path = tmp_path / "c.safetensors"
+    checkpoint(metadata={"recipe": RECIPE}).save(path)
+    assert training.checkpoint_metadata(path) == {"recipe": RECIPE}
+    checkpoint(metadata=damage).save(path)
+    with pytest.raises(
+        WeightsError, match=r"cannot load .*c\.safetensors: what it says of the training run is damaged"
+    ):
+        training.checkpoint_metadata(path)
+
+
+def test_words_that_are_nested_without_end(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.ones(2)}, tmp_path / "c.safetensors", {METADATA: "[" * 200_000})
+    for read in (training.checkpoint_metadata, training.load_checkpoint):
+        with pytest.raises(WeightsError, match="what it says of the training run is damaged"):
+            read(tmp_path / "c.safetensors")
+
+
+def test_a_path_that_no_file_can_have():
+    with pytest.raises(WeightsError, match="no file can have this name"):
+        training.checkpoint_metadata("a\0.pth")
+
+
 def test_an_optimisers_steps_go_on(tmp_path):
     """Loaded state is not tied to the checkpoint object: stepping with it leaves that as it was."""
     model = TinyNet()

@@ -20,7 +20,7 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"epochs": 0}, "epochs must be 1 or more, not 0"),
+        ({"epochs": 0}, "^epochs must be 1 or more, not 0$"),
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"optimizer": "sdg"}, "optimizer must be one of sgd, adam, adamw, not sdg"),
         ({"lr": 0.0}, "lr must be above 0, not 0.0"),
@@ -35,6 +35,7 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
         ({"patience": 0}, "patience must be 1 or more"),
         ({"image_size": 0}, "image_size must be 1 or more"),
+        ({"image_size": 10**6}, "image_size must be 1 or more and at most 2048, not 1000000"),
         ({"seed": -1}, "seed must be 0 or more, not -1"),
         ({"freeze": True}, "freeze must be left out where there are no weights"),
         ({"epochs": -1, "lr": -1.0}, "epochs must be 1 or more, not -1; lr must be above 0, not -1.0"),
@@ -62,6 +63,11 @@ def test_there_and_back():
     assert set(every.to_dict()) == {field.name for field in fields(every)}
     with pytest.raises(WeightsError, match="does not know: colour"):
         TrainSettings.from_dict({**every.to_dict(), "colour": 1})
+    for damage in ({"epochs": "many"}, {"milestones": 5}):
+        with pytest.raises(WeightsError, match="the checkpoint's settings are damaged"):
+            TrainSettings.from_dict({**every.to_dict(), **damage})
+    with pytest.raises(WeightsError, match="the checkpoint's settings are damaged"):
+        TrainSettings.from_dict({"data": "digits"})
 
 
 def rates(settings: TrainSettings, steps_per_epoch: int) -> list[float]:
