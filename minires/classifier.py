@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,10 @@ from minires.tensor import Tensor
 from minires.training import Evaluation, Recipe
 from minires.training.placing import as_input
 from minires.training.recipe import PHOTOGRAPHS, RECIPES, recipe_for
+from minires.weights.messages import brief
 
 BATCH = 16  # photographs that are decoded and computed together
+MOST_OUTPUTS, MOST_CHANNELS = 100_000, 64  # that a weight file is believed; ImageNet in full has 21,841 classes
 
 
 @dataclass(frozen=True)
@@ -184,8 +187,11 @@ def load(
     """
     metadata = training.checkpoint_metadata(path)
     arrays = weights.load(path)
-    name = _agreed_name(name, metadata.get("model"), path)
-    options = _options(arrays)
+    stored = stored_model(metadata, path)
+    if stored is not None and len(arrays) < _depth(stored):
+        raise WeightsError(f"{os.fspath(path)} says that it is of {stored}, but holds only {len(arrays)} arrays")
+    name = _agreed_name(name, stored, path)
+    options = _options(name, arrays)
     model = models.build(name, **options)
     try:
         model.load_state_dict(arrays)
@@ -196,6 +202,8 @@ def load(
         (recipe or PHOTOGRAPHS).normalized_as(normalize)  # to be told now of a name that does not exist
     outputs, channels = options.get("num_classes", model.fc.out_features), options.get("in_channels", 3)
     known = metadata.get("classes")
+    if known is not None and len(known) != outputs:
+        raise WeightsError(f"{os.fspath(path)} names {len(known)} classes, but its weights are for {outputs}")
     return Classifier(
         name=name,
         model=model.eval().to(device),
@@ -208,6 +216,22 @@ def load(
     )
 
 
+def stored_model(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> str | None:
+    """The network that a checkpoint's metadata names, if any. Raises WeightsError if there is none of that name."""
+    name: str | None = metadata.get("model")
+    if name is not None:
+        try:
+            models.image_size(name)
+        except ValueError:
+            raise WeightsError(f"{os.fspath(path)} is of {brief(name)}, which is none of our networks") from None
+    return name
+
+
+def _depth(name: str) -> int:
+    """18 of "resnet18"."""
+    return int(name.lstrip(ascii_lowercase))
+
+
 def _agreed_name(asked: str | None, stored: str | None, path: str | os.PathLike[str]) -> str:
     """The network's name: a plain twin has the residual network's parameters, so a wrong name may load and mislead."""
     if asked is None and stored is None:
@@ -217,14 +241,24 @@ def _agreed_name(asked: str | None, stored: str | None, path: str | os.PathLike[
     return str(asked or stored)
 
 
-def _options(arrays: Mapping[str, Any]) -> dict[str, int]:
-    """How many outputs and input channels the weights are for, as far as they have torchvision's names."""
+def _options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
+    """How many outputs and input channels the weights are for, as far as they have torchvision's names.
+
+    A file may claim any shape. It is believed where everything else about it is as in the network called `name`;
+    otherwise the network gets its usual size, and refuses the weights.
+    """
+    blocks = models.IMAGENET.get(_depth(name))
+    features, width, kernel = (64, 16, 3) if blocks is None else (512 * blocks[0].expansion, 64, 7)
+    shapes = {key: array.shape for key, array in arrays.items()}
     found = {}
-    for classifier in ("fc.weight", "linear.weight"):
-        if classifier in arrays and arrays[classifier].ndim == 2:
-            found["num_classes"] = int(arrays[classifier].shape[0])
-    if "conv1.weight" in arrays and arrays["conv1.weight"].ndim == 4:
-        found["in_channels"] = int(arrays["conv1.weight"].shape[1])
+    for classifier in ("fc", "linear"):
+        outputs = shapes.get(f"{classifier}.bias", ())
+        believed = len(outputs) == 1 and shapes.get(f"{classifier}.weight") == (*outputs, features)
+        if believed and 1 <= outputs[0] <= MOST_OUTPUTS:
+            found["num_classes"] = int(outputs[0])
+    channels = shapes.get("conv1.weight", ())[1:2]
+    if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MOST_CHANNELS:
+        found["in_channels"] = int(channels[0])
     return found
 
 
@@ -245,8 +279,11 @@ def _usual_recipe(name: str, channels: int) -> Recipe:
 
 
 def _same_folder(one: str, other: str) -> bool:
-    folders = [Path(each).expanduser() for each in (one, other)]
-    return all(each.is_dir() for each in folders) and folders[0].resolve() == folders[1].resolve()
+    try:
+        folders = [Path(each).expanduser() for each in (one, other)]
+        return all(each.is_dir() for each in folders) and folders[0].resolve() == folders[1].resolve()
+    except (ValueError, RuntimeError, OSError):  # what a checkpoint says may be no path at all
+        return False
 
 
 def _some(names: Sequence[str]) -> str:

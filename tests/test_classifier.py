@@ -15,6 +15,7 @@ from minires.data.transforms import CenterCrop, Normalize, Resize
 from minires.errors import DataError, WeightsError
 from minires.training import TrainSettings
 from minires.training.run import train
+from tests.weights.crafting import dictionary, tensor, written, zip_bytes
 
 CLASSES = ("dark", "light", "striped")
 
@@ -225,6 +226,56 @@ def test_weights_without_a_classifier_are_not_loaded(tmp_path):
     weights.save(tmp_path / "w.npz", {"layer1.0.conv1.weight": model.layer1[0].conv1.weight})
     with pytest.raises(WeightsError, match=r"w\.npz as resnet8: .*missing"):
         classifier.load("resnet8", tmp_path / "w.npz")
+
+
+# -- files that are not what they say ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2**26, 1), (2**55, 0), (2**20, 64), (0, 64), (64,)])
+@pytest.mark.parametrize("entry", ["fc.weight", "conv1.weight"])
+def test_no_file_can_ask_for_a_gigantic_network(tmp_path, monkeypatch, shape, entry):
+    built, build = [], models.build
+    monkeypatch.setattr(models, "build", lambda name, **options: built.append(options) or build(name, **options))
+    shape = shape if entry == "fc.weight" or len(shape) < 2 else (16, shape[0], 3, shape[1])
+    one = tensor(size=shape, stride=(0,) * len(shape))
+    bias = tensor(size=shape[:1], stride=(0,)) if shape[0] <= 2**26 else tensor()
+    path = written(tmp_path, zip_bytes(dictionary({entry: one, "fc.bias": bias})))
+    with pytest.raises(WeightsError):
+        classifier.load("resnet8", path)
+    assert built in ([], [{}])
+
+
+def altered(checkpoint, tmp_path, **changes):
+    """The checkpoint with other metadata."""
+    saved = training.load_checkpoint(checkpoint)
+    saved.metadata = {**saved.metadata, **changes}
+    saved.save(tmp_path / "altered.safetensors")
+    return tmp_path / "altered.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"classes": ["a"]}, "names 1 classes, but its weights are for 3"),
+        ({"classes": 5}, "damaged"),
+        ({"recipe": {}}, "damaged"),
+        ({"model": "resnet21"}, "is of 'resnet21', which is none of our networks"),
+        ({"model": "x" * 9999}, r"is of 'x{60}'\.\.\., which is none of our networks"),
+        ({"model": "resnet" + "8" * 9999}, "none of our networks"),
+        ({"model": "resnet60000002"}, "but holds only .* arrays"),
+    ],
+)
+def test_metadata_that_does_not_fit(checkpoint, tmp_path, changes, complaint):
+    path = altered(checkpoint, tmp_path, **changes)
+    with pytest.raises(WeightsError, match=complaint) as refused:
+        classifier.load(None, path)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/x", "a\0b", "~\ud800", "x" * 9999])
+def test_a_checkpoint_of_a_place_that_cannot_be(checkpoint, folder, tmp_path, place):
+    network = classifier.load(None, altered(checkpoint, tmp_path, settings={"data": place}))
+    assert len(network.test_set(str(folder))) == 30
 
 
 # -- predictions ------------------------------------------------------------------------------------------------------
