@@ -52,11 +52,11 @@ class Display:
         self.note(HEADER)
         return self
 
-    def resumed(self, history: Sequence[EpochRecord], epoch: int, step: int) -> None:
-        """The run goes on after `step` batches of epoch number `epoch` (from 0)."""
+    def resumed(self, history: Sequence[EpochRecord], epoch: int, step: int, *, over: bool) -> None:
+        """The run goes on after `step` batches of epoch number `epoch` (from 0), unless it is over."""
         for record in history:
             self.epoch(record)
-        self.note(f"resumed after step {step} of epoch {epoch + 1}" if epoch < self.epochs else "this run is complete")
+        self.note("this run is complete" if over else f"resumed after step {step} of epoch {epoch + 1}")
         if self.bars is not None:
             self.bars.reset(self.run_bar, completed=epoch * self.steps + step)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from minires.errors import MiniResError
@@ -12,6 +13,26 @@ from minires.training.journal import draw_curves, write_log
 from minires.training.records import EpochRecord
 
 SECONDS_BETWEEN_DRAWINGS = 30.0  # a drawing takes half a second, an epoch on small data hardly more
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Make `path` and the folders above it; returns those that were missing, the innermost first.
+
+    Raises MiniResError where the file system refuses.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MiniResError(f"cannot make the folder {path}: {error.strerror}") from error
+    return missing
+
+
+def remove_folders(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 class RunFolder:
@@ -26,6 +47,7 @@ class RunFolder:
         self.last, self.best = path / "last.safetensors", path / "best.safetensors"
         self.log, self.curves = path / "log.jsonl", path / "curves.png"
         self._drawn_at = time.monotonic()
+        self._made: list[Path] | None = None  # by `claim`; None where it was not called
 
     def check(self, resume: bool) -> None:
         """Raise MiniResError if there is a run in the folder already, or with `resume` if there is none."""
@@ -43,11 +65,14 @@ class RunFolder:
     def claim(self) -> None:
         """Make the folder, for a run that starts. Raises MiniResError as `check` does."""
         self.check(resume=False)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MiniResError(f"cannot make the folder {self.path}: {error.strerror}") from error
+        self._made = make_folders(self.path)
         self._sweep()
+
+    def abandon(self) -> None:
+        """Undo `claim`: the run came to nothing, and its first checkpoint would only be in the way of the next try."""
+        if self._made is not None:
+            self.last.unlink(missing_ok=True)
+            remove_folders(self._made)
 
     def load(self) -> Checkpoint:
         """The checkpoint to go on from. Raises MiniResError as `check` does."""

@@ -102,6 +102,7 @@ class Trainer:
         self.history: list[EpochRecord] = []
         self._whole = True  # False while a step is under way, when parts of the state are of before and others of after
         self._saved_at = time.monotonic()
+        self._has_saved_steps = False  # whether the checkpoint holds more than the start
 
     def fit(self, resume: bool = False) -> list[EpochRecord]:
         """Train to the end and return the records of all epochs.
@@ -114,11 +115,23 @@ class Trainer:
                 optimiser, schedule, data set, batch size or seed (the message lists what differs); the disk is full.
             NonFiniteError: the loss, or a weight, became NaN or infinite. The last checkpoint is of before.
             TrainingInterrupted: Ctrl-C; the run is saved at its last whole step (a KeyboardInterrupt).
+
+        A new run that fails before it has saved a step leaves nothing behind: it can be started again as it was.
         """
-        self._begin(resume)
+        try:
+            self._begin(resume)
+            self._run(resume)
+        except Exception:
+            if self.folder is not None and not self._has_saved_steps:
+                self.folder.abandon()
+            raise
+        return self.history
+
+    def _run(self, resume: bool) -> None:
+        """All epochs that are still to be done, with what is to be seen of them."""
         with Display(self.progress, self.epochs, len(self.train_loader)) as self._display:
             if resume:
-                self._display.resumed(self.history, self.epoch, self.step)
+                self._display.resumed(self.history, self.epoch, self.step, over=self._is_over())
             try:
                 with Interruption(self._announce_stop) as self._interruption:
                     while not self._is_over():
@@ -127,7 +140,9 @@ class Trainer:
                         self._finish_epoch()
             except KeyboardInterrupt:
                 raise TrainingInterrupted(self._stopped()) from None
-        return self.history
+            if self.epoch < self.epochs:
+                idle = self._epochs_without_improvement()
+                self._display.note(f"stopped: no improvement for {idle} epoch{'s' if idle > 1 else ''}")
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
@@ -222,9 +237,13 @@ class Trainer:
 
     def _is_over(self) -> bool:
         """Whether all epochs are done, or the patience is at an end."""
-        best = best_epoch(self.history)
-        impatient = self.patience is not None and best is not None and self.epoch - best.epoch >= self.patience
+        impatient = self.patience is not None and self._epochs_without_improvement() >= self.patience
         return impatient or self.epoch >= self.epochs
+
+    def _epochs_without_improvement(self) -> int:
+        """How many epochs ago the validation accuracy was at its highest."""
+        best = best_epoch(self.history)
+        return 0 if best is None else self.epoch - best.epoch
 
     # -- saving and resuming ------------------------------------------------------------------------------------------
 
@@ -252,6 +271,7 @@ class Trainer:
         """Write the checkpoint, unless a weight is no longer finite: then the last one is the last good one."""
         if self.folder is not None:
             self._check_weights()
+            self._has_saved_steps = self._has_saved_steps or (self.epoch, self.step) != (0, 0)
             self.folder.save(self._checkpoint(), best)
             self._saved_at = time.monotonic()
 
@@ -298,6 +318,7 @@ class Trainer:
             self.schedule.load_state_dict(saved.schedule)
         random.set_state(saved.random)
         self.epoch, self.step, self.totals, self.history = saved.epoch, saved.step, saved.totals, saved.history
+        self._has_saved_steps = True
 
     # -- what it says -------------------------------------------------------------------------------------------------
 
@@ -305,7 +326,7 @@ class Trainer:
         return f"epoch {self.epoch + 1} of {self.epochs}, step {step} of {len(self.train_loader)}"
 
     def _advice(self) -> str:
-        kept = f" The last good checkpoint is {self.folder.last}." if self.folder else ""
+        kept = f" The last good checkpoint is {self.folder.last}." if self.folder and self._has_saved_steps else ""
         return f"Training has stopped.{kept} A smaller learning rate, a warm-up or clip_norm usually helps."
 
     def _announce_stop(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minires import nn, optim, training
-from minires.errors import MiniResError, WeightsError
+from minires.errors import MiniResError, NonFiniteError, WeightsError
 from tests.training.tiny import TinyNet, bits, fitted, loaders, make
 
 
@@ -46,6 +46,52 @@ def test_files_of_killed_writers_are_swept_up(tmp_path):
     make(tmp_path, epochs=1, schedule=None).fit(resume=True)
     assert [path.name for path in tmp_path.glob("*.part")] == ["mine.part"]
     assert not list(tmp_path.glob(".*.part"))
+
+
+def fails(*_):
+    raise MiniResError("the first step fails")
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_run_that_fails_before_it_saved_a_step_can_be_started_again(tmp_path, made_before):
+    out = tmp_path / "deep" / "run"
+    if made_before:
+        out.mkdir(parents=True)
+        (out / "notes.txt").write_text("mine")
+    trainer = make(out)
+    trainer.model.register_forward_hook(fails)
+    with pytest.raises(MiniResError, match="the first step fails"):
+        trainer.fit()
+    left = sorted(path.name for path in tmp_path.rglob("*"))
+    assert left == (["deep", "notes.txt", "run"] if made_before else [])
+    assert len(make(out, epochs=1, schedule=None).fit()) == 1
+
+
+def test_nan_in_the_first_step_names_no_checkpoint(tmp_path):
+    trainer = make(tmp_path / "run")
+    trainer.model.register_forward_hook(lambda module, inputs, output: output * float("nan"))
+    with pytest.raises(NonFiniteError) as stopped:
+        trainer.fit()
+    assert "checkpoint" not in str(stopped.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_that_fails_keeps_what_it_had(tmp_path):
+    make(tmp_path, epochs=1).fit()
+    before = (tmp_path / "last.safetensors").read_bytes()
+    trainer = make(tmp_path)
+    trainer.model.register_forward_hook(fails)
+    with pytest.raises(MiniResError, match="the first step fails"):
+        trainer.fit(resume=True)
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+def test_a_run_that_is_refused_removes_nothing(tmp_path):
+    make(tmp_path, epochs=1).fit()
+    before = (tmp_path / "last.safetensors").read_bytes()
+    with pytest.raises(MiniResError, match="already holds a run"):
+        make(tmp_path).fit()
+    assert (tmp_path / "last.safetensors").read_bytes() == before
 
 
 class OtherNet(TinyNet):

@@ -245,15 +245,17 @@ def test_without_validation_plateau_watches_the_training():
         assert schedule.best == (min(watched) if falls else max(watched))
 
 
-def test_early_stopping(tmp_path):
+def test_early_stopping(tmp_path, capsys):
     model = TinyNet()
     optimizer = optim.SGD(model.parameters(), 1e-30)
     vars(model.bn)["momentum"] = 0.0
-    options = {"model": model, "optimizer": optimizer, "schedule": None, "epochs": 50, "patience": 2}
+    options = {"model": model, "optimizer": optimizer, "schedule": None, "epochs": 50, "patience": 2, "progress": True}
     trainer = make(tmp_path, **options)
     history = trainer.fit()
     assert len(history) == 3  # the first is the best, two more did not better it
+    assert capsys.readouterr().out.endswith("stopped: no improvement for 2 epochs\n")
     assert len(make(tmp_path, **options).fit(resume=True)) == 3  # and that is still so when it is taken up
+    assert capsys.readouterr().out.endswith("this run is complete\nstopped: no improvement for 2 epochs\n")
     assert (tmp_path / "curves.png").exists()
 
 
