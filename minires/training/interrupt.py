@@ -45,6 +45,7 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        # The signal may have come in the middle of a print; then the stream refuses another, and the run stops unannounced.
+        # The signal may have come in the middle of a print; then the stream refuses another, and the run stops
+        # unannounced.
         with contextlib.suppress(RuntimeError):
             self.announce()
