@@ -14,6 +14,7 @@ from minires.demo.show import Narrator
 from minires.errors import MiniResError
 from minires.files import atomic_write
 from minires.threads import num_threads
+from minires.training.run_folder import make_folders, remove_folders
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,26 @@ def run(
 ) -> DemoResult:
     """Check gradients, train both networks, and write `out`/report.html, whole or not at all; needs no network.
 
-    Raises MiniResError where `out` cannot be written to: before the work, if that can be seen then.
+    Raises MiniResError where `out` cannot be written to: before the work, if that can be seen then; and
+    KeyboardInterrupt, saying so, for Ctrl-C. Then a folder that was made for the report is removed again.
     """
+    folder = Path(out)
+    made = make_folders(folder)
+    try:
+        if not os.access(folder, os.W_OK):
+            raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
+        return _run(folder / "report.html", lesson or Lesson(), version, progress)
+    except KeyboardInterrupt:
+        remove_folders(made)
+        raise KeyboardInterrupt("the demo was stopped, and nothing was written") from None
+    except Exception:
+        remove_folders(made)
+        raise
+
+
+def _run(report: Path, lesson: Lesson, version: str, progress: bool) -> DemoResult:
+    """The demo, in a folder that exists and can be written to."""
     started = time.perf_counter()
-    lesson = lesson or Lesson()
-    report = _place(Path(out))
     narrator = Narrator(progress)
     narrator.say("[bold]1/4  The gradients of a residual block, against finite differences[/]")
     checks = check_blocks(lesson.seed, lesson.device)
@@ -52,14 +68,3 @@ def run(
         file.write(page)
     narrator.results(residual, plain, report, time.perf_counter() - started)
     return DemoResult(report, findings)
-
-
-def _place(folder: Path) -> Path:
-    """The path of the report, in a folder that exists and can be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MiniResError(f"cannot make the folder {folder}: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
-    return folder / "report.html"

@@ -182,10 +182,25 @@ def test_a_place_without_permission_is_refused_before_the_work(tmp_path, monkeyp
         demo.run(tmp_path, version="", progress=False)
 
 
+@pytest.mark.parametrize("made_before", [False, True])
+def test_ctrl_c_leaves_nothing_and_says_so(tmp_path, monkeypatch, made_before):
+    def stop(*_):
+        raise KeyboardInterrupt("of the trainer's own")
+
+    monkeypatch.setattr("minires.demo.program.check_blocks", stop)
+    out = tmp_path / "deep" / "demo"
+    if made_before:
+        out.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt, match=r"^the demo was stopped, and nothing was written$"):
+        demo.run(out, version="", progress=False)
+    assert (tmp_path / "deep").exists() == out.exists() == made_before
+
+
 @pytest.mark.slow  # trains both networks in full: most of a minute on two cores
 def test_the_residual_network_reaches_98_percent_in_time(tmp_path):
     result = demo.run(tmp_path, version="", progress=False)
     assert result.findings.residual.accuracy >= 98
-    assert result.findings.plain.accuracy < result.findings.residual.accuracy
-    assert result.findings.plain.growth > 3 * result.findings.residual.growth
+    assert all(check.passed for check in result.findings.checks)
+    # How far the plain network gets depends on the rounding of the matrix products, so on the machine.
+    assert f"{result.findings.plain.correct} of 359" in " ".join(parsed(result.report.read_text("utf-8")).text.split())
     assert result.findings.seconds < 180  # 50 where nothing else runs; a busy machine is no reason to fail
