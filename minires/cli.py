@@ -19,6 +19,7 @@ import typer
 
 from minires.errors import MiniResError
 from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
+from minires.weights.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +68,7 @@ def _run(arguments: list[str]) -> None:
 def _fail(message: str, code: int = 2) -> int:
     if os.environ.get("MINIRES_DEBUG"):
         raise
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     if len(line) > LONGEST:
         line = f"{line[: LONGEST - 200]} … {line[-200:]}"
     sys.stderr.write(f"minires: {line}\n")
@@ -98,6 +99,18 @@ def _model_name(value: str | None) -> str | None:
     return value
 
 
+def _weight_file(value: Path | None) -> Path | None:
+    if value == Path():  # what "" becomes
+        raise typer.BadParameter("name a weight file")
+    return value
+
+
+def _seconds(value: float) -> float:
+    if not value >= 0:  # NaN too
+        raise typer.BadParameter(f"{value} is not 0 seconds or more")
+    return value
+
+
 def _output_file(value: Path | None) -> Path | None:
     if value is not None and (value.is_dir() or not value.absolute().parent.is_dir()):
         raise typer.BadParameter(f"{value} cannot be written: name a file in a folder that exists")
@@ -105,13 +118,13 @@ def _output_file(value: Path | None) -> Path | None:
 
 
 def _input_shape(value: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+[x×]\d+[x×]\d+", value):
+    if not re.fullmatch(r"\d{1,6}[x×]\d{1,6}[x×]\d{1,6}", value):
         raise typer.BadParameter(f"{value!r} is not CHANNELSxHEIGHTxWIDTH, as in 3x224x224")
     return tuple(map(int, re.split("[x×]", value)))
 
 
 def _milestones(value: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"(\d+(,\d+)*)?", value):
+    if not re.fullmatch(r"(\d{1,9}(,\d{1,9})*)?", value):
         raise typer.BadParameter(f"{value!r} is not a list of epochs, as in 30,60,80")
     return tuple(int(epoch) for epoch in value.split(",") if epoch)
 
@@ -123,7 +136,12 @@ Model = Annotated[
     typer.Option(callback=_model_name, metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."),
 ]
 Weights = Annotated[
-    Path, typer.Option(metavar="FILE", help="Its weights: .pth, .pt, .th, .safetensors or .npz, PyTorch's or ours.")
+    Path,
+    typer.Option(
+        callback=_weight_file,
+        metavar="FILE",
+        help="Its weights: .pth, .pt, .th, .safetensors or .npz, PyTorch's or ours.",
+    ),
 ]
 Data = Annotated[
     str,
@@ -150,7 +168,9 @@ def _console() -> Console:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # as \u009b, in strings alone
+    sys.stdout.write("".join(shown) + "\n")
 
 
 def _save_array(path: Path, array: Any) -> None:
@@ -238,18 +258,24 @@ def train(
     normalize: Normalize = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = TrainSettings.seed,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Fine-tune from these; a classifier of other classes is new.")
+        Path | None,
+        typer.Option(
+            callback=_weight_file, metavar="FILE", help="Fine-tune from these; a classifier of other classes is new."
+        ),
     ] = None,
     freeze: Annotated[bool, typer.Option("--freeze", help="Train the classifier alone.")] = TrainSettings.freeze,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, with its settings.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Threads that prepare images.")] = 2,
-    checkpoint_seconds: Annotated[float, typer.Option(help="Save that often within an epoch.")] = 300.0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(callback=_seconds, help="Save that often within an epoch.")
+    ] = 300.0,
     download: Download = True,
     device: Device = "cpu",
 ) -> None:
     """Train a network, from scratch or from given weights.
 
-    Ctrl-C saves the run, and --resume goes on with it to the same weights as if it had not been stopped.
+    Ctrl-C saves the run, and --resume goes on with it to the same weights as if it had not been stopped. With --weights
+    that a training run wrote, --model may be left out.
     """
     from minires import models
     from minires.training import run
@@ -272,6 +298,8 @@ def train(
 
 def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:
     """What was asked for; in a resumed run, the stored settings and what was given again."""
+    from minires.classifier import stored_model
+    from minires.training import checkpoint_metadata
     from minires.training.run import stored_settings
 
     names = {field.name for field in fields(TrainSettings)} & context.params.keys()
@@ -282,6 +310,8 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
         asked["weights"] = str(asked["weights"])
     if resume:
         return replace(stored_settings(out), **asked)
+    if asked["model"] is None and asked["weights"] is not None:
+        asked["model"] = stored_model(checkpoint_metadata(asked["weights"]), asked["weights"])
     if asked["model"] is None or asked["data"] is None:
         raise MiniResError("a new run needs --model and --data; --resume goes on with the one in --out")
     return TrainSettings(**asked)
@@ -374,8 +404,8 @@ def _print_predictions(found: Sequence[Prediction], top: int) -> None:
     table.add_column("probability", justify="right")
     for each in found:
         for rank, guess in enumerate(each.top(top)):
-            cells = str(guess.index), guess.name, f"{100 * guess.probability:.2f} %"
-            table.add_row(Text("" if rank else each.image), *map(Text, cells), style="" if rank else "bold")
+            cells = str(guess.index), printable(guess.name), f"{100 * guess.probability:.2f} %"
+            table.add_row(Text("" if rank else printable(each.image)), *map(Text, cells), style="" if rank else "bold")
         table.add_section()
     _console().print(table)
 

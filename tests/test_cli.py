@@ -171,6 +171,59 @@ def test_train_resumes_with_its_settings_and_no_others(run_folder, capsys, fails
     assert "lr: 0.05 in the checkpoint, 0.1 now" in fails(*again[:-1], "0.1")
 
 
+def test_a_run_that_cannot_take_its_first_step_leaves_nothing(tmp_path, capsys):
+    options = ["--batch-size", "1", "--out", str(tmp_path / "new")]
+    assert main(["train", "--model", "resnet50", "--data", "digits", *options]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_says_which_network_is_fine_tuned(run_folder, tmp_path, colour_weights, fails, monkeypatch):
+    from minires.training import run
+
+    seen = []
+
+    def train(settings, build, **options):
+        seen.append(settings.model)
+        raise MiniResError("enough")
+
+    monkeypatch.setattr(run, "train", train)
+    again = ("train", "--data", "digits", "--out", tmp_path / "new", "--weights")
+    assert "enough" in fails(*again, run_folder / "best.safetensors")
+    assert "needs --model" in fails(*again, colour_weights)
+    assert "enough" in fails(*again, run_folder / "best.safetensors", "--model", "plain8")
+    assert seen == ["resnet8", "plain8"]
+
+
+def test_nothing_that_a_file_says_reaches_the_terminal_as_a_command(run_folder, photographs, tmp_path, capsys):
+    from minires import training
+
+    evil = "\x1b[31mred\x9b1m\r\u202e"
+    saved = training.load_checkpoint(run_folder / "best.safetensors")
+    saved.metadata = {**saved.metadata, "classes": [f"{evil}{number}\ud800" for number in range(10)]}
+    saved.save(tmp_path / "named.safetensors")
+    (tmp_path / "images" / "other").mkdir(parents=True)
+    Image.open(photographs[0]).save(tmp_path / "images" / "other" / "a.png")
+    named = ["--weights", str(tmp_path / "named.safetensors")]
+    assert main(["predict", *named, str(photographs[0])]) == 0
+    assert main(["predict", "--json", *named, str(photographs[0])]) == 0
+    assert main(["evaluate", *named, "--data", str(tmp_path / "images")]) == 2
+    saved.model = {**saved.model, evil: saved.model["fc.bias"]}
+    saved.save(tmp_path / "entries.safetensors")
+    assert main(["predict", "--weights", str(tmp_path / "entries.safetensors"), str(photographs[0])]) == 2
+    captured = capsys.readouterr()
+    assert "?[31mred?1m" in captured.out
+    assert "\\u001b[31mred\\u009b1m" in captured.out
+    assert captured.err.count("?[31mred?1m") >= 2
+    assert all(character.isprintable() or character == "\n" for character in captured.out + captured.err)
+
+
+def test_json_is_read_back_as_it_was(capsys):
+    value = {"name": "\x9b\u202e\ud800 é 😀 \U000e0001"}
+    cli._print_json(value)
+    assert json.loads(capsys.readouterr().out) == value
+
+
 def test_train_does_not_overwrite_a_run(run_folder, fails):
     said = fails("train", "--model", "resnet8", "--data", "digits", "--out", run_folder)
     assert "already holds a run" in said
@@ -320,7 +373,13 @@ def test_demo_fails_where_the_gradients_do(tmp_path, monkeypatch):
         ("train --model resnet9 --data digits --out new", "no model 'resnet9'"),
         ("train --model resnet8 --data nowhere --out new", "no data set or folder called 'nowhere'"),
         ("train --model resnet8 --data cifar10 --data-dir . --no-download --out new", "cifar-10-binary.tar.gz"),
-        ("train --model resnet8 --data digits --epochs 0 --out new", "epochs must be 1 or more"),
+        ("train --model resnet8 --data digits --epochs 0 --out new", "minires: epochs must be 1 or more, not 0\n"),
+        ("train --model resnet8 --data digits --checkpoint-seconds nan --out new", "nan is not 0 seconds or more"),
+        ("train --model resnet8 --data digits --checkpoint-seconds -1 --out new", "-1.0 is not 0 seconds or more"),
+        (f"train --model resnet8 --data digits --milestones {'9' * 5000} --out new", "is not a list of epochs"),
+        (f"summary resnet8 --input 3x{'9' * 5000}x9", "is not CHANNELSxHEIGHTxWIDTH"),
+        ("evaluate --weights= --data digits", "name a weight file"),
+        ("train --weights= --data digits --out new", "name a weight file"),
         ("train --model resnet8 --data digits --epochs some --out new", "--epochs"),
         ("train --model resnet8 --data digits --lr -1 --out new", "lr must be above 0"),
         ("train --model resnet8 --data digits --schedule steep --out new", "onecycle"),
