@@ -243,7 +243,11 @@ def test_an_array_over_a_buffer(memory):
     y = x * x
     if memory is bytearray:
         array[...] = 7  # a writeable array over foreign memory was copied
+    else:
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 7
     y.backward(np.ones(3))
+    assert array.flags.writeable == (memory is bytearray)
     np.testing.assert_array_equal(x.grad.numpy(), [0.0, 2.0, 4.0])
 
 

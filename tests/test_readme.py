@@ -19,7 +19,7 @@ def test_readme_code(capsys: pytest.CaptureFixture[str]) -> None:
     exec("\n".join(python_blocks("README.md")), {"__name__": "readme"})
     printed = capsys.readouterr().out
     accuracy = float(re.search(r"([\d.]+)% of the held-out digits right", printed)[1])  # type: ignore[index]
-    assert accuracy > 95, printed
+    assert accuracy > 97, printed  # 99.4 with BLAS kernels for three kinds of processor
     assert "[2.0, 4.0, 6.0] [2.0, 2.0, 2.0]" in printed
 
 
