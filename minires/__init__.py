@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from minires import backend, cuda, functional
 from minires.autograd import backward, grad
 from minires.backend import use_backend
+from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.creation import ones, rand, randn, tensor, zeros
 from minires.errors import MiniResError
 from minires.function import Function
 from minires.modes import detect_anomaly, enable_grad, is_recording, no_grad, use_formulas
 from minires.random import manual_seed
 from minires.tensor import Tensor
-from minires.threads import set_num_threads
+from minires.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     import minires.data as data
+    import minires.inference as inference
     import minires.models as models
     import minires.nn as nn
     import minires.optim as optim
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "models", "nn", "optim", "training", "weights"}  # rooms that `import minires` need not open
+_LAZY = {"data", "inference", "models", "nn", "optim", "training", "weights"}  # rooms that `import minires` need not open
 
 
 def __getattr__(name: str) -> Any:
@@ -55,9 +57,12 @@ __all__ = [
     "data",
     "detect_anomaly",
     "draw_graph",
+    "empty_cache",
     "enable_grad",
     "functional",
+    "get_num_threads",
     "grad",
+    "inference",
     "is_recording",
     "manual_seed",
     "models",
@@ -67,6 +72,7 @@ __all__ = [
     "optim",
     "rand",
     "randn",
+    "set_cache_limit",
     "set_num_threads",
     "tensor",
     "training",

@@ -255,10 +255,14 @@ class Tensor:
         """
         if backend.is_array(value):
             value = backend.to_device(value, self.device)
+        self.begin_write()[...] = value
+
+    def begin_write(self) -> Array:
+        """The array, for the engine to write into in place, as `assign_` does; counts as a change."""
         if is_held(self._data) or not _writeable(self._data):
             self._data = self._data.copy()
-        self._data[...] = value
         self.version += 1
+        return self._data
 
     def backward(
         self, gradient: Operand | None = None, retain_graph: bool | None = None, create_graph: bool = False

@@ -1,7 +1,9 @@
-"""How many threads the matrix product may use.
+"""How many threads compute: those of the C kernels, and those of NumPy's matrix product.
 
-NumPy's BLAS takes every core. For large matrices that is right; for small ones its threads spend their time waiting for
-each other, and on a machine that also does something else they make a short run ten times as long.
+Both take every core that the process may use, or as many as OMP_NUM_THREADS says. They never compete: the kernels' own
+threads sleep while NumPy computes. For large arrays all cores are right; for small matrices BLAS's threads spend their
+time waiting for each other, and on a machine that also does something else they make a short run ten times as long.
+The results of the C kernels are the same bits for any number of threads; NumPy's matrix product does not promise that.
 """
 
 from __future__ import annotations
@@ -9,12 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from minires.backend import cpu
+
 
 def set_num_threads(n: int) -> None:
-    """Let the matrix products of this process use `n` threads from now on (torch.set_num_threads)."""
+    """Let the kernels and the matrix products of this process use `n` threads from now on (torch.set_num_threads)."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=_checked(n), user_api="blas")
+    cpu.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use (torch.get_num_threads); 1 where there are none in C."""
+    return cpu.get_num_threads()
 
 
 @contextmanager
@@ -22,8 +32,13 @@ def num_threads(n: int) -> Iterator[None]:
     """`set_num_threads(n)` for a block; then the process has as many as before."""
     from threadpoolctl import threadpool_limits
 
+    before = get_num_threads()
     with threadpool_limits(limits=_checked(n), user_api="blas"):
-        yield
+        cpu.set_num_threads(n)
+        try:
+            yield
+        finally:
+            cpu.set_num_threads(before)
 
 
 def _checked(n: int) -> int:

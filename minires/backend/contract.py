@@ -2,7 +2,7 @@
 
 Each function below is a signature and a promise; `@kernel` replaces it by the call that finds a provider. Arrays are
 NumPy's or CuPy's, results live on the device and have the dtype of the first array unless said otherwise. Kernels never
-write into their arguments. `kernels/README.md` is this contract as a table.
+write into their arguments, but for `sgd_step`, whose purpose that is. `kernels/README.md` is this contract as a table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
 s stride, d dilation, P padding. Images are (N, C, H, W), whatever their memory layout.
@@ -36,6 +36,8 @@ __all__ = [
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "cross_entropy",
+    "cross_entropy_grad",
     "divide",
     "exp",
     "flip",
@@ -58,6 +60,7 @@ __all__ = [
     "relu",
     "relu_mask",
     "reshape",
+    "sgd_step",
     "sigmoid",
     "sign",
     "sqrt",
@@ -327,11 +330,13 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
 
 @kernel
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float
+    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
 ) -> tuple[Array, Array, Array]:
-    """(gx, gw, gb) of training-mode batch norm without residual and ReLU; x̂ = (x − μ)/√(σ² + ε):
+    """(gx, gw, gb) of training-mode batch norm; x̂ = (x − μ)/√(σ² + ε):
 
-    gb = Σ gy,  gw = Σ gy x̂,  gx = w/√(σ² + ε) · (gy − gb/m − x̂ gw/m)
+    gb = Σ g,  gw = Σ g x̂,  gx = w/√(σ² + ε) · (g − gb/m − x̂ gw/m)
+
+    where g is gy, or, with the output y of a ReLU that followed, gy where y > 0, else 0.
     """
 
 
@@ -343,3 +348,31 @@ def relu_mask(gy: Array, y: Array) -> Array:
 @kernel
 def log_softmax(x: Array, axis: int) -> Array:
     """x − max x − ln Σ exp(x − max x) along `axis`, finite for logits of any size"""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Loss and optimiser. x (N, C) logits, labels (N,) int64 class indices in range.
+
+
+@kernel
+def cross_entropy(x: Array, labels: Array) -> Array:
+    """loss[n] = ln Σ_c exp(x[n,c]) − x[n, labels[n]], computed as `log_softmax` is: (N,)"""
+
+
+@kernel
+def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
+    """gx[n,c] = g[n] · (softmax(x)[n,c] − [c = labels[n]]); g (N,) is the gradient of each loss"""
+
+
+@kernel
+def sgd_step(
+    parameters: list[Array],
+    gradients: list[Array],
+    velocities: list[Array] | None,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    dampening: float,
+    nesterov: bool,
+) -> None:
+    """In place: d = g + λθ;  v ← μv + (1 − dampening)·d;  θ ← θ − η·v, or η·(d + μv) with Nesterov, or η·d without v"""

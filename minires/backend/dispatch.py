@@ -1,13 +1,15 @@
 """The one place where a provider is chosen for a kernel.
 
 A provider is a module (or any object) with functions named as in the contract, and says which arrays it serves.
-They are asked in order; what one lacks falls through to the next, and `reference`, the last, has everything.
+They are asked in order. What one lacks falls through to the next, and so does a call that it declines by returning
+NotImplemented (groups, a layout it does not know); `reference`, the last, has everything.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minires.backend import reference
+from minires.backend import cpu, reference
 from minires.backend.arrays import Array
 from minires.errors import DeviceError
 
@@ -31,7 +33,8 @@ class Provider(Protocol):
         """Whether these kernels work on arrays of this type and dtype."""
 
 
-PROVIDERS: list[Provider] = [cast(Provider, reference)]  # fastest first
+REFERENCE = cast(Provider, reference)
+PROVIDERS: list[Provider] = [REFERENCE] if cpu.library is None else [cast(Provider, cpu), REFERENCE]  # fastest first
 CONTRACT: dict[str, Callable[..., Any]] = {}  # kernel name -> its documented signature
 
 _forced: ContextVar[str | None] = ContextVar("minires_backend", default=None)
@@ -66,13 +69,21 @@ def use_backend(name: str) -> Iterator[None]:
         _forced.reset(token)
 
 
-def provider_for(kernel_name: str, array: Array) -> Provider:
-    """The provider that will compute `kernel_name` on arrays like `array`."""
+def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
+    """The providers that may compute `kernel_name` on arrays like `array`, the first choice first."""
     forced = _forced.get() or _process_wide
     for provider in PROVIDERS:
         if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.serves(array):
-            return provider
-    return cast(Provider, reference)
+            yield provider
+    yield REFERENCE
+
+
+def provider_for(kernel_name: str, array: Array) -> Provider:
+    """The provider that is asked first for `kernel_name` on arrays like `array`."""
+    return next(_candidates(kernel_name, array))
+
+
+declined: Counter[str] = Counter()  # how often each kernel was left to the next provider: silent slowness is a bug
 
 
 def kernel(signature: Signature) -> Signature:
@@ -86,8 +97,15 @@ def kernel(signature: Signature) -> Signature:
 
     @functools.wraps(signature)
     def call(*args: Any, **kwargs: Any) -> Any:
-        first = args[0][0] if isinstance(args[0], (list, tuple)) else args[0]
+        first = args[0]
+        while isinstance(first, (list, tuple)):
+            first = first[0]
         with np.errstate(all="ignore"):
-            return getattr(provider_for(name, first), name)(*args, **kwargs)
+            for provider in _candidates(name, first):
+                result = getattr(provider, name)(*args, **kwargs)
+                if result is not NotImplemented:
+                    return result
+                declined[name] += 1
+        raise NotImplementedError(name)  # the reference declines nothing
 
     return cast(Signature, call)

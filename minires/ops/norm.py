@@ -83,10 +83,12 @@ class BatchNormTraining(_BatchNorm):
         return (gx, gw, gb, g)[: len(self.inputs)]
 
     def backward_arrays(self, gy: Array) -> tuple[Array, ...]:
-        x, weight, *_ = self.inputs
-        g = backend.relu_mask(gy, self.output().data) if self.relu else gy
-        gx, gw, gb = backend.batch_norm_grad(g, x.data, self.mean, self.var, weight.data, self.eps)
-        return (gx, gw, gb, g)[: len(self.inputs)]
+        x, weight, *residual = self.inputs[:2] + self.inputs[3:]
+        y = self.output().data if self.relu else None
+        gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y)
+        if not residual:
+            return gx, gw, gb
+        return gx, gw, gb, gy if y is None else backend.relu_mask(gy, y)
 
 
 class BatchNormEval(_BatchNorm):

@@ -13,6 +13,7 @@ from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
 from minires.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Change = tuple[Tensor, Any, dict[str, Any]]  # a parameter, the array of its gradient, and its state
 
 
 class Optimizer:
@@ -59,10 +60,13 @@ class Optimizer:
         self._check_gradients()
         states = iter(self.state)
         for group in self.param_groups:
-            for parameter in group["params"]:
-                state = next(states)
-                if parameter.grad is not None:
-                    self.update(parameter, parameter.grad.data, state, group)
+            own = [(parameter, next(states)) for parameter in group["params"]]
+            self.update_group([(p, p.grad.data, state) for p, state in own if p.grad is not None], group)
+
+    def update_group(self, changes: list[Change], group: dict[str, Any]) -> None:
+        """Change the parameters of one group, one after the other."""
+        for parameter, gradient, state in changes:
+            self.update(parameter, gradient, state, group)
 
     def _check_gradients(self) -> None:
         """NumPy would broadcast a gradient (1,) over a parameter (3, 2), and promote float32 to float64."""
@@ -83,9 +87,9 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}."""
+        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}; arrays are copies."""
         settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
-        return {"state": [dict(state) for state in self.state], "param_groups": settings}
+        return {"state": [_copied(state) for state in self.state], "param_groups": settings}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from `state_dict()` of an optimiser of the same parameters. Raises WeightsError if they differ."""
@@ -114,9 +118,14 @@ class Optimizer:
                         f"{type(self).__name__}: the saved {key} of parameter {number} has shape {tuple(value.shape)}, "
                         f"the parameter {parameter.shape}: it is the state of another model; nothing was loaded"
                     )
-        self.state = [dict(state) for state in states]
+        self.state = [_copied(state) for state in states]
         for group, settings in zip(self.param_groups, groups, strict=True):
             group.update(settings)
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state whose arrays are its own: a step may write into them in place."""
+    return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
 
 
 class HasParameters(Protocol):

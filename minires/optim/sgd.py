@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minires.optim.optimizer import Optimizer, Params
-from minires.tensor import Tensor
+from minires import backend
+from minires.optim.optimizer import Change, Optimizer, Params
 
 
 class SGD(Optimizer):
@@ -41,12 +41,19 @@ class SGD(Optimizer):
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"]):
             raise ValueError("SGD: Nesterov needs momentum, and no dampening")
 
-    def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        theta, momentum = parameter.data, group["momentum"]
-        d = gradient + group["weight_decay"] * theta if group["weight_decay"] else gradient
-        if momentum:
-            # Always a new array: what `state_dict` handed out stays as it was.
-            v = state.get("velocity")
-            state["velocity"] = d.copy() if v is None else momentum * v + (1 - group["dampening"]) * d
-            d = d + momentum * state["velocity"] if group["nesterov"] else state["velocity"]
-        parameter.assign_(theta - group["lr"] * d)
+    def update_group(self, changes: list[Change], group: dict[str, Any]) -> None:
+        """All in one call of the backend, those that have no velocity yet (v = d) in another."""
+        settings = (group["lr"], group["momentum"], group["weight_decay"])
+        moving = [change for change in changes if "velocity" in change[2]]
+        starting = [change for change in changes if "velocity" not in change[2]]
+        for some, dampening in ((moving, group["dampening"]), (starting, 0.0)):
+            if not some:
+                continue
+            if group["momentum"]:
+                for _, gradient, state in some:
+                    if "velocity" not in state:
+                        state["velocity"] = backend.array_module(gradient).zeros(gradient.shape, gradient.dtype)
+            velocities = [state["velocity"] for _, _, state in some] if group["momentum"] else None
+            parameters = [parameter.begin_write() for parameter, _, _ in some]
+            gradients = [gradient for _, gradient, _ in some]
+            backend.sgd_step(parameters, gradients, velocities, *settings, dampening, group["nesterov"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,11 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
     for shape in ((4, 3), (2, 3, 4, 5), (3, 1, 1, 2)):
         x, mean, var, w, b = normal(*shape), normal(shape[1]), positive(shape[1]), normal(shape[1]), normal(shape[1])
         calls["batch_norm_stats"] += [(x * 3 + 5,)]
-        calls["batch_norm_grad"] += [(normal(*shape), x, mean, var, w, 1e-5), (normal(*shape), x, mean, var, None, 0.1)]
+        calls["batch_norm_grad"] += [
+            (normal(*shape), x, mean, var, w, 1e-5, None),
+            (normal(*shape), x, mean, var, None, 0.1, None),
+            (normal(*shape), x, mean, var, w, 1e-5, np.maximum(normal(*shape), 0)),
+        ]
         calls["batch_norm"] += [
             (x, mean, var, *affine, 1e-5, residual, relu)
             for affine in ((w, b), (None, None), (w, None))
@@ -137,7 +142,30 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
         ]
     calls["relu_mask"] = [(normal(2, 3), normal(2, 3)), (normal(3), np.array([0.0, -0.0, 1.0]))]
     calls["log_softmax"] = [(normal(2, 3) * 4, 1), (normal(2, 3, 4), 0), (np.array([[1e4, -1e4, 0.0]]), 1)]
+    labels = np.array([2, 0, 1, 2])
+    calls["cross_entropy"] = [(normal(4, 3) * 4, labels), (normal(1, 1), np.array([0]))]
+    calls["cross_entropy_grad"] = [(normal(4), normal(4, 3) * 4, labels)]
+    calls["sgd_step"] = [
+        ([normal(2, 3), normal(40)], [normal(2, 3), normal(40)], velocities, 0.1, 0.9, decay, damping, nesterov)
+        for decay in (0.0, 0.01)
+        for velocities, damping, nesterov in (
+            (None, 0.0, False),
+            ([normal(2, 3), normal(40)], 0.5, False),
+            ([normal(2, 3), normal(40)], 0.0, True),
+        )
+    ]
     return calls
 
 
 CALLS = _calls()
+
+
+def call(kernel: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """The kernel's result; of `sgd_step`, which returns nothing, the copies that it was given to write into."""
+    if kernel.__name__ != "sgd_step":
+        return kernel(*arguments)
+    parameters, gradients, velocities, *settings = arguments
+    parameters = [array.copy() for array in parameters]
+    velocities = None if velocities is None else [array.copy() for array in velocities]
+    assert kernel(parameters, gradients, velocities, *settings) is None
+    return (*parameters, *(velocities or []))

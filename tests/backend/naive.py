@@ -237,7 +237,8 @@ def batch_norm_stats(x: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(means), np.array(squares)
 
 
-def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float) -> Any:
+def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any) -> Any:
+    gy = gy if y is None else np.where(y > 0, gy, 0.0)
     gx, gw, gb = np.empty(x.shape), np.empty(x.shape[1]), np.empty(x.shape[1])
     for c, places in enumerate(_channels(x)):
         inverse, m = 1 / math.sqrt(var[c] + eps), len(places)
@@ -256,6 +257,30 @@ def log_softmax(x: Any, axis: int) -> np.ndarray:
         top = max(row)
         y[place] = [v - top - math.log(sum(math.exp(u - top) for u in row)) for v in row]
     return np.moveaxis(y, -1, axis)
+
+
+def cross_entropy(x: Any, labels: Any) -> np.ndarray:
+    return np.array([math.log(sum(math.exp(v - row[label]) for v in row)) for row, label in zip(x, labels, strict=True)])
+
+
+def cross_entropy_grad(g: Any, x: Any, labels: Any) -> np.ndarray:
+    gx = np.empty(x.shape)
+    for n, c in np.ndindex(x.shape):
+        softmax = math.exp(x[n, c]) / sum(math.exp(v) for v in x[n])
+        gx[n, c] = g[n] * (softmax - (c == labels[n]))
+    return gx
+
+
+def sgd_step(
+    parameters: Any, gradients: Any, velocities: Any, lr: float, mu: float, decay: float, damping: float, nesterov: bool
+) -> None:
+    for k, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+        for place in np.ndindex(theta.shape):
+            d = gradient[place] + decay * theta[place]
+            if velocities is not None:
+                v = velocities[k][place] = mu * velocities[k][place] + (1 - damping) * d
+                d = d + mu * v if nesterov else v
+            theta[place] -= lr * d
 
 
 KERNELS: dict[str, Callable[..., Any]] = {
@@ -311,4 +336,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "batch_norm_grad": batch_norm_grad,
     "relu_mask": elementwise(lambda gy, y: gy if y > 0 else 0.0),
     "log_softmax": log_softmax,
+    "cross_entropy": cross_entropy,
+    "cross_entropy_grad": cross_entropy_grad,
+    "sgd_step": sgd_step,
 }

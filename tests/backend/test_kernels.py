@@ -10,7 +10,7 @@ import pytest
 from minires import backend
 from minires.backend import CONTRACT, available_providers, dispatch
 from tests.backend import naive
-from tests.backend.calls import CALLS
+from tests.backend.calls import CALLS, call
 
 # The largest relative error that an array may show, in its own dtype, against float64.
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12, np.complex128: 1e-12}
@@ -44,8 +44,8 @@ def test_every_kernel_is_called_and_has_its_loops():
 def test_reference_is_what_the_contract_says(kernel):
     for arguments in CALLS[kernel]:
         with backend.use_backend("reference"):
-            result = getattr(backend, kernel)(*arguments)
-        assert_equal(result, naive.KERNELS[kernel](*arguments), 1e-13)
+            result = call(getattr(backend, kernel), arguments)
+        assert_equal(result, call(naive.KERNELS[kernel], arguments), 1e-13)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -54,10 +54,10 @@ def test_reference_is_what_the_contract_says(kernel):
 def test_provider_equals_reference(provider, kernel, dtype):
     for arguments in CALLS[kernel]:
         with backend.use_backend("reference"):
-            expected = getattr(backend, kernel)(*arguments)
+            expected = call(getattr(backend, kernel), arguments)
         given = [converted(argument, lambda array: array.astype(dtype)) for argument in arguments]
         with backend.use_backend(provider):
-            result = getattr(backend, kernel)(*given)
+            result = call(getattr(backend, kernel), given)
         assert_equal(result, expected, TOLERANCE[dtype])
         if kernel != "astype":
             for array, wanted in zip(arrays_of(result), arrays_of(expected), strict=True):
@@ -83,7 +83,7 @@ def test_strides_are_nobodys_business(provider, kernel):
             plain = [converted(argument, lambda array: array.astype(dtype)) for argument in arguments]  # noqa: B023
             strided = [converted(argument, channels_last) for argument in plain]
             with backend.use_backend(provider):
-                result, expected = getattr(backend, kernel)(*strided), getattr(backend, kernel)(*plain)
+                result, expected = (call(getattr(backend, kernel), each) for each in (strided, plain))
             assert_equal(result, expected, TOLERANCE[dtype])
 
 
@@ -97,7 +97,7 @@ def test_arguments_are_not_written(provider, kernel):
 
     for arguments in CALLS[kernel]:
         with backend.use_backend(provider):
-            getattr(backend, kernel)(*[converted(argument, sealed) for argument in arguments])
+            call(getattr(backend, kernel), [converted(argument, sealed) for argument in arguments])
 
 
 # -- how a provider is chosen ----------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from minires.backend.reference.elementwise import (
     tanh,
     where,
 )
+from minires.backend.reference.learning import cross_entropy, cross_entropy_grad, sgd_step
 from minires.backend.reference.normalization import batch_norm, batch_norm_grad, batch_norm_stats, log_softmax
 from minires.backend.reference.pooling import (
     avg_pool2d,
@@ -74,6 +75,8 @@ __all__ = [
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "cross_entropy",
+    "cross_entropy_grad",
     "divide",
     "exp",
     "flip",
@@ -98,6 +101,7 @@ __all__ = [
     "relu_mask",
     "reshape",
     "serves",
+    "sgd_step",
     "sigmoid",
     "sign",
     "sqrt",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minires.backend.arrays import Array, array_module
+from minires.backend.reference.elementwise import relu_mask
 
 
 def _other_axes(x: Array) -> tuple[int, ...]:
@@ -52,9 +53,11 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float
+    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
 ) -> tuple[Array, Array, Array]:
     xp = array_module(x)
+    if y is not None:
+        gy = relu_mask(gy, y)
     axes = _other_axes(x)
     m = x.size // x.shape[1]
     inverse = 1 / xp.sqrt(var + var.dtype.type(eps))

@@ -1,0 +1,172 @@
+/* How arrays come in and go out.
+ *
+ * In: kernels work on float32, aligned and channels-last. An array that is so is used where it lies, whatever its shape
+ * says about the order of its axes; any other (a batch from the loader, a view with negative strides) is copied once.
+ *
+ * Out: NumPy allocates the result, through an allocator of ours while it does (NEP 49), so that the array owns its memory
+ * as any other does, and its memory comes back to memory.c when NumPy frees it.
+ */
+#include "arrays.h"
+
+#include <string.h>
+
+#include "kernels.h"
+#include "memory.h"
+
+enum { LARGE = 1 << 16 /* bytes: smaller arrays are left to NumPy's own allocator */ };
+
+static long conversions; /* guarded by the GIL */
+static PyObject *recycler; /* a capsule with the allocator */
+
+static void *take(void *context, size_t bytes) {
+    (void)context;
+    return memory_take(bytes);
+}
+
+static void *take_cleared(void *context, size_t count, size_t size) {
+    (void)context;
+    if (size && count > SIZE_MAX / size) return NULL;
+    void *memory = memory_take(count * size);
+    return memory ? memset(memory, 0, count * size) : NULL;
+}
+
+static void *retake(void *context, void *memory, size_t bytes) {
+    (void)context;
+    void *other = memory_take(bytes);
+    if (other && memory) {
+        size_t has = memory_size(memory);
+        memcpy(other, memory, has < bytes ? has : bytes);
+        memory_give(memory);
+    }
+    return other;
+}
+
+static void give(void *context, void *memory, size_t bytes) {
+    (void)context, (void)bytes;
+    memory_give(memory);
+}
+
+static PyDataMem_Handler handler = {"minires", 1, {NULL, take, take_cleared, retake, give}};
+
+int arrays_start(void) { return (recycler = PyCapsule_New(&handler, "mem_handler", NULL)) ? 0 : -1; }
+
+long image_conversions(void) { return conversions; }
+
+/* -- layout --------------------------------------------------------------------------------------------------------- */
+
+static int is_usable(PyArrayObject *array) {
+    return PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_ISALIGNED(array) && PyArray_ISNOTSWAPPED(array);
+}
+
+/* Whether the axes, listed from the innermost, lie one inside the other without gaps. Axes of length 1 may lie anyhow. */
+static int is_nested(PyArrayObject *array, const int axes[4]) {
+    npy_intp step = sizeof(float);
+    for (int k = 0; k < 4; k++) {
+        npy_intp length = PyArray_DIM(array, axes[k]);
+        if (length != 1 && PyArray_STRIDE(array, axes[k]) != step) return 0;
+        step *= length;
+    }
+    return 1;
+}
+
+int is_channels_last(PyArrayObject *array) {
+    static const int innermost_first[4] = {1, 3, 2, 0};
+    return is_usable(array) && PyArray_NDIM(array) == 4 && is_nested(array, innermost_first);
+}
+
+Layout layout_of(PyArrayObject *array) {
+    if (!is_usable(array)) return NO_LAYOUT;
+    if (PyArray_IS_C_CONTIGUOUS(array)) return ROWS;
+    return is_channels_last(array) ? CHANNELS_LAST : NO_LAYOUT;
+}
+
+/* -- new arrays ----------------------------------------------------------------------------------------------------- */
+
+PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layout) {
+    PyArray_Descr *descr = PyArray_DescrFromType(type);
+    npy_intp bytes = PyDataType_ELSIZE(descr), strides[4], size = bytes;
+    if (layout == CHANNELS_LAST) {
+        strides[1] = size;
+        strides[3] = strides[1] * shape[1];
+        strides[2] = strides[3] * shape[3];
+        strides[0] = strides[2] * shape[2];
+    }
+    for (int k = 0; k < ndim; k++) bytes *= shape[k];
+    PyObject *before = NULL, *array;
+    if (bytes >= LARGE && !(before = PyDataMem_SetHandler(recycler))) return NULL;
+    array = PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, layout == CHANNELS_LAST ? strides : NULL, NULL, 0,
+                                 NULL);
+    if (before) {
+        Py_XDECREF(PyDataMem_SetHandler(before));
+        Py_DECREF(before);
+    }
+    return (PyArrayObject *)array;
+}
+
+PyArrayObject *new_image(npy_intp n, npy_intp c, npy_intp h, npy_intp w) {
+    npy_intp shape[4] = {n, c, h, w};
+    return new_array(4, shape, NPY_FLOAT32, CHANNELS_LAST);
+}
+
+PyArrayObject *new_like(PyArrayObject *array, int type) {
+    return new_array(PyArray_NDIM(array), PyArray_DIMS(array), type, layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
+}
+
+/* -- arguments ------------------------------------------------------------------------------------------------------ */
+
+static PyArrayObject *checked(PyObject *object, int ndim) {
+    if (!PyArray_Check(object) || PyArray_TYPE((PyArrayObject *)object) != NPY_FLOAT32) {
+        PyErr_SetString(PyExc_TypeError, "a CPU kernel needs NumPy arrays of float32");
+        return NULL;
+    }
+    if (ndim >= 0 && PyArray_NDIM((PyArrayObject *)object) != ndim) {
+        PyErr_Format(PyExc_TypeError, "a CPU kernel needs an array of %d axes, not %d", ndim,
+                     PyArray_NDIM((PyArrayObject *)object));
+        return NULL;
+    }
+    return (PyArrayObject *)object;
+}
+
+static int has_float_steps(PyArrayObject *array) {
+    for (int k = 0; k < PyArray_NDIM(array); k++)
+        if (PyArray_STRIDE(array, k) % (npy_intp)sizeof(float)) return 0;
+    return is_usable(array);
+}
+
+PyArrayObject *as_rows(PyObject *object) {
+    PyArrayObject *array = checked(object, -1);
+    return array ? (PyArrayObject *)PyArray_FROM_OTF(object, NPY_FLOAT32, NPY_ARRAY_IN_ARRAY) : NULL;
+}
+
+PyArrayObject *as_steps(PyObject *object) {
+    PyArrayObject *array = checked(object, -1);
+    if (array && has_float_steps(array)) return (PyArrayObject *)Py_NewRef(object);
+    return array ? as_rows(object) : NULL;
+}
+
+PyArrayObject *as_image(PyObject *object) {
+    PyArrayObject *array = checked(object, 4);
+    if (!array) return NULL;
+    if (is_channels_last(array)) return (PyArrayObject *)Py_NewRef(object);
+    conversions++;
+    PyArrayObject *from = as_steps(object), *image = NULL;
+    if (from && (image = new_image(PyArray_DIM(from, 0), PyArray_DIM(from, 1), PyArray_DIM(from, 2), PyArray_DIM(from, 3)))) {
+        long shape[4], steps[4];
+        for (int k = 0; k < 4; k++) shape[k] = (long)PyArray_DIM(from, k), steps[k] = step_of(from, k);
+        Py_BEGIN_ALLOW_THREADS
+        to_channels_last(floats(from), shape, steps, floats(image));
+        Py_END_ALLOW_THREADS
+    }
+    Py_XDECREF(from);
+    return image;
+}
+
+PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels) {
+    PyArrayObject *array = PyArray_Check(object) && PyArray_NDIM((PyArrayObject *)object) == 2 ? as_rows(object)
+                                                                                               : as_image(object);
+    if (array) {
+        *channels = PyArray_DIM(array, 1);
+        *rows = *channels ? PyArray_SIZE(array) / *channels : 0;
+    }
+    return array;
+}

@@ -1,0 +1,43 @@
+/* Between NumPy's arrays and the kernels' pointers. */
+#ifndef MINIRES_ARRAYS_H
+#define MINIRES_ARRAYS_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL minires_cpu_array_api
+#ifndef MINIRES_IMPORTS_NUMPY
+#define NO_IMPORT_ARRAY
+#endif
+#include <numpy/arrayobject.h>
+
+/* Once, at import. Returns -1 with an exception set. */
+int arrays_start(void);
+
+typedef enum { NO_LAYOUT, ROWS, CHANNELS_LAST } Layout; /* neither; C order; (N, C, H, W) with channels innermost */
+
+/* The layout of an aligned float32 array without gaps. What is both (one channel, one pixel) counts as C order. */
+Layout layout_of(PyArrayObject *array);
+int is_channels_last(PyArrayObject *array);
+
+/* A new array that owns its memory; a large one is recycled (memory.h). NULL with an exception set. */
+PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layout);
+PyArrayObject *new_image(npy_intp n, npy_intp c, npy_intp h, npy_intp w);
+PyArrayObject *new_like(PyArrayObject *array, int type);
+
+/* These return a new reference: the array itself where it will do, else a copy; NULL with an exception set. */
+PyArrayObject *as_image(PyObject *object); /* float32 (N, C, H, W), channels-last */
+PyArrayObject *as_rows(PyObject *object);  /* float32, C order */
+PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels); /* image, or (rows, channels) */
+PyArrayObject *as_steps(PyObject *object); /* float32, strides a multiple of its size: for weights and matrices */
+
+/* How often as_image had to copy. */
+long image_conversions(void);
+
+static inline float *floats(PyArrayObject *array) { return array ? (float *)PyArray_DATA(array) : NULL; }
+static inline long step_of(PyArrayObject *array, int axis) {
+    return (long)(PyArray_STRIDE(array, axis) / (npy_intp)sizeof(float));
+}
+
+#endif

@@ -1,0 +1,218 @@
+/* The 3x3 convolution with stride 1 by Winograd tiles (the mathematics is in winograd.h).
+ *
+ *     x --- transform_tiles ---> V[position][tile][c]                  some tiles at a time
+ *                                  |
+ *                 for each panel of NR output channels:
+ *                                  |  times U[panel][position][c][NR], packed once: one stream from start to end
+ *                                  v
+ *                                M[position][tile][NR] --- inverse transform, + bias, + residual, ReLU ---> y
+ *
+ * V stays in the second-level cache while all panels pass over it, a panel of U for one position in the first, and M in
+ * either: x, U and y are all that memory sees. Two ways to share the work:
+ *
+ *     many tiles   each thread takes blocks of tiles and does all of the above for them, with a V of its own
+ *     few tiles    (small maps, one image) all threads fill one V together, then each takes panels
+ *
+ * Both do the same arithmetic for every number of y, in the same order.
+ */
+#include "winograd.h"
+
+#include "conv.h"
+#include "memory.h"
+#include "threads.h"
+
+/* -- weights: U = G g G^T --------------------------------------------------------------------------------------------*/
+
+typedef struct {
+    const Conv *conv;
+    int m;
+    Weights w;
+    float *packed;
+} Packing;
+
+size_t winograd_packed_size(const Conv *conv, int m) {
+    return (size_t)((m + 2) * (m + 2) * panels_size(conv->channels, conv->outputs));
+}
+
+/* NR kernels at once: g[3][3] for each of the panel's output channels, those beyond the last being 0. */
+INLINE void gather_kernels(Weights w, long first, long outputs, long c, float g[9][NR]) {
+    const float *from = w.first + first * w.out_step + c * w.in_step;
+    for (long o = 0; o < smaller(NR, outputs - first); o++)
+        for (int i = 0; i < 3; i++)
+            for (int j = 0; j < 3; j++) g[i * 3 + j][o] = from[o * w.out_step + i * w.i_step + j * w.j_step];
+}
+
+INLINE void pack_panel(int m, const Packing *job, long panel) {
+    const int n = m + 2;
+    long channels = job->conv->channels;
+    float g[9][NR] = {{0}};
+    for (long c = 0; c < channels; c++) {
+        gather_kernels(job->w, panel * NR, job->conv->outputs, c, g);
+        for (int half = 0; half < NR; half += LANES) {
+            vf kernel[9], rows[MOST_TILE * 3];
+            for (int k = 0; k < 9; k++) kernel[k] = load(g[k] + half);
+            for (int j = 0; j < 3; j++) kernel_transform(m, kernel + j, 3, rows + j, 3);
+            for (int i = 0; i < n; i++) {
+                vf out[MOST_TILE];
+                kernel_transform(m, rows + i * 3, 1, out, 1);
+                for (int j = 0; j < n; j++)
+                    store(job->packed + ((panel * n * n + i * n + j) * channels + c) * NR + half, out[j]);
+            }
+        }
+    }
+}
+
+static void pack_panels(void *context, Loop *loop) {
+    const Packing *job = context;
+    for (long panel; (panel = loop_next(loop)) >= 0;) {
+        if (job->m == 4)
+            pack_panel(4, job, panel);
+        else
+            pack_panel(2, job, panel);
+    }
+}
+
+void winograd_pack(const Conv *conv, int m, Weights w, float *packed) {
+    Packing job = {conv, m, w, packed};
+    parallel(pieces(conv->outputs, NR), pack_panels, &job);
+}
+
+/* -- forward -------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const Conv *conv;
+    int m;
+    const float *x, *packed;
+    Epilogue out;
+    float *y;
+    Tiles tiles;
+    long block;        /* tiles in V */
+    long first, count; /* few tiles: those that V holds now */
+    float *v;          /* few tiles: the V that all threads share */
+    int failed;
+} Job;
+
+enum { TILES_OF_A_TURN = 4 };
+
+static long v_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->block * v_stride(job->conv->channels); }
+static long m_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->block * NR; }
+
+/* V of the tiles first ... first + count; they come to lie in V from place `at` on. */
+INLINE void transform_tiles(int m, const Job *job, long first, long count, float *v, long at) {
+    const Conv *conv = job->conv;
+    long stride = v_stride(conv->channels);
+    for (long t = 0; t < count; t++) {
+        Place place = place_of(m, job->tiles, first + t);
+        const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
+        transform_input_tile(m, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
+                             place.column - conv->padding[1], v + (at + t) * stride, job->block * stride);
+    }
+}
+
+/* M = V U for one panel: (m + 2)^2 matrix products. */
+INLINE void multiply_panel(int m, const Job *job, const float *v, long count, long panel, float *product) {
+    const int positions = (m + 2) * (m + 2);
+    const long channels = job->conv->channels, stride = v_stride(channels), start = 0;
+    for (int position = 0; position < positions; position++) {
+        const float *u = job->packed + (panel * positions + position) * channels * NR;
+        const float *rows = v + position * job->block * stride;
+        float *to = product + position * job->block * NR;
+        for (long t = 0; t < count; t += MR) {
+            const float *a[MR];
+            Block block;
+            for (int i = 0; i < MR; i++) a[i] = rows + smaller(t + i, count - 1) * stride;
+            multiply(&block, 1, &start, channels, a, 1, u, NR);
+            memcpy(to + t * NR, block.c, sizeof block.c); /* rows beyond the last are never read */
+        }
+    }
+}
+
+/* y = A^T M A of one tile, LANES of the panel's channels, through the epilogue. */
+INLINE void inverse_transform_tile(int m, const Job *job, Place place, const float *product, long channel) {
+    const int n = m + 2;
+    const Conv *conv = job->conv;
+    vf t[MOST_POSITIONS], half[MOST_POSITIONS], y[16];
+    for (int k = 0; k < n * n; k++) t[k] = load(product + k * job->block * NR);
+    for (int j = 0; j < n; j++) output_transform(m, t + j, n, half + j, n);
+    for (int i = 0; i < m; i++) output_transform(m, half + i * n, 1, y + i * m, 1);
+    const float *bias = job->out.bias ? job->out.bias + channel : NULL;
+    for (int i = 0; i < smaller(m, conv->rows - place.row); i++)
+        for (int j = 0; j < smaller(m, conv->columns - place.column); j++) {
+            long pixel = (place.image * conv->rows + place.row + i) * conv->columns + place.column + j;
+            long at = pixel * conv->outputs + channel;
+            emit(y[i * m + j], job->y + at, conv->outputs - channel, bias,
+                 job->out.residual ? job->out.residual + at : NULL, job->out.relu);
+        }
+}
+
+INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product) {
+    multiply_panel(m, job, v, count, panel, product);
+    for (long t = 0; t < count; t++) {
+        Place place = place_of(m, job->tiles, first + t);
+        for (long half = 0; half < NR && panel * NR + half < job->conv->outputs; half += LANES)
+            inverse_transform_tile(m, job, place, product + t * NR + half, panel * NR + half);
+    }
+}
+
+/* Many tiles: a turn is a block of them. */
+INLINE void do_blocks(int m, Job *job, Loop *loop) {
+    float *v = memory_take((size_t)(v_size(job) + m_size(job)) * sizeof(float));
+    if (!v) job->failed = 1;
+    for (long turn; (turn = loop_next(loop)) >= 0 && v;) {
+        long first = turn * job->block, count = smaller(job->block, job->tiles.count - first);
+        transform_tiles(m, job, first, count, v, 0);
+        for (long panel = 0; panel < pieces(job->conv->outputs, NR); panel++)
+            finish_panel(m, job, v, first, count, panel, v + v_size(job));
+    }
+    memory_give(v);
+}
+
+/* Few tiles: a turn of the first loop is some of them, a turn of the second a panel. */
+INLINE void fill_v(int m, Job *job, Loop *loop) {
+    for (long turn; (turn = loop_next(loop)) >= 0;) {
+        long at = turn * TILES_OF_A_TURN;
+        transform_tiles(m, job, job->first + at, smaller(TILES_OF_A_TURN, job->count - at), job->v, at);
+    }
+}
+
+INLINE void do_panels(int m, Job *job, Loop *loop) {
+    float *product = memory_take((size_t)m_size(job) * sizeof(float));
+    if (!product) job->failed = 1;
+    for (long panel; (panel = loop_next(loop)) >= 0 && product;)
+        finish_panel(m, job, job->v, job->first, job->count, panel, product);
+    memory_give(product);
+}
+
+/* One body for each m, so that m is a constant in all of the above. */
+static void do_blocks_2(void *job, Loop *loop) { do_blocks(2, job, loop); }
+static void do_blocks_4(void *job, Loop *loop) { do_blocks(4, job, loop); }
+static void fill_v_2(void *job, Loop *loop) { fill_v(2, job, loop); }
+static void fill_v_4(void *job, Loop *loop) { fill_v(4, job, loop); }
+static void do_panels_2(void *job, Loop *loop) { do_panels(2, job, loop); }
+static void do_panels_4(void *job, Loop *loop) { do_panels(4, job, loop); }
+
+/* How many tiles make a block: measured, see docs/performance.md. */
+#include <stdlib.h>
+static long tiles_of_a_block(const Conv *conv) {
+    const char *e = getenv("WT");
+    if (e) return atol(e);
+    return conv->channels <= 64 ? 24 : 48;
+}
+
+int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y) {
+    Job job = {.conv = conv, .m = m, .x = x, .packed = packed, .out = out, .y = y};
+    job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
+    job.block = tiles_of_a_block(conv);
+    long blocks = pieces(job.tiles.count, job.block);
+    if (blocks >= 4) {
+        parallel(blocks, m == 4 ? do_blocks_4 : do_blocks_2, &job);
+        return job.failed ? -1 : 0;
+    }
+    job.block = round_up(job.tiles.count, MR);
+    job.count = job.tiles.count;
+    if (!(job.v = memory_take((size_t)v_size(&job) * sizeof(float)))) return -1;
+    parallel(pieces(job.count, TILES_OF_A_TURN), m == 4 ? fill_v_4 : fill_v_2, &job);
+    parallel(pieces(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
+    memory_give(job.v);
+    return job.failed ? -1 : 0;
+}

@@ -1,0 +1,164 @@
+/* Winograd's minimal filtering for 3x3 kernels (Winograd 1980; Lavin & Gray 2015, arXiv 1509.09308).
+ *
+ * One m x m tile of the output needs an (m+2) x (m+2) tile d of the input. With g the 3x3 kernel,
+ *
+ *     y = A^T [ (G g G^T) . (B^T d B) ] A            . elementwise
+ *
+ * computes it with (m+2)^2 products instead of 9 m^2: 36 for 144 where m = 4, 16 for 36 where m = 2. Summed over input
+ * channels the elementwise product becomes (m+2)^2 matrix products, one for each position in the tile:
+ *
+ *     M[position][tile][o] = sum over c of V[position][tile][c] * U[position][c][o],    V = B^T d B,  U = G g G^T
+ *
+ *     m = 4:        | 4  0 -5  0  1  0 |        | 1/4    0    0   |        | 1  1  1  1  1  0 |
+ *                   | 0 -4 -4  1  1  0 |        |-1/6  -1/6 -1/6  |  A^T = | 0  1 -1  2 -2  0 |
+ *             B^T = | 0  4 -4 -1  1  0 |    G = |-1/6   1/6 -1/6  |        | 0  1  1  4  4  0 |
+ *                   | 0 -2 -1  2  1  0 |        | 1/24  1/12 1/6  |        | 0  1 -1  8 -8  1 |
+ *                   | 0  2 -1 -2  1  0 |        | 1/24 -1/12 1/6  |
+ *                   | 0  4  0 -5  0  1 |        |  0     0    1   |
+ *
+ *     m = 2:        | 1  0 -1  0 |              |  1    0    0  |
+ *             B^T = | 0  1  1  0 |          G = | 1/2  1/2  1/2 |    A^T = | 1  1  1  0 |
+ *                   | 0 -1  1  0 |              | 1/2 -1/2  1/2 |          | 0  1 -1 -1 |
+ *                   | 0  1  0 -1 |              |  0    0    1  |
+ *
+ * Below, each matrix is applied along one axis of a tile of vectors (LANES channels at once), and so twice for both
+ * axes. `m` is a constant wherever these functions are called, and `stride` the distance of two elements along the axis.
+ */
+#ifndef MINIRES_WINOGRAD_H
+#define MINIRES_WINOGRAD_H
+
+#include "simd.h"
+
+enum { MOST_TILE = 6, MOST_POSITIONS = 36 };
+
+/* out = B^T d: m + 2 numbers from m + 2. */
+INLINE void input_transform(int m, const vf *d, long stride, vf *out, long out_stride) {
+    vf d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride];
+    if (m == 2) {
+        out[0] = d0 - d2;
+        out[out_stride] = d1 + d2;
+        out[2 * out_stride] = d2 - d1;
+        out[3 * out_stride] = d1 - d3;
+        return;
+    }
+    vf d4 = d[4 * stride], d5 = d[5 * stride];
+    vf even = d4 - 4 * d2, odd = d3 - 4 * d1, even2 = d4 - d2, odd2 = 2 * (d3 - d1);
+    out[0] = 4 * d0 - 5 * d2 + d4;
+    out[out_stride] = even + odd;
+    out[2 * out_stride] = even - odd;
+    out[3 * out_stride] = even2 + odd2;
+    out[4 * out_stride] = even2 - odd2;
+    out[5 * out_stride] = 4 * d1 - 5 * d3 + d5;
+}
+
+/* out = G g: m + 2 numbers from 3. */
+INLINE void kernel_transform(int m, const vf *g, long stride, vf *out, long out_stride) {
+    vf g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
+    if (m == 2) {
+        vf ends = 0.5f * (g0 + g2), middle = 0.5f * g1;
+        out[0] = g0;
+        out[out_stride] = ends + middle;
+        out[2 * out_stride] = ends - middle;
+        out[3 * out_stride] = g2;
+        return;
+    }
+    vf ends = (-1 / 6.0f) * (g0 + g2), middle = (1 / 6.0f) * g1;
+    vf ends2 = (1 / 24.0f) * g0 + (1 / 6.0f) * g2, middle2 = (1 / 12.0f) * g1;
+    out[0] = 0.25f * g0;
+    out[out_stride] = ends - middle;
+    out[2 * out_stride] = ends + middle;
+    out[3 * out_stride] = ends2 + middle2;
+    out[4 * out_stride] = ends2 - middle2;
+    out[5 * out_stride] = g2;
+}
+
+/* out = A^T t: m numbers from m + 2. */
+INLINE void output_transform(int m, const vf *t, long stride, vf *out, long out_stride) {
+    vf sum = t[stride] + t[2 * stride], difference = t[stride] - t[2 * stride];
+    if (m == 2) {
+        out[0] = t[0] + sum;
+        out[out_stride] = difference - t[3 * stride];
+        return;
+    }
+    vf sum2 = t[3 * stride] + t[4 * stride], difference2 = t[3 * stride] - t[4 * stride];
+    out[0] = t[0] + sum + sum2;
+    out[out_stride] = difference + 2 * difference2;
+    out[2 * out_stride] = sum + 4 * sum2;
+    out[3 * out_stride] = difference + 8 * difference2 + t[5 * stride];
+}
+
+/* Its transpose, m = 4: out = A g, 6 numbers from 4. */
+INLINE void output_transform_transposed(const vf *g, long stride, vf *out, long out_stride) {
+    vf g0 = g[0], g1 = g[stride], g2 = g[2 * stride], g3 = g[3 * stride];
+    vf even = g0 + g2, odd = g1 + g3, even2 = g0 + 4 * g2, odd2 = 2 * g1 + 8 * g3;
+    out[0] = g0;
+    out[out_stride] = even + odd;
+    out[2 * out_stride] = even - odd;
+    out[3 * out_stride] = even2 + odd2;
+    out[4 * out_stride] = even2 - odd2;
+    out[5 * out_stride] = g3;
+}
+
+/* The transpose of G, m = 4: out = G^T t, 3 numbers from 6. */
+INLINE void kernel_transform_transposed(const vf *t, long stride, vf *out, long out_stride) {
+    vf sum = t[stride] + t[2 * stride], difference = t[2 * stride] - t[stride];
+    vf sum2 = t[3 * stride] + t[4 * stride], difference2 = t[3 * stride] - t[4 * stride];
+    out[0] = 0.25f * t[0] - (1 / 6.0f) * sum + (1 / 24.0f) * sum2;
+    out[out_stride] = (1 / 6.0f) * difference + (1 / 12.0f) * difference2;
+    out[2 * out_stride] = (1 / 6.0f) * (sum2 - sum) + t[5 * stride];
+}
+
+/* -- where the tiles lie ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    long down, across; /* tiles in an image */
+    long count;        /* tiles in all images */
+} Tiles;
+
+INLINE Tiles tiles_of(int m, long images, long rows, long columns) {
+    Tiles tiles = {pieces(rows, m), pieces(columns, m), 0};
+    tiles.count = images * tiles.down * tiles.across;
+    return tiles;
+}
+
+/* Tile number t: its image, and its first output row and column. */
+typedef struct {
+    long image, row, column;
+} Place;
+
+INLINE Place place_of(int m, Tiles tiles, long t) {
+    long in_image = t % (tiles.down * tiles.across);
+    return (Place){t / (tiles.down * tiles.across), in_image / tiles.across * m, in_image % tiles.across * m};
+}
+
+/* Floats between two tiles' channels in V. A cache line more than needed keeps rows from falling into the same set. */
+INLINE long v_stride(long channels) { return round_up(channels, 16) + 16; }
+
+/* V[position][t][c] = B^T d B for tile t of the input: all channels. `step` is the distance of two positions in V. */
+INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,
+                                 float *v, long step) {
+    const int n = m + 2;
+    int inside = row >= 0 && column >= 0 && row + n <= height && column + n <= width;
+    for (long c = 0; c < channels; c += LANES) {
+        vf d[MOST_POSITIONS], half[MOST_POSITIONS];
+        const float *corner = x + (row * width + column) * channels + c;
+        if (inside && c + LANES <= channels) {
+            for (int i = 0; i < n; i++)
+                for (int j = 0; j < n; j++) d[i * n + j] = load(corner + (i * width + j) * channels);
+        } else {
+            for (int i = 0; i < n; i++)
+                for (int j = 0; j < n; j++) {
+                    int here = row + i >= 0 && row + i < height && column + j >= 0 && column + j < width;
+                    d[i * n + j] = here ? load_upto(corner + (i * width + j) * channels, channels - c) : (vf){0};
+                }
+        }
+        for (int j = 0; j < n; j++) input_transform(m, d + j, n, half + j, n);
+        for (int i = 0; i < n; i++) {
+            vf out[MOST_TILE];
+            input_transform(m, half + i * n, 1, out, 1);
+            for (int j = 0; j < n; j++) store(v + (i * n + j) * step + c, out[j]);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,263 @@
+"""The CPU provider: kernels in C (`kernels/cpu/`), for NumPy arrays of float32.
+
+Its images are channels-last in memory, (N, C, H, W) in shape. Whatever it does not do (groups, empty arrays, broadcast
+operands, layouts with gaps) it declines with NotImplemented, and `dispatch` asks the next provider.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minires.backend.arrays import Array
+from minires.backend.cpu import algorithms
+from minires.backend.cpu.algorithms import Shape
+from minires.backend.cpu.machine import (
+    ISA,
+    cache_state,
+    empty_cache,
+    get_num_threads,
+    library,
+    set_cache_limit,
+    set_num_threads,
+)
+from minires.backend.shapes import Pair, conv_size, pool_size
+
+name = "cpu"
+
+Axes = tuple[int, ...]
+
+
+def serves(array: Array) -> bool:
+    """NumPy arrays of float32."""
+    return isinstance(array, np.ndarray) and array.dtype == np.float32
+
+
+def _fit(*arrays: Array | None) -> bool:
+    """Whether all arrays are float32 with something in them; None is no obstacle."""
+    return all(array is None or (serves(array) and array.size > 0) for array in arrays)
+
+
+# -- convolution --------------------------------------------------------------------------------------------------------
+
+
+def _shape(images: int, channels: int, outputs: int, image: Pair, kernel: Pair, *geometry: Pair) -> Shape:
+    """Of a convolution; geometry is stride, padding, dilation."""
+    ho, wo = (conv_size(*each) for each in zip(image, kernel, *geometry, strict=True))
+    return Shape(images, channels, outputs, (ho, wo), kernel, *geometry)
+
+
+def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+    if groups != 1 or not _fit(x, w, bias):
+        return NotImplemented
+    shape = _shape(x.shape[0], x.shape[1], w.shape[0], x.shape[2:], w.shape[2:], stride, padding, dilation)
+    return library.conv2d(x, w, bias, None, False, stride, padding, dilation, algorithms.forward(shape))
+
+
+def conv2d_grad_input(
+    gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    strided_and_dilated = any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True))
+    if groups != 1 or strided_and_dilated or not _fit(gy, w):
+        return NotImplemented
+    shape = _shape(gy.shape[0], w.shape[1], w.shape[0], image, w.shape[2:], stride, padding, dilation)
+    return library.conv2d_grad_input(gy, w, image, stride, padding, dilation, algorithms.grad_input(shape, image))
+
+
+def conv2d_grad_weight(
+    x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    if groups != 1 or not _fit(x, gy):
+        return NotImplemented
+    shape = _shape(x.shape[0], x.shape[1], gy.shape[1], x.shape[2:], kernel_size, stride, padding, dilation)
+    return library.conv2d_grad_weight(x, gy, kernel_size, stride, padding, dilation, algorithms.grad_weight(shape))
+
+
+# -- normalisation ------------------------------------------------------------------------------------------------------
+
+
+def _is_image_or_rows(x: Array) -> bool:
+    return x.ndim in (2, 4)
+
+
+def batch_norm(
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    relu: bool,
+) -> Array:
+    if not _is_image_or_rows(x) or not _fit(x, mean, var, weight, bias, residual):
+        return NotImplemented
+    return library.batch_norm(x, mean, var, weight, bias, eps, residual, relu)
+
+
+def batch_norm_stats(x: Array) -> tuple[Array, Array]:
+    if not _is_image_or_rows(x) or not _fit(x):
+        return NotImplemented
+    mean, var = library.batch_norm_stats(x)
+    return mean, var
+
+
+def batch_norm_grad(
+    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+) -> tuple[Array, Array, Array]:
+    if not _is_image_or_rows(x) or not _fit(gy, x, mean, var, weight, y):
+        return NotImplemented
+    gx, gw, gb = library.batch_norm_grad(gy, x, mean, var, weight, eps, y)
+    return gx, gw, gb
+
+
+# -- pooling --------------------------------------------------------------------------------------------------------------
+
+
+def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
+    ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
+    return ho, wo
+
+
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[Array, Array]:
+    if math.prod(kernel_size) > 256 or not _fit(x):
+        return NotImplemented
+    output = _pooled(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    y, argmax = library.max_pool2d(x, output, kernel_size, stride, padding, dilation)
+    return y, argmax
+
+
+def max_pool2d_route(
+    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    if argmax.dtype != np.uint8 or not _fit(gy):
+        return NotImplemented
+    return library.max_pool2d_route(gy, argmax, image, kernel_size, stride, padding, dilation)
+
+
+def avg_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
+) -> Array:
+    if math.prod(kernel_size) > 256 or not _fit(x):
+        return NotImplemented
+    output = _pooled(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
+    return library.avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad)
+
+
+def avg_pool2d_split(
+    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
+) -> Array:
+    if math.prod(kernel_size) > 256 or not _fit(gy):
+        return NotImplemented
+    return library.avg_pool2d_split(gy, image, kernel_size, stride, padding, count_include_pad)
+
+
+def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
+    """The global pooling: over all pixels of a channels-last image."""
+    if axes != (2, 3) or x.ndim != 4 or not _fit(x) or x.flags.c_contiguous:
+        return NotImplemented
+    y = library.sum_pixels(x)
+    return y.reshape(*y.shape, 1, 1) if keepdims else y
+
+
+def broadcast_to(x: Array, shape: Axes) -> Array:
+    """Its adjoint: one number for each image and channel, on all pixels. Other broadcasts are views, and free."""
+    if len(shape) != 4 or x.shape != (*shape[:2], 1, 1) or 0 in shape:
+        return NotImplemented
+    return library.repeat_pixels(x.reshape(x.shape[:2]), shape[2], shape[3])
+
+
+# -- elementwise ----------------------------------------------------------------------------------------------------------
+
+
+def add(x: Array, y: Array) -> Array:
+    if not (serves(y) and _fit(x)):
+        return NotImplemented
+    z = library.add(x, y, False)
+    return NotImplemented if z is None else z
+
+
+def relu(x: Array) -> Array:
+    y = library.relu(x) if x.size else None
+    return NotImplemented if y is None else y
+
+
+def relu_mask(gy: Array, y: Array) -> Array:
+    gx = library.relu_mask(gy, y) if _fit(gy, y) else None
+    return NotImplemented if gx is None else gx
+
+
+# -- rows of numbers ------------------------------------------------------------------------------------------------------
+
+
+def matmul(x: Array, y: Array) -> Array:
+    if x.ndim != 2 or y.ndim != 2 or not _fit(x, y):
+        return NotImplemented
+    return library.matmul(x, y, None, None)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    if axis != x.ndim - 1 or not _fit(x):
+        return NotImplemented
+    return library.log_softmax(x)
+
+
+def cross_entropy(x: Array, labels: Array) -> Array:
+    return library.cross_entropy(x, labels) if _fit(x) else NotImplemented
+
+
+def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
+    return library.cross_entropy_grad(g, x, labels) if _fit(g, x) else NotImplemented
+
+
+def sgd_step(
+    parameters: list[Array],
+    gradients: list[Array],
+    velocities: list[Array] | None,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    dampening: float,
+    nesterov: bool,
+) -> None:
+    arrays = [*parameters, *gradients, *(velocities or [])]
+    if not all(serves(array) for array in arrays) or not all(array.flags.c_contiguous for array in parameters):
+        return NotImplemented
+    library.sgd(parameters, gradients, velocities, lr, momentum, weight_decay, dampening, nesterov)
+    return None
+
+
+__all__ = [
+    "ISA",
+    "add",
+    "avg_pool2d",
+    "avg_pool2d_split",
+    "batch_norm",
+    "batch_norm_grad",
+    "batch_norm_stats",
+    "broadcast_to",
+    "cache_state",
+    "conv2d",
+    "conv2d_grad_input",
+    "conv2d_grad_weight",
+    "cross_entropy",
+    "cross_entropy_grad",
+    "empty_cache",
+    "get_num_threads",
+    "library",
+    "log_softmax",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_route",
+    "name",
+    "relu",
+    "relu_mask",
+    "serves",
+    "set_cache_limit",
+    "set_num_threads",
+    "sgd_step",
+    "sum",
+]

@@ -1,0 +1,77 @@
+"""Which algorithm a convolution gets: one table.
+
+    direct       a matrix product that reads the image where it lies; any kernel, stride, padding, dilation
+    winograd4    3×3, stride 1: tiles of 4×4 outputs, 4 times fewer multiplications
+    winograd2    the same by tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
+
+What decides is the shape alone, never the number of threads nor a measurement: the same call gives the same bits
+everywhere. `minires bench conv` measures all of them and says which one the table takes. The reasons are measurements
+(docs/performance.md):
+
+- Winograd's transforms cost as much as some channels' worth of products, so below FEW_CHANNELS direct wins.
+- Where a map is hardly larger than a tile, much of a 4×4 tile hangs over its edge; where there are few tiles in all,
+  reading the transformed weights (36 numbers for each 9) takes longer than multiplying by them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minires.backend.shapes import Pair
+
+DIRECT, WINOGRAD2, WINOGRAD4 = 0, 2, 4
+NAMES = {DIRECT: "direct", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4"}
+
+FEW_CHANNELS = 8
+MANY_CHANNELS = 256
+
+
+class Shape(NamedTuple):
+    """A convolution: x (images, channels, …), y (images, outputs, *output)."""
+
+    images: int
+    channels: int
+    outputs: int
+    output: Pair
+    kernel: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @property
+    def is_plain_3x3(self) -> bool:
+        """Whether Winograd's tiles fit: 3×3, stride and dilation 1."""
+        return self.kernel == (3, 3) and self.stride == (1, 1) and self.dilation == (1, 1)
+
+    @property
+    def tiles(self) -> int:
+        """4×4 tiles of the output, in all images."""
+        return self.images * -(-self.output[0] // 4) * -(-self.output[1] // 4)
+
+
+def forward(shape: Shape) -> int:
+    """The algorithm of conv2d, and with channels and outputs exchanged of its input gradient."""
+    if not shape.is_plain_3x3 or min(shape.channels, shape.outputs) < FEW_CHANNELS:
+        return DIRECT
+    if shape.tiles <= 16 and shape.channels >= MANY_CHANNELS:
+        return WINOGRAD2
+    return WINOGRAD4
+
+
+def grad_input(shape: Shape, image: Pair) -> int:
+    """The algorithm of conv2d_grad_input, `shape` being that of the convolution."""
+    if max(shape.padding) > 2:  # the convolution that it amounts to would need a negative padding
+        return DIRECT
+    return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output=image))
+
+
+def grad_weight(shape: Shape) -> int:
+    """The algorithm of conv2d_grad_weight."""
+    if not shape.is_plain_3x3 or min(shape.channels, shape.outputs) < FEW_CHANNELS:
+        return DIRECT
+    return WINOGRAD4
+
+
+def candidates(shape: Shape) -> tuple[int, ...]:
+    """The algorithms that can compute conv2d of this shape."""
+    return (DIRECT, WINOGRAD2, WINOGRAD4) if shape.is_plain_3x3 else (DIRECT,)
