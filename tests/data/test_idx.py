@@ -19,7 +19,7 @@ def write(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
         if gzipped:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array), mtime=0))
         else:
             (folder / name).write_bytes(idx(array))
     return folder
@@ -55,11 +55,11 @@ def test_the_content_decides_whether_a_file_is_gzipped(tmp_path):
         (b"\0\0\x08\3" + b"\xff" * 12, r"says its shape is \(4294967295, 4294967295, 4294967295\)"),
         (idx(IMAGES)[:-1], r"is shorter than its shape \(20, 28, 28\)"),
         (idx(IMAGES) + b"\0", r"is longer than its shape \(20, 28, 28\)"),
-        (gzip.compress(idx(IMAGES)[:-1]), "is shorter"),
-        (gzip.compress(idx(IMAGES))[:-4000], r"cannot be read \(Compressed file ended"),
-        (gzip.compress(idx(IMAGES))[:30], "cannot be read"),
-        (gzip.compress(idx(IMAGES))[:300] + bytes(500) + gzip.compress(idx(IMAGES))[800:], "cannot be read"),
-        (gzip.compress(idx(IMAGES))[:-8] + bytes(8), r"cannot be read \(CRC check failed"),
+        (gzip.compress(idx(IMAGES)[:-1], mtime=0), "is shorter"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-4000], r"cannot be read \(Compressed file ended"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:30], "cannot be read"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:300] + bytes(500) + gzip.compress(idx(IMAGES), mtime=0)[800:], "cannot be read"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-8] + bytes(8), r"cannot be read \(CRC check failed"),
     ],
 )
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, message):

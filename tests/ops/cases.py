@@ -405,6 +405,13 @@ def cross_entropy_(d: Draw) -> Problem:
     return Problem(problem.inputs, problem.constants, {**problem.options, "label_smoothing": d.choose((0.0, 0.1, 1.0))})
 
 
+def plain_cross_entropy_(d: Draw) -> Problem:
+    """The case that has a kernel of its own: rows of logits, every label counted, nothing weighted."""
+    shape = (d.integer(1, 4), d.integer(1, 5))
+    reduction = d.choose(("mean", "sum", "none"))
+    return Problem([d.normal(shape)], [d.below(shape[1], shape[:1])], {"reduction": reduction})
+
+
 def soft_cross_entropy_(d: Draw) -> Problem:
     x = d.normal(logits_shape(d))
     target = d.positive(x.shape)
@@ -579,6 +586,12 @@ LAYERS = [
 LOSSES = [
     Case("nll_loss", F.nll_loss, lambda t, *x, **o: t.nn.functional.nll_loss(*x, **o), nll_),
     Case("cross_entropy", F.cross_entropy, lambda t, *x, **o: t.nn.functional.cross_entropy(*x, **o), cross_entropy_),
+    Case(
+        "cross_entropy: plain",
+        F.cross_entropy,
+        lambda t, *x, **o: t.nn.functional.cross_entropy(*x, **o),
+        plain_cross_entropy_,
+    ),
     Case(
         "cross_entropy: probabilities",
         F.cross_entropy,
