@@ -2,63 +2,107 @@
 
 The sources of `kernels/cpu/` are built once for each instruction set, as extension modules of `minires.backend.cpu`;
 which one runs is decided at import, from the processor (`minires/backend/cpu/isa.py`). Nothing here depends on the
-machine that builds. They are optional: with no C compiler the installation succeeds, says so, and the readable
-reference kernels serve.
+machine that builds. With no C compiler the installation succeeds, says so, and the readable reference kernels serve.
+
+    MINIRES_KERNELS=all             build every one that the platform can have, and fail where one does not compile
+    MINIRES_KERNELS=baseline,avx2   the same for these alone
+    MINIRES_KERNELS=none            build none
+    MINIRES_CFLAGS="-O1 …"          more flags, for compiling and linking: sanitizers, for instance
 """
 
 from __future__ import annotations
 
+import copy
 import os
-import platform
 import sys
+import sysconfig
+from contextlib import suppress
 from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# Products and sums in one expression may become fused multiply-adds; NaN, infinity and the order of sums stay as written.
+# A product and a sum in one expression may become a fused multiply-add; NaN, infinity and the order of sums stay.
 FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
 X86 = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
+SLOWLY = "everything works, slowly, by the reference kernels"
+
+
+def say(what: str) -> None:
+    """A line for whoever installs; pip shows it with -v, `make` always."""
+    sys.stderr.write(f"MiniRes: {what}\n")
+
+
+def instruction_sets() -> dict[str, list[str]]:
+    """{name: flags of the compiler}: what there is for the platform that is built for, which may not be this one."""
+    platform = sysconfig.get_platform()  # linux-x86_64, macosx-11.0-arm64; macOS's universal2 gets the baseline alone
+    if platform.startswith("win"):  # the kernels' threads are POSIX's
+        return {}
+    return {"baseline": [], **(X86 if platform.endswith(("x86_64", "amd64")) else {})}
 
 
 def extensions() -> list[Extension]:
-    """One for each instruction set that compilers for this architecture know."""
+    """A module for each instruction set; which of them may fail to compile, MINIRES_KERNELS says."""
+    known, asked = instruction_sets(), os.environ.get("MINIRES_KERNELS", "").replace(" ", "")
+    if asked == "none":
+        return []
+    chosen = list(known) if asked in ("", "all") else asked.split(",")
+    if not set(chosen) <= set(known):
+        sys.exit(f"MiniRes: MINIRES_KERNELS={asked}: here it may be none, all, or some of {', '.join(known)}")
     try:
         import numpy
     except ImportError:
-        print("MiniRes: without NumPy's headers the C kernels are not built; the reference kernels will serve")
+        if asked:
+            raise
+        say(f"no C kernels, for want of NumPy's headers: {SLOWLY}")
         return []
-    if sys.platform == "win32" or os.environ.get("MINIRES_NO_KERNELS"):
-        return []
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    more = os.environ.get("MINIRES_CFLAGS", "").split()  # for sanitizers
+    more = os.environ.get("MINIRES_CFLAGS", "").split()
     return [
         Extension(
             f"minires.backend.cpu._{isa}",
             sources=sorted(glob("kernels/cpu/*.c")),
-            depends=sorted(glob("kernels/cpu/*.h")),
+            depends=["setup.py", *sorted(glob("kernels/cpu/*.h"))],
             include_dirs=[numpy.get_include()],
             define_macros=[("MODULE_NAME", f"_{isa}")],
-            extra_compile_args=[*FLAGS, *flags, *more],
+            extra_compile_args=[*FLAGS, *known[isa], *more],
             extra_link_args=["-pthread", *more],
-            optional=True,
+            optional=not asked,
         )
-        for isa, flags in {"baseline": [], **(X86 if is_x86 else {})}.items()
+        for isa in chosen
     ]
 
 
 class BuildKernels(build_ext):
-    """`build_ext` that says in MiniRes's words what a failure means."""
+    """`build_ext` for modules made of the same sources, which says in MiniRes's words what a failure means."""
 
     def run(self) -> None:
+        """Build the modules side by side; what does not compile is named, and its predecessor taken away."""
+        self.failed: list[str] = []
         self.parallel = self.parallel or os.cpu_count()
         super().run()
-        missing = [each.name for each in self.extensions if not os.path.exists(self.get_ext_fullpath(each.name))]
-        if missing and not self.inplace:
-            self.warn(f"not built: {', '.join(missing)}. MiniRes works without: the reference kernels serve, slowly.")
+        for name in self.failed:
+            with suppress(FileNotFoundError):
+                os.remove(self.get_ext_fullpath(name))
+        if len(self.failed) == len(self.extensions) > 0:
+            say(f"no C kernels, for want of a compiler that builds them (why: above): {SLOWLY}")
+        elif self.failed:
+            names = ", ".join(name.rpartition("_")[2] for name in self.failed)
+            say(f"C kernels built, but not for {names}, which this compiler does not manage (why: above)")
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile one, its object files in a folder of their own: those of the others have the same names."""
+        own = copy.copy(self)
+        own.build_temp = os.path.join(self.build_temp, ext.name)
+        try:
+            super(BuildKernels, own).build_extension(ext)
+        except Exception:
+            self.failed.append(ext.name)
+            with suppress(FileNotFoundError):
+                os.remove(self.get_ext_fullpath(ext.name))
+            raise
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})

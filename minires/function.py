@@ -80,6 +80,8 @@ class Function:
         differentiable = output.dtype.kind in "fc"  # what rounds to integers is constant wherever it has a slope
         if differentiable and modes.is_recording() and any(tensor.requires_grad for tensor in inputs):
             self._record(inputs, output, set(vars(self)) - before)
+        if (tracer := modes.tracer()) is not None:
+            tracer(self, inputs, output)
         return output
 
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor, kept: set[str]) -> None:

@@ -6,8 +6,8 @@ They are context variables, so two threads can train two models, one of them und
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ _recording: ContextVar[bool] = ContextVar("minires_recording", default=True)
 _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
 _inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", default=False)
 _formulas: ContextVar[bool] = ContextVar("minires_formulas", default=False)
+_tracer: ContextVar[Callable[..., None] | None] = ContextVar("minires_tracer", default=None)
 
 
 class _Switch(ContextDecorator):
@@ -100,3 +101,18 @@ def use_formulas() -> _Switch:
 def is_using_formulas() -> bool:
     """Whether `use_formulas` is on in this thread."""
     return _formulas.get()
+
+
+@contextmanager
+def tracing(tracer: Callable[..., None]) -> Iterator[None]:
+    """Call `tracer(op, inputs, output)` after each operation of this thread, recorded or not: who watches a network run."""
+    token = _tracer.set(tracer)
+    try:
+        yield
+    finally:
+        _tracer.reset(token)
+
+
+def tracer() -> Callable[..., None] | None:
+    """Whom to tell of each operation, if anybody."""
+    return _tracer.get()

@@ -144,17 +144,21 @@ PyArrayObject *as_steps(PyObject *object) {
     return array ? as_rows(object) : NULL;
 }
 
+void copy_image(PyArrayObject *from, PyArrayObject *to) {
+    long shape[4], steps[4];
+    for (int k = 0; k < 4; k++) shape[k] = (long)PyArray_DIM(from, k), steps[k] = step_of(from, k);
+    to_channels_last(floats(from), shape, steps, floats(to));
+}
+
 PyArrayObject *as_image(PyObject *object) {
     PyArrayObject *array = checked(object, 4);
     if (!array) return NULL;
     if (is_channels_last(array)) return (PyArrayObject *)Py_NewRef(object);
     conversions++;
     PyArrayObject *from = as_steps(object), *image = NULL;
-    if (from && (image = new_image(PyArray_DIM(from, 0), PyArray_DIM(from, 1), PyArray_DIM(from, 2), PyArray_DIM(from, 3)))) {
-        long shape[4], steps[4];
-        for (int k = 0; k < 4; k++) shape[k] = (long)PyArray_DIM(from, k), steps[k] = step_of(from, k);
+    if (from && (image = new_array(4, PyArray_DIMS(from), NPY_FLOAT32, CHANNELS_LAST))) {
         Py_BEGIN_ALLOW_THREADS
-        to_channels_last(floats(from), shape, steps, floats(image));
+        copy_image(from, image);
         Py_END_ALLOW_THREADS
     }
     Py_XDECREF(from);

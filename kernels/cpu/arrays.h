@@ -32,6 +32,9 @@ PyArrayObject *as_rows(PyObject *object);  /* float32, C order */
 PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels); /* image, or (rows, channels) */
 PyArrayObject *as_steps(PyObject *object); /* float32, strides a multiple of its size: for weights and matrices */
 
+/* From an array with float steps to a channels-last one of its shape. Needs no GIL. */
+void copy_image(PyArrayObject *from, PyArrayObject *to);
+
 /* How often as_image had to copy. */
 long image_conversions(void);
 

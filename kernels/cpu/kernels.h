@@ -26,11 +26,11 @@ typedef struct {
     long kernel[2], stride[2], padding[2], dilation[2];
 } Pool;
 
-void max_pool(const Pool *pool, const float *x, float *y, uint8_t *argmax);
+void max_pool(const Pool *pool, const float *x, float *y, uint8_t *argmax); /* argmax may be NULL */
 void max_pool_route(const Pool *pool, const float *gy, const uint8_t *argmax, float *gx);
 void avg_pool(const Pool *pool, int count_padding, const float *x, float *y);
 void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float *gx);
-void sum_pixels(const float *x, long images, long pixels, long channels, float *y);    /* y (images, channels) */
+void sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y); /* y (images, channels) */
 void repeat_pixels(const float *x, long images, long pixels, long channels, float *y); /* x (images, channels) */
 
 /* softmax.c: x (rows, classes) */

@@ -40,6 +40,19 @@ static int same_shape(Array *a, Array *b) {
 
 static int has_length(Array *a, npy_intp n) { return !a || PyArray_SIZE(a) == n; }
 
+/* Where the result goes: `out`, a writeable array of this shape and layout, or if that is None a new one. */
+static Array *place_for(PyObject *out, int ndim, const npy_intp *shape, Layout layout) {
+    if (out == Py_None) return new_array(ndim, shape, NPY_FLOAT32, layout);
+    Array *array = (Array *)out;
+    int fits = PyArray_Check(out) && PyArray_NDIM(array) == ndim && PyArray_CompareLists(PyArray_DIMS(array), shape, ndim) &&
+               PyArray_ISWRITEABLE(array) && (layout == CHANNELS_LAST ? is_channels_last(array) : layout_of(array) == ROWS);
+    return require(fits, "the output does not fit") ? (Array *)Py_NewRef(out) : NULL;
+}
+
+static Array *place_like(PyObject *out, Array *array) {
+    return place_for(out, PyArray_NDIM(array), PyArray_DIMS(array), layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
+}
+
 /* The result, or an exception. Takes over the reference. */
 static PyObject *finished(Array *result, int failed) {
     if (!failed || PyErr_Occurred()) return failed ? Py_XDECREF(result), NULL : (PyObject *)result;
@@ -154,24 +167,22 @@ KERNEL(pack) {
     return finished(packed, failed);
 }
 
-/* conv2d_packed(x, packed, (outputs, kh, kw), bias, residual, relu, stride, padding, dilation, algorithm, y): into y */
+/* conv2d_packed(x, packed, (outputs, kh, kw), bias, residual, relu, stride, padding, dilation, algorithm, out) */
 KERNEL(conv2d_packed) {
-    PyObject *px, *ppacked, *pbias, *presidual, *py;
+    PyObject *px, *ppacked, *pbias, *presidual, *out_array;
     Array *x = NULL, *packed = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     int with_relu, algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OO(lll)OOp(ll)(ll)(ll)iO!", &px, &ppacked, &c.outputs, PAIR(c.kernel), &pbias, &presidual,
-                          &with_relu, PAIR(c.stride), PAIR(c.padding), PAIR(c.dilation), &algorithm, &PyArray_Type, &py))
+    if (!PyArg_ParseTuple(args, "OO(lll)OOp(ll)(ll)(ll)iO", &px, &ppacked, &c.outputs, PAIR(c.kernel), &pbias, &presidual,
+                          &with_relu, PAIR(c.stride), PAIR(c.padding), PAIR(c.dilation), &algorithm, &out_array))
         return NULL;
-    y = (Array *)Py_NewRef(py);
     if ((x = as_image(px)) && (packed = as_rows(ppacked)) && optional(pbias, as_rows, &bias) &&
         optional(presidual, as_image, &residual)) {
         set_image(&c, x);
-        if (check_geometry(&c, algorithm) && check_epilogue(&c, bias, residual, y) &&
+        if (check_geometry(&c, algorithm) &&
             require(has_length(packed, (npy_intp)packed_size(&c, algorithm)), "the packed weights do not fit") &&
-            require(is_channels_last(y) && PyArray_ISWRITEABLE(y) && PyArray_DIM(y, 0) == c.images &&
-                        PyArray_DIM(y, 1) == c.outputs && PyArray_DIM(y, 2) == c.rows && PyArray_DIM(y, 3) == c.columns,
-                    "the output does not fit")) {
+            (y = place_for(out_array, 4, (npy_intp[]){c.images, c.outputs, c.rows, c.columns}, CHANNELS_LAST)) &&
+            check_epilogue(&c, bias, residual, y)) {
             Epilogue out = {floats(bias), floats(residual), with_relu};
             Py_BEGIN_ALLOW_THREADS
             failed = forward(&c, algorithm, floats(packed), out, floats(x), floats(y));
@@ -270,21 +281,22 @@ KERNEL(batch_norm_stats) {
     return Py_BuildValue("NN", mean, var);
 }
 
-/* batch_norm(x, mean, var, weight, bias, eps, residual, relu) */
+/* batch_norm(x, mean, var, weight, bias, eps, residual, relu, out) */
 KERNEL(batch_norm) {
-    PyObject *px, *pmean, *pvar, *pweight, *pbias, *presidual;
+    PyObject *px, *pmean, *pvar, *pweight, *pbias, *presidual, *out;
     npy_intp rows, channels, unused[2];
     Array *x = NULL, *mean = NULL, *var = NULL, *weight = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     float eps;
     int with_relu, failed = 1;
-    if (!PyArg_ParseTuple(args, "OOOOOfOp", &px, &pmean, &pvar, &pweight, &pbias, &eps, &presidual, &with_relu)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOOOfOpO", &px, &pmean, &pvar, &pweight, &pbias, &eps, &presidual, &with_relu, &out))
+        return NULL;
     if ((x = as_pixels(px, &rows, &channels)) && (mean = as_rows(pmean)) && (var = as_rows(pvar)) &&
         optional(pweight, as_rows, &weight) && optional(pbias, as_rows, &bias) &&
         (presidual == Py_None || (residual = as_pixels(presidual, unused, unused + 1))) &&
         require(has_length(mean, channels) && has_length(var, channels) && has_length(weight, channels) &&
                     has_length(bias, channels) && (!residual || same_shape(residual, x)),
                 "the arguments do not fit") &&
-        (y = new_like(x, NPY_FLOAT32))) {
+        (y = place_like(out, x))) {
         Py_BEGIN_ALLOW_THREADS
         failed = rows ? batch_norm(floats(x), rows, channels, floats(mean), floats(var), floats(weight), floats(bias), eps,
                                    floats(residual), with_relu, floats(y))
@@ -353,28 +365,29 @@ static Array *as_winners(PyObject *object) {
     return (Array *)winners;
 }
 
-/* max_pool2d(x, output, kernel_size, stride, padding, dilation) -> (y, argmax) */
+/* max_pool2d(x, output, kernel_size, stride, padding, dilation) -> (y, argmax); with one argument more, `out`: y alone */
 KERNEL(max_pool2d) {
-    PyObject *px;
+    PyObject *px, *out = NULL;
     Array *x = NULL, *y = NULL, *winners = NULL;
     Pool p;
     int failed = 1;
-    if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)(ll)", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
-                          PAIR(p.padding), PAIR(p.dilation)))
+    if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)(ll)|O", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
+                          PAIR(p.padding), PAIR(p.dilation), &out))
         return NULL;
     if ((x = as_image(px)) && check_pool(&p)) {
         set_pool(&p, x, NULL);
         npy_intp shape[4] = {p.images, p.channels, p.rows, p.columns};
-        if ((y = new_array(4, shape, NPY_FLOAT32, CHANNELS_LAST)) && (winners = new_array(4, shape, NPY_UINT8, CHANNELS_LAST))) {
+        if ((y = place_for(out ? out : Py_None, 4, shape, CHANNELS_LAST)) &&
+            (out || (winners = new_array(4, shape, NPY_UINT8, CHANNELS_LAST)))) {
             Py_BEGIN_ALLOW_THREADS
-            max_pool(&p, floats(x), floats(y), PyArray_DATA(winners));
+            max_pool(&p, floats(x), floats(y), winners ? PyArray_DATA(winners) : NULL);
             Py_END_ALLOW_THREADS
             failed = 0;
         }
     }
     release(x, NULL, NULL, NULL);
     if (failed) return release(y, winners, NULL, NULL), NULL;
-    return Py_BuildValue("NN", y, winners);
+    return out ? (PyObject *)y : Py_BuildValue("NN", y, winners);
 }
 
 /* max_pool2d_route(gy, argmax, image, kernel_size, stride, padding, dilation) */
@@ -399,18 +412,18 @@ KERNEL(max_pool2d_route) {
     return finished(gx, failed);
 }
 
-/* avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad) */
+/* avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad, out) */
 KERNEL(avg_pool2d) {
-    PyObject *px;
+    PyObject *px, *out;
     Array *x = NULL, *y = NULL;
     Pool p = {.dilation = {1, 1}};
     int count_padding, failed = 1;
-    if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)p", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
-                          PAIR(p.padding), &count_padding))
+    if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)pO", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
+                          PAIR(p.padding), &count_padding, &out))
         return NULL;
     if ((x = as_image(px)) && check_pool(&p)) {
         set_pool(&p, x, NULL);
-        if ((y = new_image(p.images, p.channels, p.rows, p.columns))) {
+        if ((y = place_for(out, 4, (npy_intp[]){p.images, p.channels, p.rows, p.columns}, CHANNELS_LAST))) {
             Py_BEGIN_ALLOW_THREADS
             avg_pool(&p, count_padding, floats(x), floats(y));
             Py_END_ALLOW_THREADS
@@ -443,14 +456,16 @@ KERNEL(avg_pool2d_split) {
     return finished(gx, failed);
 }
 
-/* sum_pixels(x) -> (N, C) */
+/* sum_pixels(x, divisor, out) -> (N, C): the sum over all pixels, divided */
 KERNEL(sum_pixels) {
-    PyObject *px;
+    PyObject *px, *out;
+    float divisor;
     Array *x, *y = NULL;
-    if (!PyArg_ParseTuple(args, "O", &px) || !(x = as_image(px))) return NULL;
-    if ((y = new_array(2, PyArray_DIMS(x), NPY_FLOAT32, ROWS))) {
+    if (!PyArg_ParseTuple(args, "OfO", &px, &divisor, &out) || !(x = as_image(px))) return NULL;
+    if ((y = place_for(out, 2, PyArray_DIMS(x), ROWS))) {
+        long pixels = PyArray_DIM(x, 2) * PyArray_DIM(x, 3);
         Py_BEGIN_ALLOW_THREADS
-        sum_pixels(floats(x), PyArray_DIM(x, 0), PyArray_DIM(x, 2) * PyArray_DIM(x, 3), PyArray_DIM(x, 1), floats(y));
+        sum_pixels(floats(x), PyArray_DIM(x, 0), pixels, PyArray_DIM(x, 1), divisor, floats(y));
         Py_END_ALLOW_THREADS
     }
     Py_DECREF(x);
@@ -475,12 +490,13 @@ KERNEL(repeat_pixels) {
 
 /* -- elementwise: these return None where the arrays' layouts do not fit ---------------------------------------------- */
 
-/* relu(x) */
+/* relu(x, out) */
 KERNEL(relu) {
     Array *x, *y;
-    if (!PyArg_ParseTuple(args, "O!", &PyArray_Type, &x)) return NULL;
+    PyObject *out;
+    if (!PyArg_ParseTuple(args, "O!O", &PyArray_Type, &x, &out)) return NULL;
     if (layout_of(x) == NO_LAYOUT) Py_RETURN_NONE;
-    if (!(y = new_like(x, NPY_FLOAT32))) return NULL;
+    if (!(y = place_like(out, x))) return NULL;
     Py_BEGIN_ALLOW_THREADS
     relu_forward(floats(x), floats(y), PyArray_SIZE(x));
     Py_END_ALLOW_THREADS
@@ -493,13 +509,14 @@ static int alike(Array *a, Array *b) {
     return layout_of(a) == layout_of(b) || (is_channels_last(a) && is_channels_last(b));
 }
 
-/* add(a, b, relu) */
+/* add(a, b, relu, out) */
 KERNEL(add) {
     Array *a, *b, *y;
+    PyObject *out;
     int with_relu;
-    if (!PyArg_ParseTuple(args, "O!O!p", &PyArray_Type, &a, &PyArray_Type, &b, &with_relu)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!O!pO", &PyArray_Type, &a, &PyArray_Type, &b, &with_relu, &out)) return NULL;
     if (!alike(a, b)) Py_RETURN_NONE;
-    if (!(y = new_like(a, NPY_FLOAT32))) return NULL;
+    if (!(y = place_like(out, a))) return NULL;
     Py_BEGIN_ALLOW_THREADS
     add(floats(a), floats(b), with_relu, floats(y), PyArray_SIZE(a));
     Py_END_ALLOW_THREADS
@@ -701,6 +718,21 @@ KERNEL(image_conversions) {
     return PyLong_FromLong(image_conversions());
 }
 
+/* channels_last(x, out): x itself if its memory is channels-last, else a copy that is */
+KERNEL(channels_last) {
+    PyObject *px, *out;
+    Array *x, *y = NULL;
+    if (!PyArg_ParseTuple(args, "OO", &px, &out) || !(x = as_steps(px))) return NULL;
+    if (is_channels_last(x)) return (PyObject *)x;
+    if (require(PyArray_NDIM(x) == 4, "an image needs four axes") && (y = place_for(out, 4, PyArray_DIMS(x), CHANNELS_LAST))) {
+        Py_BEGIN_ALLOW_THREADS
+        copy_image(x, y);
+        Py_END_ALLOW_THREADS
+    }
+    Py_DECREF(x);
+    return (PyObject *)y;
+}
+
 /* empty_image(n, c, h, w): channels-last, recycled, not cleared */
 KERNEL(empty_image) {
     long n, c, h, w;
@@ -731,7 +763,7 @@ static PyMethodDef methods[] = {
     METHOD(relu), METHOD(add), METHOD(relu_mask),
     METHOD(matmul), METHOD(log_softmax), METHOD(cross_entropy), METHOD(cross_entropy_grad), METHOD(sgd),
     METHOD(set_num_threads), METHOD(num_threads), METHOD(empty_cache), METHOD(set_cache_limit), METHOD(cache_state),
-    METHOD(image_conversions), METHOD(empty_image), METHOD(supported), {NULL, NULL, 0, NULL}};
+    METHOD(image_conversions), METHOD(channels_last), METHOD(empty_image), METHOD(supported), {NULL, NULL, 0, NULL}};
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)

@@ -19,6 +19,7 @@ typedef struct {
     uint8_t *winners;
     float *out;
     int count_padding;
+    float divisor;
 } Job;
 
 typedef struct {
@@ -81,7 +82,7 @@ static void max_rows(void *context, Loop *loop) {
                         winner = (better & (int32_t)(i * pool->kernel[1] + j)) | (~better & winner);
                     }
                 store_upto(job->out + to + c, best, channels - c);
-                store_bytes(job->winners + to + c, winner, channels - c);
+                if (job->winners) store_bytes(job->winners + to + c, winner, channels - c);
             }
         }
     }
@@ -189,7 +190,7 @@ void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float 
     parallel(pool->images * pool->height, split_rows, &job);
 }
 
-/* y[image][c] = sum of x over the pixels: the global pooling. */
+/* y[image][c] = sum of x over the pixels / divisor: the global pooling. */
 static void sum_image(void *context, Loop *loop) {
     const Job *job = context;
     const long channels = job->pool.channels, pixels = job->pool.height;
@@ -198,13 +199,13 @@ static void sum_image(void *context, Loop *loop) {
         for (long c = 0; c < channels; c += LANES) {
             vf sum = {0};
             for (long pixel = 0; pixel < pixels; pixel++) sum += load_upto(x + pixel * channels + c, channels - c);
-            store_upto(job->out + image * channels + c, sum, channels - c);
+            store_upto(job->out + image * channels + c, sum / job->divisor, channels - c);
         }
     }
 }
 
-void sum_pixels(const float *x, long images, long pixels, long channels, float *y) {
-    Job job = {.pool = {.height = pixels, .channels = channels}, .in = x, .out = y};
+void sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y) {
+    Job job = {.pool = {.height = pixels, .channels = channels}, .in = x, .out = y, .divisor = divisor};
     parallel(images, sum_image, &job);
 }
 

@@ -93,7 +93,7 @@ def batch_norm(
 ) -> Array:
     if not _is_image_or_rows(x) or not _fit(x, mean, var, weight, bias, residual):
         return NotImplemented
-    return library.batch_norm(x, mean, var, weight, bias, eps, residual, relu)
+    return library.batch_norm(x, mean, var, weight, bias, eps, residual, relu, None)
 
 
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
@@ -144,7 +144,7 @@ def avg_pool2d(
     if math.prod(kernel_size) > 256 or not _fit(x):
         return NotImplemented
     output = _pooled(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
-    return library.avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad)
+    return library.avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad, None)
 
 
 def avg_pool2d_split(
@@ -159,7 +159,7 @@ def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
     """The global pooling: over all pixels of a channels-last image."""
     if axes != (2, 3) or x.ndim != 4 or not _fit(x) or x.flags.c_contiguous:
         return NotImplemented
-    y = library.sum_pixels(x)
+    y = library.sum_pixels(x, 1.0, None)
     return y.reshape(*y.shape, 1, 1) if keepdims else y
 
 
@@ -176,12 +176,12 @@ def broadcast_to(x: Array, shape: Axes) -> Array:
 def add(x: Array, y: Array) -> Array:
     if not (serves(y) and _fit(x)):
         return NotImplemented
-    z = library.add(x, y, False)
+    z = library.add(x, y, False, None)
     return NotImplemented if z is None else z
 
 
 def relu(x: Array) -> Array:
-    y = library.relu(x) if x.size else None
+    y = library.relu(x, None) if x.size else None
     return NotImplemented if y is None else y
 
 

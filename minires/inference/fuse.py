@@ -1,0 +1,240 @@
+"""From what a model did to the steps of a plan: fold, fuse, and prepare.
+
+    conv → batch norm [→ + residual] [→ ReLU]      one step: y = x ∗ w′ + b′ [+ residual] [ReLU]
+
+Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε), so behind a convolution it disappears into the weights:
+w′ = w·s for each output channel, b′ = (b − μ)·s + β (in float64, rounded once). An operation is fused into the step before
+it only if nobody else reads what lies between them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from minires.backend import Array, array_module, provider_for
+from minires.backend.cpu import algorithms, library
+from minires.backend.shapes import Pair
+from minires.inference import steps
+from minires.inference.steps import Step
+from minires.inference.trace import Call, Trace
+from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
+
+class Weights:
+    """Folded and packed weights, shared by the plans for several shapes.
+
+    Constants are told apart by where they lie in memory, and kept, so that no other can come to lie there.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Array] = []
+        self._folded: dict[tuple[Any, ...], tuple[Array, Array | None]] = {}
+        self._packed: dict[tuple[tuple[Any, ...], int], Array] = {}
+
+    def folded(self, chain: Chain) -> tuple[Array, Array | None]:
+        """(w, bias) of a chain: those of an earlier plan if they come from the same constants."""
+        if chain.key not in self._folded:
+            self._kept += chain.constants
+            self._folded[chain.key] = chain.w, chain.bias
+        return self._folded[chain.key]
+
+    def packed(self, chain: Chain, algorithm: int) -> Array:
+        """w as the algorithm wants it."""
+        key = chain.key, algorithm
+        if key not in self._packed:
+            self._packed[key] = library.pack(self.folded(chain)[0], algorithm)
+        return self._packed[key]
+
+
+def _identity(array: Array) -> tuple[Any, ...]:
+    where = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else int(array.data.ptr)
+    return where, array.shape, array.strides
+
+
+class Chain:
+    """A convolution, or a product with a matrix, and what has been fused into it."""
+
+    def __init__(self, w: Array, bias: Array | None, x: int, output: int) -> None:
+        self.w, self.bias, self.relu = w, bias, False
+        self.inputs: tuple[int, ...] = (x,)  # and the residual
+        self.output = output
+        self.constants = [each for each in (w, bias) if each is not None]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What w and bias were made of."""
+        return tuple(_identity(each) for each in self.constants)
+
+    def scale(self, mean: Array, var: Array, weight: Array, bias: Array, eps: float) -> None:
+        """Fold batch norm."""
+        self.constants += [weight, bias]  # mean and var are copies, made by the node; these two belong to one layer
+        xp = array_module(self.w)
+        mean, var, weight, bias = (each.astype("float64") for each in (mean, var, weight, bias))
+        s = weight / xp.sqrt(var + eps)
+        before = 0.0 if self.bias is None else self.bias.astype("float64")
+        self.w = (self.w * s.reshape(-1, 1, 1, 1)).astype(self.w.dtype)
+        self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
+
+    def add_bias(self, bias: Array) -> None:
+        """+ b, written as an operation of its own."""
+        self.constants.append(bias)
+        self.bias = bias if self.bias is None else self.bias + bias
+
+
+class Fuser:
+    """Makes the steps of one trace."""
+
+    def __init__(self, trace: Trace, weights: Weights) -> None:
+        self.trace, self.weights = trace, weights
+        self.readers: dict[int, list[int]] = {}  # value -> the calls that read it
+        for number, call in enumerate(trace.calls):
+            for value in set(call.values):
+                self.readers.setdefault(value, []).append(number)
+        self.uses = Counter(value for call in trace.calls for value in call.values) + Counter(trace.outputs)
+        self.fused: set[int] = set()  # calls that have become part of another's step
+        self.found: dict[int, Step] = {}  # call -> the step that takes its place
+
+    def steps(self) -> list[Step]:
+        """All steps, in an order in which each finds its inputs."""
+        for number, call in enumerate(self.trace.calls):
+            if number not in self.fused:
+                self._make(number, call)
+        return [step for _, step in sorted(self.found.items())]
+
+    # -- one call -----------------------------------------------------------------------------------------------------
+
+    def _make(self, number: int, call: Call) -> None:
+        """The step of a call and of those that it swallows; it stands where the last of them stood."""
+        op = call.op
+        if isinstance(op, conv.Conv2d) and isinstance(call.inputs[0], int) and not isinstance(call.inputs[1], int):
+            last, chain = self._chain(number, call, call.inputs[1], call.inputs[2] if len(call.inputs) > 2 else None)
+            self.found[last] = self._convolution(op, chain)
+        elif self._is_linear(call):
+            last, chain = self._chain(number, call, call.inputs[1].T[:, :, None, None], None)
+            self.found[last] = self._packed_step(steps.Linear, chain, (1, 1), (0, 0), (1, 1))
+        elif self._serves(call):
+            last, step = self._simple(number, call)
+            self.found[last] = step
+        else:
+            self.found[number] = steps.Replay(op, call.inputs, call.output)
+
+    def _serves(self, call: Call) -> bool:
+        """Whether the C kernels work on all that the call reads."""
+        if library is None:
+            return False
+        arrays = [self._array(each) for each in call.inputs]
+        return all(array.size and provider_for("relu", array).name == "cpu" for array in arrays)
+
+    def _array(self, operand: Any) -> Array:
+        return self.trace.arrays[operand] if isinstance(operand, int) else operand
+
+    def _next(self, value: int) -> tuple[int, Call] | None:
+        """The one call that reads `value`, if nobody else does."""
+        readers = self.readers.get(value, [])
+        if self.uses[value] != 1 or len(readers) != 1 or readers[0] in self.fused:
+            return None
+        return readers[0], self.trace.calls[readers[0]]
+
+    # -- convolution and what follows -----------------------------------------------------------------------------------
+
+    def _chain(self, number: int, call: Call, w: Array, bias: Array | None) -> tuple[int, Chain]:
+        """Swallow what can be fused into a convolution: (the last call of it, the chain)."""
+        chain = Chain(w, bias, call.values[0], call.output)
+        while not chain.relu and (found := self._next(chain.output)) is not None:
+            reader, follower = found
+            if not self._swallow(chain, follower):
+                break
+            chain.output = follower.output
+            self.fused.add(reader)
+            number = reader
+        return number, chain
+
+    def _swallow(self, chain: Chain, call: Call) -> bool:
+        """Fuse `call` into the chain, or say that it does not fit."""
+        op, is_first = call.op, call.inputs[0] == chain.output
+        constants = [each for each in call.inputs if not isinstance(each, int)]
+        if isinstance(op, elementwise.ReLU):
+            chain.relu = True
+        elif isinstance(op, norm.BatchNormEval) and is_first and len(chain.inputs) == 1 and len(constants) == 2:
+            chain.scale(op.mean, op.var, *constants, op.eps)
+            chain.inputs += tuple(call.values[1:])
+            chain.relu = op.relu
+        elif isinstance(op, elementwise.Add) and not constants and len(chain.inputs) == 1:
+            other = call.inputs[1] if is_first else call.inputs[0]
+            if self._array(other).shape != self._array(chain.output).shape:
+                return False
+            chain.inputs += (other,)
+        elif isinstance(op, elementwise.Add) and is_first and len(chain.inputs) == 1 and chain.w.shape[2:] == (1, 1):
+            if self._array(chain.output).ndim != 2 or constants[0].shape != (chain.w.shape[0],):
+                return False
+            chain.add_bias(constants[0])
+        else:
+            return False
+        return True
+
+    def _convolution(self, op: conv.Conv2d, chain: Chain) -> Step:
+        x = self._array(chain.inputs[0])
+        if library is None or op.groups != 1 or not x.size or provider_for("conv2d", x).name != "cpu":
+            w, bias = self.weights.folded(chain)
+            return steps.FoldedConvolution(chain.inputs, chain.output, w, bias, chain.relu, op.geometry)
+        return self._packed_step(steps.Convolution, chain, op.stride, op.padding, op.dilation)
+
+    def _is_linear(self, call: Call) -> bool:
+        if not isinstance(call.op, linear.MatMul) or isinstance(call.inputs[1], int) or not self._serves(call):
+            return False
+        return isinstance(call.inputs[0], int) and bool(self._array(call.inputs[0]).ndim == call.inputs[1].ndim == 2)
+
+    def _packed_step(self, kind: type[steps.Convolution], chain: Chain, *geometry: Pair) -> Step:
+        x, y = self._array(chain.inputs[0]), self._array(chain.output)
+        kernel: Pair = chain.w.shape[2:]
+        output: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
+        found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output, kernel, *geometry)
+        algorithm = algorithms.forward(found)
+        _, bias = self.weights.folded(chain)
+        packed = self.weights.packed(chain, algorithm)
+        return kind(chain.inputs, chain.output, packed, bias, chain.relu, found, algorithm)
+
+    # -- other operations that have a step of their own -----------------------------------------------------------------
+
+    def _simple(self, number: int, call: Call) -> tuple[int, Step]:
+        """The step of an operation that writes into a planned buffer, and the last call it stands for."""
+        op, y = call.op, self.trace.arrays[call.output]
+        if isinstance(op, pool.MaxPool2d) and op.kernel[0] * op.kernel[1] <= 256:
+            windows = (op.kernel, op.stride, op.padding, op.dilation)
+            return number, steps.MaxPool(call.values, call.output, y.shape[2:], windows)
+        if isinstance(op, pool.AvgPool2d) and op.kernel[0] * op.kernel[1] <= 256:
+            windows = (op.kernel, op.stride, op.padding)
+            return number, steps.AvgPool(call.values, call.output, y.shape[2:], windows, op.count_include_pad)
+        if isinstance(op, reduction.Sum) and op.axes == (2, 3) and self._array(call.inputs[0]).ndim == 4:
+            return self._global_sum(number, call)
+        if isinstance(op, elementwise.Add) and len(call.values) == 2 and len({self._array(v).shape for v in call.values}) == 1:
+            last, output = self._then_relu(number, call.output)
+            return last, steps.Add(call.values, output, relu=last != number)
+        if isinstance(op, elementwise.ReLU):
+            return number, steps.ReLU(call.values, call.output)
+        if isinstance(op, norm.BatchNormEval) and len(call.inputs) - len(call.values) == 2 and y.ndim in (2, 4):
+            vectors = (op.mean, op.var, call.inputs[1], call.inputs[2])
+            return number, steps.BatchNorm(call.values, call.output, vectors, op.eps, op.relu)
+        if isinstance(op, shape.Pad):
+            return number, steps.Pad(call.values, call.output, op.widths, op.value)
+        return number, steps.Replay(op, call.inputs, call.output)
+
+    def _then_relu(self, number: int, value: int) -> tuple[int, int]:
+        """(last call, its value) with a ReLU that alone reads `value` swallowed."""
+        found = self._next(value)
+        if found is None or not isinstance(found[1].op, elementwise.ReLU):
+            return number, value
+        self.fused.add(found[0])
+        return found[0], found[1].output
+
+    def _global_sum(self, number: int, call: Call) -> tuple[int, Step]:
+        found, divisor, output = self._next(call.output), 1.0, call.output
+        if found is not None and isinstance(found[1].op, elementwise.Divide) and found[1].inputs[0] == output:
+            by = found[1].inputs[1]
+            if not isinstance(by, int) and by.ndim == 0:
+                number, divisor, output = found[0], float(by), found[1].output
+                self.fused.add(number)
+        return number, steps.GlobalSum(call.values, output, divisor)
+
