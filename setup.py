@@ -24,10 +24,12 @@ from setuptools.command.build_ext import build_ext
 
 # A product and a sum in one expression may become a fused multiply-add; NaN, infinity and the order of sums stay.
 FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
+FLAGS += ["-Werror=implicit-function-declaration"]  # else a module that compiles, and cannot be imported
 X86 = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
+OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # that the modules run with, as pyproject.toml has it
 SLOWLY = "everything works, slowly, by the reference kernels"
 
 
@@ -66,7 +68,7 @@ def extensions() -> list[Extension]:
             sources=sorted(glob("kernels/cpu/*.c")),
             depends=["setup.py", *sorted(glob("kernels/cpu/*.h"))],
             include_dirs=[numpy.get_include()],
-            define_macros=[("MODULE_NAME", f"_{isa}")],
+            define_macros=[("MODULE_NAME", f"_{isa}"), ("NPY_TARGET_VERSION", OLDEST_NUMPY)],
             extra_compile_args=[*FLAGS, *known[isa], *more],
             extra_link_args=["-pthread", *more],
             optional=not asked,

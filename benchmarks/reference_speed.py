@@ -18,14 +18,19 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.agreement import check_agreement
+from benchmarks.machine import machine_speed
+from benchmarks.summary import spread
+from benchmarks.worker import Worker, seconds_of, serve
+
 CONTENDERS = ("minires", "torch, NCHW", "torch, channels-last")
 FLOOR = 0.35  # of PyTorch's images per second, at inference
 PAUSE = 0.3  # seconds for the threads of the contender before to go to sleep
@@ -56,18 +61,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def work(options: argparse.Namespace) -> None:
     """Say what was computed, then, for each line read ("infer" or "train"), do it once and print the seconds."""
-    sys.path.insert(0, str(ROOT))
     kind, _, layout = options.worker.partition(", ")
     contender = minires_contender(options) if kind == "minires" else torch_contender(options, layout)
     for _ in range(2):  # the first passes fill caches and start threads
         logits = contender["infer"]()
         if options.train:
             contender["train"]()
-    print(json.dumps({"version": contender["version"], "logits": logits}), flush=True)
-    for line in sys.stdin:
-        began = time.perf_counter()
-        contender[line.strip()]()
-        print(time.perf_counter() - began, flush=True)
+    serve({"version": contender["version"], "logits": logits}, lambda task: seconds_of(contender[task]))
 
 
 def weights_and_images(options: argparse.Namespace) -> tuple[dict[str, Any], Any, Any]:
@@ -113,27 +113,22 @@ def torch_contender(options: argparse.Namespace, layout: str) -> dict[str, Any]:
     """PyTorch, eager, on NCHW or channels-last arrays."""
     import torch
 
-    from tests.models.torch_resnet import ResNet, load_arrays
+    from benchmarks.peers.pytorch import inferrer, network, stepper
+    from tests.models.torch_resnet import load_arrays
 
     torch.set_num_threads(options.threads)
     memory_format = torch.channels_last if layout == "channels-last" else torch.contiguous_format
     state, images, labels = weights_and_images(options)
-    model, trained = (ResNet(False, (2, 2, 2, 2), 1000).to(memory_format=memory_format) for _ in range(2))
+    model, trained = (network("resnet18").to(memory_format=memory_format) for _ in range(2))
     load_arrays(model.eval(), state)
     load_arrays(trained, state)
-    optimizer = torch.optim.SGD(trained.parameters(), lr=1e-3, momentum=0.9)
     x, t = torch.tensor(images).contiguous(memory_format=memory_format), torch.tensor(labels)
-
-    def infer() -> Any:
-        with torch.inference_mode():
-            return model(x).tolist()
-
-    def train() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(trained(x), t).backward()
-        optimizer.step()
-
-    return {"infer": infer, "train": train, "version": f"PyTorch {torch.__version__}"}
+    infer = inferrer(model, x)
+    return {
+        "infer": lambda: infer().tolist(),
+        "train": stepper(trained, x, t),
+        "version": f"PyTorch {torch.__version__}",
+    }
 
 
 def _numpy_version() -> str:
@@ -146,40 +141,16 @@ def _numpy_version() -> str:
 # -- the comparison ---------------------------------------------------------------------------------------------------
 
 
-class Worker:
+def start(name: str, options: argparse.Namespace) -> Worker:
     """A contender's process."""
-
-    def __init__(self, name: str, options: argparse.Namespace) -> None:
-        count = str(options.threads)
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
-        numbers = [f"--{key}={getattr(options, key)}" for key in ("batch", "size", "threads")]
-        command = [sys.executable, __file__, f"--worker={name}", *numbers, *(["--train"] if options.train else [])]
-        self.name, pipe = name, subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **threads})
-        self.greeting: dict[str, Any] = json.loads(self._line())
-
-    def seconds(self, task: str) -> float:
-        """Of doing `task` once."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{task}\n")
-        self.process.stdin.flush()
-        return float(self._line())
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended early; its message is above")
-        return line
-
-    def end(self) -> None:
-        """Let it finish."""
-        self.process.communicate()
+    numbers = [f"--{key}={getattr(options, key)}" for key in ("batch", "size", "threads")]
+    command = [sys.executable, __file__, f"--worker={name}", *numbers, *(["--train"] if options.train else [])]
+    return Worker(name, command, options.threads)
 
 
 def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """{task: {contender: seconds of each round}}; also prints who computes."""
-    workers = [Worker(name, options) for name in CONTENDERS]
+    workers = [start(name, options) for name in CONTENDERS]
     check_agreement({worker.name: worker.greeting["logits"] for worker in workers})
     if not options.json:
         print("; ".join(dict.fromkeys(worker.greeting["version"] for worker in workers)))
@@ -189,36 +160,25 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
         for _ in range(options.rounds):
             for worker in workers:
                 time.sleep(PAUSE)
-                found[task][worker.name].append(worker.seconds(task))
+                found[task][worker.name].append(worker.ask(task))
     for worker in workers:
         worker.end()
     return found
-
-
-def check_agreement(logits: dict[str, list[list[float]]]) -> None:
-    """End the program unless all contenders computed the same: logits to 1e-3 of the largest."""
-    (first, expected), *others = logits.items()
-    largest = max(abs(value) for row in expected for value in row)
-    for name, rows in others:
-        pairs = zip((v for row in expected for v in row), (v for row in rows for v in row), strict=True)
-        error = max(abs(a - b) for a, b in pairs) / largest
-        if not error < 1e-3:
-            raise SystemExit(f"{first} and {name} disagree: their logits differ by {error:.1e} of the largest")
 
 
 def summarise(seconds: dict[str, list[float]], batch: int) -> dict[str, Any]:
     """Images per second of each, and MiniRes's part of the better PyTorch's: medians over the rounds."""
     speeds = {name: batch / statistics.median(each) for name, each in seconds.items()}
     better = max((name for name in speeds if name != "minires"), key=speeds.__getitem__)
-    ratios = [theirs / ours for ours, theirs in zip(seconds["minires"], seconds[better], strict=True)]
+    ratio = {name: round(value, 4) for name, value in spread(seconds["minires"], seconds[better]).items()}
     return {
         "images_per_second": {name: round(speed, 3) for name, speed in speeds.items()},
         "best_images_per_second": {name: round(batch / min(each), 3) for name, each in seconds.items()},
         "better": better,
-        "ratio": round(statistics.median(ratios), 4),
-        "lowest": round(min(ratios), 4),
-        "highest": round(max(ratios), 4),
-        "rounds": len(ratios),
+        "ratio": ratio["median"],
+        "lowest": ratio["lowest"],
+        "highest": ratio["highest"],
+        "rounds": len(seconds["minires"]),
     }
 
 
@@ -245,22 +205,11 @@ def floor(options: argparse.Namespace) -> dict[str, float]:
     reference kernels move many more: im2col alone writes and reads each input nine times.
     """
     import minires as mr
-    from minires import models, nn
+    from benchmarks.floor import count
+    from minires import models
 
-    macs = moved = 0
-
-    def count(module: nn.Module, inputs: tuple[Any, ...], y: mr.Tensor) -> None:
-        nonlocal macs, moved
-        weight = module.weight  # type: ignore[attr-defined]
-        macs += y.numel() * weight.numel() // weight.shape[0]
-        moved += 4 * (inputs[0].numel() + y.numel()) + 4 * weight.numel() // options.batch
-
-    model = models.resnet18().eval()
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(count)
-    with mr.no_grad():
-        model(mr.zeros(1, 3, options.size, options.size))
+    work, _ = count(models.resnet18(), mr.zeros(1, 3, options.size, options.size), options.batch)
+    macs, moved = round(work.operations / 2 / options.batch), work.bytes / options.batch
     operations, bandwidth = machine_speed()
     return {
         "multiply_adds_per_image": macs,
@@ -270,26 +219,6 @@ def floor(options: argparse.Namespace) -> dict[str, float]:
         "images_per_second_by_operations": operations / (2 * macs),
         "images_per_second_by_bytes": bandwidth / moved,
     }
-
-
-def machine_speed() -> tuple[float, float]:
-    """(operations per second of a large matrix product, bytes per second that a copy reads and writes)."""
-    import numpy as np
-
-    a, b, product = (np.ones((2048, 2048), np.float32) for _ in range(3))
-    large, copy = (np.ones(1 << 26, np.float32) for _ in range(2))
-    operations = 2 * 2048**3 / best_of(lambda: np.matmul(a, b, out=product))
-    return operations, 2 * large.nbytes / best_of(lambda: np.copyto(copy, large))
-
-
-def best_of(function: Callable[[], Any], times: int = 7) -> float:
-    """The shortest of some runs, in seconds."""
-    seconds = []
-    for _ in range(times):
-        began = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
 
 
 def print_floor(found: dict[str, float]) -> None:

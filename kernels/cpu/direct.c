@@ -155,21 +155,28 @@ typedef struct {
     long positions, blocks, panels_of_a_turn;
 } Product;
 
+/* The first n of a panel's channels of one pixel, through the epilogue. */
+INLINE void emit_row(const Product *job, const vf c[2], long at, long channel, long n) {
+    for (int half = 0; half < NR && half < n; half += LANES)
+        emit(c[half / LANES], job->y + at + half, n - half, job->out.bias ? job->out.bias + channel + half : NULL,
+             job->out.residual ? job->out.residual + at + half : NULL, job->out.relu);
+}
+
 INLINE void multiply_block(const Product *job, long count, const float *const *from, const long *to, long panel) {
     long column = panel * NR;
     const float *b = job->packed + column * job->taps.taps * job->taps.run;
     for (long first = 0; first < count; first += MR) {
         const float *a[MR];
-        Block block;
+        vf c[MR][2];
         for (int i = 0; i < MR; i++) a[i] = from[smaller(first + i, count - 1)];
-        multiply(&block, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
-        for (int i = 0; i < smaller(MR, count - first); i++)
-            for (int half = 0; half < 2 && column + half * LANES < job->outputs; half++) {
-                long at = to[first + i] + column + half * LANES, channel = column + half * LANES;
-                emit(block.c[i][half], job->y + at, job->outputs - channel,
-                     job->out.bias ? job->out.bias + channel : NULL,
-                     job->out.residual ? job->out.residual + at : NULL, job->out.relu);
+        multiply(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
+        for (int i = 0; i < smaller(MR, count - first); i++) {
+            if (column + NR <= job->outputs) {
+                emit_row(job, c[i], to[first + i] + column, column, NR);
+            } else {
+                emit_row(job, c[i], to[first + i] + column, column, job->outputs - column);
             }
+        }
     }
 }
 
@@ -318,36 +325,37 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
 
 /* -- weight gradient --------------------------------------------------------------------------------------------------
  *
- *     gw[m][o] = sum over output pixels of a[pixel][m] * gy[pixel][o],      m = (i, j, c): the places of the taps
+ *     gw[m][o] = sum over output pixels of x[pixel's start + place of m] * gy[pixel][o],     m = (i, j, c)
  *
- * Some images at a time: gy is packed into panels, then each turn takes some m, packs that slice of the taps for BATCH
- * pixels, and adds the product to its rows of gw. Turns own rows of gw, not pixels, so no two threads add to one number
- * and the order of the sum is always the same.
+ * Again x is read where it lies: row i of the register block is a place m, its steps are output pixels, and the taps are
+ * the rows of the output. gy is packed into panels, some images at a time. A turn takes SLICE places, and walks over all
+ * pixels, BATCH at a time so that what it reads stays in a cache while the panels pass by. Turns own rows of gw, not
+ * pixels: no two threads add to one number, and the order of the sum is always the same.
  */
 enum { BATCH = 512, SLICE = 48 /* places: a multiple of MR */, PIXELS_AT_A_TIME = 4096 };
 
 typedef struct {
     const Conv *conv;
-    Grid grid;
-    Taps taps;
+    Taps taps;             /* of the kernel: where the places lie */
     const float *x, *gy;
-    long pixels;         /* output pixels of the images at hand */
-    long places, slice;  /* m in all, m of a turn */
-    float *gy_panels;    /* [panel][pixel][NR] */
-    float *sums;         /* [panel][m][NR] */
+    long rows, columns;    /* of the output, all images at hand one below the other */
+    long *row_offset;      /* where each of them starts in x */
+    long x_column;         /* from one output pixel to the next, in x */
+    long places, slice;    /* m in all, m of a turn */
+    float *gy_panels;      /* [panel][pixel][NR] */
+    float *sums;           /* [panel][m][NR] */
     long sum_rows;
-    int first;           /* nothing has been added to sums yet */
-    int failed;
+    int first;             /* nothing has been added to sums yet */
     float *gw;
 } WeightJob;
 
 static void pack_gy(void *context, Loop *loop) {
     const WeightJob *job = context;
-    const long outputs = job->conv->outputs;
+    const long outputs = job->conv->outputs, pixels = job->rows * job->columns;
     for (long panel; (panel = loop_next(loop)) >= 0;) {
-        float *to = job->gy_panels + panel * job->pixels * NR;
+        float *to = job->gy_panels + panel * pixels * NR;
         const float *from = job->gy + panel * NR;
-        for (long pixel = 0; pixel < job->pixels; pixel++, to += NR, from += outputs)
+        for (long pixel = 0; pixel < pixels; pixel++, to += NR, from += outputs)
             for (int half = 0; half < NR; half += LANES) {
                 long n = outputs - panel * NR - half;
                 store(to + half, n > 0 ? load_upto(from + half, n) : (vf){0});
@@ -355,50 +363,26 @@ static void pack_gy(void *context, Loop *loop) {
     }
 }
 
-/* a[pixel][0 ... count) = the taps' places m ... m + count, for pixels first ... first + pixels. */
-static void pack_taps(const WeightJob *job, long m, long count, long first, long pixels, float *a) {
-    const Grid *grid = &job->grid;
-    for (long k = 0; k < pixels; k++, a += SLICE) {
-        long column = (first + k) % grid->columns, row = (first + k) / grid->columns % grid->rows;
-        long image = (first + k) / grid->columns / grid->rows;
-        const float *x = job->x + image * grid->x_image + row * grid->x_row + column * grid->x_column;
-        for (long done = 0, n; done < count; done += n) {
-            long tap = (m + done) / job->taps.run, within = (m + done) % job->taps.run;
-            const float *from = x + job->taps.offset[tap] + within;
-            n = smaller(count - done, job->taps.run - within);
-            for (long at = 0; at < n; at += LANES) store_upto(a + done + at, load_upto(from + at, n - at), n - at);
-        }
-    }
-}
-
 static void add_slices(void *context, Loop *loop) {
-    WeightJob *job = context;
-    const long start = 0, panels = pieces(job->conv->outputs, NR);
-    float *a = memory_take((size_t)BATCH * SLICE * sizeof(float));
-    if (!a) job->failed = 1;
-    for (long turn; (turn = loop_next(loop)) >= 0 && a;) {
-        long m = turn * job->slice, count = smaller(job->slice, job->places - m);
-        for (long first = 0; first < job->pixels; first += BATCH) {
-            long pixels = smaller(BATCH, job->pixels - first);
-            pack_taps(job, m, count, first, pixels, a);
+    const WeightJob *job = context;
+    const long panels = pieces(job->conv->outputs, NR), batch = larger(1, BATCH / job->columns);
+    for (long turn; (turn = loop_next(loop)) >= 0;) {
+        const long m = turn * job->slice, count = smaller(job->slice, job->places - m);
+        for (long row = 0; row < job->rows; row += batch)
             for (long panel = 0; panel < panels; panel++) {
-                const float *b = job->gy_panels + (panel * job->pixels + first) * NR;
+                const float *b = job->gy_panels + (panel * job->rows + row) * job->columns * NR;
                 for (long i = 0; i < count; i += MR) {
-                    const float *rows[MR];
-                    Block block;
-                    float *sums = job->sums + (panel * job->sum_rows + m + i) * NR;
-                    for (int row = 0; row < MR; row++) rows[row] = a + smaller(i + row, count - 1);
-                    multiply(&block, 1, &start, pixels, rows, SLICE, b, NR);
-                    for (int row = 0; row < MR; row++)
-                        for (int half = 0; half < 2; half++) {
-                            float *sum = sums + row * NR + half * LANES;
-                            store(sum, job->first && !first ? block.c[row][half] : load(sum) + block.c[row][half]);
-                        }
+                    const float *a[MR];
+                    vf c[MR][2];
+                    for (int k = 0; k < MR; k++) {
+                        long place = m + smaller(i + k, count - 1);
+                        a[k] = job->x + job->taps.offset[place / job->taps.run] + place % job->taps.run;
+                    }
+                    multiply(c, smaller(batch, job->rows - row), job->row_offset + row, job->columns, a, job->x_column, b, NR);
+                    add_block(c, job->sums + (panel * job->sum_rows + m + i) * NR, job->first && !row);
                 }
             }
-        }
     }
-    memory_give(a);
 }
 
 /* gw[o][c][i][j] from sums[panel][(i, j, c)][o]. */
@@ -415,33 +399,35 @@ static void unpack_sums(void *context, Loop *loop) {
 
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw) {
     Frame frame = frame_of(conv);
-    long area = conv->rows * conv->columns, panels = pieces(conv->outputs, NR);
-    long some = smaller(conv->images, larger(1, PIXELS_AT_A_TIME / larger(1, area)));
-    long x_row = frame.padded_width * conv->channels;
-    WeightJob job = {.conv = conv, .places = conv->kernel[0] * conv->kernel[1] * conv->channels, .gw = gw, .first = 1};
+    const long area = conv->rows * conv->columns, panels = pieces(conv->outputs, NR);
+    const long some = smaller(conv->images, larger(1, PIXELS_AT_A_TIME / area));
+    const long x_row = frame.padded_width * conv->channels;
+    WeightJob job = {.conv = conv, .columns = conv->columns, .x_column = conv->stride[1] * conv->channels, .gw = gw,
+                     .places = conv->kernel[0] * conv->kernel[1] * conv->channels, .first = 1};
     job.slice = smaller(SLICE, round_up(pieces(job.places, 2), MR)); /* at least two turns */
     job.sum_rows = round_up(job.places, job.slice);
-    job.grid = (Grid){.rows = conv->rows, .columns = conv->columns,
-                      .x_image = frame.padded_height * x_row, .x_row = conv->stride[0] * x_row,
-                      .x_column = conv->stride[1] * conv->channels};
     job.gy_panels = memory_take((size_t)(some * area * panels * NR) * sizeof(float));
     job.sums = memory_take((size_t)(panels * job.sum_rows * NR) * sizeof(float));
-    job.failed = !job.gy_panels || !job.sums || frame_open(&frame, some) ||
+    job.row_offset = memory_take((size_t)(some * conv->rows) * sizeof(long));
+    int failed = !job.gy_panels || !job.sums || !job.row_offset || frame_open(&frame, some) ||
                  taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, frame.padded_width,
                            conv->channels);
-    for (long first = 0; first < conv->images && !job.failed; first += some) {
+    for (long row = 0; row < some * conv->rows && !failed; row++)
+        job.row_offset[row] = row / conv->rows * frame.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
+    for (long first = 0; first < conv->images && !failed; first += some) {
         long images = smaller(some, conv->images - first);
         job.x = framed(&frame, x, first, images);
         job.gy = gy + first * area * conv->outputs;
-        job.pixels = images * area;
+        job.rows = images * conv->rows;
         parallel(panels, pack_gy, &job);
         parallel(pieces(job.places, job.slice), add_slices, &job);
         job.first = 0;
     }
-    if (!job.failed && !job.first) parallel(conv->outputs, unpack_sums, &job);
+    if (!failed) parallel(conv->outputs, unpack_sums, &job);
     memory_give(job.taps.offset);
     memory_give(frame.padded);
+    memory_give(job.row_offset);
     memory_give(job.sums);
     memory_give(job.gy_panels);
-    return job.failed ? -1 : 0;
+    return failed ? -1 : 0;
 }

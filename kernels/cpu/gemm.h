@@ -23,10 +23,6 @@
 
 #include "simd.h"
 
-typedef struct {
-    vf c[MR][2];
-} Block;
-
 /* What a row of C goes through on its way out: + bias, + residual, max(., 0). */
 typedef struct {
     const float *bias;     /* for each column, or NULL */
@@ -34,10 +30,9 @@ typedef struct {
     int relu;
 } Epilogue;
 
-/* block = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:], where b goes on by b_step for each k. */
-INLINE void multiply(Block *block, long taps, const long *offset, long run, const float *const a[MR], long a_step,
+/* c[i] = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:], where b goes on by b_step for each k. */
+INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const float *const a[MR], long a_step,
                      const float *b, long b_step) {
-    vf c[MR][2];
     for (int i = 0; i < MR; i++) c[i][0] = c[i][1] = (vf){0};
     for (long tap = 0; tap < taps; tap++) {
         const float *row[MR];
@@ -52,14 +47,23 @@ INLINE void multiply(Block *block, long taps, const long *offset, long run, cons
             }
         }
     }
-    memcpy(block->c, c, sizeof c);
 }
 
-/* Send one vector of C out, or its first n floats. The pointers are those of its first column. */
+/* Send one vector of C out, or its first n floats. The pointers are those of its first column. Where n is the constant
+ * LANES nothing is left to decide but the epilogue. */
 INLINE void emit(vf v, float *y, long n, const float *bias, const float *residual, int with_relu) {
     if (bias) v += load_upto(bias, n);
     if (residual) v += load_upto(residual, n);
     store_upto(y, with_relu ? relu(v) : v, n);
+}
+
+/* z[i][:] += c[i], MR rows of NR floats one after another; or z[i][:] = c[i] if nothing has been added before. */
+INLINE void add_block(vf c[MR][2], float *z, int first) {
+    for (int i = 0; i < MR; i++)
+        for (int half = 0; half < 2; half++) {
+            float *sum = z + i * NR + half * LANES;
+            store(sum, first ? c[i][half] : load(sum) + c[i][half]);
+        }
 }
 
 /* The number of floats of `rows` x `columns` as panels: panel[columns / NR][rows][NR]. */

@@ -39,15 +39,15 @@ static void do_blocks(void *context, Loop *loop) {
             const float *b = job->packed + column * job->k + k * NR;
             for (long row = first; row < end; row += MR) {
                 const float *a[MR];
-                Block block;
+                vf c[MR][2];
                 for (int i = 0; i < MR; i++)
                     a[i] = job->x.first + smaller(row + i, end - 1) * job->x.row_step + k * job->x.column_step;
-                multiply(&block, 1, &start, smaller(DEPTH, job->k - k), a, job->x.column_step, b, NR);
+                multiply(c, 1, &start, smaller(DEPTH, job->k - k), a, job->x.column_step, b, NR);
                 for (int i = 0; i < smaller(MR, end - row); i++)
                     for (int half = 0; half < 2 && column + half * LANES < job->m; half++) {
-                        long c = column + half * LANES;
-                        float *z = job->z + (row + i) * job->m + c;
-                        emit(block.c[i][half], z, job->m - c, !k && job->bias ? job->bias + c : NULL, k ? z : NULL, 0);
+                        long m = column + half * LANES;
+                        float *z = job->z + (row + i) * job->m + m;
+                        emit(c[i][half], z, job->m - m, !k && job->bias ? job->bias + m : NULL, k ? z : NULL, 0);
                     }
             }
         }

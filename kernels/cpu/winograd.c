@@ -87,62 +87,85 @@ typedef struct {
     float *y;
     Tiles tiles;
     long block;        /* tiles in V */
+    long t_step;       /* floats from one tile to the next in V: v[position * v_step + t * t_step + c] */
+    long v_step, m_step; /* from one position to the next, in V and M */
     long first, count; /* few tiles: those that V holds now */
     float *v;          /* few tiles: the V that all threads share */
     int failed;
 } Job;
 
-enum { TILES_OF_A_TURN = 4 };
+enum { BLOCK = 36 /* tiles; a multiple of MR, measured (docs/performance.md) */, TILES_OF_A_TURN = 4 };
 
-static long v_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->block * v_stride(job->conv->channels); }
-static long m_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->block * NR; }
+static void set_block(Job *job, long tiles) {
+    job->block = tiles;
+    job->t_step = odd_lines(job->conv->channels);
+    job->v_step = odd_lines(tiles * job->t_step);
+    job->m_step = odd_lines(tiles * NR);
+}
+
+static long v_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->v_step; }
+static long m_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->m_step; }
 
 /* V of the tiles first ... first + count; they come to lie in V from place `at` on. */
 INLINE void transform_tiles(int m, const Job *job, long first, long count, float *v, long at) {
     const Conv *conv = job->conv;
-    long stride = v_stride(conv->channels);
     for (long t = 0; t < count; t++) {
         Place place = place_of(m, job->tiles, first + t);
         const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
         transform_input_tile(m, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
-                             place.column - conv->padding[1], v + (at + t) * stride, job->block * stride);
+                             place.column - conv->padding[1], v + (at + t) * job->t_step, job->v_step);
     }
 }
 
 /* M = V U for one panel: (m + 2)^2 matrix products. */
 INLINE void multiply_panel(int m, const Job *job, const float *v, long count, long panel, float *product) {
     const int positions = (m + 2) * (m + 2);
-    const long channels = job->conv->channels, stride = v_stride(channels), start = 0;
+    const long channels = job->conv->channels, start = 0;
     for (int position = 0; position < positions; position++) {
         const float *u = job->packed + (panel * positions + position) * channels * NR;
-        const float *rows = v + position * job->block * stride;
-        float *to = product + position * job->block * NR;
+        const float *rows = v + position * job->v_step;
+        float *to = product + position * job->m_step;
         for (long t = 0; t < count; t += MR) {
             const float *a[MR];
-            Block block;
-            for (int i = 0; i < MR; i++) a[i] = rows + smaller(t + i, count - 1) * stride;
-            multiply(&block, 1, &start, channels, a, 1, u, NR);
-            memcpy(to + t * NR, block.c, sizeof block.c); /* rows beyond the last are never read */
+            vf c[MR][2];
+            for (int i = 0; i < MR; i++) a[i] = rows + smaller(t + i, count - 1) * job->t_step;
+            multiply(c, 1, &start, channels, a, 1, u, NR);
+            for (int i = 0; i < MR; i++) { /* rows beyond the last are never read */
+                store(to + (t + i) * NR, c[i][0]);
+                store(to + (t + i) * NR + LANES, c[i][1]);
+            }
         }
     }
 }
 
-/* y = A^T M A of one tile, LANES of the panel's channels, through the epilogue. */
+/* The first rows x columns pixels of a tile of y, n channels of each, through the epilogue. */
+INLINE void emit_tile(int m, const Job *job, Place place, const vf *y, long channel, long rows, long columns, long n) {
+    const Conv *conv = job->conv;
+    const long pixel = conv->outputs, line = conv->columns * pixel;
+    const long corner = ((place.image * conv->rows + place.row) * conv->columns + place.column) * pixel + channel;
+    const Epilogue out = job->out; /* copies: what is written to y could otherwise be these for all the compiler knows */
+    const float *bias = out.bias ? out.bias + channel : NULL, *residual = out.residual ? out.residual + corner : NULL;
+    float *to = job->y + corner;
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < columns; j++) {
+            long at = i * line + j * pixel;
+            emit(y[i * m + j], to + at, n, bias, residual ? residual + at : NULL, out.relu);
+        }
+}
+
+/* y = A^T M A of one tile, LANES of the panel's channels. */
 INLINE void inverse_transform_tile(int m, const Job *job, Place place, const float *product, long channel) {
     const int n = m + 2;
-    const Conv *conv = job->conv;
     vf t[MOST_POSITIONS], half[MOST_POSITIONS], y[16];
-    for (int k = 0; k < n * n; k++) t[k] = load(product + k * job->block * NR);
+    for (int k = 0; k < n * n; k++) t[k] = load(product + k * job->m_step);
     for (int j = 0; j < n; j++) output_transform(m, t + j, n, half + j, n);
     for (int i = 0; i < m; i++) output_transform(m, half + i * n, 1, y + i * m, 1);
-    const float *bias = job->out.bias ? job->out.bias + channel : NULL;
-    for (int i = 0; i < smaller(m, conv->rows - place.row); i++)
-        for (int j = 0; j < smaller(m, conv->columns - place.column); j++) {
-            long pixel = (place.image * conv->rows + place.row + i) * conv->columns + place.column + j;
-            long at = pixel * conv->outputs + channel;
-            emit(y[i * m + j], job->y + at, conv->outputs - channel, bias,
-                 job->out.residual ? job->out.residual + at : NULL, job->out.relu);
-        }
+    long rows = smaller(m, job->conv->rows - place.row), columns = smaller(m, job->conv->columns - place.column);
+    long left = job->conv->outputs - channel;
+    if (rows == m && columns == m && left >= LANES)
+        emit_tile(m, job, place, y, channel, m, m, LANES); /* the usual case, in which all bounds are constants */
+    else
+        emit_tile(m, job, place, y, channel, rows, columns, left);
 }
 
 INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product) {
@@ -191,24 +214,16 @@ static void fill_v_4(void *job, Loop *loop) { fill_v(4, job, loop); }
 static void do_panels_2(void *job, Loop *loop) { do_panels(2, job, loop); }
 static void do_panels_4(void *job, Loop *loop) { do_panels(4, job, loop); }
 
-/* How many tiles make a block: measured, see docs/performance.md. */
-#include <stdlib.h>
-static long tiles_of_a_block(const Conv *conv) {
-    const char *e = getenv("WT");
-    if (e) return atol(e);
-    return conv->channels <= 64 ? 24 : 48;
-}
-
 int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y) {
     Job job = {.conv = conv, .m = m, .x = x, .packed = packed, .out = out, .y = y};
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
-    job.block = tiles_of_a_block(conv);
+    set_block(&job, BLOCK);
     long blocks = pieces(job.tiles.count, job.block);
     if (blocks >= 4) {
         parallel(blocks, m == 4 ? do_blocks_4 : do_blocks_2, &job);
         return job.failed ? -1 : 0;
     }
-    job.block = round_up(job.tiles.count, MR);
+    set_block(&job, round_up(job.tiles.count, MR));
     job.count = job.tiles.count;
     if (!(job.v = memory_take((size_t)v_size(&job) * sizeof(float)))) return -1;
     parallel(pieces(job.count, TILES_OF_A_TURN), m == 4 ? fill_v_4 : fill_v_2, &job);

@@ -131,8 +131,9 @@ INLINE Place place_of(int m, Tiles tiles, long t) {
     return (Place){t / (tiles.down * tiles.across), in_image / tiles.across * m, in_image % tiles.across * m};
 }
 
-/* Floats between two tiles' channels in V. A cache line more than needed keeps rows from falling into the same set. */
-INLINE long v_stride(long channels) { return round_up(channels, 16) + 16; }
+/* A distance of at least so many floats that is an odd number of cache lines. What lies such a distance apart falls into
+ * different sets of a cache; a power of two apart, the 36 positions of a tile would push each other out of a single set. */
+INLINE long odd_lines(long floats) { return (pieces(floats, 16) | 1) * 16; }
 
 /* V[position][t][c] = B^T d B for tile t of the input: all channels. `step` is the distance of two positions in V. */
 INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,

@@ -16,7 +16,7 @@
 #include "threads.h"
 #include "winograd.h"
 
-enum { M = 4, TILE = M + 2, POSITIONS = TILE * TILE };
+enum { M = 4, TILE = M + 2, POSITIONS = TILE * TILE, TILES_OF_A_TURN = 8 };
 
 typedef struct {
     const Conv *conv;
@@ -25,16 +25,16 @@ typedef struct {
     Tiles tiles;
     long block, first, count; /* tiles that fit, and those at hand */
     long panels;
-    float *v;     /* [position][t][channels] */
-    float *q;     /* [position][panel][t][NR] */
-    float *z;     /* [position][panel][channels][NR] */
-    long z_rows;  /* channels, rounded up */
+    float *v; /* v[position * v_step + t * t_step + c] */
+    float *q; /* q[position * q_step + (panel * block + t) * NR + o] */
+    float *z; /* z[position * z_step + (panel * z_rows + c) * NR + o] */
+    long v_step, t_step, q_step, z_step, z_rows;
 } Job;
 
 /* Q[.][panel][t][.] = A gy A^T of one tile; beyond the image gy is 0. */
 static void transform_gradient_tile(const Job *job, long t) {
     const Conv *conv = job->conv;
-    const long outputs = conv->outputs, step = job->panels * job->block * NR;
+    const long outputs = conv->outputs;
     Place place = place_of(M, job->tiles, job->first + t);
     const float *corner = job->gy + ((place.image * conv->rows + place.row) * conv->columns + place.column) * outputs;
     long rows = smaller(M, conv->rows - place.row), columns = smaller(M, conv->columns - place.column);
@@ -47,7 +47,7 @@ static void transform_gradient_tile(const Job *job, long t) {
         for (int j = 0; j < M; j++) output_transform_transposed(g + j, M, half + j, M);
         for (int i = 0; i < TILE; i++) {
             output_transform_transposed(half + i * M, 1, out, 1);
-            for (int j = 0; j < TILE; j++) store(to + (i * TILE + j) * step, out[j]);
+            for (int j = 0; j < TILE; j++) store(to + (i * TILE + j) * job->q_step, out[j]);
         }
     }
 }
@@ -55,34 +55,31 @@ static void transform_gradient_tile(const Job *job, long t) {
 static void transform_tiles(void *context, Loop *loop) {
     const Job *job = context;
     const Conv *conv = job->conv;
-    const long stride = v_stride(conv->channels);
-    for (long t; (t = loop_next(loop)) >= 0;) {
-        Place place = place_of(M, job->tiles, job->first + t);
-        const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
-        transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
-                             place.column - conv->padding[1], job->v + t * stride, job->block * stride);
-        transform_gradient_tile(job, t);
-    }
+    for (long turn; (turn = loop_next(loop)) >= 0;)
+        for (long t = turn * TILES_OF_A_TURN; t < smaller((turn + 1) * TILES_OF_A_TURN, job->count); t++) {
+            Place place = place_of(M, job->tiles, job->first + t);
+            const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
+            transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
+                                 place.column - conv->padding[1], job->v + t * job->t_step, job->v_step);
+            transform_gradient_tile(job, t);
+        }
 }
 
 /* A turn: one position and one panel of Z. */
 static void add_products(void *context, Loop *loop) {
     const Job *job = context;
-    const long channels = job->conv->channels, stride = v_stride(channels), start = 0;
+    const long channels = job->conv->channels, start = 0;
     for (long turn; (turn = loop_next(loop)) >= 0;) {
-        const float *rows = job->v + turn / job->panels * job->block * stride;
-        const float *q = job->q + turn * job->block * NR;
-        float *z = job->z + turn * job->z_rows * NR;
+        long position = turn / job->panels, panel = turn % job->panels;
+        const float *rows = job->v + position * job->v_step;
+        const float *q = job->q + position * job->q_step + panel * job->block * NR;
+        float *z = job->z + position * job->z_step + panel * job->z_rows * NR;
         for (long c = 0; c < channels; c += MR, z += MR * NR) {
             const float *a[MR];
-            Block block;
+            vf sum[MR][2];
             for (int i = 0; i < MR; i++) a[i] = rows + smaller(c + i, channels - 1);
-            multiply(&block, 1, &start, job->count, a, stride, q, NR);
-            for (int i = 0; i < MR; i++)
-                for (int half = 0; half < 2; half++) {
-                    float *sum = z + i * NR + half * LANES;
-                    store(sum, job->first ? load(sum) + block.c[i][half] : block.c[i][half]);
-                }
+            multiply(sum, 1, &start, job->count, a, job->t_step, q, NR);
+            add_block(sum, z, job->first == 0);
         }
     }
 }
@@ -90,7 +87,7 @@ static void add_products(void *context, Loop *loop) {
 /* gw[o][c] = G^T Z G for a panel of o. */
 static void transform_back(void *context, Loop *loop) {
     const Job *job = context;
-    const long channels = job->conv->channels, step = job->panels * job->z_rows * NR;
+    const long channels = job->conv->channels;
     for (long panel; (panel = loop_next(loop)) >= 0;) {
         long count = smaller(NR, job->conv->outputs - panel * NR);
         for (long c = 0; c < channels; c++) {
@@ -98,7 +95,7 @@ static void transform_back(void *context, Loop *loop) {
             for (int lane = 0; lane < NR; lane += LANES) {
                 vf t[POSITIONS], half[3 * TILE], out[3];
                 const float *z = job->z + (panel * job->z_rows + c) * NR + lane;
-                for (int k = 0; k < POSITIONS; k++) t[k] = load(z + k * step);
+                for (int k = 0; k < POSITIONS; k++) t[k] = load(z + k * job->z_step);
                 for (int j = 0; j < TILE; j++) kernel_transform_transposed(t + j, TILE, half + j, TILE);
                 for (int i = 0; i < 3; i++) {
                     kernel_transform_transposed(half + i * TILE, 1, out, 1);
@@ -111,30 +108,27 @@ static void transform_back(void *context, Loop *loop) {
     }
 }
 
-/* How many tiles at a time: many channels make Z large, and then it should be read and written seldom. */
-#include <stdlib.h>
-static long tiles_of_a_block(const Conv *conv) {
-    const char *e = getenv("WGT");
-    if (e) return atol(e);
-    return conv->channels + conv->outputs <= 256 ? 192 : 128;
-}
+/* How many tiles at a time: few enough for V and Q to stay in a cache, unless Z is so large that it must be read and
+ * written seldom. Measured, see docs/performance.md. */
+static long tiles_of_a_block(const Conv *conv) { return conv->channels * conv->outputs < 1 << 16 ? 96 : 192; }
 
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw) {
     Job job = {.conv = conv, .x = x, .gy = gy, .gw = gw, .panels = pieces(conv->outputs, NR)};
     job.tiles = tiles_of(M, conv->images, conv->rows, conv->columns);
     job.block = smaller(tiles_of_a_block(conv), job.tiles.count);
     job.z_rows = round_up(conv->channels, MR);
-    size_t v = (size_t)(POSITIONS * job.block * v_stride(conv->channels));
-    size_t q = (size_t)(POSITIONS * job.block * job.panels * NR);
-    size_t z = (size_t)(POSITIONS * job.panels * job.z_rows * NR);
-    job.v = memory_take((v + q) * sizeof(float));
-    job.z = memory_take(z * sizeof(float));
+    job.t_step = odd_lines(conv->channels);
+    job.v_step = odd_lines(job.block * job.t_step);
+    job.q_step = odd_lines(job.block * job.panels * NR);
+    job.z_step = odd_lines(job.z_rows * job.panels * NR);
+    job.v = memory_take((size_t)(POSITIONS * (job.v_step + job.q_step)) * sizeof(float));
+    job.z = memory_take((size_t)(POSITIONS * job.z_step) * sizeof(float));
     int failed = !job.v || !job.z ? -1 : 0;
     if (!failed) {
-        job.q = job.v + v;
+        job.q = job.v + POSITIONS * job.v_step;
         for (; job.first < job.tiles.count; job.first += job.block) {
             job.count = smaller(job.block, job.tiles.count - job.first);
-            parallel(job.count, transform_tiles, &job);
+            parallel(pieces(job.count, TILES_OF_A_TURN), transform_tiles, &job);
             parallel(POSITIONS * job.panels, add_products, &job);
         }
         parallel(job.panels, transform_back, &job);

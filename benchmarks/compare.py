@@ -1,0 +1,242 @@
+"""MiniRes and its peers side by side: ResNet-18 inference and training, CIFAR ResNet-20 training; float32, processor.
+
+    python benchmarks/compare.py --suite resnet18-infer            at batch 32 and at batch 1
+    python benchmarks/compare.py --suite resnet18-train --floor    also what this machine could do at best
+    python benchmarks/compare.py --suite cifar-train --json        the same as JSON
+
+Each contender is a process of its own, and all have the same weights, images and number of threads; they must agree
+on the logits, or on the losses of the first training steps, or the run fails. They take turns, round after round. While
+one is timed the others are stopped (see worker.py); after it is woken it runs once untimed, then for a second, and the
+mean counts. Ratios are taken within each round. The peers come with: pip install "minires[bench]"
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import importlib
+import importlib.util
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import machine, report
+from benchmarks.agreement import check_agreement
+from benchmarks.suites import CONTENDERS, OURS, SINGLE, SUITES, TORCH, Job, Suite
+from benchmarks.summary import summarise, verdicts
+from benchmarks.worker import Worker, peak_memory, private_stdout, serve, sustained
+
+PAUSE = 0.3  # seconds between two contenders, in which nobody computes
+
+
+class Parser(argparse.ArgumentParser):
+    """A mistake is answered with one line, not with the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; `peers` and `batches` come out as tuples, filled in from the suite."""
+    parser = Parser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--suite", choices=SUITES, required=True)
+    parser.add_argument("--batch", type=int, help="images in a batch (default: the suite's)")
+    parser.add_argument("--size", type=int, help="height and width of an image (default: the suite's)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds, at least 7 (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=machine.cores(), help="of each (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement, at least (default: %(default)s)")
+    parser.add_argument("--peers", help="some of the suite's, with commas between; torch is both of its layouts")
+    parser.add_argument("--floor", action="store_true", help="also measure what this machine could do at best")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    suite = SUITES[options.suite]
+    if options.rounds < 7:
+        parser.error(f"--rounds {options.rounds}: a median of fewer than 7 rounds says little")
+    for name in ("batch", "size", "threads"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    if not 0 <= options.seconds <= 3600:
+        parser.error(f"--seconds {options.seconds} must be between 0 and 3600")
+    options.batches = (options.batch,) if options.batch else suite.batches
+    options.size = options.size or suite.size
+    try:
+        options.peers = chosen(suite, options.peers, options.batches)
+    except ValueError as error:
+        parser.error(f"--peers: {error}")
+    return options
+
+
+def chosen(suite: Suite, names: str | None, batches: Sequence[int]) -> tuple[str, ...]:
+    """The peers that take part, in the suite's order."""
+    if names is None:
+        return suite.peers
+    wanted = {name.strip() for name in names.split(",")}
+    if "torch" in wanted:
+        wanted = (wanted - {"torch"}) | set(TORCH)
+    for name in sorted(wanted):
+        if name not in suite.peers:
+            raise ValueError(f"{name!r} is not among {', '.join(suite.peers)}")
+        if not any(able(name, batch) for batch in batches):
+            raise ValueError(f"{name} takes one image at a time: --batch 1")
+    return tuple(name for name in suite.peers if name in wanted)
+
+
+# -- a worker ---------------------------------------------------------------------------------------------------------
+
+
+def work(job: Job) -> None:
+    """Do what the job says and greet with the result; a contender then waits to be timed."""
+    answers = private_stdout()
+    if job.contender == "inputs":
+        inputs = importlib.import_module("benchmarks.inputs")
+        inputs.write(Path(job.folder), SUITES[job.suite].model, job.batch, job.size, lived_in=not job.train)
+        serve({}, lambda _: None, answers)
+    elif job.contender == "floor":
+        serve(importlib.import_module("benchmarks.floor").measure(job), lambda _: None, answers)
+    else:
+        module = importlib.import_module(f"benchmarks.peers.{CONTENDERS[job.contender][0]}")
+        imported = peak_memory()
+        contender = module.contender(job)
+
+        def answer(question: str) -> Any:
+            if question == "memory":
+                return {"peak": peak_memory(), "imported": imported}
+            return sustained(contender.task, job.seconds)
+
+        serve({"version": contender.version, "result": contender.result}, answer, answers)
+
+
+def start(job: Job) -> Worker:
+    """A process for it; returns when the process has greeted."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(asdict(job))]
+    return Worker(job.contender, command, job.threads)
+
+
+def once(job: Job) -> Any:
+    """What a worker that only computes something has to say."""
+    worker = start(job)
+    worker.end()
+    return worker.greeting
+
+
+# -- the comparison ---------------------------------------------------------------------------------------------------
+
+
+def installed(peers: Sequence[str]) -> tuple[str, ...]:
+    """Those that can be run here; a line says which cannot."""
+    found = []
+    for peer in peers:
+        missing = [name for name in CONTENDERS[peer][1] if importlib.util.find_spec(name) is None]
+        if missing:
+            reason = f'{missing[0]} is not installed: pip install "minires[bench]"'
+            print(f"{peer} is left out; {reason}", file=sys.stderr, flush=True)
+        else:
+            found.append(peer)
+    return tuple(found)
+
+
+def able(peer: str, batch: int) -> bool:
+    """Whether it takes so many images."""
+    return batch == 1 or peer not in SINGLE
+
+
+def compare(job: Job, peers: Sequence[str]) -> dict[str, Any]:
+    """One batch size: all contenders, all rounds."""
+    suite = SUITES[job.suite]
+    once(replace(job, contender="inputs"))
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for name in (OURS, *peers):
+            worker = start(replace(job, contender=name))
+            stack.callback(worker.end)
+            worker.suspend()
+            workers.append(worker)
+        what = "losses" if suite.train else "logits"
+        check_agreement({worker.name: worker.greeting["result"] for worker in workers}, what)
+        seconds = take_turns(workers, job.rounds)
+        memory = {worker.name: awake(worker, "memory") for worker in workers} if suite.train else {}
+    summary = summarise(seconds, job.batch)
+    targets = suite.targets.get(job.batch, ()) if job.size == suite.size else ()
+    return {
+        **summary,
+        "versions": list(dict.fromkeys(worker.greeting["version"] for worker in workers)),
+        "left_out": [name for name in suite.peers if name not in peers and able(name, job.batch)],
+        "memory_mib": memory,
+        "verdicts": verdicts(summary, memory, targets),
+    }
+
+
+def take_turns(workers: Sequence[Worker], rounds: int) -> dict[str, list[float]]:
+    """{contender: seconds of each round}. Each round begins with another one: nobody always follows the same."""
+    seconds: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    for number in range(rounds):
+        first = number % len(workers)
+        for worker in (*workers[first:], *workers[:first]):
+            time.sleep(PAUSE)
+            seconds[worker.name].append(awake(worker, "time"))
+    return seconds
+
+
+def awake(worker: Worker, question: str) -> Any:
+    """The answer of a worker that sleeps before and after."""
+    worker.resume()
+    answer = worker.ask(question)
+    worker.suspend()
+    return answer
+
+
+def measure_floor(job: Job) -> Any:
+    """What the machine allows, stage by stage, in a process that nobody disturbs."""
+    once(replace(job, contender="inputs"))
+    return once(replace(job, contender="floor"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["--worker"]:
+        work(Job(**json.loads(arguments[1])))
+        return
+    options = parse(arguments)
+    if not hasattr(signal, "SIGSTOP"):
+        raise SystemExit("compare.py stops processes while others are timed, which this system cannot")
+    peers = installed(options.peers)
+    about = {
+        "suite": options.suite,
+        "size": options.size,
+        "threads": options.threads,
+        "machine": machine.describe(),
+        "load": machine.load(),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+    def say(text: str) -> None:
+        if not options.json:
+            print(text, flush=True)
+
+    say(report.heading(about))
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(OURS, options.suite, 0, options.size, options.threads, folder, options.rounds, options.seconds)
+        runs = []
+        for batch in options.batches:
+            runs.append(compare(replace(job, batch=batch), [name for name in peers if able(name, batch)]))
+            say(report.run(runs[-1]))
+        floor = measure_floor(replace(job, batch=options.batches[0])) if options.floor else None
+    if floor:
+        say(report.floor(floor))
+    if options.json:
+        print(json.dumps({**about, "runs": runs, "floor": floor}))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the `with` blocks, which end the workers
+    main()

@@ -1,0 +1,49 @@
+"""The ONNX form of a list of layers, built node by node: no exporter, so neither PyTorch nor onnxscript is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.peers.layers import Layer
+
+OPSET, IR_VERSION = 17, 8  # old enough for every runtime of the last years, new enough for all that is used here
+
+
+def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.ModelProto:
+    """Images "x" of that shape, known in advance as for MiniRes, to the last layer's output (N, classes)."""
+    nodes = [node for layer in layers for node in as_nodes(layer)]
+    arrays = [
+        numpy_helper.from_array(array, f"{layer.name}.{kind}")
+        for layer in layers
+        for kind, array in (("weight", layer.weight), ("bias", layer.bias))
+        if array is not None
+    ]
+    bias = layers[-1].bias
+    assert bias is not None  # the last layer is the classifier
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info(layers[-1].name, TensorProto.FLOAT, (shape[0], bias.shape[0]))
+    graph = helper.make_graph(nodes, "resnet18", [x], [y], arrays)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    onnx.checker.check_model(model)
+    return model
+
+
+def as_nodes(layer: Layer) -> list[onnx.NodeProto]:
+    """Mostly one; the mean is followed by a reshape to (N, C)."""
+    name, inputs = layer.name, list(layer.inputs)
+    window: dict[str, Any] = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
+    weights = [f"{name}.weight", f"{name}.bias"]
+    if layer.kind == "conv":
+        return [helper.make_node("Conv", inputs + weights, [name], **window)]
+    if layer.kind == "max_pool":
+        return [helper.make_node("MaxPool", inputs, [name], kernel_shape=[3, 3], **window)]
+    if layer.kind == "mean":
+        pooled = helper.make_node("GlobalAveragePool", inputs, [f"{name}.image"])
+        return [pooled, helper.make_node("Flatten", [f"{name}.image"], [name])]
+    if layer.kind == "linear":
+        return [helper.make_node("Gemm", inputs + weights, [name], transB=1)]
+    return [helper.make_node({"add": "Add", "relu": "Relu"}[layer.kind], inputs, [name])]

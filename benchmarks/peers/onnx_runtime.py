@@ -1,0 +1,23 @@
+"""ONNX Runtime on the processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+
+from benchmarks import inputs
+from benchmarks.peers import layers, onnx_model
+from benchmarks.peers.contender import Contender, inferring
+from benchmarks.suites import Job
+
+
+def contender(job: Job) -> Contender:
+    """All graph optimisations are on by default."""
+    shared = inputs.read(Path(job.folder))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job.threads
+    model = onnx_model.build(layers.resnet18(shared.state), shared.images.shape).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    version = f"ONNX Runtime {onnxruntime.__version__}"
+    return inferring(version, lambda: session.run(None, {"x": shared.images})[0])

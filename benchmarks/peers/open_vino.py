@@ -1,0 +1,31 @@
+"""OpenVINO on the processor, from the same ONNX model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openvino
+
+from benchmarks import inputs
+from benchmarks.peers import layers, onnx_model
+from benchmarks.peers.contender import Contender, inferring
+from benchmarks.suites import Job
+
+
+def contender(job: Job) -> Contender:
+    """One batch at a time, as fast as it goes (LATENCY), in float32: on some processors the default is bfloat16."""
+    shared = inputs.read(Path(job.folder))
+    model = onnx_model.build(layers.resnet18(shared.state), shared.images.shape).SerializeToString()
+    core = openvino.Core()
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": job.threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+
+    def infer() -> Any:
+        return request.infer([shared.images], share_inputs=True, share_outputs=True)[0]
+
+    return inferring(f"OpenVINO {openvino.__version__.partition('-')[0]}", infer)

@@ -1,0 +1,86 @@
+"""PyTorch, eager, on NCHW or on channels-last arrays, as torchvision's networks use it: ReLU and the sum in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from benchmarks import inputs
+from benchmarks.peers.contender import Contender, inferring, training
+from benchmarks.suites import LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
+from tests.models import torch_resnet
+
+
+class Block(torch_resnet.Block):
+    """The basic block without the arrays that it need not make."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        y += self.downsample(x)
+        return F.relu(y, inplace=True)
+
+
+class ResNet(torch_resnet.ResNet):
+    """The twin that the tests hold MiniRes against, made of these blocks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for module in self.modules():
+            if isinstance(module, torch_resnet.Block):
+                module.__class__ = Block
+
+    def features(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = F.max_pool2d(x, 3, 2, 1) if self.pooled else x
+        for stage in range(self.count):
+            x = self.get_submodule(f"layer{stage + 1}")(x)
+        return {f"layer{self.count}": x}
+
+
+def network(model: str) -> ResNet:
+    """As minires.models has it under this name."""
+    if model == "resnet18":
+        return ResNet(False, (2, 2, 2, 2), 1000)
+    return ResNet(False, (3, 3, 3), 10, stem="cifar", shortcut="A")
+
+
+def contender(job: Job) -> Contender:
+    """The images are already in the layout that this contender is about."""
+    torch.set_num_threads(job.threads)
+    memory_format = torch.channels_last if job.contender == "torch-channels-last" else torch.contiguous_format
+    shared = inputs.read(Path(job.folder))
+    model = network(SUITES[job.suite].model).to(memory_format=memory_format)
+    torch_resnet.load_arrays(model, shared.state)
+    x, t = torch.tensor(shared.images).contiguous(memory_format=memory_format), torch.tensor(shared.labels)
+    del shared  # its memory is not the training's
+    version = f"PyTorch {torch.__version__}"
+    return training(version, stepper(model, x, t)) if job.train else inferring(version, inferrer(model.eval(), x))
+
+
+def inferrer(model: torch.nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """A function that returns the logits."""
+
+    def infer() -> torch.Tensor:
+        with torch.inference_mode():
+            return model(x)
+
+    return infer
+
+
+def stepper(model: torch.nn.Module, x: torch.Tensor, t: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """A function that makes a training step and returns its loss."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step

@@ -1,0 +1,437 @@
+"""The comparison's arithmetic, words, command line and workers, and the networks built for its peers.
+
+How fast anything is is not tested here. Contenders run as they do in the benchmark, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minires as mr
+from benchmarks import compare, floor, inputs, machine, report, summary
+from benchmarks.agreement import check_agreement
+from benchmarks.peers import layers, ncnn_model
+from benchmarks.suites import CONTENDERS, OURS, SUITES, Job, Target
+from benchmarks.worker import Worker, environment, peak_memory, sustained
+from minires import models
+
+SECONDS = {
+    OURS: [1.0, 2.0, 4.0],
+    "torch-nchw": [2.0, 3.0, 6.0],
+    "torch-channels-last": [3.0, 4.0, 4.0],
+    "ncnn": [1.5] * 3,
+}
+
+
+def job(folder: Path, contender: str, suite: str = "resnet18-infer", batch: int = 1, size: int = 32) -> Job:
+    return Job(contender, suite, batch, size, threads=1, folder=str(folder), rounds=2, seconds=0.0)
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+def test_ratios_are_taken_in_each_round_and_the_fastest_comes_first():
+    found = summary.summarise(SECONDS, batch=6)
+    speeds = found["images_per_second"]
+    assert list(speeds) == ["ncnn", OURS, "torch-nchw", "torch-channels-last"]
+    assert speeds[OURS] == {"median": 3.0, "best": 6.0}
+    assert found["ratios"]["torch-nchw"] == {"median": 1.5, "lowest": 1.5, "highest": 2.0}  # 2/1, 3/2, 6/4
+    assert found["ratios"]["ncnn"] == {"median": 0.75, "lowest": 0.375, "highest": 1.5}
+    assert (found["fastest_peer"], found["pytorch"], found["rounds"]) == ("ncnn", "torch-nchw", 3)
+
+
+def test_without_peers_there_are_no_ratios():
+    found = summary.summarise({OURS: [1.0, 2.0]}, batch=6)
+    assert (found["ratios"], found["fastest_peer"], found["pytorch"]) == ({}, None, None)
+    (verdict,) = summary.verdicts(found, {}, [Target("fastest peer", 1.3, 1.6)])
+    assert verdict["pass"] is None
+    assert report.verdict_line(verdict) == "  speed / fastest peer: not measured; at least 1.3 (aim 1.6)"
+
+
+def test_verdicts_hold_each_target_against_its_peer():
+    found = summary.summarise(SECONDS, batch=6)
+    memory = {OURS: {"peak": 90.0, "imported": 30.0}, "torch-channels-last": {"peak": 100.0, "imported": 80.0}}
+    targets = [
+        Target("fastest peer", 1.0, 1.3),
+        Target("PyTorch", 1.5, 2.2),
+        Target("torch-channels-last", 2.1, 2.2),
+        Target("torch-channels-last", 0.9, 0.7, memory=True),
+        Target("torch-nchw", 0.9, 0.7, memory=True),
+    ]
+    found = summary.verdicts(found, memory, targets)
+    assert [verdict["ratio"] for verdict in found] == [0.75, 1.5, 2.0, 0.9, None]
+    assert [verdict["pass"] for verdict in found] == [False, True, False, True, None]
+    assert [report.verdict_line(verdict).strip() for verdict in found] == [
+        "speed / fastest peer (ncnn): 0.750; at least 1.0: FAIL (aim 1.3)",
+        "speed / PyTorch (torch-nchw): 1.500; at least 1.5: pass (aim 2.2)",
+        "speed / torch-channels-last: 2.000; at least 2.1: FAIL (aim 2.2)",
+        "peak memory / torch-channels-last: 0.900; at most 0.9: pass (aim 0.7)",
+        "peak memory / torch-nchw: not measured; at most 0.9 (aim 0.7)",
+    ]
+
+
+def test_the_targets_are_those_that_were_asked_for():
+    lines = {
+        (name, batch, target.against, target.memory): (target.line, target.aim)
+        for name, suite in SUITES.items()
+        for batch, targets in suite.targets.items()
+        for target in targets
+    }
+    assert lines == {
+        ("resnet18-infer", 32, "fastest peer", False): (1.3, 1.6),
+        ("resnet18-infer", 32, "PyTorch", False): (1.8, 2.2),
+        ("resnet18-infer", 1, "fastest peer", False): (1.0, 1.3),
+        ("resnet18-train", 32, "torch-channels-last", False): (1.6, 2.2),
+        ("resnet18-train", 32, "torch-channels-last", True): (1.0, 0.7),
+        ("cifar-train", 128, "torch-channels-last", False): (1.5, 2.2),
+    }
+
+
+def test_the_table_has_our_row_where_it_belongs():
+    run = {**summary.summarise(SECONDS, batch=6), "versions": ["A 1", "B 2"], "left_out": ["openvino"]}
+    text = report.run({**run, "memory_mib": {}, "verdicts": []})
+    assert "batch 6: A 1; B 2" in text
+    rows = [line.split() for line in text.splitlines() if line.startswith("  ")]
+    assert rows[0] == ["ncnn", "4.00", "4.00", "0.750", "(0.375", "…", "1.500)"]
+    assert rows[1] == [OURS, "3.00", "6.00"]
+    assert "left out: openvino" in text
+
+
+def test_memory_is_shown_least_first_and_without_what_the_import_took():
+    text = report.memory_table({"torch-nchw": {"peak": 500.4, "imported": 200}, OURS: {"peak": 300, "imported": 50}})
+    assert [line.split() for line in text.splitlines()[1:]] == [[OURS, "300", "250"], ["torch-nchw", "500", "300"]]
+
+
+def test_contenders_must_agree():
+    check_agreement({OURS: [[1.0, -2.0]], "ncnn": [[1.001, -2.0]]})
+    for wrong in (1.01, float("nan")):
+        with pytest.raises(SystemExit, match=r"MiniRes and ncnn disagree: their losses differ by .* of the largest"):
+            check_agreement({OURS: [[1.0, -2.0]], "ncnn": [[wrong, -2.0]]}, "losses")
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_a_suite_brings_its_own_numbers():
+    options = compare.parse(["--suite", "resnet18-infer"])
+    assert (options.batches, options.size, options.peers) == ((32, 1), 224, SUITES["resnet18-infer"].peers)
+    assert options.rounds >= 7
+    options = compare.parse(["--suite", "cifar-train", "--batch", "8", "--peers", "torch", "--size=16", "--json"])
+    assert (options.batches, options.size, options.json) == ((8,), 16, True)
+    assert options.peers == ("torch-nchw", "torch-channels-last")
+    assert compare.parse(["--suite", "resnet18-infer", "--peers", "ncnn,openvino"]).peers == ("openvino", "ncnn")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--suite", "resnet19"],
+        ["--rounds", "6"],
+        ["--batch", "0"],
+        ["--size", "-1"],
+        ["--threads", "many"],
+        ["--seconds", "nan"],
+        ["--peers", "caffe"],
+        ["--peers", ""],
+        ["--peers", "ncnn", "--batch", "32"],
+        ["--layout", "x"],
+    ],
+)
+def test_a_mistake_is_answered_with_one_line(arguments, capsys):
+    suite = [] if arguments[0] == "--suite" else ["--suite", "resnet18-infer"]
+    with pytest.raises(SystemExit) as caught:
+        compare.parse([*suite, *arguments])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert arguments[0] in line
+
+
+def test_a_suite_must_be_named(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        compare.parse([])
+    assert "--suite" in capsys.readouterr().err
+
+
+def test_a_peer_that_is_not_installed_is_left_out_with_a_line(monkeypatch, capsys):
+    monkeypatch.setitem(CONTENDERS, "openvino", ("open_vino", ("a_library_that_nobody_has",)))
+    monkeypatch.setitem(CONTENDERS, "ncnn", ("ncnn_net", ("numpy",)))
+    assert compare.installed(["openvino", "ncnn"]) == ("ncnn",)
+    (line,) = capsys.readouterr().err.splitlines()
+    expected = 'openvino is left out; a_library_that_nobody_has is not installed: pip install "minires[bench]"'
+    assert line == expected
+
+
+# -- workers ----------------------------------------------------------------------------------------------------------
+
+ECHO = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from benchmarks.worker import private_stdout, serve
+answers = private_stdout()
+print("chatter")
+serve({"hello": 1}, lambda line: line.upper() if line != "die" else sys.exit("dead"), answers)
+"""
+
+
+@pytest.fixture
+def echo():
+    root = str(Path(compare.__file__).resolve().parent.parent)
+    worker = Worker("echo", [sys.executable, "-c", ECHO, root], threads=1)
+    yield worker
+    worker.end()
+
+
+def test_a_worker_greets_and_answers_whatever_else_it_prints(capfd, echo):
+    assert echo.greeting == {"hello": 1}
+    assert echo.ask("word") == "WORD"
+    assert "chatter" in capfd.readouterr().err
+
+
+def test_a_worker_that_ends_early_ends_the_run(echo):
+    with pytest.raises(SystemExit, match="echo ended early; its message is above"):
+        echo.ask("die")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the state of a process from /proc")
+def test_a_suspended_worker_does_nothing_until_it_is_woken_and_can_be_ended(echo):
+    def state() -> str:
+        return Path(f"/proc/{echo.process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+
+    def becomes(wanted: str) -> bool:
+        deadline = time.monotonic() + 10
+        while state() != wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return state() == wanted
+
+    echo.suspend()
+    assert becomes("T")
+    assert compare.awake(echo, "word") == "WORD"
+    assert becomes("T")
+    echo.end()
+    assert echo.process.returncode == -signal.SIGKILL
+
+
+def test_rounds_begin_with_another_contender_each_time(monkeypatch):
+    class Silent:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def resume(self) -> None:
+            log.append(f"+{self.name}")
+
+        def suspend(self) -> None:
+            log.append(f"-{self.name}")
+
+        def ask(self, question: str) -> float:
+            log.append(self.name)
+            return float(len(log))
+
+    log: list[str] = []
+    monkeypatch.setattr(compare, "PAUSE", 0)
+    found = compare.take_turns([Silent("a"), Silent("b")], 2)
+    assert "".join(log) == "+aa-a+bb-b+bb-b+aa-a"
+    assert found == {"a": [2.0, 11.0], "b": [5.0, 8.0]}
+
+
+def test_a_measurement_is_the_mean_of_calls_after_one_that_is_not_counted():
+    calls = []
+    assert sustained(lambda: calls.append(time.sleep(0.2 if not calls else 0.01)), 0.05) < 0.1
+    assert 2 < len(calls) <= 6
+    calls.clear()
+    sustained(lambda: calls.append(0), 0)
+    assert len(calls) == 2
+
+
+def test_the_environment_of_workers(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    monkeypatch.setenv("OPENBLAS_L2_SIZE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    found = environment(3)
+    assert {found[f"{library}_NUM_THREADS"] for library in ("OMP", "OPENBLAS", "MKL")} == {"3"}
+    assert not {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} & set(found)
+    assert found["PATH"] == os.environ["PATH"]
+
+
+def test_peak_memory_sees_an_array():
+    before = peak_memory()
+    array = np.ones(int((before + 64) * (1 << 20)) // 8)  # larger than all there was
+    assert peak_memory() >= array.nbytes / (1 << 20)
+
+
+def test_the_machine_is_described():
+    assert machine.processor() in machine.describe()
+    assert machine.cores() >= 1
+    about = {"suite": "cifar-train", "size": 32, "threads": 2, "machine": "M", "load": machine.load(), "date": "D"}
+    title, line = report.heading(about).splitlines()
+    assert title == "CIFAR ResNet-20, a training step, 32×32, float32, 2 threads each"
+    assert line == f"M; load before: {about['load']}; D"
+
+
+# -- contenders, each in its process, on tiny images ----------------------------------------------------------------
+
+
+def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "PAUSE", 0)
+    found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), [])
+    assert found["images_per_second"][OURS]["median"] > 0
+    assert found["memory_mib"][OURS]["peak"] >= found["memory_mib"][OURS]["imported"] > 10
+    assert found["left_out"] == ["torch-nchw", "torch-channels-last"]
+    assert found["verdicts"] == []  # the targets are for other images
+    assert "MiniRes" in report.run(found)
+
+
+def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "PAUSE", 0)
+    found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), ["torch-channels-last"])
+    assert found["ratios"]["torch-channels-last"]["median"] > 0
+    assert any("PyTorch" in version for version in found["versions"])
+
+
+def test_resnet18_makes_the_same_training_steps(torch, tmp_path):
+    found = {}
+    for name in ("inputs", OURS, "torch-nchw"):
+        found[name] = compare.once(job(tmp_path, name, "resnet18-train", batch=4, size=96))
+    check_agreement({name: found[name]["result"] for name in (OURS, "torch-nchw")}, "losses")
+
+
+def expected_logits(folder: Path, batch: int, size: int) -> list[list[float]]:
+    """MiniRes's, in this process, of the shared weights and images; writes them too."""
+    inputs.write(folder, "resnet18", batch, size, lived_in=True)
+    shared, model = inputs.read(folder), models.resnet18().eval()
+    model.load_state_dict(shared.state)
+    with mr.no_grad():
+        return model(mr.tensor(shared.images)).tolist()
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "ncnn"])
+@pytest.mark.parametrize(("batch", "size"), [(2, 64), (1, 47)])
+def test_the_networks_built_for_the_peers_compute_what_minires_does(name, batch, size, tmp_path):
+    for module in CONTENDERS[name][1]:
+        if importlib.util.find_spec(module) is None:  # importing it here would start its threads in this process
+            pytest.skip(f"{module} is not installed")
+    if not compare.able(name, batch):
+        batch = 1
+    expected = expected_logits(tmp_path, batch, size)
+    check_agreement({OURS: expected, name: compare.once(job(tmp_path, name, batch=batch, size=size))["result"]})
+
+
+def test_pytorch_infers_what_minires_does(torch, tmp_path):
+    expected = expected_logits(tmp_path, 2, 64)
+    check_agreement({OURS: expected, "torch": compare.once(job(tmp_path, "torch-nchw", batch=2, size=64))["result"]})
+
+
+def test_the_inference_plan_infers_what_the_network_does(tmp_path):
+    expected = expected_logits(tmp_path, 2, 64)
+    check_agreement({"network": expected, "plan": compare.once(job(tmp_path, OURS, batch=2, size=64))["result"]})
+
+
+# -- the networks of the peers ----------------------------------------------------------------------------------------
+
+
+def test_batch_norms_have_seen_data_in_inference_and_are_new_in_training(tmp_path):
+    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=True)
+    lived_in = inputs.read(tmp_path)
+    assert lived_in.images.shape == (2, 3, 8, 8)
+    assert lived_in.labels.tolist() == [0, 1]
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        assert np.ptp(lived_in.state[f"bn1.{name}"]) > 0.1
+    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=False)
+    new = inputs.read(tmp_path)
+    assert np.ptp(new.state["bn1.running_mean"]) == 0
+    assert np.array_equal(new.state["conv1.weight"], lived_in.state["conv1.weight"])
+
+
+def test_folding_a_batch_norm_changes_nothing(tmp_path):
+    inputs.write(tmp_path, "resnet18", 1, 32, lived_in=True)
+    state, images, _ = inputs.read(tmp_path)
+    model = models.resnet18().eval()
+    model.load_state_dict(state)
+    x = mr.tensor(images)
+    weight, bias = layers.folded(state, "conv1", "bn1")
+    with mr.no_grad():
+        expected = model.bn1(model.conv1(x)).numpy()
+        found = mr.functional.conv2d(x, mr.tensor(weight), mr.tensor(bias), 2, 3).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_ncnns_text_says_what_it_counts_and_gives_each_blob_one_reader(tmp_path):
+    inputs.write(tmp_path, "resnet18", 1, 32, lived_in=True)
+    state = inputs.read(tmp_path).state
+    description = layers.resnet18(state)
+    magic, counts, *lines = ncnn_model.graph(description).splitlines()
+    consumed, produced = [], []
+    for line in lines:
+        _, _, inputs_, outputs, *rest = line.split()
+        consumed += rest[: int(inputs_)]
+        produced += rest[int(inputs_) : int(inputs_) + int(outputs)]
+    assert (magic, counts) == ("7767517", f"{len(lines)} {len(produced)}")
+    assert len(set(produced)) == len(produced)
+    assert sorted([*consumed, "fc"]) == sorted(produced)
+    kinds = [line.split()[0] for line in lines]
+    assert {kind: kinds.count(kind) for kind in ("Convolution", "BinaryOp", "ReLU", "Split")} == {
+        "Convolution": 20,
+        "BinaryOp": 8,
+        "ReLU": 8,  # behind the sums; the other nine are in their convolutions
+        "Split": 8,
+    }
+    parameters = sum(array.size for name, array in state.items() if name.endswith(("conv1.weight", "conv2.weight")))
+    projections = sum(array.size for name, array in state.items() if "downsample.0.weight" in name)
+    biases = sum(layer.bias.size for layer in description if layer.kind == "conv")
+    assert len(ncnn_model.weights(description)) == 4 * (parameters + projections + biases + 512_000 + 1_000 + 21)
+
+
+# -- the floor --------------------------------------------------------------------------------------------------------
+
+
+def test_the_stages_add_up_to_the_network():
+    network, x, whole = models.resnet18().train(), mr.zeros(1, 3, 224, 224), []
+    for module in floor.stages(network).values():
+        work, x = floor.count(module, x, batch=32)
+        whole.append(work)
+    assert list(floor.stages(network)) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head"]
+    assert sum(work.operations for work in whole) == pytest.approx(32 * 2 * 1.814e9, rel=1e-3)
+    assert whole[0].operations == 32 * 2 * 64 * 112**2 * 3 * 49
+    assert whole[0].bytes == 4 * (32 * (3 * 224**2 + 64 * 112**2) + 64 * 3 * 49)
+    assert whole[1] == (0, 4 * 32 * 64 * (112**2 + 56**2))
+    assert x.shape == (1, 1000)
+    assert network.layer1.training
+
+
+def test_the_floor_is_the_larger_of_both_times_and_may_be_passed():
+    work = floor.Work(operations=6e9, bytes=2e9)
+    assert work.seconds(peak=3e9, bandwidth=2e9) == 2.0
+    assert work.seconds(peak=3e10, bandwidth=2e9) == 1.0
+    assert floor.row(work, 0.5, 3e9, 2e9)["share"] == 4.0
+
+
+def test_the_floor_of_a_training_step(tmp_path, monkeypatch):
+    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=False)
+    monkeypatch.setattr(floor, "machine_speed", lambda threads, times: (2e11, 3e10))
+    monkeypatch.setattr(mr, "set_num_threads", lambda threads: None)
+    found = floor.measure(job(tmp_path, "floor", "cifar-train", batch=2, size=8))
+    rows = found["stages"]
+    assert rows["layer1 both"]["operations"] == 3 * rows["layer1 forward"]["operations"]
+    assert rows["stem both"]["operations"] == 2 * rows["stem forward"]["operations"]
+    assert rows["whole"]["operations"] == sum(r["operations"] for name, r in rows.items() if name.endswith("both"))
+    assert all(row["seconds"] > 0 for row in rows.values())
+    text = report.floor(found)
+    assert "matrix product 200 GFLOP/s, copy 30.0 GB/s" in text
+    assert text.splitlines()[-1].split()[0] == "whole"
+
+
+def test_the_floor_of_inference(tmp_path, monkeypatch):
+    inputs.write(tmp_path, "resnet18", 2, 32, lived_in=True)
+    monkeypatch.setattr(floor, "machine_speed", lambda threads, times: (2e11, 3e10))
+    monkeypatch.setattr(mr, "set_num_threads", lambda threads: None)
+    rows = floor.measure(replace(job(tmp_path, "floor", batch=2), rounds=1))["stages"]
+    assert list(rows) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head", "whole"]
+    assert all(row["seconds"] > 0 for row in rows.values())
