@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = {"data", "inference", "models", "nn", "optim", "training", "weights"}  # rooms that `import minires` need not open
+_LAZY = {
+    "data",
+    "inference",
+    "models",
+    "nn",
+    "optim",
+    "training",
+    "weights",
+}  # rooms that `import minires` need not open
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ decides, and what is usual for it (ImageNet's classes and preprocessing, or CIFA
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minires import data, models, training, weights
+from minires import data, inference, models, training, weights
 from minires import functional as F
 from minires.data import ImageFolder
 from minires.data.base import Dataset, Image
@@ -28,7 +28,6 @@ from minires.data.cifar import CLASSES as CIFAR10_CLASSES
 from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import MiniResError, WeightsError
-from minires.modes import no_grad
 from minires.nn import Module
 from minires.tensor import Tensor
 from minires.training import Evaluation, Recipe
@@ -90,13 +89,12 @@ class Classifier:
 
     def predict(self, paths: Sequence[str | os.PathLike[str]]) -> list[Prediction]:
         """Classify image files. Raises DataError, naming the file, for the first that cannot be read."""
-        prepare = self._prepare_files()
+        prepare, forward = self._prepare_files(), self._forward()
         predictions: list[Prediction] = []
         for start in range(0, len(paths), BATCH):
             batch = paths[start : start + BATCH]
             images = np.stack([prepare(data.open_image(path)) for path in batch])
-            with no_grad():
-                logits = self.model(as_input(images, self.model)).numpy()
+            logits = forward(as_input(images, self.model)).numpy()
             predictions += [
                 Prediction(os.fspath(path), row, self.names) for path, row in zip(batch, logits, strict=True)
             ]
@@ -130,7 +128,19 @@ class Classifier:
         else:
             transform = self._normalized(self.recipe or recipe_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
-        return training.evaluate(self.model, loader, progress=progress)
+        return training.evaluate(self.model, loader, progress=progress, forward=self._forward())
+
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """The network made ready to run, once the first images are there to show their shape."""
+        compiled: inference.CompiledModel | None = None
+
+        def forward(x: Tensor) -> Tensor:
+            nonlocal compiled
+            if compiled is None:
+                compiled = inference.compile(self.model, x)
+            return compiled(x)
+
+        return forward
 
     def _prepare_files(self) -> Transform:
         """From uint8 (H, W, 3) of any size to the network's input, float32 (in_channels, size, size)."""

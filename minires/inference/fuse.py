@@ -2,9 +2,9 @@
 
     conv → batch norm [→ + residual] [→ ReLU]      one step: y = x ∗ w′ + b′ [+ residual] [ReLU]
 
-Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε), so behind a convolution it disappears into the weights:
-w′ = w·s for each output channel, b′ = (b − μ)·s + β (in float64, rounded once). An operation is fused into the step before
-it only if nobody else reads what lies between them.
+Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε), so behind a convolution it disappears into the
+weights: w′ = w·s for each output channel, b′ = (b − μ)·s + β (in float64, rounded once). An operation is fused into the
+step before it only if nobody else reads what lies between them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from minires.backend import Array, array_module, provider_for
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.inference import steps
-from minires.inference.steps import Step
+from minires.inference.steps import Convolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
+
 
 class Weights:
     """Folded and packed weights, shared by the plans for several shapes.
@@ -111,9 +112,9 @@ class Fuser:
         if isinstance(op, conv.Conv2d) and isinstance(call.inputs[0], int) and not isinstance(call.inputs[1], int):
             last, chain = self._chain(number, call, call.inputs[1], call.inputs[2] if len(call.inputs) > 2 else None)
             self.found[last] = self._convolution(op, chain)
-        elif self._is_linear(call):
-            last, chain = self._chain(number, call, call.inputs[1].T[:, :, None, None], None)
-            self.found[last] = self._packed_step(steps.Linear, chain, (1, 1), (0, 0), (1, 1))
+        elif (matrix := self._linear_weights(call)) is not None:
+            last, chain = self._chain(number, call, matrix.T[:, :, None, None], None)
+            self.found[last] = self._packed_step(Linear, chain, (1, 1), (0, 0), (1, 1))
         elif self._serves(call):
             last, step = self._simple(number, call)
             self.found[last] = step
@@ -137,7 +138,7 @@ class Fuser:
             return None
         return readers[0], self.trace.calls[readers[0]]
 
-    # -- convolution and what follows -----------------------------------------------------------------------------------
+    # -- convolution and what follows ----------------------------------------------------------------------------------
 
     def _chain(self, number: int, call: Call, w: Array, bias: Array | None) -> tuple[int, Chain]:
         """Swallow what can be fused into a convolution: (the last call of it, the chain)."""
@@ -158,7 +159,7 @@ class Fuser:
         if isinstance(op, elementwise.ReLU):
             chain.relu = True
         elif isinstance(op, norm.BatchNormEval) and is_first and len(chain.inputs) == 1 and len(constants) == 2:
-            chain.scale(op.mean, op.var, *constants, op.eps)
+            chain.scale(op.mean, op.var, constants[0], constants[1], op.eps)
             chain.inputs += tuple(call.values[1:])
             chain.relu = op.relu
         elif isinstance(op, elementwise.Add) and not constants and len(chain.inputs) == 1:
@@ -179,14 +180,18 @@ class Fuser:
         if library is None or op.groups != 1 or not x.size or provider_for("conv2d", x).name != "cpu":
             w, bias = self.weights.folded(chain)
             return steps.FoldedConvolution(chain.inputs, chain.output, w, bias, chain.relu, op.geometry)
-        return self._packed_step(steps.Convolution, chain, op.stride, op.padding, op.dilation)
+        return self._packed_step(Convolution, chain, op.stride, op.padding, op.dilation)
 
-    def _is_linear(self, call: Call) -> bool:
-        if not isinstance(call.op, linear.MatMul) or isinstance(call.inputs[1], int) or not self._serves(call):
-            return False
-        return isinstance(call.inputs[0], int) and bool(self._array(call.inputs[0]).ndim == call.inputs[1].ndim == 2)
+    def _linear_weights(self, call: Call) -> Array | None:
+        """The matrix of a product of rows with a constant matrix; None for any other call."""
+        if not isinstance(call.op, linear.MatMul) or not self._serves(call):
+            return None
+        x, matrix = call.inputs
+        if not isinstance(x, int) or isinstance(matrix, int) or not self._array(x).ndim == matrix.ndim == 2:
+            return None
+        return matrix
 
-    def _packed_step(self, kind: type[steps.Convolution], chain: Chain, *geometry: Pair) -> Step:
+    def _packed_step(self, kind: type[Convolution], chain: Chain, *geometry: Pair) -> Step:
         x, y = self._array(chain.inputs[0]), self._array(chain.output)
         kernel: Pair = chain.w.shape[2:]
         output: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
@@ -196,7 +201,7 @@ class Fuser:
         packed = self.weights.packed(chain, algorithm)
         return kind(chain.inputs, chain.output, packed, bias, chain.relu, found, algorithm)
 
-    # -- other operations that have a step of their own -----------------------------------------------------------------
+    # -- other operations that have a step of their own ----------------------------------------------------------------
 
     def _simple(self, number: int, call: Call) -> tuple[int, Step]:
         """The step of an operation that writes into a planned buffer, and the last call it stands for."""
@@ -205,11 +210,11 @@ class Fuser:
             windows = (op.kernel, op.stride, op.padding, op.dilation)
             return number, steps.MaxPool(call.values, call.output, y.shape[2:], windows)
         if isinstance(op, pool.AvgPool2d) and op.kernel[0] * op.kernel[1] <= 256:
-            windows = (op.kernel, op.stride, op.padding)
-            return number, steps.AvgPool(call.values, call.output, y.shape[2:], windows, op.count_include_pad)
+            places = (op.kernel, op.stride, op.padding)
+            return number, steps.AvgPool(call.values, call.output, y.shape[2:], places, op.count_include_pad)
         if isinstance(op, reduction.Sum) and op.axes == (2, 3) and self._array(call.inputs[0]).ndim == 4:
             return self._global_sum(number, call)
-        if isinstance(op, elementwise.Add) and len(call.values) == 2 and len({self._array(v).shape for v in call.values}) == 1:
+        if isinstance(op, elementwise.Add) and len(call.values) == 2 and self._is_one_shape(call):
             last, output = self._then_relu(number, call.output)
             return last, steps.Add(call.values, output, relu=last != number)
         if isinstance(op, elementwise.ReLU):
@@ -220,6 +225,9 @@ class Fuser:
         if isinstance(op, shape.Pad):
             return number, steps.Pad(call.values, call.output, op.widths, op.value)
         return number, steps.Replay(op, call.inputs, call.output)
+
+    def _is_one_shape(self, call: Call) -> bool:
+        return len({self._array(each).shape for each in call.inputs}) == 1
 
     def _then_relu(self, number: int, value: int) -> tuple[int, int]:
         """(last call, its value) with a ReLU that alone reads `value` swallowed."""
@@ -237,4 +245,3 @@ class Fuser:
                 number, divisor, output = found[0], float(by), found[1].output
                 self.fused.add(number)
         return number, steps.GlobalSum(call.values, output, divisor)
-

@@ -68,7 +68,7 @@ class Plan:
         total = sum(self._sizes) * 4 / 2**20
         return "\n".join([*lines, f"{len(self._sizes)} buffers, {total:.1f} MiB for each thread that calls"])
 
-    # -- planning -------------------------------------------------------------------------------------------------------
+    # -- planning ------------------------------------------------------------------------------------------------------
 
     def _with_input_step(self, found: list[Step], number: int) -> list[Step]:
         """If the C kernels read the input as an image, it is brought into their layout first, as value `number`."""
@@ -127,7 +127,7 @@ class Plan:
         free.remove(chosen)
         return chosen
 
-    # -- buffers of a thread ----------------------------------------------------------------------------------------------
+    # -- buffers of a thread -------------------------------------------------------------------------------------------
 
     def _places(self) -> dict[int, Array]:
         """value -> its place in this thread's buffers."""

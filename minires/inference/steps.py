@@ -1,7 +1,7 @@
 """The steps of a plan: each computes one array from others, into a buffer that was planned for it.
 
 A step with `needs_buffer` writes into the array it is given. The others return an array of their own, or a view of one
-of their inputs (a reshape, a slice). `library` is the C kernels' module; steps that use it are made only where it serves.
+of their inputs (a reshape, a slice). `library` is the C kernels' module; steps that use it are made only where it can.
 """
 
 from __future__ import annotations
@@ -191,8 +191,9 @@ class Add(Step):
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         assert out is not None
-        if library.add(*arrays, self.relu, out) is None:  # layouts without a common order
-            np.add(*arrays, out=out)
+        a, b = arrays
+        if library.add(a, b, self.relu, out) is None:  # layouts without a common order
+            np.add(a, b, out=out)
             if self.relu:
                 np.maximum(out, 0, out=out)
         return out
@@ -219,7 +220,9 @@ class BatchNorm(Step):
 
     name = "batch norm"
 
-    def __init__(self, inputs: tuple[int, ...], output: int, vectors: tuple[Array, ...], eps: float, relu: bool) -> None:
+    def __init__(
+        self, inputs: tuple[int, ...], output: int, vectors: tuple[Array, ...], eps: float, relu: bool
+    ) -> None:
         super().__init__(inputs, output)
         self.vectors, self.eps, self.relu = vectors, eps, relu
 

@@ -90,4 +90,6 @@ def _parts(returned: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
     if isinstance(returned, (tuple, list)) and all(isinstance(each, Tensor) for each in returned):
         kind = type(returned) if type(returned) in (tuple, list) else tuple
         return list(returned), lambda tensors: kind(tensors)
-    raise MiniResError(f"compile: the model returns a {type(returned).__name__}; needs a Tensor, or a tuple or dict of them")
+    raise MiniResError(
+        f"compile: the model returns a {type(returned).__name__}; needs a Tensor, or a tuple or dict of them"
+    )

@@ -15,6 +15,7 @@ from minires.backend import to_device
 from minires.data import Loader
 from minires.modes import no_grad
 from minires.nn import Module
+from minires.tensor import Tensor
 from minires.training.placing import as_input, as_target
 
 
@@ -41,8 +42,13 @@ class Evaluation:
     predictions: npt.NDArray[np.int64]
 
 
-def evaluate(model: Module, loader: Loader, *, progress: bool = False) -> Evaluation:
+Forward = Callable[[Tensor], Tensor]
+
+
+def evaluate(model: Module, loader: Loader, *, progress: bool = False, forward: Forward | None = None) -> Evaluation:
     """Run `model` over the loader's epoch 0, in eval mode and without recording; every module's mode is restored.
+
+    `forward` computes the logits in its stead: the model made ready to run (`minires.inference.compile`).
 
     An image counts as right if no other logit is as high as its label's, or as high and earlier (the order of argmax);
     a NaN never counts as right. `progress` shows a bar on standard error.
@@ -50,16 +56,19 @@ def evaluate(model: Module, loader: Loader, *, progress: bool = False) -> Evalua
     from minires.training.display import bar_over
 
     with bar_over(len(loader), "evaluating", shown=progress) as advance:
-        return measure(model, loader, lambda _: advance())
+        return measure(model, loader, lambda _: advance(), forward)
 
 
-def measure(model: Module, loader: Loader, after_batch: Callable[[int], None]) -> Evaluation:
+def measure(
+    model: Module, loader: Loader, after_batch: Callable[[int], None], forward: Forward | None = None
+) -> Evaluation:
     """`evaluate`, calling `after_batch(batches done)` after each."""
+    forward = model if forward is None else forward
     started = time.perf_counter()
     loss, ranks, predictions = 0.0, [], []
     with eval_mode(model), no_grad():
         for number, (images, labels) in enumerate(loader.epoch(0), start=1):
-            logits = model(as_input(images, model))
+            logits = forward(as_input(images, model))
             loss += float(F.cross_entropy(logits, as_target(labels, model)).item()) * len(labels)
             scores = to_device(logits.data, "cpu")
             ranks.append(ranks_of(scores, labels))

@@ -7,6 +7,8 @@ operands, layouts with gaps) it declines with NotImplemented, and `dispatch` ask
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def _fit(*arrays: Array | None) -> bool:
     return all(array is None or (serves(array) and array.size > 0) for array in arrays)
 
 
-# -- convolution --------------------------------------------------------------------------------------------------------
+# -- convolution -------------------------------------------------------------------------------------------------------
 
 
 def _shape(images: int, channels: int, outputs: int, image: Pair, kernel: Pair, *geometry: Pair) -> Shape:
@@ -74,7 +76,7 @@ def conv2d_grad_weight(
     return library.conv2d_grad_weight(x, gy, kernel_size, stride, padding, dilation, algorithms.grad_weight(shape))
 
 
-# -- normalisation ------------------------------------------------------------------------------------------------------
+# -- normalisation -----------------------------------------------------------------------------------------------------
 
 
 def _is_image_or_rows(x: Array) -> bool:
@@ -112,7 +114,7 @@ def batch_norm_grad(
     return gx, gw, gb
 
 
-# -- pooling --------------------------------------------------------------------------------------------------------------
+# -- pooling -----------------------------------------------------------------------------------------------------------
 
 
 def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
@@ -170,7 +172,30 @@ def broadcast_to(x: Array, shape: Axes) -> Array:
     return library.repeat_pixels(x.reshape(x.shape[:2]), shape[2], shape[3])
 
 
-# -- elementwise ----------------------------------------------------------------------------------------------------------
+# -- images that keep their layout -------------------------------------------------------------------------------------
+
+
+def pad(x: Array, widths: Sequence[Pair], value: float) -> Array:
+    """Of images: the reference's result would not be channels-last, and every kernel behind it slower for that."""
+    if x.ndim != 4 or not _fit(x):
+        return NotImplemented
+    y = library.empty_image(*(before + n + after for (before, after), n in zip(widths, x.shape, strict=True)))
+    y.fill(value)
+    y[tuple(slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True))] = x
+    return y
+
+
+def index_add(g: Array, key: Any, shape: Axes) -> Array:
+    """Of images, where the key is slices: no element is named twice."""
+    if len(shape) != 4 or not isinstance(key, tuple) or not all(isinstance(part, slice) for part in key) or 0 in shape:
+        return NotImplemented
+    z = library.empty_image(*shape)
+    z.fill(0)
+    z[key] = g
+    return z
+
+
+# -- elementwise -------------------------------------------------------------------------------------------------------
 
 
 def add(x: Array, y: Array) -> Array:
@@ -190,7 +215,7 @@ def relu_mask(gy: Array, y: Array) -> Array:
     return NotImplemented if gx is None else gx
 
 
-# -- rows of numbers ------------------------------------------------------------------------------------------------------
+# -- rows of numbers ---------------------------------------------------------------------------------------------------
 
 
 def matmul(x: Array, y: Array) -> Array:
@@ -247,12 +272,14 @@ __all__ = [
     "cross_entropy_grad",
     "empty_cache",
     "get_num_threads",
+    "index_add",
     "library",
     "log_softmax",
     "matmul",
     "max_pool2d",
     "max_pool2d_route",
     "name",
+    "pad",
     "relu",
     "relu_mask",
     "serves",
