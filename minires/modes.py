@@ -105,7 +105,7 @@ def is_using_formulas() -> bool:
 
 @contextmanager
 def tracing(tracer: Callable[..., None]) -> Iterator[None]:
-    """Call `tracer(op, inputs, output)` after each operation of this thread, recorded or not: to watch a network run."""
+    """Call `tracer(op, inputs, output)` after each operation of this thread, recorded or not, to watch a network."""
     token = _tracer.set(tracer)
     try:
         yield

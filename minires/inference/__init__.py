@@ -95,7 +95,7 @@ def _check(plan: Plan, expected: Trace, x: Array, when: str) -> None:
         if np.isfinite(theirs).all() and not off <= TOLERANCE * np.abs(theirs).max(initial=0):
             raise MiniResError(
                 f"compile: the plan's answer is not the model's {when}. Its forward decides something by the numbers "
-                "of its input, or computes outside MiniRes's operations, where a plan cannot see it: call the model itself"
+                "of its input, or computes outside MiniRes's operations, where no plan can see it: call the model itself"
             )
 
 
@@ -117,7 +117,5 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
 
 
 def _other_numbers(x: Array) -> Array:
-    """x, its elements in another order and of other signs."""
-    flat = x.reshape(-1)[::-1].copy()
-    flat[::3] *= -1
-    return flat.reshape(x.shape)
+    """x from back to front, with the other sign and of another size: most decisions by numbers fall otherwise on it."""
+    return (x.reshape(-1)[::-1] * x.dtype.type(-0.7)).reshape(x.shape)

@@ -62,6 +62,11 @@ class Replay(Step):
         return backend.as_array(result, arrays[0])
 
 
+def _as_planned(array: Array) -> Array:
+    """`array` in the layout of the buffers; what other steps made is so already, only a replayed one may differ."""
+    return library.channels_last(array, None) if array.ndim == 4 else np.ascontiguousarray(array)
+
+
 class ToChannelsLast(Step):
     """The input in the memory layout that the kernels work on."""
 
@@ -190,13 +195,8 @@ class Add(Step):
         self.may_overwrite = inputs[0]
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        assert out is not None
-        a, b = arrays
-        if library.add(a, b, self.relu, out) is None:  # layouts without a common order
-            np.add(a, b, out=out)
-            if self.relu:
-                np.maximum(out, 0, out=out)
-        return out
+        a, b = map(_as_planned, arrays)
+        return library.add(a, b, self.relu, out)
 
 
 class ReLU(Step):
@@ -209,10 +209,7 @@ class ReLU(Step):
         self.may_overwrite = inputs[0]
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        assert out is not None
-        if library.relu(arrays[0], out) is None:
-            np.maximum(arrays[0], 0, out=out)
-        return out
+        return library.relu(_as_planned(arrays[0]), out)
 
 
 class BatchNorm(Step):

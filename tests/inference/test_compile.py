@@ -1,0 +1,308 @@
+"""A compiled model answers as the model does, whatever the model, the shape, the thread and the provider."""
+
+from __future__ import annotations
+
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minires as mr
+from minires import functional as F
+from minires import inference, models, nn
+from minires.backend import cpu
+from minires.errors import DtypeError, MiniResError, ShapeError
+
+needs_kernels = pytest.mark.skipif(cpu.library is None, reason="the C kernels were not built")
+
+
+def lived_in(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Batch norm with statistics and parameters as after training: a fresh one is the identity, and hides mistakes."""
+    rng = np.random.default_rng(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            shape = module.weight.shape
+            module.running_mean.assign_(rng.normal(0, 0.5, shape))
+            module.running_var.assign_(rng.uniform(0.3, 3, shape))
+            module.weight.assign_(rng.uniform(0.5, 1.5, shape))
+            module.bias.assign_(rng.normal(0, 0.2, shape))
+    return model.eval()
+
+
+def images(*shape: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def assert_answers_alike(compiled, model, x: np.ndarray, tolerance: float = 1e-5) -> None:
+    with mr.no_grad():
+        expected = model(mr.tensor(x)).numpy()
+    ours = compiled(x)
+    assert ours.shape == expected.shape
+    assert ours.dtype == expected.dtype
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+NETWORKS = {
+    "resnet18": (lambda: models.resnet18(num_classes=7), (2, 3, 64, 64)),
+    "resnet50": (lambda: models.resnet50(num_classes=7), (1, 3, 64, 64)),
+    "resnet20, A": (lambda: models.resnet20(num_classes=10), (3, 3, 32, 32)),
+    "resnet20, B": (lambda: models.resnet20(num_classes=10, shortcut="B"), (2, 3, 32, 32)),
+    "resnet20, C": (lambda: models.resnet20(num_classes=10, shortcut="C"), (2, 3, 32, 32)),
+    "plain20": (lambda: models.plain20(num_classes=10), (2, 3, 32, 32)),
+    "odd sizes": (lambda: models.resnet18(num_classes=3, in_channels=1), (1, 1, 37, 51)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("provider", ["reference", *(["cpu"] if cpu.library else [])])
+def test_networks(name, provider):
+    make, shape = NETWORKS[name]
+    model = lived_in(make())
+    with mr.use_backend(provider):
+        assert_answers_alike(inference.compile(model, images(*shape)), model, images(*shape, seed=2))
+
+
+def test_other_shapes_are_planned_when_they_come():
+    model = lived_in(models.resnet20(num_classes=10))
+    compiled = inference.compile(model, images(2, 3, 32, 32))
+    for shape in ((1, 3, 32, 32), (5, 3, 32, 32), (2, 3, 40, 24), (2, 3, 32, 32)):
+        assert_answers_alike(compiled, model, images(*shape))
+        assert str(shape[0]) in compiled.describe(shape)
+    with pytest.raises(ShapeError, match=r"no plan for inputs of shape \(9, 3, 32, 32\); there is one for"):
+        compiled.describe((9, 3, 32, 32))
+
+
+def test_the_plans_that_are_remembered_are_few():
+    compiled = inference.compile(F.relu, images(1, 2, 3, 3))
+    for n in range(1, 2 * inference.MOST_PLANS):
+        np.testing.assert_array_equal(compiled(images(n, 2, 3, 3)), np.maximum(images(n, 2, 3, 3), 0))
+    assert len(compiled._plans) == inference.MOST_PLANS
+
+
+def test_weights_are_packed_once_for_all_shapes():
+    compiled = inference.compile(lived_in(models.plain20()), images(2, 3, 32, 32))
+    before = len(compiled._weights._folded)
+    compiled(images(3, 3, 32, 32))
+    assert len(compiled._weights._folded) == before == 20
+
+
+def test_it_is_called_like_the_model():
+    model = lived_in(models.resnet20(num_classes=10))
+    x = images(2, 3, 32, 32)
+    compiled = inference.compile(model, mr.tensor(x))
+    answer = compiled(mr.tensor(x))
+    assert isinstance(answer, mr.Tensor)
+    assert not answer.requires_grad
+    np.testing.assert_array_equal(answer.numpy(), compiled(x))
+
+
+def test_several_outputs():
+    model = lived_in(models.resnet18())
+    x = images(1, 3, 64, 64)
+    features = inference.compile(model.features, x)(x)
+    with mr.no_grad():
+        expected = model.features(mr.tensor(x))
+    assert list(features) == ["layer1", "layer2", "layer3", "layer4"]
+    for name, array in features.items():
+        np.testing.assert_allclose(array, expected[name].numpy(), atol=1e-4)
+    both = inference.compile(lambda x: (x * 2.0, F.relu(x)), x)(x)
+    assert isinstance(both, tuple)
+    np.testing.assert_array_equal(both[0], x * 2)
+
+
+def test_results_are_the_callers_own():
+    """The next call must not write into what the last one returned."""
+    compiled = inference.compile(lived_in(models.resnet20()), images(2, 3, 32, 32))
+    first = compiled(images(2, 3, 32, 32, seed=3))
+    kept = first.copy()
+    compiled(images(2, 3, 32, 32, seed=4))
+    np.testing.assert_array_equal(first, kept)
+    x = images(1, 4, 5, 5)
+    same = inference.compile(lambda x: x.reshape(1, 100), x)(x)
+    assert not np.shares_memory(same, x)
+
+
+def test_a_snapshot():
+    model = lived_in(models.resnet20())
+    x = images(2, 3, 32, 32)
+    compiled = inference.compile(model, x)
+    before = compiled(x)
+    for parameter in model.parameters():
+        parameter.assign_(0)
+    np.testing.assert_array_equal(compiled(x), before)
+    np.testing.assert_allclose(compiled(x[:1]), before[:1], atol=1e-5)  # planned after the change
+
+
+def test_threads_do_not_disturb_each_other():
+    model = lived_in(models.resnet20())
+    batches = [images(2, 3, 32, 32, seed=seed) for seed in range(8)]
+    compiled = inference.compile(model, batches[0])
+    expected = [compiled(x) for x in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for ours, theirs in zip(pool.map(compiled, batches), expected, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+
+
+@needs_kernels
+def test_a_call_allocates_its_result_alone():
+    compiled = inference.compile(lived_in(models.resnet18(num_classes=1000)), images(4, 3, 64, 64))
+    x = images(4, 3, 64, 64)
+    compiled(x)
+    in_use = cpu.cache_state().in_use
+    tracemalloc.start()
+    result = compiled(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < result.nbytes + 20_000  # Python's own objects
+    assert cpu.cache_state().in_use == in_use
+
+
+@needs_kernels
+def test_what_is_fused():
+    model = lived_in(models.resnet18())
+    description = inference.compile(model, images(1, 3, 64, 64)).describe()
+    lines = [line for line in description.splitlines() if "conv" in line]
+    assert len(lines) == 21  # 20 convolutions and the classifier; batch norm, sums and ReLUs are in them
+    assert sum("residual" in line for line in lines) == 8
+    for word in ("batch norm", "Add", "Divide", "MatMul", "BatchNormEval"):
+        assert word not in description
+    assert "3 buffers" in description
+
+
+def test_two_batch_norms_behind_one_convolution_do_not_mix():
+    class Shared(nn.Module):
+        def __init__(self):
+            self.conv = nn.Conv2d(3, 8, 3, padding=1)
+            self.bn1, self.bn2 = nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+
+        def forward(self, x):
+            return F.relu(self.bn1(self.conv(x))) - self.bn2(self.conv(x))
+
+    model = lived_in(Shared())
+    compiled = inference.compile(model, images(2, 3, 9, 9))
+    assert_answers_alike(compiled, model, images(3, 3, 9, 9))
+
+
+def test_what_several_read_is_not_fused_away():
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    bn = lived_in(nn.BatchNorm2d(4))
+
+    def both(x):
+        y = conv(x)
+        return F.relu(bn(y)) + y + x
+
+    assert_answers_alike(inference.compile(both, images(2, 4, 8, 8)), both, images(2, 4, 8, 8, seed=5))
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_and_other_dtypes(groups):
+    block = lived_in(nn.Sequential(nn.Conv2d(4, 8, 3, groups=groups), nn.BatchNorm2d(8), nn.ReLU()))
+    assert_answers_alike(inference.compile(block, images(2, 4, 9, 9)), block, images(2, 4, 9, 9))
+    block.to(dtype=np.float64)
+    x = images(2, 4, 9, 9).astype(np.float64)
+    assert_answers_alike(inference.compile(block, x), block, x, 1e-12)
+
+
+def test_linear_layers():
+    net = nn.Sequential(nn.Linear(30, 50), nn.ReLU(), nn.Linear(50, 7, bias=False), nn.ReLU()).eval()
+    x = images(9, 30)
+    assert_answers_alike(inference.compile(net, x), net, x)
+
+
+# -- networks drawn at random: buffers must live as long as their last reader, views included -----------------------------
+
+CONVOLUTIONS = [lived_in(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)), seed) for seed in range(3)]
+NORM = lived_in(nn.BatchNorm2d(4), 7)
+OPERATIONS = {
+    "conv": lambda a, b: CONVOLUTIONS[0](a),
+    "conv, relu": lambda a, b: F.relu(CONVOLUTIONS[1](a)),
+    "conv + residual": lambda a, b: F.relu(CONVOLUTIONS[2](a) + b),
+    "norm": lambda a, b: NORM(a),
+    "norm + residual": lambda a, b: NORM(a, residual=b, relu=True),
+    "relu": lambda a, b: F.relu(a),
+    "add": lambda a, b: a + b,
+    "add to itself": lambda a, b: a + a,
+    "add, relu": lambda a, b: F.relu(a + b),
+    "multiply": lambda a, b: a * b,
+    "max pool": lambda a, b: F.max_pool2d(a, 3, 1, 1),
+    "average pool": lambda a, b: F.avg_pool2d(a, 3, 1, 1),
+    "there and back": lambda a, b: a.reshape(a.shape[0], -1).reshape(*a.shape),
+    "flip": lambda a, b: F.flip(a, (3,)),
+    "turn": lambda a, b: a.permute(0, 1, 3, 2),
+    "cut and pad": lambda a, b: F.pad(a[:, 1:, :, 1:], (1, 0, 0, 0, 0, 1)),
+    "mean": lambda a, b: b - a.mean((2, 3), keepdim=True),
+}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=12
+    ),
+    st.lists(st.integers(0, 99), max_size=2),
+)
+def test_any_network(program, more_outputs):
+    def network(x):
+        values = [x]
+        for name, a, b in program:
+            value = OPERATIONS[name](values[a % len(values)], values[b % len(values)])
+            values.append(value / (1.0 + 0.1 * len(values)))
+        return tuple(values[-1 - number % (len(values) - 1)] for number in [0, *more_outputs])
+
+    x = images(2, 4, 6, 6)
+    compiled = inference.compile(network, images(2, 4, 6, 6, seed=9))
+    with mr.no_grad():
+        expected = network(mr.tensor(x))
+    for _ in range(2):
+        for ours, theirs in zip(compiled(x), expected, strict=True):
+            largest = np.abs(theirs.numpy()).max()
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-4 * largest)
+
+
+# -- what cannot be compiled ------------------------------------------------------------------------------------------------
+
+
+def test_a_model_in_training_mode_is_refused():
+    with pytest.raises(MiniResError, match=r"training mode; call model\.eval\(\)"):
+        inference.compile(models.resnet20(), images(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    "sees_numbers",
+    [
+        lambda x: F.where(x > 0, x, x * 0.5),
+        lambda x: x if float(x.sum().item()) > 0 else -x,
+        lambda x: mr.tensor(x.numpy() * 2) + x,
+    ],
+    ids=["a mask from the input", "a branch", "NumPy in between"],
+)
+def test_what_a_plan_cannot_see_is_refused(sees_numbers):
+    x = images(1, 2, 4, 4)
+    with pytest.raises(MiniResError, match="the plan's answer is not the model's"):
+        inference.compile(sees_numbers, x if x.sum() > 0 else -x)
+
+
+def test_an_answer_without_the_input_is_refused():
+    with pytest.raises(MiniResError, match="does not depend on its input"):
+        inference.compile(lambda x: mr.zeros(2), images(1, 2, 4, 4))
+    with pytest.raises(MiniResError, match="returns a float"):
+        inference.compile(lambda x: float(x.sum().item()), images(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("example", [np.zeros((1, 2, 3, 3), int), [[1.0]], np.zeros((0, 2, 3, 3), np.float32)])
+def test_a_bad_example_is_refused(example):
+    with pytest.raises(DtypeError, match="the example must be"):
+        inference.compile(F.relu, example)
+
+
+def test_a_bad_input_is_refused():
+    compiled = inference.compile(F.relu, images(1, 2, 3, 3))
+    with pytest.raises(DtypeError, match="needs a Tensor or an array, got a list"):
+        compiled([1.0])
+    model = lived_in(models.resnet20())
+    compiled = inference.compile(model, images(1, 3, 32, 32))
+    with pytest.raises(ShapeError, match="channels"):
+        compiled(images(1, 4, 32, 32))
