@@ -95,7 +95,7 @@ def _check(plan: Plan, expected: Trace, x: Array, when: str) -> None:
         if np.isfinite(theirs).all() and not off <= TOLERANCE * np.abs(theirs).max(initial=0):
             raise MiniResError(
                 f"compile: the plan's answer is not the model's {when}. Its forward decides something by the numbers "
-                "of its input, or computes outside MiniRes's operations, where no plan can see it: call the model itself"
+                "of its input, or computes outside MiniRes's operations, where no plan can see it: call the model"
             )
 
 

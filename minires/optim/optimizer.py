@@ -87,7 +87,7 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}; copies of arrays."""
+        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}; arrays copied."""
         settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
         return {"state": [_copied(state) for state in self.state], "param_groups": settings}
 

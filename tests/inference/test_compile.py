@@ -213,7 +213,7 @@ def test_linear_layers():
     assert_answers_alike(inference.compile(net, x), net, x)
 
 
-# -- networks drawn at random: buffers must live as long as their last reader, views included -----------------------------
+# -- networks drawn at random: buffers must live as long as their last reader, views included ------------------------
 
 CONVOLUTIONS = [lived_in(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)), seed) for seed in range(3)]
 NORM = lived_in(nn.BatchNorm2d(4), 7)
@@ -262,7 +262,7 @@ def test_any_network(program, more_outputs):
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-4 * largest)
 
 
-# -- what cannot be compiled ------------------------------------------------------------------------------------------------
+# -- what cannot be compiled -----------------------------------------------------------------------------------------
 
 
 def test_a_model_in_training_mode_is_refused():
