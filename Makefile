@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-out
+KERNELS := build/kernels-$(subst /,-,$(VENV))
 JOBS ?= auto
 ARGS ?=
 
@@ -46,29 +47,41 @@ format: install-dev  ## mend what `make lint` says about style and layout
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-wheel: install-dev  ## build the installable package into dist/
-	rm -rf build dist
-	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+wheel: install-dev  ## build the source archive, and from it the installable package, into dist/
+	rm -rf dist
+	$(RUN) setup.py --quiet sdist
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
 
 clean:  ## remove what the other targets made, but for the environment
 	rm -rf build dist *.egg-info demo-out .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f minires/backend/cpu/*.so
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 # The environment. Each stamp is written after its step has succeeded: an interrupted install is done again, and a
-# finished one needs no network until pyproject.toml or setup.py changes.
+# finished one needs no network until pyproject.toml changes.
 
-install: $(VENV)/.installed
-install-dev: $(VENV)/.installed-dev
+INSTALL := MINIRES_KERNELS=none $(PIP) install --quiet 'setuptools>=77'
 
-$(VENV)/.installed: pyproject.toml setup.py $(VENV)/.created
+install: $(VENV)/.installed $(KERNELS)
+install-dev: $(VENV)/.installed-dev $(KERNELS)
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes and what it needs into $(VENV)"
-	@$(PIP) install --quiet --editable . || { $(NOT_INSTALLED); }
+	@$(INSTALL) --editable . || { $(NOT_INSTALLED); }
 	@touch "$@"
 
-$(VENV)/.installed-dev: pyproject.toml setup.py $(VENV)/.created
+$(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes, what it needs and what tests it into $(VENV)"
-	@$(PIP) install --quiet --editable '.[dev]' || { $(NOT_INSTALLED); }
+	@$(INSTALL) --editable '.[dev]' || { $(NOT_INSTALLED); }
 	@touch "$@" "$(VENV)/.installed"
+
+# The C kernels, built inside minires/ by what has been installed: a change to them needs no network. Without a compiler
+# there are none; setup.py says so, nothing is stamped, and the next `make` tries again.
+$(KERNELS): $(VENV)/.installed setup.py $(wildcard kernels/cpu/*.[ch])
+	@echo "Building the C kernels"
+	@$(RUN) setup.py --quiet build_ext --inplace
+	@mkdir -p build
+	@$(RUN) -c 'from minires.backend.cpu import isa; isa.built() and open("$@", "w")'
 
 $(VENV)/.created: $(STALE)
 	@"$(PYTHON)" -c '' 2>/dev/null || { $(NO_PYTHON); }

@@ -1,9 +1,10 @@
 """The installed package, on its own: a residual block learns, and its gradient is right.
 
-    python tests/smoke.py       needs MiniRes and NumPy; prints one line, or fails
+    python tests/smoke.py               needs MiniRes and NumPy; prints one line, or fails
+    python tests/smoke.py cpu           fails too where the C kernels are not there
 
-`.ci/run` runs it with each Python version it finds, where nothing but the wheel and NumPy is installed. So it also
-proves that importing MiniRes needs no Pillow, rich, typer, Matplotlib and safetensors.
+`.ci/run` runs it with each Python version and instruction set it finds, where nothing but the wheel and NumPy is
+installed. So it also proves that importing MiniRes needs no Pillow, rich, typer, Matplotlib and safetensors.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import sys
 import numpy as np
 
 import minires as mr
+from minires import backend, models, nn, optim
 from minires import functional as F
-from minires import models, nn, optim
+from minires.backend import cpu
 
 
 class Block(nn.Module):
@@ -71,21 +73,36 @@ def gradient_error() -> float:
     return abs(analytic - (above - below) / (2 * step)) / abs(analytic)
 
 
-def main() -> None:
-    """Run the checks and print what they measured."""
+def distance_to_reference() -> float:
+    """Of a residual network's outputs from those of the reference kernels, as a part of the largest."""
+    mr.manual_seed(2)
+    network = models.resnet20(num_classes=10).eval()
+    images = mr.tensor(np.random.default_rng(2).normal(size=(3, 3, 32, 32)).astype(np.float32))
+    outputs = network(images).numpy()
+    with mr.use_backend("reference"):
+        expected = network(images).numpy()
+    assert outputs.shape == (3, 10), outputs.shape
+    return float(np.abs(outputs - expected).max() / np.abs(expected).max())
+
+
+def main(wanted: str = "") -> None:
+    """Run the checks and print what they measured; `wanted` is the backend that must have done the work."""
+    provider = backend.provider_for("conv2d", np.zeros(1, np.float32)).name
+    assert wanted in ("", provider), f"the backend is {provider}, not {wanted}"
     for package in ("data", "training", "weights"):
         importlib.import_module(f"minires.{package}")
     first, last = learns()
     assert last < first / 2, f"the loss went from {first:.3f} to {last:.3f} in 30 steps"
     error = gradient_error()
     assert error < 1e-6, f"the gradient is off by {error:.1e}"
-    outputs = models.resnet20(num_classes=10).eval()(mr.tensor(np.zeros((1, 3, 32, 32), np.float32)))
-    assert outputs.shape == (1, 10), outputs.shape
+    distance = distance_to_reference()
+    assert distance < 1e-4, f"the outputs are {distance:.1e} away from the reference's"
     print(
-        f"Python {sys.version.split()[0]}, NumPy {np.__version__}, MiniRes {mr.__version__}: "
-        f"loss {first:.3f} -> {last:.3f}, gradient error {error:.0e}"
+        f"Python {sys.version.split()[0]}, NumPy {np.__version__}, MiniRes {mr.__version__}, "
+        f"backend {provider}{f' ({cpu.ISA})' if provider == 'cpu' else ''}: "
+        f"loss {first:.3f} -> {last:.3f}, gradient error {error:.0e}, {distance:.0e} from the reference"
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,10 +1,14 @@
-"""What is installed, and what importing it needs."""
+"""What is installed, with a compiler and without one, and what importing it needs."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -12,33 +16,53 @@ from pathlib import Path
 import pytest
 
 import minires
+from minires.backend.cpu import isa
 
 ROOT = Path(__file__).resolve().parent.parent
+KERNELS = "minires/backend/cpu/_{}" + str(sysconfig.get_config_var("EXT_SUFFIX"))  # of an instruction set
+COMPILER = shutil.which(shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "none")[0])
+IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+NO_COMPILER = "/nowhere/cc"
+
+
+def run_python(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
+    """What a fresh interpreter prints; the test fails, with its errors, if it does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MINIRES_")}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**kept, **environment})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 # --- the wheel ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built from the source archive, built from a copy of the checkout, with no network."""
-    out = tmp_path_factory.mktemp("dist")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive, built from a copy of the checkout."""
+    out = tmp_path_factory.mktemp("sdist")
     copy = out / "checkout"
-    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "demo-out", "runs")
+    unwanted = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.so", "__pycache__", "demo-out", "runs")
     shutil.copytree(ROOT, copy, ignore=unwanted)
     build_sdist = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    run_python("-c", build_sdist, str(out), cwd=copy)
-    [sdist] = out.glob("*.tar.gz")
-    run_python("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out), str(sdist))
+    run_python("-c", build_sdist, str(out), cwd=copy, MINIRES_KERNELS="none")
+    [archive] = out.glob("*.tar.gz")
+    return archive
+
+
+def build_wheel(sdist: Path, out: Path, **environment: str) -> tuple[zipfile.ZipFile, str]:
+    """The wheel that pip builds from the source archive with no network, and what is printed meanwhile."""
+    options = ("--verbose", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out))
+    said = run_python("-m", "pip", "wheel", *options, str(sdist), **environment)
     [built] = out.glob("*.whl")
-    return zipfile.ZipFile(built)
+    return zipfile.ZipFile(built), said
 
 
-def run_python(*arguments: str, cwd: Path = ROOT) -> str:
-    """What a fresh interpreter prints; the test fails, with its errors, if it does."""
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """With the kernels of one instruction set, compiled in a hurry."""
+    kernels = {"MINIRES_KERNELS": "baseline" if COMPILER else "none", "MINIRES_CFLAGS": "-O0"}
+    return build_wheel(sdist, tmp_path_factory.mktemp("wheel"), **kernels)[0]
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +72,21 @@ def metadata(wheel: zipfile.ZipFile):
 
 
 def source_files() -> set[str]:
-    """Every file of the package as it stands in the checkout, but for what Python and editors leave behind."""
+    """Every file of the package as it stands in the checkout, but for what compilers and Python leave there."""
     return {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "minires").rglob("[!.]*[!~]")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts
     }
 
 
-def test_wheel_holds_the_whole_package_and_nothing_else(wheel):
-    installed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert installed == source_files()
+def installed_files(wheel: zipfile.ZipFile) -> set[str]:
+    return {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+
+def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
+    installed = installed_files(wheel)
+    assert installed == source_files() | ({KERNELS.format("baseline")} if COMPILER else set())
     assert "minires/py.typed" in installed
     assert "minires/data/digits.npz" in installed
 
@@ -70,12 +98,114 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.10"
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {"numpy", "pillow", "rich", "typer", "matplotlib", "safetensors", "threadpoolctl"}
-    assert set(metadata.get_all("Provides-Extra")) == {"cuda12x", "cuda13x", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"bench", "cuda12x", "cuda13x", "dev"}
 
 
 def test_console_script(wheel):
     [name] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert "minires = minires.cli:main" in wheel.read(name).decode()
+
+
+def smoke(wheel: zipfile.ZipFile, folder: Path, backend: str) -> str:
+    """What tests/smoke.py prints, run on nothing but the contents of the wheel."""
+    wheel.extractall(folder)
+    return run_python(str(ROOT / "tests" / "smoke.py"), backend, cwd=folder, PYTHONPATH=str(folder))
+
+
+def test_wheel_runs(wheel, tmp_path):
+    said = smoke(wheel, tmp_path, "cpu" if COMPILER else "reference")
+    assert ("backend cpu (baseline)" in said) == bool(COMPILER)
+
+
+# --- the C kernels, which may not be there -----------------------------------------------------------------------
+
+
+def test_without_a_compiler_the_reference_serves(sdist, tmp_path):
+    wheel, said = build_wheel(sdist, tmp_path, CC=NO_COMPILER)
+    assert said.count("MiniRes: no C kernels, for want of a compiler") == 1
+    assert installed_files(wheel) == source_files()
+    assert "backend reference" in smoke(wheel, tmp_path / "installed", "reference")
+
+
+class Sources:
+    """An unpacked source archive, and a compiler that makes empty files, does not know AVX-512 and writes a log."""
+
+    def __init__(self, sdist: Path, folder: Path) -> None:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+        [self.root] = folder.glob("minires-*")
+        self.log = folder / "log"
+        self.compiler = folder / "cc"
+        self.compiler.write_text(
+            f"""#!/bin/sh
+case "$*" in *-mavx512f*) echo 'cc: unknown option -mavx512f' >&2; exit 1;; esac
+echo "$*" >>{shlex.quote(str(self.log))}
+while [ "$1" != -o ]; do shift; done
+: >"$2"
+"""
+        )
+        self.compiler.chmod(0o755)
+
+    def build(self, compiler: Path | str = "", **environment: str) -> str:
+        return run_python(
+            "setup.py", "build_ext", "--inplace", cwd=self.root, CC=str(compiler or self.compiler), **environment
+        )
+
+    def compiled(self) -> list[str]:
+        """The compiler's arguments, a line for each object file since the last time."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return [line for line in lines if " -c " in f" {line} "]
+
+    def built(self) -> set[str]:
+        return {path.relative_to(self.root).as_posix() for path in self.root.rglob("*.so") if "build" not in path.parts}
+
+
+@pytest.fixture
+def sources(sdist, tmp_path):
+    return Sources(sdist, tmp_path)
+
+
+@pytest.mark.skipif(not IS_X86, reason="instruction sets that are x86's")
+def test_a_compiler_that_is_too_old_for_one_instruction_set_builds_the_others(sources):
+    said = sources.build()
+    assert sources.built() == {KERNELS.format("baseline"), KERNELS.format("avx2")}
+    assert said.count("MiniRes: C kernels built, but not for avx512, ") == 1
+    compiled = sources.compiled()
+    assert sum("-mavx2" in line for line in compiled) == len(compiled) / 2 > 0
+    objects = [line.partition(" -o ")[2].split()[0] for line in compiled]
+    assert len(set(objects)) == len(objects)  # builds of one source, side by side, must not overwrite each other's
+    assert not any(flag in line for line in compiled for flag in ("-march=native", "-ffast-math", "-Ofast"))
+
+
+def test_a_failure_is_an_error_where_the_kernels_are_asked_for(sources):
+    for kernels in ("all", "baseline"):
+        with pytest.raises(AssertionError, match="baseline"):
+            sources.build(NO_COMPILER, MINIRES_KERNELS=kernels)
+    with pytest.raises(AssertionError, match="MINIRES_KERNELS=mmx: here it may be none, all, or some of baseline"):
+        sources.build(MINIRES_KERNELS="mmx")
+    assert sources.build(NO_COMPILER, MINIRES_KERNELS="none").count("failed") == 0
+
+
+def test_a_changed_header_is_seen_and_what_fails_then_leaves_nothing_old(sources):
+    sources.build(MINIRES_KERNELS="baseline")
+    assert len(sources.compiled()) == len(list(sources.root.glob("kernels/cpu/*.c")))
+    sources.build(MINIRES_KERNELS="baseline")
+    assert sources.compiled() == []
+    header = sources.root / "kernels" / "cpu" / "simd.h"
+    later = (sources.root / KERNELS.format("baseline")).stat().st_mtime + 10
+    os.utime(header, (later, later))
+    sources.build(NO_COMPILER)
+    assert sources.built() == set()
+    sources.build(MINIRES_KERNELS="baseline")
+    assert sources.built() == {KERNELS.format("baseline")}
+
+
+def test_every_build_that_lies_here_loads():
+    """An undefined symbol is found at import, where it would pass for a build that is not there."""
+    builds = {path.name.partition(".")[0].removeprefix("_") for path in ROOT.glob(KERNELS.format("*"))}
+    loaded = isa.built()
+    assert loaded.keys() == builds & set(loaded["baseline"].supported() if loaded else builds)
 
 
 # --- what importing it needs -------------------------------------------------------------------------------------

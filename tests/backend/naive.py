@@ -260,7 +260,9 @@ def log_softmax(x: Any, axis: int) -> np.ndarray:
 
 
 def cross_entropy(x: Any, labels: Any) -> np.ndarray:
-    return np.array([math.log(sum(math.exp(v - row[label]) for v in row)) for row, label in zip(x, labels, strict=True)])
+    return np.array(
+        [math.log(sum(math.exp(v - row[label]) for v in row)) for row, label in zip(x, labels, strict=True)]
+    )
 
 
 def cross_entropy_grad(g: Any, x: Any, labels: Any) -> np.ndarray:

@@ -10,7 +10,8 @@ from minires import backend
 from minires import functional as F
 from minires.errors import DeviceError
 from minires.guard import is_held
-from tests.backend.calls import CALLS, call
+from tests.backend.calls import CALLS
+from tests.backend.calls import call as called
 from tests.ops.cases import CASES
 from tests.ops.derivatives import ours
 from tests.ops.problems import Draw
@@ -55,8 +56,8 @@ def test_numpy_cannot_touch_the_stand_in(cupy):
 @pytest.mark.parametrize("kernel", CALLS)
 def test_every_kernel_computes_where_its_arrays_are(cupy, kernel):
     for arguments in CALLS[kernel]:
-        expected = call(getattr(backend, kernel), arguments)
-        result = on_host(cupy, call(getattr(backend, kernel), on_device(cupy, list(arguments))))
+        expected = called(getattr(backend, kernel), arguments)
+        result = on_host(cupy, called(getattr(backend, kernel), on_device(cupy, list(arguments))))
         for a, e in zip(
             result if isinstance(result, tuple) else [result],
             expected if isinstance(expected, tuple) else [expected],

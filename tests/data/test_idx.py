@@ -58,7 +58,10 @@ def test_the_content_decides_whether_a_file_is_gzipped(tmp_path):
         (gzip.compress(idx(IMAGES)[:-1], mtime=0), "is shorter"),
         (gzip.compress(idx(IMAGES), mtime=0)[:-4000], r"cannot be read \(Compressed file ended"),
         (gzip.compress(idx(IMAGES), mtime=0)[:30], "cannot be read"),
-        (gzip.compress(idx(IMAGES), mtime=0)[:300] + bytes(500) + gzip.compress(idx(IMAGES), mtime=0)[800:], "cannot be read"),
+        (
+            gzip.compress(idx(IMAGES), mtime=0)[:300] + bytes(500) + gzip.compress(idx(IMAGES), mtime=0)[800:],
+            "cannot be read",
+        ),
         (gzip.compress(idx(IMAGES), mtime=0)[:-8] + bytes(8), r"cannot be read \(CRC check failed"),
     ],
 )
