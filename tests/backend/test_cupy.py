@@ -105,7 +105,9 @@ def network(device):
 
 
 def test_a_training_step_on_the_device(cupy):
-    for on_device, on_cpu in zip(network("cuda"), network(None), strict=True):
+    with mr.use_backend("reference"):  # what serves on the device; the C kernels round otherwise
+        expected = network(None)
+    for on_device, on_cpu in zip(network("cuda"), expected, strict=True):
         np.testing.assert_array_equal(on_device, on_cpu)
 
 
