@@ -75,9 +75,10 @@ def seen_pixels(model: nn.Module, features: object, size: int) -> tuple[int, int
     for parameter in model.parameters():
         parameter.assign_(np.abs(parameter.numpy()) + 0.01)  # no ReLU closes, nothing cancels
     x = mr.tensor(np.ones((1, 3, size, size), np.float32), requires_grad=True)
-    y = features(x)
-    middle = y.shape[2] // 2
-    y[0, 0, middle, middle].backward()
+    with mr.use_backend("reference"):  # exact zeros: Winograd's tiles leave rounding errors around the field
+        y = features(x)
+        middle = y.shape[2] // 2
+        y[0, 0, middle, middle].backward()
     rows, columns = np.nonzero(np.abs(x.grad.numpy()).sum(axis=(0, 1)))
     return int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
 
