@@ -3,9 +3,9 @@
     python benchmarks/digits_curves.py [--seeds 5] [--epochs 8] [--json]
 
 For each seed the same small residual network, batches and learning rates, once by the reference kernels and once by
-the C kernels. The runs of a seed start from the same weights and drift apart as rounding differs; so what can be compared
-is their distribution: at each epoch the two means over the seeds must lie within the noise, which is three standard
-errors of the difference of two means, from the spread over the seeds. Exit code 1 if they do not.
+the C kernels. The runs of a seed start from the same weights and drift apart as rounding differs; so what can be
+compared is their distribution: at each epoch the two means over the seeds must lie within the noise, which is three
+standard errors of the difference of two means, from the spread over the seeds. Exit code 1 if they do not.
 """
 
 from __future__ import annotations
