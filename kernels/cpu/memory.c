@@ -4,17 +4,18 @@
  *
  * A free block serves a request if it is not more than an eighth too large, so little is wasted; the smallest such wins,
  * and among equals the one given back last, which a cache may still hold. The list is short (a network has some dozens of
- * sizes in flight), so it is searched from end to end. Beyond the limit the block that has waited longest goes back to
- * the system.
+ * sizes in flight), so it is searched from end to end.
+ *
+ * What is kept is bounded twice: by the limit, and so that used and kept together are never more than an eighth above the
+ * most that was ever in use. Without the second bound a backward pass, which asks for ever larger blocks while it gives
+ * back small ones, would end with nearly twice the memory that it needs. The block that has waited longest goes first.
  */
 #include "memory.h"
 
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
-#if defined(__linux__)
 #include <sys/mman.h>
-#endif
 
 typedef struct Block {
     struct Block *next;
@@ -22,7 +23,7 @@ typedef struct Block {
     char padding[ALIGNMENT - sizeof(struct Block *) - sizeof(size_t)];
 } Block;
 
-static const size_t PAGE = 4096, HUGE_PAGE = 2 << 20;
+static const size_t PAGE = 4096, LARGEST_PAGE = 1 << 16 /* of any system's ordinary ones */, HUGE_PAGE = 2 << 20;
 
 /* AddressSanitizer watches a block's ends, and what is used after it was freed. So for it (`make sanitize`) blocks are
  * exactly as large as asked, and freed at once. */
@@ -41,19 +42,43 @@ static struct {
     pthread_mutex_t lock;
     Block *free; /* the one given back last comes first */
     size_t in_use, kept, limit;
+    size_t most_in_use;
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER, .limit = (size_t)1 << 30};
 
-static Block *fresh(size_t bytes) {
-    void *memory;
-    size_t whole = bytes + sizeof(Block);
-    /* From 2 MiB on ask for huge pages: 512 times fewer faults, and address translations that fit their cache. */
-    if (posix_memalign(&memory, whole >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT, whole)) return NULL;
-#if defined(__linux__)
-    if (whole >= HUGE_PAGE) madvise(memory, whole / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+/* Pages from the system, aligned to huge ones: 512 times fewer faults, and address translations that fit their cache. */
+static void *map(size_t bytes) {
+    char *memory = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    size_t before = -(uintptr_t)memory % HUGE_PAGE;
+    if (before) munmap(memory, before);
+    if (HUGE_PAGE - before) munmap(memory + before + bytes, HUGE_PAGE - before);
+#if defined(MADV_HUGEPAGE)
+    madvise(memory + before, bytes, MADV_HUGEPAGE);
 #endif
+    return memory + before;
+}
+
+/* Large blocks are mapped, not allocated: the heap would keep what is freed in the middle of it. */
+static int is_mapped(size_t bytes) { return RECYCLES && bytes + sizeof(Block) >= HUGE_PAGE; }
+
+static size_t whole_pages(size_t bytes) { return (bytes + sizeof(Block) + LARGEST_PAGE - 1) / LARGEST_PAGE * LARGEST_PAGE; }
+
+static Block *fresh(size_t bytes) {
+    void *memory = NULL;
+    if (is_mapped(bytes))
+        memory = map(whole_pages(bytes));
+    else if (posix_memalign(&memory, ALIGNMENT, bytes + sizeof(Block)))
+        memory = NULL;
     Block *block = memory;
-    block->bytes = bytes;
+    if (block) block->bytes = bytes;
     return block;
+}
+
+static void discard(Block *block) {
+    if (is_mapped(block->bytes))
+        munmap(block, whole_pages(block->bytes));
+    else
+        free(block);
 }
 
 /* Where the best free block hangs in the list, or NULL. */
@@ -72,9 +97,15 @@ static void trim(size_t most) {
         Block **last = &store.free;
         while ((*last)->next) last = &(*last)->next;
         store.kept -= (*last)->bytes;
-        free(*last);
+        discard(*last);
         *last = NULL;
     }
+}
+
+/* Before `bytes` more are taken from the system: keep the second bound. */
+static void make_room(size_t bytes) {
+    size_t needed = store.in_use + bytes, most = store.most_in_use > needed ? store.most_in_use : needed;
+    trim(most + most / 8 - needed);
 }
 
 void *memory_take(size_t bytes) {
@@ -85,11 +116,15 @@ void *memory_take(size_t bytes) {
     if (block) {
         *place = block->next;
         store.kept -= block->bytes;
-    } else if (!(block = fresh(bytes))) {
-        trim(0); /* what is kept may be what is missing */
-        block = fresh(bytes);
+    } else {
+        make_room(bytes);
+        if (!(block = fresh(bytes))) {
+            trim(0); /* what is kept may be what is missing */
+            block = fresh(bytes);
+        }
     }
     if (block) store.in_use += block->bytes;
+    if (store.in_use > store.most_in_use) store.most_in_use = store.in_use;
     pthread_mutex_unlock(&store.lock);
     return block ? block + 1 : NULL;
 }
@@ -125,6 +160,7 @@ void memory_limit(size_t bytes) {
 void memory_release(void) {
     pthread_mutex_lock(&store.lock);
     trim(0);
+    store.most_in_use = store.in_use;
     pthread_mutex_unlock(&store.lock);
 }
 
