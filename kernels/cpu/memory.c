@@ -6,15 +6,17 @@
  * and among equals the one given back last, which a cache may still hold. The list is short (a network has some dozens of
  * sizes in flight), so it is searched from end to end.
  *
- * What is kept is bounded twice: by the limit, and so that used and kept together are never more than an eighth above the
- * most that was ever in use. Without the second bound a backward pass, which asks for ever larger blocks while it gives
- * back small ones, would end with nearly twice the memory that it needs. The block that has waited longest goes first.
+ * What is kept is bounded twice: by the limit, and so that used and kept together are never more than an eighth (or
+ * 128 MiB) above the most that was ever in use. Without the second bound a backward pass, which asks for ever larger blocks
+ * while it gives back small ones, would end with nearly twice the memory that it needs. The block that has waited longest
+ * goes first.
  */
 #include "memory.h"
 
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 typedef struct Block {
@@ -23,7 +25,7 @@ typedef struct Block {
     char padding[ALIGNMENT - sizeof(struct Block *) - sizeof(size_t)];
 } Block;
 
-static const size_t PAGE = 4096, LARGEST_PAGE = 1 << 16 /* of any system's ordinary ones */, HUGE_PAGE = 2 << 20;
+static const size_t SLACK = 128 << 20, PAGE = 4096, LARGEST_PAGE = 1 << 16 /* of any system's ordinary ones */, HUGE_PAGE = 2 << 20;
 
 /* AddressSanitizer watches a block's ends, and what is used after it was freed. So for it (`make sanitize`) blocks are
  * exactly as large as asked, and freed at once. */
@@ -105,7 +107,8 @@ static void trim(size_t most) {
 /* Before `bytes` more are taken from the system: keep the second bound. */
 static void make_room(size_t bytes) {
     size_t needed = store.in_use + bytes, most = store.most_in_use > needed ? store.most_in_use : needed;
-    trim(most + most / 8 - needed);
+    size_t slack = most / 8 > SLACK ? most / 8 : SLACK;
+    trim(most + slack - needed);
 }
 
 void *memory_take(size_t bytes) {
@@ -142,6 +145,11 @@ void memory_give(void *memory) {
 }
 
 size_t memory_size(const void *memory) { return ((const Block *)memory - 1)->bytes; }
+
+float *zero_pixel(long channels) {
+    float *zeros = memory_take((size_t)channels * sizeof(float));
+    return zeros ? memset(zeros, 0, (size_t)channels * sizeof(float)) : NULL;
+}
 
 MemoryState memory_state(void) {
     pthread_mutex_lock(&store.lock);

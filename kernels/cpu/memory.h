@@ -14,6 +14,7 @@ enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector */
 void *memory_take(size_t bytes);  /* aligned, not cleared; NULL when there is none */
 void memory_give(void *block);    /* NULL does nothing */
 size_t memory_size(const void *block);
+float *zero_pixel(long channels); /* so many zeros, or NULL; to be given back */
 
 typedef struct {
     size_t in_use;  /* bytes taken and not given back */

@@ -87,6 +87,7 @@ typedef struct {
     float *y;
     Tiles tiles;
     long block;        /* tiles in V */
+    float *zeros;      /* one pixel beyond the image */
     long t_step;       /* floats from one tile to the next in V: v[position * v_step + t * t_step + c] */
     long v_step, m_step; /* from one position to the next, in V and M */
     long first, count; /* few tiles: those that V holds now */
@@ -113,7 +114,7 @@ INLINE void transform_tiles(int m, const Job *job, long first, long count, float
         Place place = place_of(m, job->tiles, first + t);
         const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
         transform_input_tile(m, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
-                             place.column - conv->padding[1], v + (at + t) * job->t_step, job->v_step);
+                             place.column - conv->padding[1], job->zeros, v + (at + t) * job->t_step, job->v_step);
     }
 }
 
@@ -156,9 +157,13 @@ INLINE void emit_tile(int m, const Job *job, Place place, const vf *y, long chan
 /* y = A^T M A of one tile, LANES of the panel's channels. */
 INLINE void inverse_transform_tile(int m, const Job *job, Place place, const float *product, long channel) {
     const int n = m + 2;
-    vf t[MOST_POSITIONS], half[MOST_POSITIONS], y[16];
-    for (int k = 0; k < n * n; k++) t[k] = load(product + k * job->m_step);
-    for (int j = 0; j < n; j++) output_transform(m, t + j, n, half + j, n);
+    const long step = job->m_step;
+    vf half[MOST_POSITIONS], y[16];
+    for (int j = 0; j < n; j++) {
+        vf t[MOST_TILE];
+        for (int i = 0; i < n; i++) t[i] = load(product + (i * n + j) * step);
+        output_transform(m, t, 1, half + j, n);
+    }
     for (int i = 0; i < m; i++) output_transform(m, half + i * n, 1, y + i * m, 1);
     long rows = smaller(m, job->conv->rows - place.row), columns = smaller(m, job->conv->columns - place.column);
     long left = job->conv->outputs - channel;
@@ -217,17 +222,19 @@ static void do_panels_4(void *job, Loop *loop) { do_panels(4, job, loop); }
 int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y) {
     Job job = {.conv = conv, .m = m, .x = x, .packed = packed, .out = out, .y = y};
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
+    if (!(job.zeros = zero_pixel(conv->channels))) return -1;
     set_block(&job, BLOCK);
     long blocks = pieces(job.tiles.count, job.block);
     if (blocks >= 4) {
         parallel(blocks, m == 4 ? do_blocks_4 : do_blocks_2, &job);
-        return job.failed ? -1 : 0;
+    } else {
+        set_block(&job, round_up(job.tiles.count, MR));
+        job.count = job.tiles.count;
+        if (!(job.v = memory_take((size_t)v_size(&job) * sizeof(float)))) job.failed = 1;
+        if (job.v) parallel(pieces(job.count, TILES_OF_A_TURN), m == 4 ? fill_v_4 : fill_v_2, &job);
+        if (job.v) parallel(pieces(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
+        memory_give(job.v);
     }
-    set_block(&job, round_up(job.tiles.count, MR));
-    job.count = job.tiles.count;
-    if (!(job.v = memory_take((size_t)v_size(&job) * sizeof(float)))) return -1;
-    parallel(pieces(job.count, TILES_OF_A_TURN), m == 4 ? fill_v_4 : fill_v_2, &job);
-    parallel(pieces(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
-    memory_give(job.v);
+    memory_give(job.zeros);
     return job.failed ? -1 : 0;
 }

@@ -27,6 +27,8 @@
 #ifndef MINIRES_WINOGRAD_H
 #define MINIRES_WINOGRAD_H
 
+#include <stddef.h>
+
 #include "simd.h"
 
 enum { MOST_TILE = 6, MOST_POSITIONS = 36 };
@@ -135,31 +137,45 @@ INLINE Place place_of(int m, Tiles tiles, long t) {
  * different sets of a cache; a power of two apart, the 36 positions of a tile would push each other out of a single set. */
 INLINE long odd_lines(long floats) { return (pieces(floats, 16) | 1) * 16; }
 
-/* V[position][t][c] = B^T d B for tile t of the input: all channels. `step` is the distance of two positions in V. */
-INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,
-                                 float *v, long step) {
-    const int n = m + 2;
-    int inside = row >= 0 && column >= 0 && row + n <= height && column + n <= width;
-    for (long c = 0; c < channels; c += LANES) {
-        vf d[MOST_POSITIONS], half[MOST_POSITIONS];
-        const float *corner = x + (row * width + column) * channels + c;
-        if (inside && c + LANES <= channels) {
-            for (int i = 0; i < n; i++)
-                for (int j = 0; j < n; j++) d[i * n + j] = load(corner + (i * width + j) * channels);
-        } else {
-            for (int i = 0; i < n; i++)
-                for (int j = 0; j < n; j++) {
-                    int here = row + i >= 0 && row + i < height && column + j >= 0 && column + j < width;
-                    d[i * n + j] = here ? load_upto(corner + (i * width + j) * channels, channels - c) : (vf){0};
-                }
-        }
-        for (int j = 0; j < n; j++) input_transform(m, d + j, n, half + j, n);
-        for (int i = 0; i < n; i++) {
-            vf out[MOST_TILE];
-            input_transform(m, half + i * n, 1, out, 1);
-            for (int j = 0; j < n; j++) store(v + (i * n + j) * step + c, out[j]);
-        }
+/* V[position][t][c] = B^T d B for LANES channels of a tile (or the n that are left), whose pixels are loaded by `from`.
+ * Each column is loaded when it is transformed, so that it never passes through memory: stores are what this waits for. */
+INLINE void transform_pixels(int m, const float *const *from, const float *corner, long line, long pixel, long c, long n,
+                             float *v, long step) {
+    const int tile = m + 2;
+    vf half[MOST_POSITIONS];
+    for (int j = 0; j < tile; j++) {
+        vf d[MOST_TILE];
+        for (int i = 0; i < tile; i++)
+            d[i] = from ? load_upto(from[i * tile + j] + c, n) : load(corner + i * line + j * pixel + c);
+        input_transform(m, d, 1, half + j, tile);
     }
+    for (int i = 0; i < tile; i++) {
+        vf out[MOST_TILE];
+        input_transform(m, half + i * tile, 1, out, 1);
+        for (int j = 0; j < tile; j++) store(v + (i * tile + j) * step + c, out[j]);
+    }
+}
+
+/* The same for all channels. `step` is the distance of two positions in V; where a tile hangs over the image's edge its
+ * pixels are `zeros`, as many as there are channels. */
+INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,
+                                 const float *zeros, float *v, long step) {
+    const int tile = m + 2;
+    const long line = width * channels;
+    const float *corner = x + row * line + column * channels, *from[MOST_POSITIONS];
+    if (row >= 0 && column >= 0 && row + tile <= height && column + tile <= width && channels % LANES == 0) {
+        for (long c = 0; c < channels; c += LANES)
+            transform_pixels(m, NULL, corner, line, channels, c, LANES, v, step);
+        return;
+    }
+    for (int i = 0; i < tile; i++)
+        for (int j = 0; j < tile; j++) {
+            int here = row + i >= 0 && row + i < height && column + j >= 0 && column + j < width;
+            from[i * tile + j] = here ? corner + i * line + j * channels : zeros;
+        }
+    long c = 0;
+    for (; c + LANES <= channels; c += LANES) transform_pixels(m, from, NULL, 0, 0, c, LANES, v, step);
+    if (c < channels) transform_pixels(m, from, NULL, 0, 0, c, channels - c, v, step);
 }
 
 #endif

@@ -29,26 +29,41 @@ typedef struct {
     float *q; /* q[position * q_step + (panel * block + t) * NR + o] */
     float *z; /* z[position * z_step + (panel * z_rows + c) * NR + o] */
     long v_step, t_step, q_step, z_step, z_rows;
+    float *zeros; /* one pixel beyond the image */
 } Job;
 
-/* Q[.][panel][t][.] = A gy A^T of one tile; beyond the image gy is 0. */
+/* Q[position][.] = A gy A^T for LANES channels of a tile, or the n that are left (none, in the padding of a panel). */
+INLINE void transform_gradient(const float *const *from, long o, long n, float *q, long step) {
+    vf half[TILE * M], out[TILE];
+    for (int j = 0; j < M; j++) {
+        vf g[M];
+        for (int i = 0; i < M; i++) g[i] = n > 0 ? load_upto(from[i * M + j] + o, n) : (vf){0};
+        output_transform_transposed(g, 1, half + j, M);
+    }
+    for (int i = 0; i < TILE; i++) {
+        output_transform_transposed(half + i * M, 1, out, 1);
+        for (int j = 0; j < TILE; j++) store(q + (i * TILE + j) * step, out[j]);
+    }
+}
+
+/* The same for all panels of tile t; beyond the image gy is 0. */
 static void transform_gradient_tile(const Job *job, long t) {
     const Conv *conv = job->conv;
     const long outputs = conv->outputs;
-    Place place = place_of(M, job->tiles, job->first + t);
+    const Place place = place_of(M, job->tiles, job->first + t);
     const float *corner = job->gy + ((place.image * conv->rows + place.row) * conv->columns + place.column) * outputs;
-    long rows = smaller(M, conv->rows - place.row), columns = smaller(M, conv->columns - place.column);
-    for (long o = 0; o < job->panels * NR; o += LANES) {
-        vf g[M * M] = {{0}}, half[TILE * M], out[TILE];
-        for (long i = 0; i < rows && o < outputs; i++)
-            for (long j = 0; j < columns; j++)
-                g[i * M + j] = load_upto(corner + (i * conv->columns + j) * outputs + o, outputs - o);
-        float *to = job->q + (o / NR * job->block + t) * NR + o % NR;
-        for (int j = 0; j < M; j++) output_transform_transposed(g + j, M, half + j, M);
-        for (int i = 0; i < TILE; i++) {
-            output_transform_transposed(half + i * M, 1, out, 1);
-            for (int j = 0; j < TILE; j++) store(to + (i * TILE + j) * job->q_step, out[j]);
+    const float *from[M * M];
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < M; j++) {
+            int here = place.row + i < conv->rows && place.column + j < conv->columns;
+            from[i * M + j] = here ? corner + (i * conv->columns + j) * outputs : job->zeros;
         }
+    for (long o = 0; o < job->panels * NR; o += LANES) {
+        float *q = job->q + (o / NR * job->block + t) * NR + o % NR;
+        if (o + LANES <= outputs)
+            transform_gradient(from, o, LANES, q, job->q_step);
+        else
+            transform_gradient(from, o, outputs - o, q, job->q_step);
     }
 }
 
@@ -60,7 +75,7 @@ static void transform_tiles(void *context, Loop *loop) {
             Place place = place_of(M, job->tiles, job->first + t);
             const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
             transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
-                                 place.column - conv->padding[1], job->v + t * job->t_step, job->v_step);
+                                 place.column - conv->padding[1], job->zeros, job->v + t * job->t_step, job->v_step);
             transform_gradient_tile(job, t);
         }
 }
@@ -93,10 +108,13 @@ static void transform_back(void *context, Loop *loop) {
         for (long c = 0; c < channels; c++) {
             float kernels[9][NR];
             for (int lane = 0; lane < NR; lane += LANES) {
-                vf t[POSITIONS], half[3 * TILE], out[3];
+                vf half[3 * TILE], out[3];
                 const float *z = job->z + (panel * job->z_rows + c) * NR + lane;
-                for (int k = 0; k < POSITIONS; k++) t[k] = load(z + k * job->z_step);
-                for (int j = 0; j < TILE; j++) kernel_transform_transposed(t + j, TILE, half + j, TILE);
+                for (int j = 0; j < TILE; j++) {
+                    vf t[TILE];
+                    for (int i = 0; i < TILE; i++) t[i] = load(z + (i * TILE + j) * job->z_step);
+                    kernel_transform_transposed(t, 1, half + j, TILE);
+                }
                 for (int i = 0; i < 3; i++) {
                     kernel_transform_transposed(half + i * TILE, 1, out, 1);
                     for (int j = 0; j < 3; j++) store(kernels[i * 3 + j] + lane, out[j]);
@@ -123,7 +141,8 @@ int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, floa
     job.z_step = odd_lines(job.z_rows * job.panels * NR);
     job.v = memory_take((size_t)(POSITIONS * (job.v_step + job.q_step)) * sizeof(float));
     job.z = memory_take((size_t)(POSITIONS * job.z_step) * sizeof(float));
-    int failed = !job.v || !job.z ? -1 : 0;
+    job.zeros = zero_pixel(larger(conv->channels, conv->outputs));
+    int failed = !job.v || !job.z || !job.zeros ? -1 : 0;
     if (!failed) {
         job.q = job.v + POSITIONS * job.v_step;
         for (; job.first < job.tiles.count; job.first += job.block) {
@@ -133,6 +152,7 @@ int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, floa
         }
         parallel(job.panels, transform_back, &job);
     }
+    memory_give(job.zeros);
     memory_give(job.z);
     memory_give(job.v);
     return failed;
