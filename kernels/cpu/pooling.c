@@ -70,9 +70,12 @@ static void max_rows(void *context, Loop *loop) {
             long h = p * pool->stride[0] - pool->padding[0], v = q * pool->stride[1] - pool->padding[1];
             const float *corner = job->in + ((image * pool->height + h) * pool->width + v) * channels;
             long to = (turn * pool->columns + q) * channels;
+            /* The first place inside; a dilated window may have none, and then it is 0. */
+            int empty = rows.first >= rows.end || columns.first >= columns.end;
+            int32_t first = empty ? 0 : (int32_t)(rows.first * pool->kernel[1] + columns.first);
             for (long c = 0; c < channels; c += LANES) {
                 vf best = splat(-INFINITY);
-                vi winner = (vi){0} + (int32_t)(rows.first * pool->kernel[1] + columns.first);
+                vi winner = (vi){0} + first;
                 for (long i = rows.first; i < rows.end; i++)
                     for (long j = columns.first; j < columns.end; j++) {
                         long pixel = i * pool->dilation[0] * pool->width + j * pool->dilation[1];
