@@ -23,7 +23,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format wheel clean install install-dev FORCE
+.PHONY: help demo test sanitize lint format wheel clean install install-dev FORCE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ demo: install  ## train a residual network and its plain twin on handwritten dig
 test: install-dev  ## run the tests and measure their coverage, in under six minutes on two cores
 	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist worksteal \
 		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
+
+sanitize: install-dev  ## drive the C kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC on Linux)
+	$(RUN) -m tests.backend.cpu.sanitize $(ARGS)
 
 lint: install-dev  ## check style, layout and types
 	$(RUN) -m ruff check .

@@ -24,7 +24,10 @@
 #include "memory.h"
 #include "threads.h"
 
-enum { POSITIONS = 48 /* output pixels of a block: a multiple of MR, their inputs stay in the second-level cache */ };
+enum {
+    POSITIONS = 48, /* output pixels of a block: a multiple of MR, their inputs stay in the second-level cache */
+    CHAIN = 512     /* products that are summed one after the other; of longer sums these are the parts, see below */
+};
 
 /* -- zeros around the image ------------------------------------------------------------------------------------------*/
 
@@ -162,14 +165,35 @@ INLINE void emit_row(const Product *job, const vf c[2], long at, long channel, l
              job->out.residual ? job->out.residual + at + half : NULL, job->out.relu);
 }
 
+/* The product for MR pixels and one panel where the sum is long: made of parts, for in one chain each of thousands of
+ * additions would be rounded as coarsely as the whole is. Not inline: the loop of short sums keeps its registers. */
+static __attribute__((noinline)) void multiply_long(const Taps *t, const float *const a[MR], const float *b, vf sum[MR][2]) {
+    const long taps = larger(1, CHAIN / t->run), run = smaller(t->run, CHAIN);
+    for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = (vf){0};
+    for (long tap = 0; tap < t->taps; tap += taps)
+        for (long k = 0; k < t->run; k += run) {
+            const float *from[MR];
+            vf part[MR][2];
+            for (int i = 0; i < MR; i++) from[i] = a[i] + k;
+            multiply(part, smaller(taps, t->taps - tap), t->offset + tap, smaller(run, t->run - k), from, 1,
+                     b + (tap * t->run + k) * NR, NR);
+            for (int i = 0; i < MR; i++) sum[i][0] += part[i][0], sum[i][1] += part[i][1];
+        }
+}
+
 INLINE void multiply_block(const Product *job, long count, const float *const *from, const long *to, long panel) {
     long column = panel * NR;
-    const float *b = job->packed + column * job->taps.taps * job->taps.run;
+    const long terms = job->taps.taps * job->taps.run;
+    const float *b = job->packed + column * terms;
+    const int is_long = terms > CHAIN;
     for (long first = 0; first < count; first += MR) {
         const float *a[MR];
         vf c[MR][2];
         for (int i = 0; i < MR; i++) a[i] = from[smaller(first + i, count - 1)];
-        multiply(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
+        if (is_long)
+            multiply_long(&job->taps, a, b, c);
+        else
+            multiply(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
         for (int i = 0; i < smaller(MR, count - first); i++) {
             if (column + NR <= job->outputs) {
                 emit_row(job, c[i], to[first + i] + column, column, NR);

@@ -1,0 +1,145 @@
+"""`make sanitize`: the C kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
+
+The kernels are built with both in copies of the tree (the build in place stays as it is), the fuzz drives them for
+SECONDS, and the tests of the backend run on them. What reads or writes outside a block, uses it after it was freed,
+overflows or shifts too far ends the run with a report. Under AddressSanitizer memory.c does not recycle blocks, so that
+their ends are seen.
+
+    baseline, avx2    as they are distributed
+    16 lanes          vectors and register blocks as wide as AVX-512's, which GCC makes of AVX2's: that build's logic is
+                      tested on processors without it
+
+Linux and GCC, whose runtime is loaded before Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[3]
+COPIED = ("minires", "kernels", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+SECONDS = 60
+FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-psabi"
+IS_X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+class Build(NamedTuple):
+    """A copy of the tree, and what is built there."""
+
+    name: str
+    kernels: str  # MINIRES_KERNELS
+    flags: str
+
+
+class Run(NamedTuple):
+    """A program run on the kernels of a build."""
+
+    name: str
+    build: str
+    isa: str  # MINIRES_ISA
+    arguments: list[str]
+
+
+def builds() -> list[Build]:
+    return [
+        Build("plain", "baseline,avx2" if IS_X86 else "baseline", FLAGS),
+        Build("wide", "baseline", f"{FLAGS} -DLANES=16 {'-mavx2 -mfma' if IS_X86 else ''}"),
+    ]
+
+
+def runs(seconds: float, seed: int) -> list[Run]:
+    fuzz = ["-m", "tests.backend.cpu.fuzz", "--keep-going", "--seconds", str(seconds), "--seed", str(seed)]
+    tests = ["-m", "pytest", "tests/backend", "-m", "not slow", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    best = "avx2" if IS_X86 else "baseline"
+    return [
+        Run(f"tests on {best}", "plain", best, tests),
+        Run("fuzz on baseline", "plain", "baseline", fuzz),
+        *([Run("fuzz on avx2", "plain", "avx2", fuzz)] if IS_X86 else []),
+        Run("fuzz on 16 lanes", "wide", "baseline", fuzz),
+    ]
+
+
+def runtime(name: str) -> str:
+    """Where the compiler keeps one of its libraries."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+    found = subprocess.run([*compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
+    path = found.stdout.strip()
+    if not os.path.isabs(path):
+        sys.exit(f"make sanitize: {compiler[0]} has no {name}; it needs GCC on Linux, with its sanitizers")
+    return path
+
+
+def make(build: Build, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Copy the tree and compile its kernels."""
+    copy = folder / build.name
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    environment = {**os.environ, "MINIRES_KERNELS": build.kernels, "MINIRES_CFLAGS": build.flags}
+    return _python(["setup.py", "-q", "build_ext", "--inplace"], copy, environment)
+
+
+def take(run: Run, folder: Path, preloaded: str) -> subprocess.CompletedProcess[str]:
+    """Run it with the sanitizers' runtime, and with Python's own memory such that they see into it."""
+    environment = {
+        **os.environ,
+        "CI": "true",  # the same examples of hypothesis each time
+        "LD_PRELOAD": preloaded,
+        # Python does not free everything at its end, so leaks are not looked for.
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": str(folder / run.build),
+        "MINIRES_ISA": run.isa,
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    return _python(run.arguments, folder / run.build, environment)
+
+
+def _python(arguments: list[str], where: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run([sys.executable, *arguments], cwd=where, env=environment, text=True, check=False, **together)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each fuzz")
+    parser.add_argument("--seed", type=int, default=0, help="of the first turn of each fuzz")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="programs at a time")
+    wanted = parser.parse_args()
+    preloaded, start, failed = runtime("libasan.so"), time.monotonic(), False
+
+    def report(name: str, done: subprocess.CompletedProcess[str]) -> bool:
+        lines = done.stdout.strip().splitlines()
+        shown = lines if done.returncode else lines[-1:]
+        print(f"=== {name}: {'FAILED' if done.returncode else 'passed'} ({time.monotonic() - start:.0f} s)", flush=True)
+        print("\n".join(shown), flush=True)
+        return done.returncode != 0
+
+    with tempfile.TemporaryDirectory(prefix="minires-sanitize-") as name, ThreadPoolExecutor(wanted.jobs) as pool:
+        folder = Path(name)
+        making = {build.name: pool.submit(make, build, folder) for build in builds()}
+        broken = [build for build, made in making.items() if report(f"build {build}", made.result())]
+        if broken:
+            sys.exit(1)
+        taking = {run.name: pool.submit(take, run, folder, preloaded) for run in runs(wanted.seconds, wanted.seed)}
+        for run, taken in taking.items():
+            failed |= report(run, taken.result())
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Calls of every C kernel, on arrays so large that their loops are cut into many turns for several threads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minires.backend import cpu
+from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from tests.backend.cpu.layouts import channels_last
+
+ONE, NONE = (1, 1), (0, 0)
+
+
+def _random() -> Callable[..., np.ndarray]:
+    rng = np.random.default_rng(0)
+    return lambda *shape: channels_last(rng.normal(size=shape).astype(np.float32))
+
+
+def _convolutions(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
+    calls: dict[str, Callable[[], Any]] = {}
+
+    def all_kernels(name: str, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, ways: Any) -> None:
+        x, w = normal(*x_shape), normal(*w_shape)
+        geometry = (stride, padding, dilation)
+        y = cpu.library.conv2d(x, w, None, None, False, *geometry, DIRECT)
+        bias, residual, gy = normal(len(w)), normal(*y.shape), normal(*y.shape)
+        for way in ways:
+            calls[f"{name} forward {way}"] = partial(cpu.library.conv2d, x, w, bias, residual, True, *geometry, way)
+            calls[f"{name} input {way}"] = partial(cpu.library.conv2d_grad_input, gy, w, x.shape[2:], *geometry, way)
+            if way != WINOGRAD2:
+                calls[f"{name} weight {way}"] = partial(
+                    cpu.library.conv2d_grad_weight, x, gy, w.shape[2:], *geometry, way
+                )
+
+    every = (DIRECT, WINOGRAD2, WINOGRAD4)
+    all_kernels("many tiles", (5, 40, 30, 29), (37, 40, 3, 3), ONE, ONE, ONE, every)
+    all_kernels("few tiles", (1, 72, 7, 7), (130, 72, 3, 3), ONE, ONE, ONE, every)
+    all_kernels("stem", (3, 3, 61, 60), (20, 3, 7, 7), (2, 2), (3, 3), ONE, (DIRECT,))
+    all_kernels("1x1", (4, 40, 20, 20), (70, 40, 1, 1), ONE, NONE, ONE, (DIRECT,))
+    all_kernels("strided", (4, 24, 30, 30), (40, 24, 3, 3), (2, 2), ONE, ONE, (DIRECT,))
+    all_kernels("dilated", (2, 24, 30, 30), (40, 24, 3, 3), ONE, (2, 2), (2, 2), (DIRECT,))
+    return calls
+
+
+def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
+    x, gy, residual = (normal(6, 40, 30, 31) for _ in range(3))
+    mean, weight, bias = (normal(40) for _ in range(3))
+    var = abs(normal(40))
+    windows = ((3, 3), (2, 2), (1, 1))
+    y, argmax = cpu.max_pool2d(x, *windows, ONE, False)
+    pooled = normal(*y.shape)
+    a, b = normal(200, 1500), normal(1500, 90)
+    logits, labels, g = normal(300, 100), np.arange(300) % 100, normal(300)
+    wide, narrow = normal(90_001), normal(64, 32, 3, 3)
+
+    def sgd() -> tuple[np.ndarray, ...]:
+        parameters, velocities = [wide.copy(), narrow.copy()], [wide / 2, narrow / 2]
+        parameters = [np.ascontiguousarray(each) for each in parameters]
+        velocities = [np.ascontiguousarray(each) for each in velocities]
+        cpu.sgd_step(parameters, [wide, narrow], velocities, 0.1, 0.9, 0.01, 0.0, True)
+        return (*parameters, *velocities)
+
+    return {
+        "batch_norm_stats": lambda: cpu.batch_norm_stats(x),
+        "batch_norm": lambda: cpu.batch_norm(x, mean, var, weight, bias, 1e-5, residual, True),
+        "batch_norm_grad": lambda: cpu.batch_norm_grad(gy, x, mean, var, weight, 1e-5, residual),
+        "max_pool2d": lambda: cpu.max_pool2d(x, *windows, ONE, False),
+        "max_pool2d_route": lambda: cpu.max_pool2d_route(pooled, argmax, x.shape[2:], *windows, ONE),
+        "avg_pool2d": lambda: cpu.avg_pool2d(x, *windows, False, True),
+        "avg_pool2d_split": lambda: cpu.avg_pool2d_split(pooled, x.shape[2:], *windows, True),
+        "sum": lambda: cpu.sum(x, (2, 3), False),
+        "broadcast_to": lambda: cpu.broadcast_to(x[:, :, :1, :1], x.shape),
+        "add": lambda: cpu.add(x, gy),
+        "relu": lambda: cpu.relu(x),
+        "relu_mask": lambda: cpu.relu_mask(gy, x),
+        "layout": lambda: cpu.avg_pool2d(np.ascontiguousarray(x), ONE, ONE, NONE, False, True),
+        "matmul": lambda: cpu.matmul(a, b),
+        "matmul transposed": lambda: cpu.matmul(b.T, a.T),
+        "log_softmax": lambda: cpu.log_softmax(logits, 1),
+        "cross_entropy": lambda: cpu.cross_entropy(logits, labels),
+        "cross_entropy_grad": lambda: cpu.cross_entropy_grad(g, logits, labels),
+        "sgd_step": sgd,
+    }
+
+
+def calls() -> dict[str, Callable[[], Any]]:
+    """{name: call without arguments}, by the build of the kernels that the provider uses now."""
+    normal = _random()
+    return {**_convolutions(normal), **_others(normal)}
+
+
+def digest(result: Any) -> str:
+    """The bits of a result, and its shape, in one line."""
+    sha = hashlib.sha256()
+    for array in result if isinstance(result, tuple) else (result,):
+        sha.update(repr((array.dtype, array.shape)).encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()
+
+
+def digests() -> dict[str, str]:
+    """What all of them give."""
+    return {name: digest(call()) for name, call in calls().items()}
