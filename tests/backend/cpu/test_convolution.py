@@ -56,7 +56,7 @@ def layer(name: str, positive: bool) -> cases.Convolution:
 def test_layers_of_residual_networks(name, positive):
     """All numbers positive is the worst case: partial sums are as large as the sum, and so are their roundings.
 
-    Then the chains of 512 products that the register block sums are off by up to 7.5e-7 of the largest value, where
+    Then the chains of 512 products that the register block sums are off by up to 1.3e-6 of the largest value, where
     numbers of both signs keep to 5e-7.
     """
     c = layer(name, positive)
@@ -66,7 +66,7 @@ def test_layers_of_residual_networks(name, positive):
     made += [cases.grad_weight_case(c, way) for way in algorithms_here if way != WINOGRAD2]
     failures = []
     for case in made:
-        case.allowed = tuple(each * (2 if positive else 1) for each in case.allowed)
+        case.allowed = tuple(each * (3 if positive else 1) for each in case.allowed)
         try:
             case.check()
         except AssertionError as failure:
