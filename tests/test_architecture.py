@@ -19,8 +19,8 @@ PACKAGE = ROOT / "minires"
 FLOORS = {
     8: {"__main__"},
     7: {"cli"},
-    6: {"classifier", "demo", "experiments", "lab"},
-    5: {"training", "inference", "gradcheck", "summary"},
+    6: {"bench", "classifier", "demo", "experiments", "lab"},
+    5: {"training", "inference", "gradcheck", "machine", "summary"},
     4: {"models", "data", "weights"},
     3: {"nn", "optim"},
     2: {"ops", "functional", "draw"},

@@ -20,7 +20,8 @@ import minires as mr
 from minires import MiniResError, cli, models, weights
 from minires.cli import main
 
-COMMANDS = ("demo", "train", "evaluate", "predict", "summary")
+COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
+OTHERS = ("info", "bench")
 
 
 def start(*arguments, **options):
@@ -82,7 +83,7 @@ def photographs(tmp_path_factory):
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     listing = capsys.readouterr().out.partition("Commands:")[2]
-    assert tuple(re.findall(r"^  (\w+)  +\w", listing, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^  (\w+)  +\w", listing, re.MULTILINE)) == (*COMMANDS, *OTHERS)
     assert "..." not in listing  # no description is cut off
 
 

@@ -24,6 +24,7 @@ NAMES = {DIRECT: "direct", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4
 
 FEW_CHANNELS = 8
 MANY_CHANNELS = 256
+FEW_TILES = 16
 
 
 class Shape(NamedTuple):
@@ -49,13 +50,25 @@ class Shape(NamedTuple):
         return self.images * -(-self.output[0] // 4) * -(-self.output[1] // 4)
 
 
+def _rule(shape: Shape) -> tuple[int, str]:
+    """The table: (algorithm, why)."""
+    if not shape.is_plain_3x3:
+        return DIRECT, "not 3×3 with stride 1"
+    if min(shape.channels, shape.outputs) < FEW_CHANNELS:
+        return DIRECT, f"fewer than {FEW_CHANNELS} channels"
+    if shape.tiles <= FEW_TILES and shape.channels >= MANY_CHANNELS:
+        return WINOGRAD2, f"at most {FEW_TILES} tiles of 4×4, {MANY_CHANNELS} channels or more"
+    return WINOGRAD4, "3×3 with stride 1"
+
+
 def forward(shape: Shape) -> int:
     """The algorithm of conv2d, and with channels and outputs exchanged of its input gradient."""
-    if not shape.is_plain_3x3 or min(shape.channels, shape.outputs) < FEW_CHANNELS:
-        return DIRECT
-    if shape.tiles <= 16 and shape.channels >= MANY_CHANNELS:
-        return WINOGRAD2
-    return WINOGRAD4
+    return _rule(shape)[0]
+
+
+def reason(shape: Shape) -> str:
+    """Why the table gives that algorithm."""
+    return _rule(shape)[1]
 
 
 def grad_input(shape: Shape, image: Pair) -> int:

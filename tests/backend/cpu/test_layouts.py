@@ -76,13 +76,13 @@ def is_channels_last(array: Array) -> bool:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [name for name in KERNELS if name != "sgd_step"])  # which writes into its arguments
 def test_results_own_their_memory_and_are_channels_last(kernel, layout):
     """But for gradients of weights, and what elementwise kernels give for an argument in C order."""
     case = cases.CASES[kernel](cases.Dice(1))
     given = [each_array(argument, LAYOUTS[layout]) for argument in case.arguments]
-    if kernel == "sgd_step" or (kernel == "sum" and case.arguments[2]):
-        pytest.skip("writes into its arguments, or returns a view of an array that it owns")
+    if kernel == "sum":
+        given[2] = False  # keepdims makes a view of it
     result = case.call(*given) if case.call else getattr(cpu, case.kernel)(*given)
     if result is NotImplemented:
         assert case.may_decline
