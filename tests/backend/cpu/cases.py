@@ -507,7 +507,10 @@ def pad(choices: Choices) -> Case:
 
 def index_add(choices: Choices) -> Case:
     shape = _images(choices)
-    key = tuple(choices.of([slice(None), slice(None, None, 2), slice(1, None), slice(None, None, -1)]) for _ in shape)
+    key = tuple(
+        choices.of([slice(None), slice(None, None, 2), slice(1 if n > 1 else 0, None), slice(None, None, -1)])
+        for n in shape
+    )
     g = laid(choices, _random(choices).normal(size=np.empty(shape)[key].shape))
     return Case("index_add", (g, key, shape), (reference.index_add(_double(g), key, shape),), (0,), may_decline=True)
 
