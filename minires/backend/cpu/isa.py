@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from types import ModuleType
 
 from minires.errors import DeviceError
@@ -18,16 +19,22 @@ ISAS = ("baseline", "avx2", "avx512")  # in order of preference, the best last
 
 def built() -> dict[str, ModuleType]:
     """The builds that this installation has and this processor can run: {instruction set: module}, the best last."""
-    try:
-        modules = {"baseline": importlib.import_module("minires.backend.cpu._baseline")}
-    except ImportError:
+    baseline = _import("baseline")
+    if baseline is None:
         return {}
-    for isa in modules["baseline"].supported():
-        try:
-            modules[isa] = importlib.import_module(f"minires.backend.cpu._{isa}")
-        except ImportError:  # not built: its compiler did not know the instructions
-            continue
-    return modules
+    modules = {isa: _import(isa) for isa in baseline.supported()}
+    return {isa: module for isa, module in modules.items() if module is not None}
+
+
+def _import(isa: str) -> ModuleType | None:
+    """The build for one instruction set; None where there is none, as when the compiler did not know it."""
+    try:
+        return importlib.import_module(f"minires.backend.cpu._{isa}")
+    except ModuleNotFoundError:
+        return None
+    except ImportError as error:  # it is there, but does not load: nobody should have to guess why all is slow
+        warnings.warn(f"MiniRes's C kernels for {isa} do not load ({error}); install it anew", stacklevel=2)
+        return None
 
 
 def load() -> tuple[str, ModuleType | None]:

@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from minires.backend.cpu import isa
+from minires.errors import DeviceError
 
 ISA, _library = isa.load()
 library: Any = _library  # the extension module; None where there is no C, and then the provider is not asked
@@ -63,7 +64,9 @@ def set_cache_limit(n: int) -> None:
 def _start() -> None:
     set_num_threads(_usable_cores())
     mebibytes = os.environ.get("MINIRES_CACHE_MIB", "")
-    if mebibytes.isdigit():
+    if mebibytes:
+        if not mebibytes.isdigit():
+            raise DeviceError(f"MINIRES_CACHE_MIB={mebibytes} must be a whole number, of MiB")
         set_cache_limit(int(mebibytes) << 20)
 
 

@@ -128,13 +128,13 @@ def test_without_kernels_the_provider_cannot_be_forced():
 
 @needs_kernels
 def test_what_does_not_load_is_left_out(monkeypatch):
-    """A compiler that does not know AVX2 leaves the baseline; a broken baseline leaves nothing."""
+    """A compiler that does not know AVX2 leaves the baseline; a baseline that does not load is told of."""
     real = isa.importlib.import_module
 
-    def without(missing: str):
+    def without(missing: str, error: type[ImportError] = ModuleNotFoundError):
         def load(name: str):
             if name.endswith(missing):
-                raise ImportError(name)
+                raise error(name)
             return real(name)
 
         return load
@@ -142,6 +142,9 @@ def test_what_does_not_load_is_left_out(monkeypatch):
     monkeypatch.setattr(isa.importlib, "import_module", without("_avx2"))
     assert "avx2" not in isa.built()
     assert "baseline" in isa.built()
+    monkeypatch.setattr(isa.importlib, "import_module", without("_baseline", ImportError))
+    with pytest.warns(UserWarning, match="C kernels for baseline do not load"):
+        assert isa.built() == {}
     monkeypatch.setattr(isa.importlib, "import_module", without("_baseline"))
     assert isa.built() == {}
     monkeypatch.delenv("MINIRES_ISA", raising=False)
