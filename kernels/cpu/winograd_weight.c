@@ -126,9 +126,12 @@ static void transform_back(void *context, Loop *loop) {
     }
 }
 
-/* How many tiles at a time: few enough for V and Q to stay in a cache, unless Z is so large that it must be read and
- * written seldom. Measured, see docs/performance.md. */
-static long tiles_of_a_block(const Conv *conv) { return conv->channels * conv->outputs < 1 << 16 ? 96 : 192; }
+/* How many tiles at a time: as many as keep V and Q in a cache; with few channels more, for each time the threads meet
+ * costs some microseconds; and where Z is large more, to read and write it seldom. Measured (docs/performance.md). */
+static long tiles_of_a_block(const Conv *conv) {
+    int few_channels = conv->channels + conv->outputs <= 128, large_z = conv->channels * conv->outputs >= 1 << 16;
+    return few_channels || large_z ? 192 : 96;
+}
 
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw) {
     Job job = {.conv = conv, .x = x, .gy = gy, .gw = gw, .panels = pieces(conv->outputs, NR)};
