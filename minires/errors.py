@@ -36,3 +36,11 @@ class DataError(MiniResError, ValueError):
 
 class WeightsError(MiniResError, ValueError):
     """A weight file that is missing, corrupt, hostile or of another model."""
+
+
+class GradcheckError(MiniResError, AssertionError):
+    """A gradient check that did not pass; `report` says why."""
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report

@@ -6,12 +6,13 @@ gradients from gradients, as Tensors, with other ops. That is all; see `minires/
 
 from __future__ import annotations
 
+import copy
 import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import ref
 
 from minires import backend, modes
@@ -21,6 +22,7 @@ from minires.guard import Hold
 from minires.tensor import Hook, Tensor, read_only
 
 Gradients = Tensor | None | Sequence[Tensor | None]
+Op = TypeVar("Op", bound="Function")
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -56,6 +58,13 @@ class Function:
     # It is used while recording is off, and must agree with `backward`.
     backward_arrays: ClassVar[Callable[..., Any] | None] = None
 
+    # An op that is not smooth everywhere declares where, so that a gradient check can tell a kink from a mistake:
+    #     branches(self, *arrays)               which branch each element takes, as bools or integers (ReLU: x > 0)
+    #     on_branches(self, branches, *arrays)  forward as if these had been taken; smooth. Keeps what forward keeps.
+    # At a tie, `branches` is the documented convention: the gradient there is that of `on_branches`.
+    branches: ClassVar[Callable[..., Any] | None] = None
+    on_branches: ClassVar[Callable[..., Any] | None] = None
+
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Apply the operation. Once an instance: the instance is the node."""
         if self.applied:
@@ -68,8 +77,9 @@ class Function:
             raise DeviceError(
                 f"{self.name}: inputs on different devices {[t.device for t in inputs]}; move them with .to()"
             )
-        before = set(vars(self))
-        array = self.forward(*[tensor.data for tensor in inputs])
+        before = self._configuration = frozenset(vars(self)) | {"_configuration"}
+        arrays = [tensor.data for tensor in inputs]
+        array = self.forward(*arrays) if (conduct := modes.conductor()) is None else conduct(self, arrays)
         output = Tensor(read_only(backend.as_array(array, inputs[0].data)))
         if output.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
@@ -108,6 +118,15 @@ class Function:
         tensor = Tensor(self._holds[-1].array)
         tensor.node, tensor.requires_grad = self, True
         return tensor
+
+    def again(self: Op) -> Op:
+        """The same operation, to be applied once more: with what __init__ set, without what came of applying it."""
+        fresh = copy.copy(self)
+        if self.applied:
+            for attribute in vars(self).keys() - self._configuration:
+                delattr(fresh, attribute)
+            fresh.applied = False
+        return fresh
 
     def check_unchanged(self) -> None:
         """Raise GraphError if an input that backward reads is no longer what forward saw."""

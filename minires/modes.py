@@ -18,6 +18,8 @@ _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
 _inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", default=False)
 _formulas: ContextVar[bool] = ContextVar("minires_formulas", default=False)
 _tracer: ContextVar[Callable[..., None] | None] = ContextVar("minires_tracer", default=None)
+_conductor: ContextVar[Callable[..., Any] | None] = ContextVar("minires_conductor", default=None)
+_write_watcher: ContextVar[Callable[..., None] | None] = ContextVar("minires_write_watcher", default=None)
 
 
 class _Switch(ContextDecorator):
@@ -116,3 +118,36 @@ def tracing(tracer: Callable[..., None]) -> Iterator[None]:
 def tracer() -> Callable[..., None] | None:
     """Whom to tell of each operation, if anybody."""
     return _tracer.get()
+
+
+@contextmanager
+def conducting(conductor: Callable[..., Any]) -> Iterator[None]:
+    """Let `conductor(op, arrays)` compute each operation's output array in this block, by `op.forward` or otherwise.
+
+    The gradient check does, to note which branches a forward pass took, and to take the same ones again.
+    """
+    token = _conductor.set(conductor)
+    try:
+        yield
+    finally:
+        _conductor.reset(token)
+
+
+def conductor() -> Callable[..., Any] | None:
+    """Who computes each operation's output, if not its own `forward`."""
+    return _conductor.get()
+
+
+@contextmanager
+def watching_writes(watcher: Callable[..., None]) -> Iterator[None]:
+    """Call `watcher(tensor)` before the engine writes into a tensor: running statistics, `assign_`, optimisers."""
+    token = _write_watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _write_watcher.reset(token)
+
+
+def write_watcher() -> Callable[..., None] | None:
+    """Whom to tell before a tensor is written into, if anybody."""
+    return _write_watcher.get()

@@ -14,7 +14,7 @@ from weakref import ref
 
 import numpy as np
 
-from minires import backend
+from minires import backend, modes
 from minires.backend import Array
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 from minires.guard import is_held
@@ -259,6 +259,8 @@ class Tensor:
 
     def begin_write(self) -> Array:
         """The array, for the engine to write into in place, as `assign_` does; counts as a change."""
+        if (watcher := modes.write_watcher()) is not None:
+            watcher(self)
         if is_held(self._data) or not _writeable(self._data):
             self._data = self._data.copy()
         self.version += 1

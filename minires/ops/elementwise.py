@@ -107,6 +107,16 @@ class Maximum(Function):
         gb = sum_to(where(b_loses, 0.0, share), b.shape) if self.needs[1] else None
         return ga, gb
 
+    def branches(self, a: Array, b: Array) -> Array:
+        """1 where a wins, −1 where b does, 0 where they are equal."""
+        a_loses, b_loses = (backend.astype(backend.compare(a, b, relation), "int8") for relation in self.loses)
+        return backend.subtract(b_loses, a_loses)
+
+    def on_branches(self, branches: Array, a: Array, b: Array) -> Array:
+        half = backend.multiply(backend.add(a, b), a.dtype.type(0.5))
+        b_or_half = backend.where(backend.compare(branches, 0, "<"), b, half)
+        return backend.where(backend.compare(branches, 0, ">"), a, b_or_half)
+
 
 class Minimum(Maximum):
     """y = min(a, b), with the conventions of Maximum."""
@@ -134,6 +144,13 @@ class Where(Function):
         ga = sum_to(where(condition, g, 0.0), a.shape) if self.needs[0] else None
         gb = sum_to(where(condition, 0.0, g), b.shape) if self.needs[1] else None
         return ga, gb
+
+    def branches(self, a: Array, b: Array) -> Array:
+        return self.condition  # which may come from a comparison of what is being differentiated
+
+    def on_branches(self, branches: Array, a: Array, b: Array) -> Array:
+        self.condition = branches
+        return self.forward(a, b)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -230,6 +247,12 @@ class ReLU(Function):
     def backward_arrays(self, g: Array) -> Array:
         return backend.relu_mask(g, self.output().data)
 
+    def branches(self, x: Array) -> Array:
+        return backend.compare(x, 0, ">")
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        return backend.where(branches, x, x.dtype.type(0))
+
 
 class LeakyReLU(Function):
     """y = x where x > 0, else αx;  y′ = 1 or α; α at 0 itself, as torch."""
@@ -243,6 +266,12 @@ class LeakyReLU(Function):
     def backward(self, g: Tensor) -> Tensor:
         return where(Tensor(backend.compare(self.inputs[0].data, 0, ">")), g, g * self.slope)
 
+    def branches(self, x: Array) -> Array:
+        return backend.compare(x, 0, ">")
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        return backend.where(branches, x, backend.multiply(x, x.dtype.type(self.slope)))
+
 
 class Absolute(Function):
     """y = |x|;  y′ = sign x, 0 at 0."""
@@ -252,6 +281,12 @@ class Absolute(Function):
 
     def backward(self, g: Tensor) -> Tensor:
         return g * Tensor(backend.sign(self.inputs[0].data))
+
+    def branches(self, x: Array) -> Array:
+        return backend.sign(x)
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        return backend.multiply(x, backend.astype(branches, x.dtype))
 
 
 class Clip(Function):
@@ -268,6 +303,15 @@ class Clip(Function):
         x = self.inputs[0].data
         inside = backend.multiply(backend.compare(x, self.low, ">="), backend.compare(x, self.high, "<="))
         return where(Tensor(inside), g, 0.0)
+
+    def branches(self, x: Array) -> Array:
+        """1 above, −1 below, 0 on the closed interval."""
+        above, below = (backend.astype(backend.compare(x, *end), "int8") for end in ((self.high, ">"), (self.low, "<")))
+        return backend.subtract(above, below)
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        low_or_x = backend.where(backend.compare(branches, 0, "<"), x.dtype.type(self.low), x)
+        return backend.where(backend.compare(branches, 0, ">"), x.dtype.type(self.high), low_or_x)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

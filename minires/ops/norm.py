@@ -46,6 +46,16 @@ class _BatchNorm(Function):
         """The gradient in front of the fused ReLU."""
         return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
 
+    def branches(self, *arrays: Array) -> Array | None:
+        """Those of the fused ReLU."""
+        return backend.compare(self.forward(*arrays), 0, ">") if self.relu else None
+
+    def on_branches(self, branches: Array, *arrays: Array) -> Array:
+        relu, self.relu = self.relu, False
+        y = self.forward(*arrays)
+        self.relu = relu
+        return backend.where(branches, y, y.dtype.type(0))
+
     @property
     def parts(self) -> Sequence[str]:  # type: ignore[override]  # an instance knows which of them it has
         """What a picture of the graph shows."""

@@ -49,6 +49,14 @@ class MaxPool2d(Function):
         windows = (self.kernel, self.stride, self.padding, self.dilation)
         return RouteToArgmax(self.argmax, self.inputs[0].shape[2:], *windows)(gy)
 
+    def branches(self, x: Array) -> Array:
+        self.forward(x)
+        return self.argmax
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        self.argmax = branches
+        return backend.max_pool2d_gather(x, branches, self.kernel, self.stride, self.padding, self.dilation)
+
 
 class RouteToArgmax(Function):
     """gx = 0; for each window: gx[its winner] += gy. A pixel that wins several windows receives the sum."""

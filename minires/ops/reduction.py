@@ -53,6 +53,15 @@ class Amax(Function):
         shares = winners / winners.sum(self.axes, keepdim=True)  # piecewise constant
         return reshape(g, largest.shape) * shares
 
+    def branches(self, x: Array) -> Array:
+        """Which elements are the largest."""
+        return backend.compare(x, backend.max(x, self.axes, True), "==")
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        count = backend.sum(backend.astype(branches, x.dtype), self.axes, True)
+        shares = backend.where(branches, backend.divide(x, count), x.dtype.type(0))
+        return backend.sum(shares, self.axes, self.keepdims)
+
 
 @method("sum")
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:

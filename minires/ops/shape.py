@@ -150,6 +150,15 @@ class Index(Function):
     def backward(self, g: Tensor) -> Tensor:
         return IndexAdd(self.key, self.inputs[0].shape)(g)
 
+    def branches(self, x: Array) -> Array:
+        """Which element of x each element of y is, counted in row-major order: `max` along an axis indexes by argmax."""
+        positions = backend.array_module(x).arange(math.prod(x.shape)).reshape(x.shape)
+        return backend.index(positions, self.key)
+
+    def on_branches(self, branches: Array, x: Array) -> Array:
+        self.key = backend.array_module(x).unravel_index(branches, x.shape)
+        return self.forward(x)
+
 
 class IndexAdd(Function):
     """y = zeros with y[key] += x: the adjoint of Index."""

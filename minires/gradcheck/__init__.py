@@ -1,0 +1,28 @@
+"""Gradient checks that can be trusted: numeric against analytic gradients, with a verdict that explains itself.
+
+    from minires.gradcheck import gradcheck
+    report = gradcheck(F.relu, mr.tensor(x, requires_grad=True))
+    print(report)            # what was checked, and what is wrong
+    report.check()           # raises unless it passed
+
+How it works stands in docs/gradcheck.md.
+"""
+
+from minires.gradcheck.check import gradcheck
+from minires.gradcheck.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
+from minires.gradcheck.report import Report
+from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict
+
+__all__ = [
+    "ArrayResult",
+    "Element",
+    "Report",
+    "Suspect",
+    "Verdict",
+    "gradcheck",
+    "hessian",
+    "hessian_vector_product",
+    "jacobian",
+    "jvp",
+    "vjp",
+]

@@ -1,0 +1,149 @@
+"""`gradcheck`: numeric against analytic gradients, with a verdict that explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minires.errors import MiniResError
+from minires.gradcheck.alone import Alone
+from minires.gradcheck.examine import Examined, examine
+from minires.gradcheck.judge import METHODS, Tolerances
+from minires.gradcheck.patterns import guess
+from minires.gradcheck.problem import Problem
+from minires.gradcheck.report import Report
+from minires.gradcheck.result import ArrayResult, Suspect, Verdict
+from minires.gradcheck.second import second_order
+
+RTOL = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
+UNNOTICED = "float32 shows a relative error above {:.0e} only; dtype=np.float64 (--dtype float64) shows one of 1e-7"
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    names: Sequence[str] | None = None,
+    order: int = 1,
+    method: str = "auto",
+    eps: float | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    nondet_tol: float = 0.0,
+    fast_mode: bool = False,
+    check_forward: bool = False,
+    check_grad_dtypes: bool = False,
+    provider: str | None = None,
+    dtype: Any = None,
+    seed: int = 0,
+    raise_exception: bool = False,
+) -> Report:
+    """Is f's gradient that of f? (torch.autograd.gradcheck, but for what is said below.)
+
+    f maps Tensors to a Tensor or several; inputs are its arguments. Those Tensors that require gradients are checked, or all
+    floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are checked by
+    name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_arrays`).
+
+    order: 2 checks the gradient of the gradient too. method: "complex" (step), "central3", "central5", "richardson",
+    "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d), or "auto": the sharpest that applies, confirmed by another. eps: the step of
+    central3, else steps are swept. atol, rtol: allowed beside the estimated errors; by default 0 and 1e-7 (float32: 1e-4),
+    where torch has 1e-5 and 1e-3. nondet_tol: by how much two runs may differ. fast_mode: random projections only.
+    check_forward: the jvp as well. check_grad_dtypes: f's outputs must have the inputs' dtype; that gradients do, the
+    engine always checks. provider: "cpu" or "cuda": its float32 gradient is held against the float64 reference. dtype:
+    other than that of the inputs. seed: of cotangents and directions.
+
+    Raises MiniResError if f itself fails, and with `raise_exception` GradcheckError if the check does.
+    """
+    _check_options(order, method, eps, atol, rtol)
+    dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
+    problem = Problem(f, inputs, names, dtype, provider)
+    chosen_rtol = RTOL[problem.dtype] if rtol is None else rtol
+    how = Tolerances(0.0 if atol is None else atol, chosen_rtol, eps, method)
+    arrays, notes, suspects, steady = _first_order(problem, how, seed, fast_mode, nondet_tol)
+    if check_grad_dtypes:
+        notes += _dtypes(problem)
+    if check_forward and steady:
+        arrays += _forward(problem, how, seed)
+    if order == 2 and steady:
+        second, more, found, _ = _first_order(second_order(problem), how, seed + 1, fast_mode, nondet_tol)
+        arrays += [replace(each, name=f"{each.name}, order 2") for each in second]
+        notes += more
+        suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
+    if problem.dtype == np.float32:
+        notes.append(UNNOTICED.format(chosen_rtol))
+    settings = {"order": order, "method": method, "dtype": str(problem.dtype), "provider": provider, "seed": seed}
+    report = Report(_title(f), tuple(arrays), tuple(dict.fromkeys(notes)), suspects, steady, settings)
+    return report.check() if raise_exception else report
+
+
+def _check_options(order: int, method: str, eps: float | None, atol: float | None, rtol: float | None) -> None:
+    if order not in (1, 2):
+        raise MiniResError(f"gradcheck: order {order!r} must be 1 or 2")
+    if method not in METHODS:
+        raise MiniResError(f"gradcheck: method {method!r} is not one of {', '.join(METHODS)}")
+    for name, value in (("eps", eps), ("atol", atol), ("rtol", rtol)):
+        if value is not None and not value >= 0:
+            raise MiniResError(f"gradcheck: {name}={value!r} must not be negative")
+
+
+def _title(f: Callable[..., Any]) -> str:
+    return getattr(f, "__qualname__", type(f).__name__)
+
+
+def _first_order(
+    problem: Problem, how: Tolerances, seed: int, fast: bool, nondet_tol: float
+) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...], bool]:
+    """(results, notes, suspects, whether f is deterministic) of one problem."""
+    rng = np.random.default_rng(seed)
+    _, found = examine(problem, how, rng, projections_only=fast, nondet_tol=nondet_tol)
+    if found.unsteady:
+        note = f"not deterministic: {found.unsteady}. Nothing can be said of its gradient; freeze what is random"
+        return list(found.arrays), [note], (), False
+    notes = []
+    if found.float32_choices:
+        notes.append(f"{found.float32_choices} choices (ReLU, max) differ between float32 and float64; float32's were taken")
+    arrays, suspects = _explained(problem, how, seed, found)
+    return arrays, notes, suspects, True
+
+
+def _explained(
+    problem: Problem, how: Tolerances, seed: int, found: Examined
+) -> tuple[list[ArrayResult], tuple[Suspect, ...]]:
+    """Results with what checking each op alone adds: evidence for gradients that vanish, suspects for wrong ones."""
+    arrays = list(found.arrays)
+    verdicts = {array.verdict for array in arrays}
+    if not verdicts & {Verdict.WRONG, Verdict.VACUOUS}:
+        return arrays, ()
+    alone = Alone(problem, how, seed)
+    for number, array in enumerate(arrays):
+        if array.verdict is Verdict.VACUOUS:
+            verdict, note = alone.evidence(number)
+            arrays[number] = replace(array, verdict=verdict, note=note)
+    suspects = alone.suspects() if any(array.verdict is Verdict.WRONG for array in arrays) else ()
+    shapes = [each.output.shape for each in alone.applied[-1:]] + [array.shape for array in arrays]
+    for number, array in enumerate(arrays):
+        if array.verdict is Verdict.WRONG:
+            text = guess(array, shapes, problem.point[number])
+            if not suspects and alone.applied:
+                text += "; " * bool(text) + ENGINE
+            arrays[number] = replace(array, guess=text)
+    return arrays, suspects
+
+
+ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"
+
+
+def _dtypes(problem: Problem) -> list[str]:
+    single = [array.astype(problem.dtype) for array in problem.point]
+    found = problem.outputs(single, provider=problem.provider).dtype
+    return [] if found == problem.dtype else [f"f's output is {found} though its inputs are {problem.dtype}"]
+
+
+def _forward(problem: Problem, how: Tolerances, seed: int) -> list[ArrayResult]:
+    """The jvp, which is made of two reverse passes: the gradient of ⟨Jᵀu, v⟩ by u."""
+    by_cotangent = second_order(problem, by_cotangent_alone=True)
+    _, found = examine(by_cotangent, how, np.random.default_rng(seed), projections_only=False)
+    return [replace(each, name="jvp") for each in found.arrays]

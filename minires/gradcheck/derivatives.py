@@ -1,0 +1,145 @@
+"""Derivatives of functions of Tensors, after torch.autograd.functional: vjp, jvp, jacobian, hessian and its products.
+
+All are made of reverse passes. Jᵀu is one; since it is linear in u, its derivative by u, a second one, gives J v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.autograd import grad
+from minires.errors import ShapeError
+from minires.modes import enable_grad
+from minires.tensor import Tensor
+
+Inputs = Tensor | Sequence[Tensor]
+
+
+def vjp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
+    """(f(inputs), Jᵀ v) (torch.autograd.functional.vjp). v: as f's outputs; may be left out for a single number."""
+    with enable_grad():
+        leaves, outputs = _applied(f, inputs, create_graph)
+        seeds = [None] * len(outputs) if v is None else _list(v)
+        found = grad(outputs, leaves, seeds, create_graph=create_graph, allow_unused=True)
+    gradients = [_or_zeros(g, leaf) for g, leaf in zip(found, leaves, strict=True)]
+    shown = outputs if create_graph else [each.detach() for each in outputs]
+    return _like(f, shown), gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
+
+
+def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
+    """(f(inputs), J v) (torch.autograd.functional.jvp). v: as inputs; may be left out for a single number."""
+    with enable_grad():
+        leaves, outputs = _applied(f, inputs, create_graph)
+        tangents = [_ones(leaf) for leaf in leaves] if v is None else _list(v)
+        if v is None and any(leaf.numel() != 1 for leaf in leaves):
+            raise ShapeError("jvp: v is needed, of the inputs' shapes, unless they are single numbers")
+        u = [Tensor(_zeros(each), requires_grad=True) for each in outputs]
+        found = grad(outputs, leaves, u, create_graph=True, allow_unused=True)
+        product: Tensor | None = None
+        for g, tangent in zip(found, tangents, strict=True):
+            if g is not None and g.requires_grad:
+                term = (g * tangent).sum()
+                product = term if product is None else product + term
+        if product is None:
+            forward: Sequence[Tensor | None] = [None] * len(outputs)
+        else:
+            forward = grad(product, u, create_graph=create_graph, allow_unused=True)
+    pushed = [_or_zeros(each, output) for each, output in zip(forward, outputs, strict=True)]
+    shown = outputs if create_graph else [each.detach() for each in outputs]
+    return _like(f, shown), pushed[0] if len(pushed) == 1 else tuple(pushed)
+
+
+def jacobian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
+    """J[output index …, input index …] (torch.autograd.functional.jacobian), a reverse pass for each number of f(inputs).
+
+    One Tensor for one input and one output; else a tuple over outputs, of tuples over inputs, one of them left out where
+    there is just one.
+    """
+    with enable_grad():
+        leaves, outputs = _applied(f, inputs, create_graph)
+        blocks = [_rows(output, leaves, create_graph) for output in outputs]
+    rows = [each[0] if isinstance(inputs, Tensor) else tuple(each) for each in blocks]
+    return rows[0] if len(rows) == 1 else tuple(rows)
+
+
+def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
+    """∂output/∂leaf for each leaf, output.shape + leaf.shape."""
+    from minires.ops.shape import reshape, stack
+
+    rows: list[list[Tensor]] = [[] for _ in leaves]
+    for number in range(output.numel()):
+        seed = _zeros(output)
+        seed.reshape(-1)[number] = 1
+        found: Sequence[Tensor | None] = [None] * len(leaves)
+        if output.requires_grad:
+            found = grad(output, leaves, Tensor(seed), create_graph, retain_graph=True, allow_unused=True)
+        for row, g, leaf in zip(rows, found, leaves, strict=True):
+            row.append(_or_zeros(g, leaf))
+    return [reshape(stack(row), (*output.shape, *leaf.shape)) for row, leaf in zip(rows, leaves, strict=True)]
+
+
+def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
+    """∂²f/∂xᵢ∂xⱼ of an f that returns one number (torch.autograd.functional.hessian); blocks [i][j] for several inputs."""
+
+    def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
+        output = f(*leaves)
+        if not isinstance(output, Tensor) or output.numel() != 1:
+            raise ShapeError(f"hessian: f must return one number, got shape {getattr(output, 'shape', None)}")
+        found = grad(output, leaves, create_graph=True, allow_unused=True)
+        return tuple(_or_zeros(g, leaf) for g, leaf in zip(found, leaves, strict=True))
+
+    if isinstance(inputs, Tensor):
+        return jacobian(lambda x: gradient(x)[0], inputs, create_graph)
+    blocks = jacobian(gradient, tuple(inputs), create_graph)
+    return blocks if len(tuple(inputs)) > 1 else (blocks,)
+
+
+def hessian_vector_product(f: Callable[..., Any], inputs: Inputs, v: Inputs, create_graph: bool = False) -> tuple[Any, Any]:
+    """(f(inputs), H v) of an f that returns one number (torch.autograd.functional.hvp): the gradient of ⟨∇f, v⟩."""
+    with enable_grad():
+        leaves, outputs = _applied(f, inputs, create_graph)
+        if len(outputs) != 1 or outputs[0].numel() != 1:
+            raise ShapeError("hessian_vector_product: f must return one number")
+        first = grad(outputs[0], leaves, create_graph=True, allow_unused=True)
+        second: Sequence[Tensor | None] = [None] * len(leaves)
+        terms = [(g * t).sum() for g, t in zip(first, _list(v), strict=True) if g is not None and g.requires_grad]
+        if terms:
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            second = grad(total, leaves, create_graph=create_graph, allow_unused=True)
+    products = [_or_zeros(each, leaf) for each, leaf in zip(second, leaves, strict=True)]
+    value = outputs[0] if create_graph else outputs[0].detach()
+    return value, products[0] if isinstance(inputs, Tensor) else tuple(products)
+
+
+def _applied(f: Callable[..., Any], inputs: Inputs, create_graph: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """(leaves, outputs); the inputs themselves where the result is to be differentiated further."""
+    given = _list(inputs)
+    leaves = [x if create_graph and x.requires_grad else x.detach().requires_grad_() for x in given]
+    outputs = f(*leaves)
+    return leaves, _list(outputs)
+
+
+def _list(tensors: Any) -> list[Any]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _like(f: Callable[..., Any], outputs: list[Tensor]) -> Any:
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def _zeros(tensor: Tensor) -> Any:
+    return backend.array_module(tensor.data).zeros(tensor.shape, tensor.dtype)
+
+
+def _ones(tensor: Tensor) -> Tensor:
+    return Tensor(np.ones(tensor.shape, tensor.dtype))
+
+
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return Tensor(_zeros(like)) if gradient is None else gradient

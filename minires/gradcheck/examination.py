@@ -1,0 +1,213 @@
+"""A problem at its point: the analytic gradient, how far to trust it, and what any one number of it should be.
+
+The cotangent is random: u ~ N(0, 1) with no component near zero, ‖u‖ = 1. With u of ones, batch norm and softmax have
+a gradient of zero, and a backward pass of zeros would pass. Beyond agreement with differences, backward must be linear in
+u, must not depend on who else asks for a gradient, and must answer twice the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from minires.errors import GraphError
+from minires.gradcheck.conductor import DivergedError, Repeater
+from minires.gradcheck.judge import Measured, Tolerances, judge, measure
+from minires.gradcheck.numeric import Line
+from minires.gradcheck.problem import Arrays, Problem
+from minires.gradcheck.result import Element, Verdict
+
+FLOOR = 0.3  # the least component of a cotangent, before it is scaled to unit length
+
+
+def cotangent(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
+    """Random, of unit length, no component near zero."""
+    u = rng.normal(size=shape)
+    u = np.where(abs(u) < FLOOR, np.where(u < 0, -FLOOR, FLOOR), u)
+    return u / max(float(np.linalg.norm(u)), 1e-300)
+
+
+def spread(array: np.ndarray) -> float:
+    """How far its numbers lie apart, or how large they are if they do not: what a step is measured by."""
+    if not array.size:
+        return 1.0
+    size, deviation = float(abs(array).max()), float(array.std())
+    return deviation if deviation > 1e-12 * size else size or 1.0
+
+
+class Examination:
+    """All that is known of a problem before its elements are looked at."""
+
+    def __init__(self, problem: Problem, how: Tolerances, rng: np.random.Generator, nondet_tol: float) -> None:
+        self.problem, self.how, self.rng = problem, how, rng
+        self.base, self.notes = problem.listen(problem.point)
+        self.float32_choices = self._choices_of_float32()
+        self._check_declarations()
+        self.u = cotangent(rng, self.base.size)
+        self.gradients = {
+            "backward_arrays": problem.gradient(self.u),
+            "backward": problem.gradient(self.u, formulas=True),
+        }
+        self.unsteady = self._unsteady(nondet_tol)
+        self.noise = self._noise()
+
+    def _choices_of_float32(self) -> int:
+        """Take float32's choices for the point's own: near a tie they may differ, and they are what backward knows."""
+        if self.problem.dtype != np.float32:
+            return 0
+        single = [array.astype(np.float32) for array in self.problem.point]
+        _, notes = self.problem.listen(single, self.problem.provider)
+        differ = sum(
+            int((a.branches != b.branches).sum())
+            for a, b in zip(notes, self.notes, strict=True)
+            if a.branches is not None and b.branches is not None and a.branches.shape == b.branches.shape
+        )
+        if differ:
+            self.notes = notes
+            self.base = self.problem.outputs(self.problem.point, Repeater(notes))
+        return differ
+
+    def _check_declarations(self) -> None:
+        """What `on_branches` computes must be what `forward` computes, or a declared kink would prove nothing."""
+        repeated = self.problem.outputs(self.problem.point, Repeater(self.notes))
+        size = float(abs(self.base[np.isfinite(self.base)]).max(initial=0.0))
+        with np.errstate(invalid="ignore"):
+            apart = float(np.nan_to_num(abs(repeated - self.base), nan=0.0, posinf=0.0).max(initial=0.0))
+        if apart > 1e-10 * size:
+            declaring = sorted({note.op for note in self.notes if note.branches is not None})
+            raise GraphError(
+                f"gradcheck: on_branches(branches, …) differs from forward by {apart:.2g}, though on the branches that "
+                f"forward took: look at {', '.join(declaring)}"
+            )
+
+    def _unsteady(self, tolerance: float) -> str:
+        """What differs between two runs at the same point, if anything does by more than `tolerance`."""
+        again = self.problem.outputs(self.problem.point)
+        free = again if self.float32_choices else self.base
+        with np.errstate(invalid="ignore"):
+            apart = float(np.nan_to_num(abs(again - free)).max(initial=0.0))
+        if apart > tolerance:
+            return f"f gave two answers for one input, {apart:.3g} apart"
+        second = self.problem.gradient(self.u)
+        with np.errstate(invalid="ignore"):
+            moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
+        apart = max((float(np.nan_to_num(each).max(initial=0.0)) for each in moved), default=0.0)
+        return f"the gradient differs by {apart:.3g} from one run to the next" if apart > tolerance else ""
+
+    def _noise(self) -> Arrays:
+        """How far rounding moves each analytic number: ten times the largest move when the point moves by its last bits."""
+        eps = float(np.finfo(self.problem.dtype).eps)
+        largest = [np.zeros(array.shape) for array in self.problem.point]
+        for _ in range(3):
+            moved = [x * (1 + 2 * eps * self.rng.integers(-1, 2, x.shape)) for x in self.problem.point]
+            try:
+                gradients = self.problem.gradient(self.u, moved, notes=self.notes)
+            except DivergedError:
+                continue
+            for most, now, then in zip(largest, gradients, self.gradients["backward_arrays"], strict=True):
+                with np.errstate(invalid="ignore"):
+                    np.maximum(most, np.nan_to_num(abs(now - then), nan=0.0, posinf=0.0), out=most)
+        if self.problem.dtype == np.float32:  # whose sums round in every term, the same way however the point moves
+            sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
+            largest = [most + 16 * eps * size for most, size in zip(largest, sizes, strict=True)]
+        return [10 * most for most in largest]
+
+    # -- lines through the point ------------------------------------------------------------------------------------------
+
+    def unit(self, number: int, index: tuple[int, ...]) -> Line:
+        """Along one element of one variable."""
+        direction = [np.zeros(x.shape) for x in self.problem.point]
+        direction[number][index] = 1.0
+        return Line(self.problem, direction, spread(self.problem.point[number]), self.base, self.notes)
+
+    def projection(self, number: int) -> tuple[Line, np.ndarray]:
+        """Along a random direction in one variable, and that direction: ±(0.5 … 1.5), of few binary digits."""
+        direction = [np.zeros(x.shape) for x in self.problem.point]
+        d = random_direction(self.rng, self.problem.point[number].shape)
+        direction[number] = d
+        scale = spread(self.problem.point[number]) / max(1.0, d.size) ** 0.5
+        return Line(self.problem, direction, scale, self.base, self.notes), d
+
+    # -- elements -------------------------------------------------------------------------------------------------------
+
+    def element(self, number: int, index: tuple[int, ...]) -> tuple[Element, Measured]:
+        """The verdict on one number of one variable's gradient."""
+        found = measure(self.unit(number, index), self.u, self.how)
+        analytic = {label: float(g[number][index]) for label, g in self.gradients.items()}
+        return self._judged(number, index, analytic, float(self.noise[number][index]), found), found
+
+    def projected(self, number: int) -> tuple[Element, Measured]:
+        """The verdict on one variable's gradient along a random direction."""
+        line, d = self.projection(number)
+        found = measure(line, self.u, self.how)
+        with np.errstate(all="ignore"):
+            analytic = {label: float((g[number] * d).sum()) for label, g in self.gradients.items()}
+            noise = float(np.linalg.norm(self.noise[number] * d))
+        return self._judged(number, None, analytic, noise, found), found
+
+    def _judged(
+        self, number: int, index: tuple[int, ...] | None, analytic: dict[str, float], noise: float, found: Measured
+    ) -> Element:
+        """The worse of the verdicts on the fused kernel and on the formula."""
+        scale = self.size(number)
+        elements = [(label, judge(index, value, noise, found, scale, self.how)) for label, value in analytic.items()]
+        label, element = max(elements, key=lambda each: each[1].verdict.rank)
+        if len({each.verdict for _, each in elements}) > 1:
+            which = "the formula (backward)" if label == "backward" else "the fused kernel (backward_arrays)"
+            element = replace(element, reason=f"{which} alone; {element.reason}".rstrip("; "))
+        return element
+
+    def size(self, number: int) -> float:
+        """The largest number of one variable's gradient."""
+        gradient = self.gradients["backward_arrays"][number]
+        return float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
+
+    # -- what backward must be besides right ------------------------------------------------------------------------------
+
+    def not_linear(self, number_of_outputs: int) -> Iterator[tuple[int, Element]]:
+        """Where Jᵀ(u + c·w) is not Jᵀu + c·Jᵀw, for a c so large that a clipped gradient shows."""
+        w = cotangent(self.rng, number_of_outputs)
+        c = -1000.0 * number_of_outputs**0.5
+        for label, formulas in (("backward_arrays", False), ("backward", True)):
+            both = self.problem.gradient(self.u + c * w, formulas=formulas)
+            other = self.problem.gradient(w, formulas=formulas)
+            for number, gradient in enumerate(self.gradients[label]):
+                with np.errstate(all="ignore"):
+                    expected = gradient + c * other[number]
+                    size = abs(gradient) + abs(c * other[number])
+                yield from self._unequal(number, both[number], expected, abs(c) * self.noise[number], size, "not linear in u")
+
+    def not_alone(self) -> Iterator[tuple[int, Element]]:
+        """Where a gradient is another one when no other input asks for its own."""
+        if not 1 < len(self.problem.point) <= 8:
+            return
+        for number in range(len(self.problem.point)):
+            for label, formulas in (("backward_arrays", False), ("backward", True)):
+                alone = self.problem.gradient(self.u, formulas=formulas, only=number)[number]
+                expected = self.gradients[label][number]
+                reason = "another value while this input alone asks for its gradient"
+                yield from self._unequal(number, alone, expected, self.noise[number], abs(expected), reason)
+
+    def _unequal(
+        self, number: int, found: np.ndarray, expected: np.ndarray, noise: np.ndarray, size: np.ndarray, reason: str
+    ) -> Iterator[tuple[int, Element]]:
+        """The worst element by which two gradients that should be equal differ."""
+        if not found.size:
+            return
+        relative = 1e-9 if self.problem.dtype == np.float64 else 1e-4
+        with np.errstate(all="ignore"):
+            excess = abs(found - expected) - noise - relative * size - 1e-12 * float(np.nan_to_num(size).max())
+            if self.problem.dtype == np.float32:
+                excess -= 1e-5 * float(np.nan_to_num(size).max())
+        excess = np.nan_to_num(excess, nan=-1.0)
+        index = tuple(int(k) for k in np.unravel_index(int(excess.argmax()), excess.shape))
+        if excess[index] > 0:
+            values = float(found[index]), float(expected[index])
+            yield number, Element(index, *values, float(noise[index]), Verdict.WRONG, "backward against itself", reason)
+
+
+def random_direction(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """±(0.5 … 1.5), multiples of 1/256, so that a step along it is exact."""
+    return np.asarray(rng.choice((-1.0, 1.0), shape) * (128 + rng.integers(0, 257, shape)) / 256)

@@ -1,0 +1,81 @@
+"""All of a problem examined: every input's gradient, element by element or along random directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minires.gradcheck.examination import Examination
+from minires.gradcheck.judge import Measured, Tolerances
+from minires.gradcheck.problem import Problem
+from minires.gradcheck.result import ArrayResult, Curve, Element, Verdict, worst
+from minires.gradcheck.ties import move_ties_together
+
+ALL_ELEMENTS = 600  # so many numbers in all are checked one by one
+SOME_ELEMENTS = 16  # of each array, beyond that
+PROJECTIONS = 2  # and so many random directions in it
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The results, and in what f or its gradient did not give the same answer twice, if so."""
+
+    arrays: tuple[ArrayResult, ...]
+    unsteady: str = ""
+    float32_choices: int = 0
+
+
+def examine(
+    problem: Problem, how: Tolerances, rng: np.random.Generator, *, projections_only: bool, nondet_tol: float = 0.0
+) -> tuple[Examination, Examined]:
+    """Every variable's result; `projections_only` where elements would be too many."""
+    state = Examination(problem, how, rng, nondet_tol)
+    wrong = [*state.not_linear(state.base.size), *state.not_alone()]
+    total = sum(array.size for array in problem.point)
+    results = []
+    for number, variable in enumerate(problem.variables):
+        measured = list(_measured(state, number, projections_only or how.method == "adjoint", total))
+        elements = [element for element, _ in measured] + [element for n, element in wrong if n == number]
+        results.append(_result(variable.name, problem.point[number].shape, elements, measured))
+    results = move_ties_together(state, results)
+    return state, Examined(tuple(results), state.unsteady, state.float32_choices)
+
+
+def _measured(
+    state: Examination, number: int, projections_only: bool, total: int
+) -> Iterator[tuple[Element, Measured]]:
+    shape = state.problem.point[number].shape
+    size = int(np.prod(shape))
+    if not size:
+        return
+    if projections_only:
+        for _ in range(PROJECTIONS):
+            yield state.projected(number)
+        return
+    everything = total <= ALL_ELEMENTS or size <= SOME_ELEMENTS
+    flat = range(size) if everything else sorted(state.rng.choice(size, SOME_ELEMENTS, replace=False))
+    for k in flat:
+        yield state.element(number, tuple(int(i) for i in np.unravel_index(int(k), shape)))
+    if not everything:
+        for _ in range(PROJECTIONS):
+            yield state.projected(number)
+
+
+def _result(
+    name: str, shape: tuple[int, ...], elements: list[Element], measured: Sequence[tuple[Element, Measured]]
+) -> ArrayResult:
+    verdict = worst(element.verdict for element in elements)
+    if not elements:
+        return ArrayResult(name, shape, (), Verdict.PASS, note="empty")
+    if verdict is not Verdict.WRONG and all(_vanishes(element) for element in elements):
+        verdict = Verdict.VACUOUS
+    element, found = max(measured, key=lambda pair: (pair[0].verdict.rank, abs(pair[0].analytic) * (pair[0].verdict is Verdict.PASS)))
+    curve = Curve(element.index, element.analytic, element.numeric, tuple(found.steps))
+    return ArrayResult(name, shape, tuple(elements), verdict, curve=curve)
+
+
+def _vanishes(element: Element) -> bool:
+    """Whether the number is zero as far as it can be measured: then a backward pass of zeros would agree."""
+    return element.verdict is not Verdict.KINK and abs(element.numeric) <= element.error

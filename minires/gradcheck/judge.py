@@ -1,0 +1,121 @@
+"""The verdict on one number: does the analytic derivative agree with what evaluating the function says?
+
+    1  Sweep differences over steps h. Steps on which some operation chose differently than at x are set aside.
+    2  If too few are left, x lies at a declared kink: the derivative to agree with is that of the piece which the
+       convention names, and it is measured with the choices held fixed.
+    3  If the one-sided slopes stay apart though no choice was declared, x lies at a kink that nobody declared: any value
+       between the two slopes will do.
+    4  Take the sharpest estimate that another method confirms, and compare, giving both sides their estimated errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minires.gradcheck.numeric import Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson
+from minires.gradcheck.result import Element, Verdict
+
+SAFETY = 20  # an estimated error is itself an estimate
+CLEAN_STEPS = 3  # so many steps without a crossing are enough to differentiate by
+UNCLEAR = 1e-3  # an error of this share of the number: agreement says little
+METHODS = ("auto", "complex", "central3", "central5", "richardson", "adjoint")
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """What may differ: |analytic − numeric| ≤ atol + rtol · |numeric| + errors. eps: the one step of central3 to use."""
+
+    atol: float
+    rtol: float
+    eps: float | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What evaluating says about one derivative."""
+
+    best: Estimate | None
+    steps: Sequence[Step]
+    kink: Kink | None
+    crossing: str
+    unconfirmed: bool = False
+
+
+def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
+    """The derivative of ⟨u, F⟩ along the line, by the sharpest method that applies."""
+    steps = line.sweep(u)
+    clean = [step for step in steps if not step.crossings]
+    at_kink = len(clean) < CLEAN_STEPS and len(clean) < len(steps)
+    crossing = ""
+    if at_kink:
+        crossing = str(next(step.crossings[0] for step in reversed(steps) if step.crossings))
+        clean = line.sweep(u, frozen=True)
+    kink = None if at_kink else find_kink(clean)
+    if how.method == "central3":
+        return Measured(central3(clean, how.eps), steps, kink, crossing)
+    if how.method == "central5":
+        return Measured(central5(line, u, clean, at_kink), steps, kink, crossing)
+    difference = richardson(clean)
+    if how.method == "richardson" or kink is not None:
+        return Measured(difference, steps, kink, crossing)
+    exact = line.complex_step(u)
+    if exact is None:
+        return Measured(difference, steps, kink, crossing)
+    if difference is None or how.method == "complex":
+        return Measured(exact, steps, kink, crossing, unconfirmed=difference is None)
+    apart = abs(exact.value - difference.value)
+    if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
+        sharp = exact if exact.error < difference.error else difference
+        unconfirmed = SAFETY * difference.error > UNCLEAR * max(abs(exact.value), abs(difference.value))
+        return Measured(replace(sharp, method=f"{exact.method}, confirmed by differences"), steps, kink, crossing, unconfirmed)
+    return Measured(replace(difference, method="differences (not analytic)"), steps, kink, crossing)
+
+
+def judge(
+    index: tuple[int, ...] | None, analytic: float, noise: float, found: Measured, scale: float, how: Tolerances
+) -> Element:
+    """The verdict. noise: how far rounding moves the analytic value; scale: the size of the array's gradient."""
+    left, right = (found.steps[-1].left, found.steps[-1].right) if found.steps else (None, None)
+    if found.kink is not None:
+        left, right = found.kink.left, found.kink.right
+    best = found.best or Estimate(math.nan, math.inf, "none: the function is not finite around this point")
+
+    def verdict(verdict: Verdict, reason: str = "") -> Element:
+        error = SAFETY * best.error + noise
+        return Element(index, analytic, best.value, error, verdict, best.method, reason, left, right)
+
+    if found.kink is not None:
+        return replace(verdict(*_at_undeclared_kink(analytic, found.kink, noise, how)), between_slopes=True)
+    if not math.isfinite(analytic):
+        if is_infinite(found.steps) or found.best is None:
+            return verdict(Verdict.KINK, "no finite slope here")
+        return verdict(Verdict.WRONG, f"the analytic gradient is {analytic}")
+    if found.best is None:
+        return verdict(Verdict.VACUOUS, "the function is not finite around this point")
+    error = SAFETY * best.error + noise
+    size = max(abs(analytic), abs(best.value))
+    allowed = how.atol + how.rtol * size + error
+    if abs(analytic - best.value) > allowed:
+        if found.crossing:
+            return verdict(Verdict.WRONG, f"(convention) at a tie of {found.crossing} another value is documented")
+        if is_infinite(found.steps):
+            return verdict(Verdict.KINK, "no finite slope here")
+        return verdict(Verdict.WRONG)
+    if found.crossing:
+        return verdict(Verdict.KINK, f"at a tie of {found.crossing}; the value is the documented one")
+    if error > UNCLEAR * size and error > 1e-6 * scale:
+        return verdict(Verdict.ROUNDING, f"measured to ±{error:.1g} only")
+    return verdict(Verdict.PASS)
+
+
+def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, how: Tolerances) -> tuple[Verdict, str]:
+    low, high = sorted((kink.left, kink.right))
+    slack = how.atol + how.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
+    if low - slack <= analytic <= high + slack:
+        return Verdict.KINK, f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right; the value lies between"
+    return Verdict.WRONG, f"outside the one-sided slopes {kink.left:.4g} and {kink.right:.4g}"

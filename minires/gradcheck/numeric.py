@@ -1,0 +1,202 @@
+"""Derivatives by evaluating alone: differences over a sweep of steps, and the complex step.
+
+Along a direction d, with F the outputs and u a cotangent, φ(h) = ⟨u, F(x + h·d)⟩:
+
+    central, 3 points   D(h) = (φ(h) − φ(−h)) / 2h                        = φ′ + O(h²)
+    central, 5 points   (4 D(h) − D(2h)) / 3                              = φ′ + O(h⁴)
+    Richardson          T₀ = D(h₀), D(h₁), …;  Tₘ = (rᵐ² Tₘ₋₁(h/r) − Tₘ₋₁(h)) / (rᵐ² − 1)    (Ridders 1982)
+    complex step        Im F(x + i·h·d) / h, h = 10⁻³⁰                    = J d + O(h²)   (Squire & Trapp 1998)
+
+Truncation falls with a power of h, rounding grows with 1/h: the error of an honest gradient, drawn against h, is a valley,
+and that of a wrong one has a floor. The complex step subtracts nothing and has no valley, but the function must be
+analytic. Every estimate carries its own error estimate, which the verdict is measured by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minires.errors import MiniResError
+from minires.gradcheck.conductor import Comparer, Crossing, DivergedError, Note, Repeater
+from minires.gradcheck.problem import Arrays, Problem
+
+RATIO = 8.0  # between one step and the next
+STEPS = 14  # from 1/8 of the scale down to 2·10⁻¹³ of it
+EPS = float(np.finfo(np.float64).eps)
+COMPLEX_STEP = 1e-30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number that a derivative is believed to be, how far off it may be, and by which method."""
+
+    value: float
+    error: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """φ at x ± h: the central difference, both one-sided slopes, and the rounding that is in them.
+
+    crossings: which operations chose differently at +h or −h than at x.
+    """
+
+    h: float
+    central: float
+    right: float
+    left: float
+    rounding: float
+    crossings: tuple[Crossing, ...] = ()
+
+
+class Line:
+    """A line through the point: F(x + h·d) for any h, real or complex.
+
+    scale: a power of two as large as what varies in the data. So x + h·d loses nothing to rounding for the steps used.
+    """
+
+    def __init__(self, problem: Problem, direction: Arrays, scale: float, base: np.ndarray, notes: Sequence[Note]) -> None:
+        self.problem, self.direction, self.base, self.notes = problem, direction, base, notes
+        self.scale = 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else 1.0
+
+    def at(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
+        """F(x + h·d)."""
+        moved = [x + h * d for x, d in zip(self.problem.point, self.direction, strict=True)]
+        return self.problem.outputs(moved, conductor)
+
+    def step(self, h: float, u: np.ndarray, frozen: bool) -> Step:
+        """One step of a sweep. frozen: with the choices made at x, so that nothing can cross."""
+        sides, crossings = [], []
+        for signed in (h, -h):
+            if frozen:
+                sides.append(self.at(signed, Repeater(self.notes)))
+                continue
+            comparer = Comparer(self.notes)
+            try:
+                sides.append(self.at(signed, comparer))
+            except DivergedError:
+                sides.append(self.at(signed, None))
+                comparer.crossings.append(Crossing(comparer.number, "the function's own Python code", ()))
+            crossings += comparer.crossings
+        plus, minus = sides
+        with np.errstate(all="ignore"):
+            up, down = plus - self.base, self.base - minus  # subtracted first: equal outputs cancel without rounding
+            changed = (up != 0) | (down != 0)
+            size = np.maximum(np.maximum(abs(plus), abs(minus)), abs(self.base))
+            rounding = EPS * float((abs(u) * size * changed).sum()) / h
+            right, left = _dot(u, up) / h, _dot(u, down) / h
+        return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, tuple(crossings))
+
+    def sweep(self, u: np.ndarray, frozen: bool = False, steps: int = STEPS) -> list[Step]:
+        """Steps from large to small; those with a result that is no number (outside the domain) are left out."""
+        made = [self.step(self.scale * RATIO ** -(k + 1), u, frozen) for k in range(steps)]
+        return [each for each in made if math.isfinite(each.central)]
+
+    def complex_step(self, u: np.ndarray) -> Estimate | None:
+        """The derivative of the smooth piece on which x lies; None where f does not take complex numbers."""
+        h = COMPLEX_STEP * self.scale
+        try:
+            with np.errstate(all="ignore"):
+                y = self.at(1j * h, Repeater(self.notes))
+        except (DivergedError, MiniResError, TypeError, ValueError):
+            return None
+        if y.dtype.kind != "c" or y.shape != self.base.shape or not np.isfinite(y).all():
+            return None
+        slope = y.imag / h
+        moving = abs(self.base) * (slope != 0)
+        error = 8 * EPS * float((abs(u) * (moving / self.scale + abs(slope))).sum())
+        return Estimate(_dot(u, slope), error, "complex step")
+
+
+def _dot(u: np.ndarray, v: np.ndarray) -> float:
+    """⟨u, v⟩, summed with more digits than it needs; 0 · ∞ counts for nothing where u is 0."""
+    return float((u.astype(np.longdouble) * v).sum())
+
+
+def central3(steps: Sequence[Step], h: float | None = None) -> Estimate | None:
+    """The three-point difference at the step nearest to h; by default where its estimated error is least."""
+    candidates = []
+    for large, small in zip(steps, steps[1:], strict=False):  # D(h) is off by about (D(8h) − D(h)) / 63
+        truncation = abs(large.central - small.central) / (RATIO**2 - 1)
+        candidates.append((small, truncation + _noise(steps) / small.h + small.rounding))
+    if h is not None:
+        candidates.sort(key=lambda each: abs(math.log(each[0].h / h)))
+    if not candidates:
+        return None
+    step, error = candidates[0] if h is not None else min(candidates, key=lambda each: each[1])
+    return Estimate(step.central, error, "central difference, 3 points")
+
+
+def central5(line: Line, u: np.ndarray, steps: Sequence[Step], frozen: bool) -> Estimate | None:
+    """The five-point difference, at the step where the Richardson table found least error."""
+    best = richardson(steps)
+    if best is None:
+        return None
+    step = min(steps, key=lambda each: abs(each.central - best.value) + each.rounding)
+    double = line.step(2 * step.h, u, frozen)
+    value = (4 * step.central - double.central) / 3
+    error = abs(value - step.central) / 15 + 2 * (_noise(steps) / step.h + step.rounding)
+    return Estimate(value, error, "central difference, 5 points")
+
+
+def richardson(steps: Sequence[Step]) -> Estimate | None:
+    """The entry of the extrapolation table that its neighbours confirm best."""
+    noise = _noise(steps)
+    best: Estimate | None = None
+    above: list[float] = []
+    for k, step in enumerate(steps):
+        row = [step.central]
+        if k and abs(steps[k - 1].h / step.h - RATIO) > 0.01:
+            above = []  # a step is missing in between: the table starts anew
+        for m, previous in enumerate(above[:4]):
+            factor = RATIO ** (2 * (m + 1))
+            row.append((factor * row[m] - previous) / (factor - 1))
+            error = max(abs(row[m + 1] - row[m]), abs(row[m + 1] - previous)) + noise / step.h + step.rounding
+            if math.isfinite(error) and (best is None or error < best.error):
+                best = Estimate(row[m + 1], error, "differences, extrapolated")
+        above = row
+    return best
+
+
+def _noise(steps: Sequence[Step]) -> float:
+    """How much φ jumps from one point to the next: what is left of φ(h) − 2φ(0) + φ(−h) as h vanishes."""
+    small = [abs(each.right - each.left) * each.h / 2 for each in steps[-3:]]
+    return sorted(small)[len(small) // 2] if small else math.inf
+
+
+@dataclass(frozen=True)
+class Kink:
+    """One-sided slopes that stay apart however small the step."""
+
+    left: float
+    right: float
+    error: float
+
+
+def find_kink(steps: Sequence[Step]) -> Kink | None:
+    """The two slopes at a kink in x itself, if there is one.
+
+    For a smooth φ the slopes' difference falls with h until rounding makes it grow again; at a kink it stays. So take the
+    smallest steps whose rounding is far below the slopes' difference, and see whether three of them agree on both slopes.
+    """
+    clear = [each for each in steps if abs(each.right - each.left) > 100 * each.rounding]
+    if len(clear) < 3:
+        return None
+    last = clear[-3:]
+    jumps = [each.right - each.left for each in last]
+    if min(abs(jump) for jump in jumps) < 0.9 * max(abs(jump) for jump in jumps) or len({jump > 0 for jump in jumps}) > 1:
+        return None
+    lefts, rights = [each.left for each in last], [each.right for each in last]
+    spread = max(max(lefts) - min(lefts), max(rights) - min(rights))
+    return Kink(last[-1].left, last[-1].right, spread + last[-1].rounding)
+
+
+def is_infinite(steps: Sequence[Step]) -> bool:
+    """Whether the slopes grow without bound as h vanishes, as those of √|x| at 0 do."""
+    sizes = [max(abs(each.right), abs(each.left)) for each in steps[-6:]]
+    return len(sizes) == 6 and all(small > 1.5 * large for large, small in zip(sizes, sizes[1:], strict=False))

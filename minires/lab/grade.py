@@ -1,0 +1,3 @@
+"""placeholder"""
+Grade = None
+grade = None

@@ -1,0 +1,76 @@
+"""A mistake in the block itself: the shortcut that does not follow the residual."""
+
+from __future__ import annotations
+
+from minires import nn
+from minires.errors import ShapeError
+from minires.lab.mistake import Measured, Mistake, Outcome
+from minires.lab.patching import Everywhere
+from minires.lab.specimens import block, normal, verdict
+from minires.models import resnet
+from minires.models.resnet import BasicBlock, Bottleneck, make_shortcut
+
+
+def _without_stride(option: resnet.Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
+    return make_shortcut(option, inputs, outputs, 1)
+
+
+def _output(shape: tuple[int, ...]) -> str:
+    """The shape that a block with stride 2 makes of it, or that there is none."""
+    try:
+        return str(block(4, 8, stride=2)(normal(*shape)).shape)
+    except ShapeError:
+        return "ShapeError"
+
+
+def _measure_stride() -> Measured:
+    return {
+        "output for x (2, 4, 6, 6)": _output((2, 4, 6, 6)),
+        "output for x (2, 4, 2, 2)": _output((2, 4, 2, 2)),
+        "gradient check with x (2, 4, 2, 2)": verdict(block(4, 8, stride=2), [normal(2, 4, 2, 2)]),
+    }
+
+
+def _check_stride() -> Outcome:
+    """Blocks make (N, expansion · width, ⌈H/s⌉, ⌈W/s⌉) of (N, C, H, W), for every kind, shortcut and size."""
+    for kind in (BasicBlock, Bottleneck):
+        for option in ("A", "B", "C"):
+            for size in (2, 5, 6):
+                one = kind(4, 4, stride=2, shortcut=option)  # type: ignore[arg-type]  # mypy widens the letters to str
+                expected = (3, 4 * kind.expansion, -(-size // 2), -(-size // 2))
+                about = f"{kind.__name__}, shortcut {option}, stride 2, image {size}×{size}"
+                try:
+                    found = one(normal(3, 4, size, size).astype("float32")).shape
+                except ShapeError as error:
+                    return Outcome(False, f"{about}: {error}")
+                if found != expected:
+                    return Outcome(False, f"{about}: output {found}, should be {expected}")
+    return Outcome(True, "every block has the output shape that its stride asks for")
+
+
+STRIDE = Mistake(
+    name="shortcut-with-wrong-stride",
+    title="The projection on the shortcut has no stride",
+    replaces="make_shortcut in minires/models/resnet.py",
+    code="""\
+def make_shortcut(inputs, outputs, stride):
+    return Sequential(conv1x1(inputs, outputs), BatchNorm2d(outputs))
+""",
+    specimen="A BasicBlock from 4 to 8 channels with stride 2",
+    measure=_measure_stride,
+    lesson="Most images give an error, which is good. An image of 2×2 gives none: the residual is 1×1, and broadcasts "
+    "over the shortcut's 2×2. The block then has no stride at all, and the gradient check passes.",
+    checked_by="the block's output shape, for several sizes, the smallest among them",
+    check=_check_stride,
+    questions=(
+        "What shape does the residual F(x) have for an image of 2×2? What shape does the shortcut have?",
+        "By which rule can the two be added? What does the sum mean?",
+        "Why does the gradient check pass?",
+        "ResNet-18 halves the image five times. For which sizes of input would the last stage meet a 2×2 image?",
+    ),
+    hint="A test with one comfortable size is one test. Which sizes are special?",
+    answer="(N, 8, 1, 1) and (N, 8, 2, 2); 1 broadcasts to 2, so every pixel of the shortcut gets the same residual. "
+    "The gradient of this other function is right. Four halvings come before the last stage, so inputs of 17 to "
+    "32 pixels, such as CIFAR images in an ImageNet network, arrive there as 2×2.",
+    patches=(Everywhere(make_shortcut, _without_stride),),
+)

@@ -1,0 +1,80 @@
+"""A mistake in convolution: windows overlap, and one overwrites what the other has written."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minires import functional as F
+from minires.backend import Array, array_module
+from minires.backend.reference import convolution
+from minires.backend.reference.convolution import Block, Windows
+from minires.lab.mistake import Measured, Mistake, Outcome
+from minires.lab.patching import REFERENCE_ONLY, Everywhere
+from minires.lab.specimens import block, checked, gradients, normal, slopes, verdict
+from minires.tensor import Tensor
+
+
+def _overwriting_col2im(columns: Array, block: Block, windows: Windows) -> Array:
+    xp = array_module(columns)
+    n = block.images.stop - block.images.start
+    columns = columns.reshape(-1, *windows.kernel, n, *convolution._extent(block))
+    patch = xp.zeros((columns.shape[0], n, block.rows.length, block.columns.length), columns.dtype)
+    for i, j, window in convolution._shifts(block, windows):
+        patch[:, :, window[0], window[1]] = columns[:, i, j]
+    return patch[:, :, block.rows.placed, block.columns.placed].transpose(1, 0, 2, 3)
+
+
+def _length_behind(kernel: int, stride: int) -> float:
+    """|∂L/∂x| of one convolution."""
+    x, w = normal(2, 4, 6, 6), normal(4, 4, kernel, kernel, seed=5, requires_grad=False)
+    return float(np.linalg.norm(gradients(lambda x: F.conv2d(x, w, stride=stride), [x])[0]))
+
+
+def _measure_overlap() -> Measured:
+    one, x = block(), normal(2, 4, 6, 6)
+    by_difference, by_backward = slopes(one, [x])
+    return {
+        "slope of L, from two forward passes": by_difference,
+        "slope of L, from backward": by_backward,
+        "length of ∂L/∂x, kernel 3, stride 1": _length_behind(3, 1),
+        "length of ∂L/∂x, kernel 3, stride 3": _length_behind(3, 3),
+        "length of ∂L/∂x, kernel 1, stride 1": _length_behind(1, 1),
+        "gradient check of the block": verdict(one, [x]),
+    }
+
+
+def _check_overlap() -> Outcome:
+    w = normal(2, 2, 3, 3, seed=5)
+
+    def convolved(x: Tensor, w: Tensor) -> Tensor:
+        return F.conv2d(x, w, padding=1)
+
+    return checked(convolved, [normal(1, 2, 4, 5), w])
+
+
+OVERLAP = Mistake(
+    name="col2im-overwrites-overlaps",
+    title="col2im overwrites the pixels that several windows share",
+    replaces="col2im in minires/backend/reference/convolution.py",
+    code="""\
+for i, j in places_of_the_kernel:
+    patch[pixels(i, j)] = columns[i, j]
+""",
+    specimen="A BasicBlock of 4 channels, and single convolutions, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    measure=_measure_overlap,
+    lesson="A pixel that nine windows read gets the gradient of one of them. Where windows do not overlap (kernel 1, or "
+    "a stride as long as the kernel), nothing is wrong: a test with such a convolution sees nothing.",
+    checked_by="gradcheck of a convolution whose windows overlap",
+    check=_check_overlap,
+    questions=(
+        "Kernel 3, stride 1: how many windows read a pixel in the middle of the image? And in its corner?",
+        "Which two lines of the table are right in both columns? What do these convolutions have in common?",
+        "Is the weight's gradient wrong too? Which kernel computes it?",
+        "Where else in this list of mistakes is the same idea missing?",
+    ),
+    hint="im2col copies one pixel into many columns. What is the opposite of copying?",
+    answer="Nine, and four with padding 1 (one without). Those without overlap. The weight's gradient is gy @ columnsᵀ "
+    "and needs im2col only, so it is right. It is the mistake of overwriting where paths join, and of the missing "
+    "unbroadcast: what was used many times collects the sum.",
+    patches=(Everywhere(convolution.col2im, _overwriting_col2im), REFERENCE_ONLY),
+)
