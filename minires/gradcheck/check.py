@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires.errors import MiniResError
-from minires.gradcheck.alone import Alone
+from minires.gradcheck.alone import UNUSED, Alone
 from minires.gradcheck.examine import Examined, examine
 from minires.gradcheck.judge import METHODS, Tolerances
 from minires.gradcheck.patterns import guess
@@ -69,7 +69,7 @@ def gradcheck(
         arrays += _forward(problem, how, seed)
     if order == 2 and steady:
         second, more, found, _ = _first_order(second_order(problem), how, seed + 1, fast_mode, nondet_tol)
-        arrays += [replace(each, name=f"{each.name}, order 2") for each in second]
+        arrays += [_second(each) for each in second]
         notes += more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
     if problem.dtype == np.float32:
@@ -77,6 +77,15 @@ def gradcheck(
     settings = {"order": order, "method": method, "dtype": str(problem.dtype), "provider": provider, "seed": seed}
     report = Report(_title(f), tuple(arrays), tuple(dict.fromkeys(notes)), suspects, steady, settings)
     return report.check() if raise_exception else report
+
+
+def _second(array: ArrayResult) -> ArrayResult:
+    """A result of the second order. What the gradient does not depend on has no second derivative: that is no gap."""
+    named = replace(array, name=f"{array.name}, order 2")
+    return replace(named, verdict=Verdict.PASS, note=LINEAR) if array.note == UNUSED else named
+
+
+LINEAR = "none: the gradient does not depend on it"
 
 
 def _check_options(order: int, method: str, eps: float | None, atol: float | None, rtol: float | None) -> None:
@@ -146,4 +155,4 @@ def _forward(problem: Problem, how: Tolerances, seed: int) -> list[ArrayResult]:
     """The jvp, which is made of two reverse passes: the gradient of ⟨Jᵀu, v⟩ by u."""
     by_cotangent = second_order(problem, by_cotangent_alone=True)
     _, found = examine(by_cotangent, how, np.random.default_rng(seed), projections_only=False)
-    return [replace(each, name="jvp") for each in found.arrays]
+    return [replace(each, name="jvp") for each in _explained(by_cotangent, how, seed, found)[0]]

@@ -15,7 +15,7 @@ import numpy as np
 from minires.errors import GraphError
 from minires.gradcheck.conductor import DivergedError, Repeater
 from minires.gradcheck.judge import Measured, Tolerances, judge, measure
-from minires.gradcheck.numeric import Line
+from minires.gradcheck.numeric import EPS, Line, Origin
 from minires.gradcheck.problem import Arrays, Problem
 from minires.gradcheck.result import Element, Verdict
 
@@ -45,6 +45,7 @@ class Examination:
         self.base, self.notes = problem.listen(problem.point)
         self.float32_choices = self._choices_of_float32()
         self._check_declarations()
+        self.origin = Origin(problem, self.base, self.notes, self._jitter())
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
             "backward_arrays": problem.gradient(self.u),
@@ -96,14 +97,26 @@ class Examination:
         apart = max((float(np.nan_to_num(each).max(initial=0.0)) for each in moved), default=0.0)
         return f"the gradient differs by {apart:.3g} from one run to the next" if apart > tolerance else ""
 
+    def _nudged(self, eps: float) -> Arrays:
+        """The point with its numbers moved by their last bits."""
+        return [x * (1 + 2 * eps * self.rng.integers(-1, 2, x.shape)) for x in self.problem.point]
+
+    def _jitter(self) -> np.ndarray:
+        """How far each output moves when the point moves by its last bits: what cancellation leaves is noise."""
+        largest = np.zeros(self.base.shape)
+        for _ in range(3):
+            with np.errstate(invalid="ignore"):
+                moved = abs(self.problem.outputs(self._nudged(EPS), Repeater(self.notes)) - self.base)
+            np.maximum(largest, np.nan_to_num(moved, nan=0.0, posinf=0.0), out=largest)
+        return largest
+
     def _noise(self) -> Arrays:
         """How far rounding moves each analytic number: ten times the largest move when the point moves by its last bits."""
         eps = float(np.finfo(self.problem.dtype).eps)
         largest = [np.zeros(array.shape) for array in self.problem.point]
         for _ in range(3):
-            moved = [x * (1 + 2 * eps * self.rng.integers(-1, 2, x.shape)) for x in self.problem.point]
             try:
-                gradients = self.problem.gradient(self.u, moved, notes=self.notes)
+                gradients = self.problem.gradient(self.u, self._nudged(eps), notes=self.notes)
             except DivergedError:
                 continue
             for most, now, then in zip(largest, gradients, self.gradients["backward_arrays"], strict=True):
@@ -120,7 +133,7 @@ class Examination:
         """Along one element of one variable."""
         direction = [np.zeros(x.shape) for x in self.problem.point]
         direction[number][index] = 1.0
-        return Line(self.problem, direction, spread(self.problem.point[number]), self.base, self.notes)
+        return Line(self.origin, direction, spread(self.problem.point[number]))
 
     def projection(self, number: int) -> tuple[Line, np.ndarray]:
         """Along a random direction in one variable, and that direction: ±(0.5 … 1.5), of few binary digits."""
@@ -128,7 +141,7 @@ class Examination:
         d = random_direction(self.rng, self.problem.point[number].shape)
         direction[number] = d
         scale = spread(self.problem.point[number]) / max(1.0, d.size) ** 0.5
-        return Line(self.problem, direction, scale, self.base, self.notes), d
+        return Line(self.origin, direction, scale), d
 
     # -- elements -------------------------------------------------------------------------------------------------------
 

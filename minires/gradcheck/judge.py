@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minires.gradcheck.numeric import Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson
+from minires.gradcheck.numeric import FEW, Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson
 from minires.gradcheck.result import Element, Verdict
 
 SAFETY = 20  # an estimated error is itself an estimate
@@ -43,11 +43,15 @@ class Measured:
     steps: Sequence[Step]
     kink: Kink | None
     crossing: str
-    unconfirmed: bool = False
 
 
 def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     """The derivative of ⟨u, F⟩ along the line, by the sharpest method that applies."""
+    exact = line.complex_step(u) if how.method in ("auto", "adjoint", "complex") else None
+    if exact is not None and how.method != "complex":
+        few = line.sweep(u, powers=FEW)
+        if _agrees(exact, few):
+            return Measured(replace(exact, method=f"{exact.method}, confirmed by differences"), few, None, "")
     steps = line.sweep(u)
     clean = [step for step in steps if not step.crossings]
     at_kink = len(clean) < CLEAN_STEPS and len(clean) < len(steps)
@@ -61,19 +65,29 @@ def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     if how.method == "central5":
         return Measured(central5(line, u, clean, at_kink), steps, kink, crossing)
     difference = richardson(clean)
-    if how.method == "richardson" or kink is not None:
+    if kink is not None or exact is None:
         return Measured(difference, steps, kink, crossing)
-    exact = line.complex_step(u)
-    if exact is None:
-        return Measured(difference, steps, kink, crossing)
+    return Measured(_sharper(exact, difference, how), steps, kink, crossing)
+
+
+def _agrees(exact: Estimate, steps: Sequence[Step]) -> bool:
+    """Whether a few differences, with no kink in sight, confirm the complex step."""
+    if len(steps) < len(FEW) or any(step.crossings for step in steps) or find_kink(steps) is not None:
+        return False
+    difference = richardson(steps)
+    size = abs(exact.value)
+    return difference is not None and abs(difference.value - exact.value) <= 1e-6 * size + exact.error
+
+
+def _sharper(exact: Estimate, difference: Estimate | None, how: Tolerances) -> Estimate:
+    """The complex step where differences do not contradict it."""
     if difference is None or how.method == "complex":
-        return Measured(exact, steps, kink, crossing, unconfirmed=difference is None)
+        return exact
     apart = abs(exact.value - difference.value)
     if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
         sharp = exact if exact.error < difference.error else difference
-        unconfirmed = SAFETY * difference.error > UNCLEAR * max(abs(exact.value), abs(difference.value))
-        return Measured(replace(sharp, method=f"{exact.method}, confirmed by differences"), steps, kink, crossing, unconfirmed)
-    return Measured(replace(difference, method="differences (not analytic)"), steps, kink, crossing)
+        return replace(sharp, method=f"{exact.method}, confirmed by differences")
+    return replace(difference, method="differences (not analytic)")
 
 
 def judge(

@@ -25,7 +25,8 @@ from minires.gradcheck.conductor import Comparer, Crossing, DivergedError, Note,
 from minires.gradcheck.problem import Arrays, Problem
 
 RATIO = 8.0  # between one step and the next
-STEPS = 14  # from 1/8 of the scale down to 2·10⁻¹³ of it
+ALL = range(1, 15)  # powers of the ratio: from 1/8 of the scale down to 2·10⁻¹³ of it
+FEW = range(2, 6)  # enough to confirm the complex step by, where all is well
 EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 1e-30
 
@@ -54,14 +55,25 @@ class Step:
     crossings: tuple[Crossing, ...] = ()
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The point: F there, the choices made, and how far rounding alone may move each output."""
+
+    problem: Problem
+    base: np.ndarray
+    notes: Sequence[Note]
+    jitter: np.ndarray
+
+
 class Line:
     """A line through the point: F(x + h·d) for any h, real or complex.
 
     scale: a power of two as large as what varies in the data. So x + h·d loses nothing to rounding for the steps used.
     """
 
-    def __init__(self, problem: Problem, direction: Arrays, scale: float, base: np.ndarray, notes: Sequence[Note]) -> None:
-        self.problem, self.direction, self.base, self.notes = problem, direction, base, notes
+    def __init__(self, origin: Origin, direction: Arrays, scale: float) -> None:
+        self.problem, self.base, self.notes, self.jitter = origin.problem, origin.base, origin.notes, origin.jitter
+        self.direction = direction
         self.scale = 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else 1.0
 
     def at(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
@@ -87,14 +99,14 @@ class Line:
         with np.errstate(all="ignore"):
             up, down = plus - self.base, self.base - minus  # subtracted first: equal outputs cancel without rounding
             changed = (up != 0) | (down != 0)
-            size = np.maximum(np.maximum(abs(plus), abs(minus)), abs(self.base))
-            rounding = EPS * float((abs(u) * size * changed).sum()) / h
+            size = EPS * np.maximum(np.maximum(abs(plus), abs(minus)), abs(self.base))
+            rounding = float((abs(u) * np.maximum(size, self.jitter) * changed).sum()) / h
             right, left = _dot(u, up) / h, _dot(u, down) / h
         return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, tuple(crossings))
 
-    def sweep(self, u: np.ndarray, frozen: bool = False, steps: int = STEPS) -> list[Step]:
+    def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[int] = ALL) -> list[Step]:
         """Steps from large to small; those with a result that is no number (outside the domain) are left out."""
-        made = [self.step(self.scale * RATIO ** -(k + 1), u, frozen) for k in range(steps)]
+        made = [self.step(self.scale * RATIO**-k, u, frozen) for k in powers]
         return [each for each in made if math.isfinite(each.central)]
 
     def complex_step(self, u: np.ndarray) -> Estimate | None:
@@ -108,8 +120,8 @@ class Line:
         if y.dtype.kind != "c" or y.shape != self.base.shape or not np.isfinite(y).all():
             return None
         slope = y.imag / h
-        moving = abs(self.base) * (slope != 0)
-        error = 8 * EPS * float((abs(u) * (moving / self.scale + abs(slope))).sum())
+        moving = np.maximum(EPS * abs(self.base), self.jitter) * (slope != 0)
+        error = 8 * float((abs(u) * (moving / self.scale + EPS * abs(slope))).sum())
         return Estimate(_dot(u, slope), error, "complex step")
 
 
@@ -197,6 +209,10 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
 
 
 def is_infinite(steps: Sequence[Step]) -> bool:
-    """Whether the slopes grow without bound as h vanishes, as those of √|x| at 0 do."""
+    """Whether the slopes grow without bound as h vanishes, as those of √|x| at 0 do: √8-fold from one step to the next.
+
+    A jump in f, or rounding, makes them grow as 1/h: eightfold.
+    """
     sizes = [max(abs(each.right), abs(each.left)) for each in steps[-6:]]
-    return len(sizes) == 6 and all(small > 1.5 * large for large, small in zip(sizes, sizes[1:], strict=False))
+    ratios = [small / large if large else math.inf for large, small in zip(sizes, sizes[1:], strict=False)]
+    return len(ratios) == 5 and all(1.5 < ratio < 0.9 * RATIO for ratio in ratios)

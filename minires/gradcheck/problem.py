@@ -21,7 +21,7 @@ from minires.backend import Array, use_backend
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.gradcheck.conductor import Comparer, Listener, Note, Repeater
 from minires.nn.module import Buffer, Module, Parameter
-from minires.random import get_state, set_state
+from minires.random import default_generator, get_state
 from minires.tensor import Tensor
 
 Arrays = list[np.ndarray]
@@ -119,7 +119,7 @@ class Problem:
         the choices of another pass. What f does not depend on has a gradient of zeros. Returned as float64 or complex.
         """
         dtype = np.result_type(self.dtype, np.complex64) if _any_complex(arrays) else self.dtype
-        point = [array.astype(dtype) for array in (self.point if arrays is None else arrays)]
+        point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
             arguments, leaves = stack.enter_context(self._at(point, record=True, only=only))
             stack.enter_context(modes.recording(True))
@@ -168,7 +168,7 @@ class Problem:
                 tensor.data = tensor.data.copy()
 
         state = get_state()
-        set_state(self.random_state)
+        _restore(self.random_state)
         swapped = [(each, each.data, each.version, each.requires_grad) for each in self._state()]
         try:
             with modes.watching_writes(watch):
@@ -178,7 +178,7 @@ class Problem:
                 tensor.data, tensor.version = array, version
             for tensor, array, version, requires_grad in swapped:
                 tensor.data, tensor.version, tensor.requires_grad = array, version, requires_grad
-            set_state(state)
+            _restore(state)
 
     def _state(self) -> Iterator[Tensor]:
         for module in self.modules:
@@ -200,15 +200,20 @@ class Problem:
             asks = record and only in (None, number)
             if variable.parameter is not None:
                 leaf: Tensor = variable.parameter
-                leaf.data = backend.to_device(array.copy(), leaf.device)
+                leaf.data = backend.to_device(np.array(array), leaf.device)  # array: of no axes it may be a scalar
                 leaf.requires_grad_(asks)
             else:
                 assert variable.place is not None
-                original = self.arguments[variable.place]
-                leaf = Tensor(backend.to_device(array.copy(), original.device), asks)
+                original: Any = self.arguments[variable.place]
+                leaf = Tensor(backend.to_device(np.array(array), original.device), asks)
                 arguments[variable.place] = leaf
             leaves.append(leaf)
         return arguments, leaves
+
+
+def _restore(state: dict[str, Any]) -> None:
+    """Put the thread's generator back, as the very object it is."""
+    default_generator().bit_generator.state = state
 
 
 def _sequence(inputs: Any) -> list[Any]:

@@ -33,7 +33,7 @@ def move_ties_together(state: Examination, results: Sequence[ArrayResult]) -> li
     for chosen in _directions(state.rng, places):
         direction = _along(state, chosen)
         number = chosen[0][0]
-        line = Line(state.problem, direction, spread(state.problem.point[number]), state.base, state.notes)
+        line = Line(state.origin, direction, spread(state.problem.point[number]))
         found = measure(line, state.u, state.how)
         if found.kink is not None or found.crossing:
             continue

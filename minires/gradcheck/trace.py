@@ -107,12 +107,21 @@ def defined_at(op: type[Function]) -> str:
     return f"{shown(code.co_filename)}:{code.co_firstlineno}" if code is not None else op.__qualname__
 
 
-def after(applied: Sequence[Applied], variable: Tensor) -> list[tuple[Applied, tuple[int, ...]]]:
-    """The operations that depend on one variable, each with the numbers of the inputs by which it does."""
+def between(applied: Sequence[Applied], variable: Tensor, outputs: Sequence[Tensor]) -> list[tuple[Applied, list[int]]]:
+    """The operations on the way from a variable to the outputs, each with the numbers of its inputs that lie on it."""
+    needed: dict[int, Any] = {}
+    for output in outputs:
+        reach(needed, output)
+    leading = []
+    for each in reversed(applied):
+        if is_reached(needed, each.output):
+            leading.append(each)
+            for tensor in each.inputs:
+                reach(needed, tensor)
     reached: dict[int, Any] = {id(variable): variable}
     found = []
-    for each in applied:
-        places = tuple(k for k, tensor in enumerate(each.inputs) if is_reached(reached, tensor))
+    for each in reversed(leading):
+        places = [k for k, tensor in enumerate(each.inputs) if is_reached(reached, tensor)]
         if places:
             reach(reached, each.output)
             found.append((each, places))

@@ -305,9 +305,10 @@ class Clip(Function):
         return where(Tensor(inside), g, 0.0)
 
     def branches(self, x: Array) -> Array:
-        """1 above, −1 below, 0 on the closed interval."""
-        above, below = (backend.astype(backend.compare(x, *end), "int8") for end in ((self.high, ">"), (self.low, "<")))
-        return backend.subtract(above, below)
+        """1 above, −1 below, 0 on the closed interval; an empty interval is `high` throughout."""
+        floor = backend.maximum(x, backend.as_array(x.dtype.type(self.low), x))
+        below = backend.astype(backend.compare(x, self.low, "<"), "int8")
+        return backend.where(backend.compare(floor, self.high, ">"), below.dtype.type(1), backend.negative(below))
 
     def on_branches(self, branches: Array, x: Array) -> Array:
         low_or_x = backend.where(backend.compare(branches, 0, "<"), x.dtype.type(self.low), x)

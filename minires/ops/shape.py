@@ -151,7 +151,7 @@ class Index(Function):
         return IndexAdd(self.key, self.inputs[0].shape)(g)
 
     def branches(self, x: Array) -> Array:
-        """Which element of x each element of y is, counted in row-major order: `max` along an axis indexes by argmax."""
+        """Which element of x each element of y is, in row-major order: `max` along an axis indexes by argmax."""
         positions = backend.array_module(x).arange(math.prod(x.shape)).reshape(x.shape)
         return backend.index(positions, self.key)
 

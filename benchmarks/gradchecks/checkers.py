@@ -1,0 +1,212 @@
+"""The four checkers: each takes a case and says whether it calls the backward wrong.
+
+Each is used as its documentation shows, with its default tolerances; `CHECKERS[name].recipe` says how. An exception on
+the way is an alarm too: to a user, a check that crashes did not pass.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+import minires
+from benchmarks.gradchecks import Array, Case
+
+CRASHED = "crashed: "  # begins what a checker says that ended with an exception other than its own verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a checker made of a case: whether it raised an alarm, and in which words."""
+
+    alarm: bool
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Checker:
+    """A column of the table. `package` is what must be installed, and whose version counts."""
+
+    title: str
+    package: str
+    recipe: str
+    check: Callable[[Case], Outcome]
+
+    @property
+    def version(self) -> str:
+        """Package and version."""
+        if self.package == "minires":
+            return f"MiniRes {minires.__version__}"
+        return f"{self.package} {version(self.package)}"
+
+
+def run(checker: Checker, case: Case) -> Outcome:
+    """The checker's verdict on a fresh case. Warnings and floating-point noise are not verdicts."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            return checker.check(case)
+        except Exception as error:
+            return Outcome(True, f"{CRASHED}{type(error).__name__}: {error}")
+
+
+def gradients(case: Case, g: Any, arrays: Sequence[Array]) -> list[Array]:
+    """The case's backward, each gradient a new array of the case's own; zeros where it returns None."""
+    found = case.backward(np.asarray(g), *arrays)
+    return [
+        np.zeros_like(x) if gradient is None else np.array(gradient) for gradient, x in zip(found, arrays, strict=True)
+    ]
+
+
+# -- MiniRes ----------------------------------------------------------------------------------------------------------
+
+
+def function_class(case: Case) -> type[minires.Function]:
+    """The case as an op: a Function subclass with forward and backward and, if declared, its branches."""
+
+    def backward(self: minires.Function, g: minires.Tensor) -> Any:
+        found = [minires.Tensor(each) for each in gradients(case, g.data, [x.data for x in self.inputs])]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    methods: dict[str, Any] = {
+        "forward": lambda self, *arrays: np.array(case.forward(*arrays)),
+        "backward": backward,
+    }
+    if case.branches is not None and case.on_branches is not None and case.declared:
+        branches, on_branches = case.branches, case.on_branches
+        methods["branches"] = lambda self, *arrays: branches(*arrays)
+        methods["on_branches"] = lambda self, taken, *arrays: np.array(on_branches(taken, *arrays))
+    return type(case.name.title().replace("-", ""), (minires.Function,), methods)
+
+
+def check_minires(case: Case) -> Outcome:
+    """`gradcheck` with its defaults; an alarm is a report that is not truthy."""
+    from minires.gradcheck import gradcheck
+
+    op = function_class(case)
+    inputs = [minires.Tensor(x.copy(), requires_grad=True) for x in case.inputs]
+    report = gradcheck(lambda *tensors: op()(*tensors), inputs)
+    return Outcome(not report, str(report))
+
+
+# -- PyTorch ----------------------------------------------------------------------------------------------------------
+
+
+def check_torch(case: Case) -> Outcome:
+    """`torch.autograd.gradcheck` with its defaults, on an autograd.Function that goes through NumPy."""
+    import torch
+    from torch.autograd.gradcheck import GradcheckError, gradcheck
+
+    class Op(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            ctx.save_for_backward(*inputs)
+            return torch.from_numpy(np.array(case.forward(*[x.detach().numpy() for x in inputs])))
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, g: Any) -> Any:
+            arrays = [x.detach().numpy() for x in ctx.saved_tensors]
+            return tuple(torch.from_numpy(gradient) for gradient in gradients(case, g.numpy(), arrays))
+
+    torch.set_num_threads(1)
+    inputs = [torch.tensor(x, requires_grad=True) for x in case.inputs]
+    try:
+        gradcheck(Op.apply, inputs)
+    except GradcheckError as error:
+        return Outcome(True, str(error))
+    return Outcome(False)
+
+
+# -- HIPS autograd ----------------------------------------------------------------------------------------------------
+
+
+def check_autograd(case: Case) -> Outcome:
+    """`check_grads` in reverse mode at order 1, of all arguments together; its random directions are seeded."""
+    from autograd.extend import defvjp, primitive
+    from autograd.test_util import check_grads
+
+    op = primitive(lambda *arrays: np.array(case.forward(*arrays)))
+
+    def vjp(i: int) -> Callable[..., Any]:
+        return lambda answer, *arrays: lambda g: gradients(case, g, arrays)[i]
+
+    defvjp(op, *[vjp(i) for i in range(len(case.inputs))])
+    before = np.random.get_state()  # noqa: NPY002, the global generator is the one that autograd uses
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        check_grads(op, tuple(range(len(case.inputs))), modes=["rev"], order=1)(*case.inputs)
+    except AssertionError as error:
+        return Outcome(True, str(error))
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+    return Outcome(False)
+
+
+# -- a central difference, by hand ------------------------------------------------------------------------------------
+
+STEP = 1e-5
+TOLERANCE = 1e-5
+ZERO = 1e-8
+
+
+def check_difference(case: Case) -> Outcome:
+    """(L(x + h) − L(x − h))/2h for L = sum of the output, one input element at a time, against one backward."""
+    arrays = [x.copy() for x in case.inputs]
+    analytic = gradients(case, np.ones_like(case.forward(*arrays)), arrays)
+    worst, where = 0.0, ""
+    for number, x in enumerate(arrays):
+        for index in np.ndindex(x.shape):
+            numeric = _difference(case, arrays, x, index)
+            error = _relative_error(analytic[number][index], numeric)
+            if not error <= worst:  # a NaN is worse than anything
+                worst = error if np.isfinite(error) else np.inf
+                where = f"input {number}{list(index)}: analytic {analytic[number][index]:.6g}, numeric {numeric:.6g}"
+    return Outcome(not worst < TOLERANCE, f"relative error {worst:.1e} at {where}" if where else "")
+
+
+def _difference(case: Case, arrays: Sequence[Array], x: Array, index: tuple[int, ...]) -> float:
+    here = x[index]
+    x[index] = here + STEP
+    above = np.sum(case.forward(*arrays))
+    x[index] = here - STEP
+    below = np.sum(case.forward(*arrays))
+    x[index] = here
+    return float((above - below) / (2 * STEP))
+
+
+def _relative_error(analytic: float, numeric: float) -> float:
+    """|a − n|/max(|a|, |n|), and 0 where both are as good as zero."""
+    scale = max(abs(analytic), abs(numeric))
+    return 0.0 if scale < ZERO else float(abs(analytic - numeric) / scale)
+
+
+CHECKERS = {
+    "minires": Checker("MiniRes", "minires", "`gradcheck(f, inputs)`, float64, defaults", check_minires),
+    "torch": Checker(
+        "torch",
+        "torch",
+        "`torch.autograd.gradcheck(f, inputs)`, float64, defaults (eps 1e-6, atol 1e-5, rtol 1e-3)",
+        check_torch,
+    ),
+    "autograd": Checker(
+        "HIPS autograd",
+        "autograd",
+        '`check_grads(f, argnums, modes=["rev"], order=1)`, all arguments at once (step, tolerances 1e-6); '
+        "it looks along one random direction, seed 0 here, so verdicts near its tolerances change with the seed",
+        check_autograd,
+    ),
+    "difference": Checker(
+        "central difference",
+        "numpy",
+        "the recipe of the course CS231n, as most people write it: loss = sum of the output, step 1e-5, "
+        "|a − n|/max(|a|, |n|) below 1e-5 for every element (between the course's 1e-4, good enough at kinks, and "
+        "its 1e-7, good), both below 1e-8 count as zero",
+        check_difference,
+    ),
+}

@@ -1,0 +1,297 @@
+"""The comparison of gradient checkers: its cases are what they say, MiniRes gets all right, the table agrees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.gradchecks import Case, __main__, broken, honest
+from benchmarks.gradchecks.checkers import CHECKERS, CRASHED, gradients, run
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP = 1e-30
+# Where forward itself is not differentiable though the function it rounds is.
+UNROUNDED = {"float32-inside": np.sin}
+# How far the gradients are off, max |wrong − right| / max |right|, where that is little; else a twentieth or more.
+SLIGHTLY = {
+    "variance-over-n-minus-one": 1 / 4095,
+    "degrees-rounded": 1.9e-4,
+    "speed-of-light-rounded": 8.2e-6,
+    "batch-norm-eps-forgotten": 4e-5,
+}
+# Mistakes that a gradient of ones does not show.
+BLIND_TO_ONES = {
+    "batch-norm-variance-constant",
+    "batch-norm-unbiased",
+    "batch-norm-eps-forgotten",
+    "batch-norm-zeros",
+    "softmax-plain-mean",
+    "padding-cropped-off-centre",
+    "gradient-clipped",
+    "gradient-squared",
+    "buffer-not-cleared",
+}
+
+
+def cotangent(case: Case, scale: float = 2.0) -> np.ndarray:
+    """A gradient of the output: normal numbers, of which some exceed 1."""
+    return scale * np.random.default_rng(7).standard_normal(np.shape(case.forward(*case.inputs)))
+
+
+def truth(case: Case, g: np.ndarray) -> list[np.ndarray]:
+    """∂(Σ g·f)/∂x for every input by the complex step, Im f(x + ih)/h, on the branches of the convention."""
+    function = UNROUNDED.get(case.name, case.forward)
+    if case.branches is not None:
+        taken = case.branches(*case.inputs)
+        function = lambda *arrays: case.on_branches(taken, *arrays)  # noqa: E731
+    arrays = [x.astype(complex) for x in case.inputs]
+    found = [np.zeros_like(x) for x in case.inputs]
+    for x, gradient in zip(arrays, found, strict=True):
+        for index in np.ndindex(x.shape):
+            x[index] += 1j * STEP
+            gradient[index] = (g * np.imag(function(*arrays))).sum() / STEP
+            x[index] = x[index].real
+    return found
+
+
+def distance(found, expected) -> float:
+    """max |found − expected| / max |expected|, for the worst input."""
+    return max(np.abs(f - e).max() / max(np.abs(e).max(), 1e-300) for f, e in zip(found, expected, strict=True))
+
+
+BROKEN = pytest.mark.parametrize("name", broken.CASES)
+HONEST = pytest.mark.parametrize("name", honest.CASES)
+
+
+# -- the cases --------------------------------------------------------------------------------------------------------
+
+
+def test_forty_mistakes_and_twenty_honest_cases():
+    assert (len(broken.CASES), len(honest.CASES)) == (40, 20)
+    cases = [build() for build in (*broken.CASES.values(), *honest.CASES.values())]
+    assert len({case.name for case in cases}) == len({case.note for case in cases}) == 60
+    assert all(len(case.note) > 10 for case in cases)
+    assert all(x.dtype == np.float64 for case in cases for x in case.inputs)
+
+
+@pytest.mark.parametrize("build", [*broken.CASES.values(), *honest.CASES.values()], ids=lambda build: build().name)
+def test_branches_give_what_forward_gives(build):
+    case = build()
+    assert (case.branches is None) == (case.on_branches is None)
+    if case.branches is not None:
+        y = case.forward(*case.inputs)
+        np.testing.assert_allclose(case.on_branches(case.branches(*case.inputs), *case.inputs), y, rtol=1e-12)
+
+
+@HONEST
+def test_an_honest_backward_is_right(name):
+    """Element by element, relative to itself, so that a tiny one beside a huge one counts."""
+    case = honest.CASES[name]()
+    assert case.right is None
+    g = cotangent(case)
+    # The first two round their input inside, so that 8 to 10 digits are left; g − Σ g y of a sure row rounds to 0.
+    rtol = 1e-6 if name in {"batch-norm-far-from-zero", "cancelling-sum"} else 1e-10
+    atol = 1e-15 if name == "softmax-saturated" else 0
+    for found, expected in zip(gradients(case, g, case.inputs), truth(case, g), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+
+
+@BROKEN
+def test_the_right_backward_of_a_mistake_is_right(name):
+    case = broken.CASES[name]()
+    g = cotangent(case)
+    assert distance(case.right(g, *case.inputs), truth(case, g)) < 1e-10
+
+
+@BROKEN
+def test_a_mistake_is_one(name):
+    """The second call counts: some mistakes have a memory."""
+    case = broken.CASES[name]()
+    g = cotangent(case)
+    case.forward(*case.inputs)
+    gradients(case, g, case.inputs)
+    off = distance(gradients(case, g, case.inputs), case.right(g, *case.inputs))
+    if name in SLIGHTLY:
+        assert off == pytest.approx(SLIGHTLY[name], rel=0.2)
+    else:
+        assert off > 0.05
+
+
+@BROKEN
+def test_what_a_sum_does_not_show(name):
+    case = broken.CASES[name]()
+    ones = np.ones_like(case.forward(*case.inputs))
+    found, expected = gradients(case, ones, case.inputs), case.right(ones, *case.inputs)
+    same = all(np.allclose(f, e, rtol=1e-9, atol=1e-12) for f, e in zip(found, expected, strict=True))
+    assert same == (name in BLIND_TO_ONES)
+
+
+def test_the_mistakes_with_a_memory():
+    case = broken.CASES["buffer-not-cleared"]()
+    g = cotangent(case)
+    (expected,) = case.right(g, *case.inputs)
+    np.testing.assert_array_equal(gradients(case, g, case.inputs)[0], expected)
+    np.testing.assert_allclose(gradients(case, g, case.inputs)[0], 2 * expected)
+    np.testing.assert_array_equal(gradients(broken.CASES[case.name](), g, case.inputs)[0], expected)  # built afresh
+
+
+# -- MiniRes ----------------------------------------------------------------------------------------------------------
+
+
+@BROKEN
+def test_minires_catches(name):
+    outcome = run(CHECKERS["minires"], broken.CASES[name]())
+    assert outcome.alarm, outcome.said
+    assert not outcome.said.startswith(CRASHED), outcome.said
+
+
+@HONEST
+def test_minires_does_not_accuse(name):
+    outcome = run(CHECKERS["minires"], honest.CASES[name]())
+    assert not outcome.alarm, outcome.said
+
+
+@BROKEN
+def test_minires_does_not_accuse_the_right_backward_either(name):
+    """The other half of each mistake: an alarm that is always on would catch forty, too."""
+    case = broken.CASES[name]()
+    corrected = Case(case.inputs, case.forward, case.right, None, case.branches, case.on_branches, case.declared, name)
+    outcome = run(CHECKERS["minires"], corrected)
+    assert not outcome.alarm, outcome.said
+
+
+def test_the_committed_table_says_the_same():
+    """Every case with its note as it is now, in its set, and MiniRes' verdict that the tests above hold it to."""
+    lines = __main__.split(ROOT / "docs" / "gradcheck.md")[1].splitlines()
+    table = [[cell.strip(" *") for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("| ")]
+    (first, second) = (i for i, cells in enumerate(table) if "MiniRes" in cells)
+    for kind, rows in (("broken", table[first:second]), ("honest", table[second:])):
+        header, total, *cases = rows
+        place = header.index("MiniRes")
+        expected = [[name, build().note, __main__.GOOD[kind]] for name, build in __main__.SETS[kind].items()]
+        assert [[*cells[:2], cells[place]] for cells in cases] == [
+            [name, note.replace("|", "\\|"), word] for name, note, word in expected
+        ]
+        assert total[place] == {"broken": "40 of 40 caught", "honest": "0 of 20 accused"}[kind]
+
+
+# -- the peers' adapters, on what nobody can mistake ------------------------------------------------------------------
+
+
+def plain_and_wrong(checker: str) -> tuple[bool, bool]:
+    """Whether it raises an alarm at a smooth honest case of two inputs, and at a flipped sign."""
+    wrong = broken.CASES["subtract-sign-flipped"]()
+    right = Case(wrong.inputs, wrong.forward, wrong.right, name="subtract")
+    return run(CHECKERS[checker], right).alarm, run(CHECKERS[checker], wrong).alarm
+
+
+def test_the_central_difference():
+    assert plain_and_wrong("difference") == (False, True)
+    assert not run(CHECKERS["difference"], broken.CASES["batch-norm-zeros"]()).alarm
+    outcome = run(CHECKERS["difference"], broken.CASES["square-without-two"]())
+    assert outcome.said.startswith("relative error 5.0e-01 at input 0[0, 0]: analytic 0.12573, numeric 0.25146")
+
+
+def test_the_torch_adapter(torch):
+    assert plain_and_wrong("torch") == (False, True)
+    assert "Jacobian mismatch" in run(CHECKERS["torch"], broken.CASES["square-without-two"]()).said
+
+
+def test_the_autograd_adapter():
+    pytest.importorskip("autograd")
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    assert plain_and_wrong("autograd") == (False, True)
+    assert "Derivative (VJP) check" in run(CHECKERS["autograd"], broken.CASES["square-without-two"]()).said
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_a_crash_is_an_alarm_and_told_apart():
+    def forward(x):
+        raise ZeroDivisionError("by zero")
+
+    outcome = run(CHECKERS["difference"], Case((np.ones(2),), forward, lambda g, x: (g,)))
+    assert outcome.alarm
+    assert outcome.said == CRASHED + "ZeroDivisionError: by zero"
+
+
+def test_a_missing_gradient_is_zeros():
+    case = Case((np.ones(2), np.ones(3)), lambda a, b: a, lambda g, a, b: (g, None))
+    found = gradients(case, np.ones(2), case.inputs)
+    assert [each.tolist() for each in found] == [[1, 1], [0, 0, 0]]
+
+
+# -- the program ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "jax"], "--only"),
+        (["--only", "minires", "--write", "x.md"], "--write needs all columns"),
+        (["--frob"], "--frob"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        __main__.parse(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_package_is_named_with_its_cure(monkeypatch, capsys):
+    monkeypatch.setattr(__main__.importlib.util, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(SystemExit) as caught:
+        __main__.parse([])
+    assert caught.value.code == 2
+    assert "torch not installed: pip install torch autograd" in capsys.readouterr().err
+    assert __main__.parse(["--only", "minires"]).checkers == ["minires"]
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot read"), ("# No markers\n", "needs these two lines")])
+def test_a_file_that_cannot_take_the_table(content, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(__main__.importlib.util, "find_spec", lambda name: object())
+    path = tmp_path / "page.md"
+    if content:
+        path.write_text(content)
+    with pytest.raises(SystemExit) as caught:
+        __main__.parse(["--write", str(path)])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_writing_keeps_the_rest_of_the_page(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n\n{__main__.BEGIN}\nold\n{__main__.END}\n\nafter\n")
+    __main__.write(path, "| new |\n")
+    assert path.read_text() == f"before\n\n{__main__.BEGIN}\n\n| new |\n\n{__main__.END}\n\nafter\n"
+    __main__.write(path, "| new |\n")
+    assert path.read_text().count("| new |") == 1
+
+
+def test_the_table_in_each_form(monkeypatch, capsys):
+    """One column of a few cases, through the whole program."""
+    few = {
+        "broken": {name: broken.CASES[name] for name in ("square-without-two", "batch-norm-zeros")},
+        "honest": {name: honest.CASES[name] for name in ("relu-at-zero", "median")},
+    }
+    monkeypatch.setattr(__main__, "SETS", few)
+    assert __main__.main(["--only", "difference"]) == 0  # only MiniRes' column decides
+    printed = capsys.readouterr().out
+    assert "1 of 2 caught" in printed
+    assert "1 of 2 accused" in printed
+    __main__.main(["--only", "difference", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [row["verdicts"]["difference"] for row in found["sets"]["broken"]] == ["caught", "missed"]
+    table = __main__.markdown(found)
+    assert (
+        "| batch-norm-zeros | Batch norm: the gradient of x is zeros, as that of sum(y) truly is | **missed** |"
+        in table
+    )
+    assert "| median | " in table
+    assert found["date"] in table
+    assert f"numpy {np.__version__}" in table
