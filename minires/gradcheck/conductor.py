@@ -30,7 +30,6 @@ class Note:
     """What one operation chose: `branches` as the op declares them, None where it has no choice."""
 
     op: str
-    kind: type[Function]
     branches: Array | None
 
 
@@ -55,7 +54,7 @@ class Listener:
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
         branches = None if op.branches is None else op.branches(*arrays)
-        self.notes.append(Note(op.name, type(op), branches))
+        self.notes.append(Note(op.name, branches))
         return op.forward(*arrays)
 
 
@@ -68,7 +67,7 @@ class _Follower:
 
     def next(self, op: Function) -> Note:
         self.number += 1
-        if self.number >= len(self.notes) or self.notes[self.number].kind is not type(op):
+        if self.number >= len(self.notes) or self.notes[self.number].op != op.name:
             raise DivergedError
         return self.notes[self.number]
 

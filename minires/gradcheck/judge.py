@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minires.gradcheck.numeric import FEW, Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson
+from minires.gradcheck.numeric import FEW, Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson, without_plateau
 from minires.gradcheck.result import Element, Verdict
 
 SAFETY = 20  # an estimated error is itself an estimate
@@ -59,6 +59,7 @@ def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     if at_kink:
         crossing = str(next(step.crossings[0] for step in reversed(steps) if step.crossings))
         clean = line.sweep(u, frozen=True)
+    clean = without_plateau(clean)
     kink = None if at_kink else find_kink(clean)
     if how.method == "central3":
         return Measured(central3(clean, how.eps), steps, kink, crossing)
@@ -85,8 +86,7 @@ def _sharper(exact: Estimate, difference: Estimate | None, how: Tolerances) -> E
         return exact
     apart = abs(exact.value - difference.value)
     if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
-        sharp = exact if exact.error < difference.error else difference
-        return replace(sharp, method=f"{exact.method}, confirmed by differences")
+        return replace(exact, method=f"{exact.method}, confirmed by differences")
     return replace(difference, method="differences (not analytic)")
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,7 +44,8 @@ class Estimate:
 class Step:
     """φ at x ± h: the central difference, both one-sided slopes, and the rounding that is in them.
 
-    crossings: which operations chose differently at +h or −h than at x.
+    bend: Σ |uᵢ| · |slope of Fᵢ on the right − on the left|, which no cancelling hides. crossings: which operations chose
+    differently at +h or −h than at x.
     """
 
     h: float
@@ -52,6 +53,7 @@ class Step:
     right: float
     left: float
     rounding: float
+    bend: float
     crossings: tuple[Crossing, ...] = ()
 
 
@@ -63,6 +65,14 @@ class Origin:
     base: np.ndarray
     notes: Sequence[Note]
     jitter: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Sides:
+    h: float
+    plus: np.ndarray
+    minus: np.ndarray
+    crossings: tuple[Crossing, ...]
 
 
 class Line:
@@ -81,33 +91,42 @@ class Line:
         moved = [x + h * d for x, d in zip(self.problem.point, self.direction, strict=True)]
         return self.problem.outputs(moved, conductor)
 
-    def step(self, h: float, u: np.ndarray, frozen: bool) -> Step:
-        """One step of a sweep. frozen: with the choices made at x, so that nothing can cross."""
-        sides, crossings = [], []
+    def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[float] = ALL) -> list[Step]:
+        """Steps from large to small. frozen: with the choices made at x, so that nothing can cross.
+
+        Those with a result that is no number (outside the domain) are left out.
+        """
+        sides = [self._sides(self.scale * RATIO**-k, frozen) for k in powers]
+        moving = np.zeros(self.base.shape, bool)  # an output that no step moves has no rounding in its difference
+        for side in sides:
+            moving |= (side.plus != self.base) | (side.minus != self.base)
+        steps = [self._step(side, u, moving) for side in sides]
+        return [each for each in steps if math.isfinite(each.central)]
+
+    def _sides(self, h: float, frozen: bool) -> _Sides:
+        results, crossings = [], []
         for signed in (h, -h):
             if frozen:
-                sides.append(self.at(signed, Repeater(self.notes)))
+                results.append(self.at(signed, Repeater(self.notes)))
                 continue
             comparer = Comparer(self.notes)
             try:
-                sides.append(self.at(signed, comparer))
+                results.append(self.at(signed, comparer))
             except DivergedError:
-                sides.append(self.at(signed, None))
+                results.append(self.at(signed, None))
                 comparer.crossings.append(Crossing(comparer.number, "the function's own Python code", ()))
             crossings += comparer.crossings
-        plus, minus = sides
+        return _Sides(h, results[0], results[1], tuple(crossings))
+
+    def _step(self, side: _Sides, u: np.ndarray, moving: np.ndarray) -> Step:
+        h, plus, minus = side.h, side.plus, side.minus
         with np.errstate(all="ignore"):
             up, down = plus - self.base, self.base - minus  # subtracted first: equal outputs cancel without rounding
-            changed = (up != 0) | (down != 0)
             size = EPS * np.maximum(np.maximum(abs(plus), abs(minus)), abs(self.base))
-            rounding = float((abs(u) * np.maximum(size, self.jitter) * changed).sum()) / h
+            rounding = float((abs(u) * np.maximum(size, self.jitter) * moving).sum()) / h
+            bend = float((abs(u) * abs(up - down)).sum()) / h
             right, left = _dot(u, up) / h, _dot(u, down) / h
-        return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, tuple(crossings))
-
-    def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[int] = ALL) -> list[Step]:
-        """Steps from large to small; those with a result that is no number (outside the domain) are left out."""
-        made = [self.step(self.scale * RATIO**-k, u, frozen) for k in powers]
-        return [each for each in made if math.isfinite(each.central)]
+            return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, bend, side.crossings)
 
     def complex_step(self, u: np.ndarray) -> Estimate | None:
         """The derivative of the smooth piece on which x lies; None where f does not take complex numbers."""
@@ -150,7 +169,7 @@ def central5(line: Line, u: np.ndarray, steps: Sequence[Step], frozen: bool) -> 
     if best is None:
         return None
     step = min(steps, key=lambda each: abs(each.central - best.value) + each.rounding)
-    double = line.step(2 * step.h, u, frozen)
+    (double,) = line.sweep(u, frozen, [math.log(line.scale / (2 * step.h), RATIO)])
     value = (4 * step.central - double.central) / 3
     error = abs(value - step.central) / 15 + 2 * (_noise(steps) / step.h + step.rounding)
     return Estimate(value, error, "central difference, 5 points")
@@ -181,6 +200,24 @@ def _noise(steps: Sequence[Step]) -> float:
     return sorted(small)[len(small) // 2] if small else math.inf
 
 
+def without_plateau(steps: Sequence[Step]) -> list[Step]:
+    """`steps` without the smallest, if φ is a staircase: flat over tiny steps, but with one slope on both sides of larger ones.
+
+    That is a function which rounds to float32 on the way; on a stair, a difference is zero or a whole jump, and the jumps
+    are the rounding of the larger steps.
+    """
+    flat = max((each.h for each in steps if each.right == each.left == 0), default=math.inf)
+    sloping = [each for each in steps if each.h > flat and abs(each.right - each.left) < 0.2 * abs(each.right)]
+    if not sloping:
+        return list(steps)
+    least = sloping[-1].h
+    near = [each for each in steps if flat < each.h <= RATIO * least]
+    stair = min(max(abs(each.right), abs(each.left)) * each.h for each in near)
+    jump = max(stair, *(abs(each.right - each.left) * each.h for each in near))
+    kept = [each for each in steps if each.h >= least]
+    return [replace(each, rounding=max(each.rounding, jump / each.h)) for each in kept]
+
+
 @dataclass(frozen=True)
 class Kink:
     """One-sided slopes that stay apart however small the step."""
@@ -196,12 +233,12 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
     For a smooth φ the slopes' difference falls with h until rounding makes it grow again; at a kink it stays. So take the
     smallest steps whose rounding is far below the slopes' difference, and see whether three of them agree on both slopes.
     """
-    clear = [each for each in steps if abs(each.right - each.left) > 100 * each.rounding]
+    clear = [each for each in steps if each.bend > 100 * each.rounding]
     if len(clear) < 3:
         return None
     last = clear[-3:]
-    jumps = [each.right - each.left for each in last]
-    if min(abs(jump) for jump in jumps) < 0.9 * max(abs(jump) for jump in jumps) or len({jump > 0 for jump in jumps}) > 1:
+    bends = [each.bend for each in last]
+    if min(bends) < 0.9 * max(bends):
         return None
     lefts, rights = [each.left for each in last], [each.right for each in last]
     spread = max(max(lefts) - min(lefts), max(rights) - min(rights))
