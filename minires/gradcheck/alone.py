@@ -61,7 +61,7 @@ class Alone:
         alone = Problem(apply, inputs, names, self.problem.dtype, self.problem.provider)
         many = sum(array.size for array in alone.point) > ELEMENTS
         try:
-            _, found = examine(alone, self.how, rng, projections_only=many)
+            found = examine(alone, self.how, rng, projections_only=many)
         except MiniResError as error:  # one that fails by itself, at other numbers perhaps
             failed = ArrayResult("", (), (), Verdict.VACUOUS, note=str(error))
             return dict.fromkeys(places, failed)
@@ -97,9 +97,11 @@ class Alone:
         """Some of the numbers of a large input, from which a pattern may be read."""
         rng = np.random.default_rng([self.seed, applied.number])
         inputs = [Tensor(t.numpy().copy(), requires_grad=k == place) for k, t in enumerate(applied.inputs)]
-        alone = Problem(lambda *tensors: applied.op.again()(*tensors), inputs, None, self.problem.dtype, self.problem.provider)
+        alone = Problem(
+            lambda *tensors: applied.op.again()(*tensors), inputs, None, self.problem.dtype, self.problem.provider
+        )
         try:
-            return examine(alone, self.how, rng, projections_only=False)[1].arrays[0]
+            return examine(alone, self.how, rng, projections_only=False).arrays[0]
         except MiniResError:
             return None
 

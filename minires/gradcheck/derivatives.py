@@ -98,7 +98,9 @@ def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -
     return blocks if len(tuple(inputs)) > 1 else (blocks,)
 
 
-def hessian_vector_product(f: Callable[..., Any], inputs: Inputs, v: Inputs, create_graph: bool = False) -> tuple[Any, Any]:
+def hessian_vector_product(
+    f: Callable[..., Any], inputs: Inputs, v: Inputs, create_graph: bool = False
+) -> tuple[Any, Any]:
     """(f(inputs), H v) of an f that returns one number (torch.autograd.functional.hvp): the gradient of ⟨∇f, v⟩."""
     with enable_grad():
         leaves, outputs = _applied(f, inputs, create_graph)

@@ -138,7 +138,9 @@ class Examination:
         if self.problem.dtype == np.float32:  # whose sums round in every term, the same way however the point moves
             sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
             largest = [most + 16 * eps * size for most, size in zip(largest, sizes, strict=True)]
-        limits = [MOST_NOISE * float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
+        limits = [
+            MOST_NOISE * float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]
+        ]
         noise = [np.minimum(10 * most, limit) for most, limit in zip(largest, limits, strict=True)]
         # A number far below the others may be what is left of ones that cancel: 1 − softmax of a class that is sure.
         size = EPS * float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
@@ -172,17 +174,24 @@ class Examination:
         """The verdict on one variable's gradient along a random direction."""
         line, d = self.projection(number)
         found = measure(line, self.u, self.how)
+        return self.judged_projection(number, d, found), found
+
+    def judged_projection(self, number: int, d: np.ndarray, found: Measured) -> Element:
+        """The verdict on one variable's gradient along d, when the derivative has been measured."""
         with np.errstate(all="ignore"):
             analytic = {label: float((g[number] * d).sum()) for label, g in self.gradients.items()}
             noise = float(np.linalg.norm(self.noise[number] * d))
-        return self._judged(number, None, analytic, noise, found), found
+        return self._judged(number, None, analytic, noise, found)
 
     def _judged(
         self, number: int, index: tuple[int, ...] | None, analytic: dict[str, float], noise: float, found: Measured
     ) -> Element:
-        """The worse of the verdicts on the fused kernel and on the formula."""
+        """The verdict on one number or projection."""
         scale = self.size(number)
-        elements = [(label, judge(index, value, noise, found, scale, self.how)) for label, value in analytic.items()]
+        return self.worse([(k, judge(index, value, noise, found, scale, self.how)) for k, value in analytic.items()])
+
+    def worse(self, elements: list[tuple[str, Element]]) -> Element:
+        """The worse of the verdicts on the fused kernel and on the formula."""
         label, element = max(elements, key=lambda each: each[1].verdict.rank)
         if len({each.verdict for _, each in elements}) > 1:
             which = "the formula (backward)" if label == "backward" else "the fused kernel (backward_arrays)"
@@ -207,7 +216,9 @@ class Examination:
                 with np.errstate(all="ignore"):
                     expected = gradient + c * other[number]
                     size = abs(gradient) + abs(c * other[number])
-                yield from self._unequal(number, both[number], expected, abs(c) * self.noise[number], size, "not linear in u")
+                yield from self._unequal(
+                    number, both[number], expected, abs(c) * self.noise[number], size, "not linear in u"
+                )
 
     def not_alone(self) -> Iterator[tuple[int, Element]]:
         """Where a gradient is another one when no other input asks for its own."""

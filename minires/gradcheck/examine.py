@@ -9,11 +9,13 @@ import numpy as np
 
 from minires.gradcheck.examination import Examination
 from minires.gradcheck.judge import Measured, Tolerances
+from minires.gradcheck.network import examine_network, is_network
 from minires.gradcheck.problem import Problem
+from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.result import ArrayResult, Curve, Element, Verdict, worst
 from minires.gradcheck.ties import move_ties_together
 
-ALL_ELEMENTS = 600  # so many numbers in all are checked one by one
+ALL_ELEMENTS = 400  # so many numbers in all are checked one by one
 SOME_ELEMENTS = 16  # of each array, beyond that
 PROJECTIONS = 2  # and so many random directions in it
 
@@ -28,24 +30,36 @@ class Examined:
 
 
 def examine(
-    problem: Problem, how: Tolerances, rng: np.random.Generator, *, projections_only: bool, nondet_tol: float = 0.0
-) -> tuple[Examination, Examined]:
-    """Every variable's result; `projections_only` where elements would be too many."""
+    problem: Problem,
+    how: Tolerances,
+    rng: np.random.Generator,
+    *,
+    projections_only: bool,
+    one_result: bool = False,
+    nondet_tol: float = 0.0,
+    progress: Progress = silent,
+) -> Examined:
+    """Every variable's result; `projections_only` where elements would be too many.
+
+    one_result: of a network's arrays together one result will do, if it is a good one.
+    """
     state = Examination(problem, how, rng, nondet_tol)
     wrong = [*state.not_linear(state.base.size), *state.not_alone()]
-    total = sum(array.size for array in problem.point)
+    if is_network(state):
+        arrays = examine_network(state, wrong, one_result, progress)
+        return Examined(tuple(arrays), state.unsteady, state.float32_choices)
     results = []
     for number, variable in enumerate(problem.variables):
-        measured = list(_measured(state, number, projections_only or how.method == "adjoint", total))
+        measured = list(_measured(state, number, projections_only or how.method == "adjoint"))
         elements = [element for element, _ in measured] + [element for n, element in wrong if n == number]
         results.append(_result(variable.name, problem.point[number].shape, elements, measured))
+        progress(number + 1, len(problem.variables))
     results = move_ties_together(state, results)
-    return state, Examined(tuple(results), state.unsteady, state.float32_choices)
+    return Examined(tuple(results), state.unsteady, state.float32_choices)
 
 
-def _measured(
-    state: Examination, number: int, projections_only: bool, total: int
-) -> Iterator[tuple[Element, Measured]]:
+def _measured(state: Examination, number: int, projections_only: bool) -> Iterator[tuple[Element, Measured]]:
+    total = sum(array.size for array in state.problem.point)
     shape = state.problem.point[number].shape
     size = int(np.prod(shape))
     if not size:
@@ -69,13 +83,10 @@ def _result(
     verdict = worst(element.verdict for element in elements)
     if not elements:
         return ArrayResult(name, shape, (), Verdict.PASS, note="empty")
-    if verdict is not Verdict.WRONG and all(_vanishes(element) for element in elements):
+    if verdict is not Verdict.WRONG and all(element.vanishes for element in elements):
         verdict = Verdict.VACUOUS
-    element, found = max(measured, key=lambda pair: (pair[0].verdict.rank, abs(pair[0].analytic) * (pair[0].verdict is Verdict.PASS)))
+    element, found = max(
+        measured, key=lambda pair: (pair[0].verdict.rank, abs(pair[0].analytic) * (pair[0].verdict is Verdict.PASS))
+    )
     curve = Curve(element.index, element.analytic, element.numeric, tuple(found.steps))
     return ArrayResult(name, shape, tuple(elements), verdict, curve=curve)
-
-
-def _vanishes(element: Element) -> bool:
-    """Whether the number is zero as far as it can be measured: then a backward pass of zeros would agree."""
-    return element.verdict is not Verdict.KINK and abs(element.numeric) <= element.error

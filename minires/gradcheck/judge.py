@@ -1,11 +1,11 @@
 """The verdict on one number: does the analytic derivative agree with what evaluating the function says?
 
-    1  Sweep differences over steps h. Steps on which some operation chose differently than at x are set aside.
-    2  If too few are left, x lies at a declared kink: the derivative to agree with is that of the piece which the
-       convention names, and it is measured with the choices held fixed.
-    3  If the one-sided slopes stay apart though no choice was declared, x lies at a kink that nobody declared: any value
-       between the two slopes will do.
-    4  Take the sharpest estimate that another method confirms, and compare, giving both sides their estimated errors.
+1  Sweep differences over steps h. Steps on which some operation chose differently than at x are set aside.
+2  If too few are left, x lies at a declared kink: the derivative to agree with is that of the piece which the
+   convention names, and it is measured with the choices held fixed.
+3  If the one-sided slopes stay apart though no choice was declared, x lies at a kink that nobody declared: any value
+   between the two slopes will do.
+4  Take the sharpest estimate that another method confirms, and compare, giving both sides their estimated errors.
 """
 
 from __future__ import annotations
@@ -16,12 +16,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minires.gradcheck.numeric import FEW, Estimate, Kink, Line, Step, central3, central5, find_kink, is_infinite, richardson, without_plateau
+from minires.gradcheck.numeric import (
+    FEW,
+    Estimate,
+    Kink,
+    Line,
+    Step,
+    central3,
+    central5,
+    find_kink,
+    is_infinite,
+    richardson,
+    without_plateau,
+)
 from minires.gradcheck.result import Element, Verdict
 
 SAFETY = 20  # an estimated error is itself an estimate
 CLEAN_STEPS = 3  # so many steps without a crossing are enough to differentiate by
 UNCLEAR = 1e-3  # an error of this share of the number: agreement says little
+CONFIRMED = "complex step, confirmed by differences"
 METHODS = ("auto", "complex", "central3", "central5", "richardson", "adjoint")
 
 
@@ -50,8 +63,8 @@ def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     exact = line.complex_step(u) if how.method in ("auto", "adjoint", "complex") else None
     if exact is not None and how.method != "complex":
         few = line.sweep(u, powers=FEW)
-        if _agrees(exact, few):
-            return Measured(replace(exact, method=f"{exact.method}, confirmed by differences"), few, None, "")
+        if agree(exact, few):
+            return Measured(exact.renamed(CONFIRMED), few, None, "")
     steps = line.sweep(u)
     clean = [step for step in steps if not step.crossings]
     at_kink = len(clean) < CLEAN_STEPS and len(clean) < len(steps)
@@ -71,7 +84,7 @@ def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     return Measured(_sharper(exact, difference, how), steps, kink, crossing)
 
 
-def _agrees(exact: Estimate, steps: Sequence[Step]) -> bool:
+def agree(exact: Estimate, steps: Sequence[Step]) -> bool:
     """Whether a few differences, with no kink in sight, confirm the complex step."""
     if len(steps) < len(FEW) or any(step.crossings for step in steps) or find_kink(steps) is not None:
         return False
@@ -86,8 +99,8 @@ def _sharper(exact: Estimate, difference: Estimate | None, how: Tolerances) -> E
         return exact
     apart = abs(exact.value - difference.value)
     if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
-        return replace(exact, method=f"{exact.method}, confirmed by differences")
-    return replace(difference, method="differences (not analytic)")
+        return exact.renamed(CONFIRMED)
+    return difference.renamed("differences (not analytic)")
 
 
 def judge(
@@ -131,5 +144,8 @@ def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, how: Toleranc
     low, high = sorted((kink.left, kink.right))
     slack = how.atol + how.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
     if low - slack <= analytic <= high + slack:
-        return Verdict.KINK, f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right; the value lies between"
+        return (
+            Verdict.KINK,
+            f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right; the value lies between",
+        )
     return Verdict.WRONG, f"outside the one-sided slopes {kink.left:.4g} and {kink.right:.4g}"

@@ -39,6 +39,10 @@ class Estimate:
     error: float
     method: str
 
+    def renamed(self, method: str) -> Estimate:
+        """The same, by a method of another name."""
+        return replace(self, method=method)
+
 
 @dataclass(frozen=True)
 class Step:

@@ -44,6 +44,8 @@ def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> 
         return ""
     if math.isclose(ratio, -1, rel_tol=CLOSE):
         return "the sign is flipped"
+    if len(a) == 1:
+        return ""  # any two numbers have a ratio
     lengths = {math.prod(part) for shape in shapes for part in _stretches(shape)} - {1}
     for length in sorted(lengths):
         if math.isclose(ratio, length, rel_tol=CLOSE):
@@ -51,8 +53,13 @@ def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> 
         if math.isclose(ratio, 1 / length, rel_tol=CLOSE):
             if length == 2:
                 break
-            return f"a constant factor 1/{length}: a mean where a sum belongs, or only one of {length} copies was counted"
-        for wrong, name in ((1 - 1 / length, f"({length} − 1)/{length}"), (length / (length - 1), f"{length}/({length} − 1)")):
+            return (
+                f"a constant factor 1/{length}: a mean where a sum belongs, or only one of {length} copies was counted"
+            )
+        for wrong, name in (
+            (1 - 1 / length, f"({length} − 1)/{length}"),
+            (length / (length - 1), f"{length}/({length} − 1)"),
+        ):
             if math.isclose(ratio, wrong, rel_tol=CLOSE / length):
                 return f"a constant factor {name}: the biased and the unbiased variance, or n and n − 1, mixed up"
     if math.isclose(ratio, 0.5, rel_tol=CLOSE):

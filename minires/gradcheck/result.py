@@ -64,6 +64,11 @@ class Element:
         """analytic − numeric."""
         return self.analytic - self.numeric
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether it is zero as far as it can be measured: then a backward pass of zeros would agree."""
+        return self.verdict is not Verdict.KINK and abs(self.numeric) <= self.error
+
 
 @dataclass(frozen=True)
 class Curve:

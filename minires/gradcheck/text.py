@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from minires.gradcheck.report import Report
 
 SHOWN_ELEMENTS = 5
+EXPLAINED_ARRAYS = 6  # in a network with one wrong op nearly all are wrong
 
 
 def report_as_text(report: Report) -> str:
     """A line for each input; for what did not pass the numbers; then suspects and notes."""
     lines = [f"{report.title}: {report.verdict}"]
     width = max((len(array.name) for array in report.arrays), default=0)
+    explained = 0
     for array in report.arrays:
         lines.append(f"  {array.verdict.value:<8} {array.name:<{width}}  {_summary(array)}".rstrip())
-        if array.verdict is not Verdict.PASS:
+        if array.verdict is not Verdict.PASS and explained < EXPLAINED_ARRAYS:
             lines += [f"             {line}" for line in _details(array)]
+            explained += 1
     for suspect in report.suspects:
         lines.append(f"  suspect: {suspect}")
     return "\n".join([*lines, *(f"  note: {note}" for note in report.notes)])
