@@ -8,6 +8,7 @@
 How it works stands in docs/gradcheck.md.
 """
 
+from minires.gradcheck.audit import Audit, audit
 from minires.gradcheck.check import gradcheck
 from minires.gradcheck.derivatives import hessian, hessian_vector_product, jacobian, jvp, vjp
 from minires.gradcheck.report import Report
@@ -15,10 +16,12 @@ from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict
 
 __all__ = [
     "ArrayResult",
+    "Audit",
     "Element",
     "Report",
     "Suspect",
     "Verdict",
+    "audit",
     "gradcheck",
     "hessian",
     "hessian_vector_product",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def gradcheck(
     dtype: Any = None,
     seed: int = 0,
     raise_exception: bool = False,
+    explain: bool = True,
     progress: Progress = silent,
 ) -> Report:
     """Is f's gradient that of f? (torch.autograd.gradcheck, but for what is said below.)
@@ -55,7 +56,8 @@ def gradcheck(
     where torch has 1e-5 and 1e-3. nondet_tol: by how much two runs may differ. fast_mode: random projections only.
     check_forward: the jvp as well. check_grad_dtypes: f's outputs must have the inputs' dtype; that gradients do, the
     engine always checks. provider: "cpu" or "cuda": its float32 gradient is held against the float64 reference. dtype:
-    other than that of the inputs. seed: of cotangents and directions. progress: called with (arrays done, arrays in all).
+    other than that of the inputs. seed: of cotangents and directions. explain: of what is WRONG, check each op alone to find
+    the one to blame, and guess at the mistake. progress: called with (arrays done, arrays in all).
 
     Up to 400 numbers are checked one by one; of more, some, and random directions; of a network, a direction in each array,
     or with fast_mode one in all together, and each only if that is not right.
@@ -67,13 +69,14 @@ def gradcheck(
     problem = Problem(f, inputs, names, dtype, provider)
     chosen_rtol = RTOL[problem.dtype] if rtol is None else rtol
     how = Tolerances(0.0 if atol is None else atol, chosen_rtol, eps, method)
-    arrays, notes, suspects, steady = _first_order(problem, how, seed, fast_mode, nondet_tol, progress)
+    run = Run(seed, fast_mode, nondet_tol, explain, progress)
+    arrays, notes, suspects, steady = _first_order(problem, how, run)
     if check_grad_dtypes:
         notes += _dtypes(problem)
     if check_forward and steady:
-        arrays += _forward(problem, how, seed)
+        arrays += _forward(problem, how, run)
     if order == 2 and steady:
-        second, more, found, _ = _first_order(second_order(problem), how, seed + 1, fast_mode, nondet_tol, progress)
+        second, more, found, _ = _first_order(second_order(problem), how, run)
         arrays += [_second(each) for each in second]
         notes += more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
@@ -107,12 +110,31 @@ def _title(f: Callable[..., Any]) -> str:
     return getattr(f, "__qualname__", type(f).__name__)
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a check is run; see `gradcheck`."""
+
+    seed: int
+    fast: bool
+    nondet_tol: float
+    explain: bool
+    progress: Progress
+
+
 def _first_order(
-    problem: Problem, how: Tolerances, seed: int, fast: bool, nondet_tol: float, progress: Progress
+    problem: Problem, how: Tolerances, run: Run
 ) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...], bool]:
     """(results, notes, suspects, whether f is deterministic) of one problem."""
-    rng = np.random.default_rng(seed)
-    found = examine(problem, how, rng, projections_only=fast, one_result=fast, nondet_tol=nondet_tol, progress=progress)
+    found = examine(
+        problem,
+        how,
+        np.random.default_rng(run.seed),
+        projections_only=run.fast,
+        one_result=run.fast,
+        nondet_tol=run.nondet_tol,
+        progress=run.progress,
+        valleys=run.explain,
+    )
     if found.unsteady:
         note = f"not deterministic: {found.unsteady}. Nothing can be said of its gradient; freeze what is random"
         return list(found.arrays), [note], (), False
@@ -121,24 +143,26 @@ def _first_order(
         notes.append(
             f"{found.float32_choices} choices (ReLU, max) differ between float32 and float64; float32's were taken"
         )
-    arrays, suspects = _explained(problem, how, seed, found)
+    arrays, suspects = _explained(problem, how, run, found)
     return arrays, notes, suspects, True
 
 
 def _explained(
-    problem: Problem, how: Tolerances, seed: int, found: Examined
+    problem: Problem, how: Tolerances, run: Run, found: Examined
 ) -> tuple[list[ArrayResult], tuple[Suspect, ...]]:
     """Results with what checking each op alone adds: evidence for gradients that vanish, suspects for wrong ones."""
     arrays = list(found.arrays)
     verdicts = {array.verdict for array in arrays}
-    if not verdicts & {Verdict.WRONG, Verdict.VACUOUS}:
+    if not (Verdict.VACUOUS in verdicts or (run.explain and Verdict.WRONG in verdicts)):
         return arrays, ()
-    alone = Alone(problem, how, seed)
+    alone = Alone(problem, how, run.seed)
     for number, array in enumerate(arrays):
         if array.verdict is Verdict.VACUOUS:
             verdict, note = alone.evidence(number)
             arrays[number] = replace(array, verdict=verdict, note=note)
-    suspects = alone.suspects() if any(array.verdict is Verdict.WRONG for array in arrays) else ()
+    if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
+        return arrays, ()
+    suspects = alone.suspects()
     shapes = [each.output.shape for each in alone.applied[-1:]] + [array.shape for array in arrays]
     for number, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
@@ -158,8 +182,8 @@ def _dtypes(problem: Problem) -> list[str]:
     return [] if found == problem.dtype else [f"f's output is {found} though its inputs are {problem.dtype}"]
 
 
-def _forward(problem: Problem, how: Tolerances, seed: int) -> list[ArrayResult]:
+def _forward(problem: Problem, how: Tolerances, run: Run) -> list[ArrayResult]:
     """The jvp, which is made of two reverse passes: the gradient of ⟨Jᵀu, v⟩ by u."""
     by_cotangent = second_order(problem, by_cotangent_alone=True)
-    found = examine(by_cotangent, how, np.random.default_rng(seed), projections_only=False)
-    return [replace(each, name="jvp") for each in _explained(by_cotangent, how, seed, found)[0]]
+    found = examine(by_cotangent, how, np.random.default_rng(run.seed), projections_only=run.fast)
+    return [replace(each, name="jvp") for each in _explained(by_cotangent, how, run, found)[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.result import ArrayResult, Curve, Element, Verdict, worst
 from minires.gradcheck.ties import move_ties_together
+from minires.gradcheck.valley import curve
 
 ALL_ELEMENTS = 400  # so many numbers in all are checked one by one
 SOME_ELEMENTS = 16  # of each array, beyond that
@@ -38,10 +39,12 @@ def examine(
     one_result: bool = False,
     nondet_tol: float = 0.0,
     progress: Progress = silent,
+    valleys: bool = False,
 ) -> Examined:
     """Every variable's result; `projections_only` where elements would be too many.
 
-    one_result: of a network's arrays together one result will do, if it is a good one.
+    one_result: of a network's arrays together one result will do, if it is a good one. valleys: each result's curve
+    covers all steps, not only those it was judged by; a network's results have none.
     """
     state = Examination(problem, how, rng, nondet_tol)
     wrong = [*state.not_linear(state.base.size), *state.not_alone()]
@@ -52,7 +55,8 @@ def examine(
     for number, variable in enumerate(problem.variables):
         measured = list(_measured(state, number, projections_only or how.method == "adjoint"))
         elements = [element for element, _ in measured] + [element for n, element in wrong if n == number]
-        results.append(_result(variable.name, problem.point[number].shape, elements, measured))
+        drawn = curve(state, number, measured, valleys)
+        results.append(_result(variable.name, problem.point[number].shape, elements, drawn))
         progress(number + 1, len(problem.variables))
     results = move_ties_together(state, results)
     return Examined(tuple(results), state.unsteady, state.float32_choices)
@@ -77,16 +81,10 @@ def _measured(state: Examination, number: int, projections_only: bool) -> Iterat
             yield state.projected(number)
 
 
-def _result(
-    name: str, shape: tuple[int, ...], elements: list[Element], measured: Sequence[tuple[Element, Measured]]
-) -> ArrayResult:
+def _result(name: str, shape: tuple[int, ...], elements: list[Element], drawn: Curve | None) -> ArrayResult:
     verdict = worst(element.verdict for element in elements)
     if not elements:
         return ArrayResult(name, shape, (), Verdict.PASS, note="empty")
     if verdict is not Verdict.WRONG and all(element.vanishes for element in elements):
         verdict = Verdict.VACUOUS
-    element, found = max(
-        measured, key=lambda pair: (pair[0].verdict.rank, abs(pair[0].analytic) * (pair[0].verdict is Verdict.PASS))
-    )
-    curve = Curve(element.index, element.analytic, element.numeric, tuple(found.steps))
-    return ArrayResult(name, shape, tuple(elements), verdict, curve=curve)
+    return ArrayResult(name, shape, tuple(elements), verdict, curve=drawn)

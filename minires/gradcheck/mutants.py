@@ -1,0 +1,303 @@
+"""Mistakes to make on purpose in an op's backward, to see whether a check notices.
+
+Each mutant is a classic: it takes an op (a node of the graph), the gradient that arrives and the right backward, and returns
+the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_arrays`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from minires import backend
+from minires.function import Function
+from minires.ops import elementwise, linear
+from minires.ops.conv import Conv2d, Conv2dGradInput
+from minires.ops.elementwise import (
+    Absolute,
+    Add,
+    Clip,
+    Divide,
+    LeakyReLU,
+    Maximum,
+    Multiply,
+    Power,
+    ReLU,
+    Subtract,
+    Where,
+    where,
+)
+from minires.ops.linear import MatMul
+from minires.ops.norm import BatchNormTraining
+from minires.ops.pool import MaxPool2d, RouteToArgmax
+from minires.ops.reduction import Amax
+from minires.ops.reduction import mean as mean_of
+from minires.ops.shape import Index, Pad
+from minires.tensor import Tensor, read_only
+
+Backward = Callable[[Function, Tensor], list[Tensor | None]]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A wrong backward. applies: to an op, given the shapes of its inputs and its output.
+
+    hint: why a check may not notice, said of one that makes no difference.
+    """
+
+    name: str
+    applies: Callable[[Function, Sequence[Shape], Shape], bool]
+    wrong: Callable[[Function, Tensor, Backward], Sequence[Tensor | None]]
+    hint: str = "its gradient is zero here, or the same"
+
+
+def always(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
+    """Of every op."""
+    return True
+
+
+def only(*kinds: type[Function]) -> Callable[[Function, Sequence[Shape], Shape], bool]:
+    """Of ops of these classes."""
+    return lambda op, inputs, output: isinstance(op, kinds)
+
+
+def _zeros_like(tensor: Tensor) -> Tensor:
+    return Tensor(backend.array_module(tensor.data).zeros(tensor.shape, tensor.dtype))
+
+
+def _each(change: Callable[[Tensor], Tensor]) -> Callable[[Function, Tensor, Backward], list[Tensor | None]]:
+    """Change every gradient in the same way."""
+    return lambda op, g, right: [None if each is None else change(each) for each in right(op, g)]
+
+
+def _last_row_lost(g: Tensor) -> Tensor:
+    array = np.array(g.numpy())
+    array.reshape(-1)[-max(1, array.size // max(array.shape[:1] or (1,))) :] = 0
+    return Tensor(array)
+
+
+def _forgets(number: int) -> Callable[[Function, Tensor, Backward], list[Tensor | None]]:
+    """The gradient of one input is left out."""
+    return lambda op, g, right: [None if k == number else each for k, each in enumerate(right(op, g))]
+
+
+def _ignores_what_arrives(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
+    return right(op, Tensor(np.ones(g.shape, g.dtype)))
+
+
+def _is_broadcast(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
+    summing = (Add, Subtract, Multiply, Divide, Power, Maximum, Where, MatMul)  # whose backward calls sum_to
+    return isinstance(op, summing) and any(_was_repeated(shape, output) for shape in inputs)
+
+
+def _was_repeated(shape: Shape, output: Shape) -> bool:
+    try:
+        return shape != output and np.broadcast_shapes(shape, output) == output
+    except ValueError:
+        return False
+
+
+def _first_copy_only(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """Of an operand that was repeated, one copy's gradient instead of the sum of all."""
+
+    def first(g: Tensor, shape: Shape) -> Tensor:
+        extra = g.ndim - len(shape)
+        ones = tuple(slice(0, 1) if n == 1 else slice(None) for n in shape)
+        return g[(0,) * extra + ones] if g.shape != shape else g
+
+    with mock.patch.object(elementwise, "sum_to", first), mock.patch.object(linear, "sum_to", first):
+        return right(op, g)
+
+
+def _is_padded(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
+    padding = getattr(op, "padding", None)
+    return isinstance(op, Pad) and any(map(any, op.widths)) if padding is None else any(padding)
+
+
+def _not_cropped(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """The gradient of the padded image read from its corner on: everything sits too far down and right."""
+    first, *others = right(op, g)
+    if first is None:
+        return [first, *others]
+    array = first.numpy()
+    shifts = [before for before, _ in op.widths] if isinstance(op, Pad) else [0, 0, *op.padding]  # type: ignore[attr-defined]
+    moved = np.zeros_like(array)
+    to = tuple(slice(min(k, n), None) for k, n in zip(shifts, array.shape, strict=True))
+    of = tuple(slice(None, n - min(k, n)) for k, n in zip(shifts, array.shape, strict=True))
+    moved[to] = array[of]
+    return [Tensor(moved), *others]
+
+
+# -- ties ---------------------------------------------------------------------------------------------------------------
+
+
+def _places(op: MaxPool2d) -> range:
+    return range(op.kernel[0] * op.kernel[1])
+
+
+def _pool_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """Every largest pixel of a window gets its gradient, where the first alone should."""
+    x, y = op.inputs[0].data, op.output().data
+    windows = (op.kernel, op.stride, op.padding, op.dilation)
+    total = np.zeros(x.shape, x.dtype)
+    for place in _places(op):
+        argmax = np.full_like(op.argmax, place)
+        inside = backend.max_pool2d_gather(np.ones_like(x), argmax, *windows) > 0
+        equal = inside & (backend.max_pool2d_gather(x, argmax, *windows) == y)
+        total += backend.max_pool2d_route(np.where(equal, g.data, 0), argmax, x.shape[2:], *windows)
+    return [Tensor(total)]
+
+
+def _pool_overwrites(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """A pixel that wins several windows keeps the last one's gradient, not the sum."""
+    image, windows = op.inputs[0].shape[2:], (op.kernel, op.stride, op.padding, op.dilation)
+    total = np.zeros(op.inputs[0].shape, g.dtype)
+    for place in _places(op):
+        won = op.argmax == place
+        argmax = np.full_like(op.argmax, place)
+        touched = backend.max_pool2d_route(won.astype(g.dtype), argmax, image, *windows) > 0
+        total = np.where(touched, backend.max_pool2d_route(np.where(won, g.data, 0), argmax, image, *windows), total)
+    return [Tensor(total)]
+
+
+def _stale_argmax(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """Routed by the winners of another forward pass."""
+    stale = np.ascontiguousarray(np.flip(op.argmax))
+    return [RouteToArgmax(stale, op.inputs[0].shape[2:], op.kernel, op.stride, op.padding, op.dilation)(g)]
+
+
+def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    a, b = op.inputs
+    a_loses, b_loses = (Tensor(backend.compare(a.data, b.data, relation)) for relation in op.loses)
+    sum_to = elementwise.sum_to
+    return [sum_to(where(a_loses, 0.0, g), a.shape), sum_to(where(b_loses, 0.0, g), b.shape)]
+
+
+def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    largest = backend.max(op.inputs[0].data, op.axes, True)
+    winners = Tensor((op.inputs[0].data == largest).astype(g.dtype))
+    return [g.reshape(largest.shape) * winners]
+
+
+def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """At the kink itself the slope of the other side: ReLU′(0) = 1, |x|′(0) = 1, 0 at the ends of clip's interval."""
+    (gradient,) = right(op, g)
+    x = op.inputs[0].data
+    at_kink = (x == op.low) | (x == op.high) if isinstance(op, Clip) else x == 0
+    return [where(Tensor(at_kink), 0.0 if isinstance(op, Clip) else g, gradient)]
+
+
+# -- convolution, batch norm, indexing, sums ------------------------------------------------------------------------------
+
+
+def _overlaps_overwritten(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """col2im with = for +=: a pixel under several windows keeps the last one's share."""
+    _, *others = right(op, g)
+    x, w = op.inputs[:2]
+    total = np.zeros(x.shape, g.dtype)
+    for place in np.ndindex(*w.shape[2:]):
+        at = (slice(None), slice(None), *place)
+        one, ones = np.zeros_like(w.data), np.zeros_like(w.data)
+        one[at], ones[at] = w.data[at], 1
+        share = Conv2dGradInput(x.shape[2:], *op.geometry).forward(g.data, one)
+        touched = Conv2dGradInput(x.shape[2:], *op.geometry).forward(np.ones(g.shape, g.dtype), ones) > 0
+        total = np.where(touched, share, total)
+    return [Tensor(total), *others]
+
+
+def _batch_norm(mean: bool, variance: bool) -> Callable[[Any, Tensor, Backward], list[Tensor | None]]:
+    """Batch norm's gradient without what flows through the mean, or through the variance."""
+
+    def wrong(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+        _, *others = right(op, g)
+        x, weight = op.inputs[:2]
+        g = op.before_relu(g)
+        axes = (0, *range(2, x.ndim))
+        centred = x - mean_of(x, axes, keepdim=True)
+        inverse = (mean_of(centred * centred, axes, keepdim=True) + op.eps) ** -0.5
+        x_hat = centred * inverse
+        inner = g
+        if mean:
+            inner = inner - mean_of(g, axes, keepdim=True)
+        if variance:
+            inner = inner - x_hat * mean_of(g * x_hat, axes, keepdim=True)
+        return [weight.reshape(1, -1, *(1,) * (x.ndim - 2)) * inverse * inner, *others]
+
+    return wrong
+
+
+def _repeats_overwrite(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """x[key] = g where x[key] += g belongs: an element taken twice gets one gradient."""
+    array = np.zeros(op.inputs[0].shape, g.dtype)
+    array[op.key] = g.data
+    return [Tensor(array)]
+
+
+MUTANTS = (
+    Mutant("returns zeros", always, _each(_zeros_like)),
+    Mutant("sign flipped", always, _each(lambda g: -g)),
+    Mutant("twice too large", always, _each(lambda g: g * 2.0)),
+    Mutant("off by a thousandth", always, _each(lambda g: g * 1.001)),
+    Mutant("last row lost", always, _each(_last_row_lost), "the last row's gradient is zero here"),
+    Mutant("ignores the gradient that arrives", always, _ignores_what_arrives),
+    *(
+        Mutant(f"forgets input {k}", lambda op, inputs, output, k=k: len(inputs) > max(k, 1), _forgets(k))  # type: ignore[misc]
+        for k in range(4)
+    ),
+    Mutant("one copy of a broadcast operand", _is_broadcast, _first_copy_only, "nothing is broadcast here"),
+    Mutant("padding not cropped", _is_padded, _not_cropped),
+    Mutant(
+        "all ties receive the gradient", only(MaxPool2d), _pool_all_ties, "no two pixels of a window are equal here"
+    ),
+    Mutant("a pixel's last window alone counts", only(MaxPool2d), _pool_overwrites, "no pixel wins two windows here"),
+    Mutant("stale argmax", only(MaxPool2d), _stale_argmax, "the winners lie so that it makes no difference here"),
+    Mutant("both equal operands get all", only(Maximum), _maximum_to_both, "no two operands are equal here"),
+    Mutant("all ties receive the gradient", only(Amax), _amax_all_ties, "no two elements are equal here"),
+    Mutant(
+        "the other slope at the kink", only(ReLU, LeakyReLU, Absolute, Clip), _other_side, "nothing lies on a kink here"
+    ),
+    Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
+    Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
+    Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),
+    Mutant("repeated indices overwrite", only(Index), _repeats_overwrite, "no element is taken twice here"),
+)
+
+
+@contextmanager
+def breaking(kind: type[Function], mutant: Mutant) -> Iterator[None]:
+    """Within the block every `kind` has the mutant's backward, formula and fused."""
+    right_formula, right_arrays = kind.backward, kind.backward_arrays
+
+    def right(op: Function, g: Tensor) -> list[Tensor | None]:
+        found: Any = right_formula(op, g)
+        return list(found) if isinstance(found, (tuple, list)) else [found]
+
+    def backward(op: Function, g: Tensor) -> Any:
+        found = list(mutant.wrong(op, g, right))
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def backward_arrays(op: Function, g: Any) -> Any:
+        assert right_arrays is not None
+
+        def fused(op: Function, g: Tensor) -> list[Tensor | None]:
+            found: Any = right_arrays(op, g.data)
+            each = list(found) if isinstance(found, (tuple, list)) else [found]
+            return [None if array is None else Tensor(read_only(array)) for array in each]
+
+        found = [None if each is None else each.data for each in mutant.wrong(op, Tensor(read_only(g)), fused)]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    changed: dict[str, Any] = {"backward": backward, "keeps": None, "keeps_output": True}
+    if right_arrays is not None:
+        changed["backward_arrays"] = backward_arrays
+    with mock.patch.multiple(kind, **changed):
+        yield
+
+
+__all__ = ["MUTANTS", "Mutant", "breaking"]
