@@ -14,11 +14,18 @@ from contextlib import contextmanager
 from minires.backend import cpu
 
 
+MOST = 1 << 16  # what is more is a mistake; the kernels use 256 at most, BLAS what it was built for
+
+
 def set_num_threads(n: int) -> None:
-    """Let the kernels and the matrix products of this process use `n` threads from now on (torch.set_num_threads)."""
+    """Let the kernels and the matrix products of this process use `n` threads from now on (torch.set_num_threads).
+
+    Raises ValueError unless n is a whole number from 1 to 65536.
+    """
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(limits=_checked(n), user_api="blas")
+    n = _checked(n)
+    threadpool_limits(limits=n, user_api="blas")
     cpu.set_num_threads(n)
 
 
@@ -32,8 +39,8 @@ def num_threads(n: int) -> Iterator[None]:
     """`set_num_threads(n)` for a block; then the process has as many as before."""
     from threadpoolctl import threadpool_limits
 
-    before = get_num_threads()
-    with threadpool_limits(limits=_checked(n), user_api="blas"):
+    n, before = _checked(n), get_num_threads()
+    with threadpool_limits(limits=n, user_api="blas"):
         cpu.set_num_threads(n)
         try:
             yield
@@ -42,6 +49,6 @@ def num_threads(n: int) -> Iterator[None]:
 
 
 def _checked(n: int) -> int:
-    if n < 1:
-        raise ValueError(f"set_num_threads: {n} must be at least 1")
-    return n
+    if not hasattr(n, "__index__") or not 1 <= n <= MOST:
+        raise ValueError(f"set_num_threads: {n!r} must be at least 1 and at most {MOST}, and a whole number")
+    return int(n)

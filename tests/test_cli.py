@@ -18,10 +18,10 @@ from PIL import Image
 
 import minires as mr
 from minires import MiniResError, cli, models, weights
-from minires.cli import main
+from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("info", "bench")
+OTHERS = ("gradcheck", "info", "bench", "lab")
 
 
 def start(*arguments, **options):
@@ -221,7 +221,7 @@ def test_nothing_that_a_file_says_reaches_the_terminal_as_a_command(run_folder, 
 
 def test_json_is_read_back_as_it_was(capsys):
     value = {"name": "\x9b\u202e\ud800 é 😀 \U000e0001"}
-    cli._print_json(value)
+    shared.print_json(value)
     assert json.loads(capsys.readouterr().out) == value
 
 

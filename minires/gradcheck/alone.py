@@ -31,7 +31,8 @@ class Alone:
     def __init__(self, problem: Problem, how: Tolerances, seed: int) -> None:
         self.problem, self.how, self.seed = problem, replace(how, method="auto", eps=None), seed
         self.checked: dict[tuple[int, bool], dict[int, ArrayResult]] = {}
-        with problem._at(problem.point) as (arguments, variables), modes.no_grad():
+        point = [array.astype(problem.dtype) for array in problem.point]  # so that what an op keeps fits its inputs
+        with problem._at(point) as (arguments, variables), modes.no_grad():
             tracer = Tracer(variables, problem.modules)
             with modes.tracing(tracer):
                 self.outputs = tensors_of(problem.f(*arguments))

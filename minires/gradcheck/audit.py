@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class Audit:
         for trial in (*self.survivors, *self.unnoticeable):
             lines.append(f"  this check would not notice: {trial.op}, {trial.mutant}: {trial.why}")
         return "\n".join(lines)
+
+    def titled(self, title: str) -> Audit:
+        """The same under another title."""
+        return replace(self, title=title)
 
     def as_dict(self) -> dict[str, Any]:
         """What JSON can hold."""

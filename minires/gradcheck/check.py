@@ -64,15 +64,16 @@ def gradcheck(
 
     Raises MiniResError if f itself fails, and with `raise_exception` GradcheckError if the check does.
     """
-    _check_options(order, method, eps, atol, rtol)
+    _check_options(order, method, {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "seed": seed})
     dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
     problem = Problem(f, inputs, names, dtype, provider)
     chosen_rtol = RTOL[problem.dtype] if rtol is None else rtol
-    how = Tolerances(0.0 if atol is None else atol, chosen_rtol, eps, method)
+    small = 1e-3 if problem.dtype == np.float32 else 1e-6
+    how = Tolerances(0.0 if atol is None else atol, chosen_rtol, eps, method, small)
     run = Run(seed, fast_mode, nondet_tol, explain, progress)
     arrays, notes, suspects, steady = _first_order(problem, how, run)
     if check_grad_dtypes:
-        notes += _dtypes(problem)
+        arrays += _dtypes(problem)
     if check_forward and steady:
         arrays += _forward(problem, how, run)
     if order == 2 and steady:
@@ -96,14 +97,18 @@ def _second(array: ArrayResult) -> ArrayResult:
 LINEAR = "none: the gradient does not depend on it"
 
 
-def _check_options(order: int, method: str, eps: float | None, atol: float | None, rtol: float | None) -> None:
+def _check_options(order: int, method: str, numbers: dict[str, float | None]) -> None:
     if order not in (1, 2):
         raise MiniResError(f"gradcheck: order {order!r} must be 1 or 2")
     if method not in METHODS:
         raise MiniResError(f"gradcheck: method {method!r} is not one of {', '.join(METHODS)}")
-    for name, value in (("eps", eps), ("atol", atol), ("rtol", rtol)):
-        if value is not None and not value >= 0:
-            raise MiniResError(f"gradcheck: {name}={value!r} must not be negative")
+    for name, value in numbers.items():
+        if value is None:
+            continue
+        if not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+            raise MiniResError(f"gradcheck: {name}={value!r} must be a number, finite and not negative")
+    if numbers["eps"] == 0:
+        raise MiniResError("gradcheck: eps=0 is no step: leave it out to have steps swept")
 
 
 def _title(f: Callable[..., Any]) -> str:
@@ -157,7 +162,7 @@ def _explained(
         return arrays, ()
     alone = Alone(problem, how, run.seed)
     for number, array in enumerate(arrays):
-        if array.verdict is Verdict.VACUOUS:
+        if array.verdict is Verdict.VACUOUS and not array.count(Verdict.VACUOUS):  # zero, rather than not finite
             verdict, note = alone.evidence(number)
             arrays[number] = replace(array, verdict=verdict, note=note)
     if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
@@ -176,10 +181,14 @@ def _explained(
 ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"
 
 
-def _dtypes(problem: Problem) -> list[str]:
-    single = [array.astype(problem.dtype) for array in problem.point]
-    found = problem.outputs(single, provider=problem.provider).dtype
-    return [] if found == problem.dtype else [f"f's output is {found} though its inputs are {problem.dtype}"]
+def _dtypes(problem: Problem) -> list[ArrayResult]:
+    """A WRONG result for each output of f that has another dtype than the inputs."""
+    found = problem.output_dtypes()
+    return [
+        ArrayResult(f"output {k}", shape, (), Verdict.WRONG, f"it is {dtype} though the inputs are {problem.dtype}")
+        for k, (shape, dtype) in enumerate(found)
+        if dtype != problem.dtype
+    ]
 
 
 def _forward(problem: Problem, how: Tolerances, run: Run) -> list[ArrayResult]:

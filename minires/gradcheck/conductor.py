@@ -27,10 +27,14 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Note:
-    """What one operation chose: `branches` as the op declares them, None where it has no choice."""
+    """What one operation chose: `branches` as the op declares them, None where it has no choice.
+
+    narrows: its output is float32 though it was given float64.
+    """
 
     op: str
     branches: Array | None
+    narrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,10 @@ class Listener:
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
         branches = None if op.branches is None else op.branches(*arrays)
-        self.notes.append(Note(op.name, branches))
-        return op.forward(*arrays)
+        output = op.forward(*arrays)
+        narrows = getattr(output, "dtype", None) == np.float32 and any(array.dtype == np.float64 for array in arrays)
+        self.notes.append(Note(op.name, branches, narrows))
+        return output
 
 
 class _Follower:

@@ -19,6 +19,7 @@ from minires.gradcheck.numeric import EPS, Line, Origin
 from minires.gradcheck.problem import Arrays, Problem
 from minires.gradcheck.result import Element, Verdict
 
+EPS32 = float(np.finfo(np.float32).eps)
 MOST_NOISE = 1e-3  # of the largest number of an array's gradient
 FLOOR = 0.3  # the least component of a cotangent, before it is scaled to unit length
 
@@ -34,7 +35,8 @@ def spread(array: np.ndarray) -> float:
     """How far its numbers lie apart, or how large they are if they do not: what a step is measured by."""
     if not array.size:
         return 1.0
-    size, deviation = float(abs(array).max()), float(array.std())
+    with np.errstate(all="ignore"):
+        size, deviation = float(abs(array).max()), float(array.std())
     return deviation if deviation > 1e-12 * size else size or 1.0
 
 
@@ -46,6 +48,7 @@ class Examination:
         self.base, self.notes = problem.listen(problem.point)
         self.float32_choices = self._choices_of_float32()
         self._check_declarations()
+        self.single = problem.dtype == np.float32 or any(note.narrows for note in self.notes)
         self.origin = Origin(problem, self.base, self.notes, self._jitter())
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
@@ -73,6 +76,7 @@ class Examination:
 
     def _check_declarations(self) -> None:
         """What `on_branches` computes must be what `forward` computes, or a declared kink would prove nothing."""
+        declaring = sorted({note.op for note in self.notes if note.branches is not None})
         try:
             repeated = self.problem.outputs(self.problem.point, Repeater(self.notes))
         except DivergedError:
@@ -80,23 +84,26 @@ class Examination:
         size = float(abs(self.base[np.isfinite(self.base)]).max(initial=0.0))
         with np.errstate(invalid="ignore"):
             apart = float(np.nan_to_num(abs(repeated - self.base), nan=0.0, posinf=0.0).max(initial=0.0))
-        if apart > 1e-10 * size:
-            declaring = sorted({note.op for note in self.notes if note.branches is not None})
+        if apart > 1e-10 * size and declaring and not self._unsteady_forward(0.0):
             raise GraphError(
                 f"gradcheck: on_branches(branches, …) differs from forward by {apart:.2g}, though on the branches that "
                 f"forward took: look at {', '.join(declaring)}"
             )
 
-    def _unsteady(self, tolerance: float) -> str:
-        """What differs between two runs at the same point, if anything does by more than `tolerance`."""
+    def _unsteady_forward(self, tolerance: float) -> str:
+        """What differs between two forward passes at the same point, if anything does by more than `tolerance`."""
         again = self.problem.outputs(self.problem.point)
         free = self.problem.outputs(self.problem.point) if self.float32_choices else self.base
         if again.shape != free.shape:
             return "f gave answers of two shapes"
         with np.errstate(invalid="ignore"):
             apart = float(np.nan_to_num(abs(again - free)).max(initial=0.0))
-        if apart > tolerance:
-            return f"f gave two answers for one input, {apart:.3g} apart"
+        return f"f gave two answers for one input, {apart:.3g} apart" if apart > tolerance else ""
+
+    def _unsteady(self, tolerance: float) -> str:
+        """The same, of two gradients too."""
+        if forward := self._unsteady_forward(tolerance):
+            return forward
         second = self.problem.gradient(self.u)
         with np.errstate(invalid="ignore"):
             moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
@@ -123,7 +130,8 @@ class Examination:
         """How far rounding moves each analytic number: ten times the largest move when the point moves by its last bits.
 
         At a tie that nobody declared such a move breaks the tie, and the gradient jumps; so what is called noise is limited
-        to a small share of the gradient.
+        to a small share of the gradient, or, where the gradient is what is left of terms that cancel, to what rounding
+        moves f itself by.
         """
         eps = float(np.finfo(self.problem.dtype).eps)
         largest = [np.zeros(array.shape) for array in self.problem.point]
@@ -135,16 +143,26 @@ class Examination:
             for most, now, then in zip(largest, gradients, self.gradients["backward_arrays"], strict=True):
                 with np.errstate(invalid="ignore"):
                     np.maximum(most, np.nan_to_num(abs(now - then), nan=0.0, posinf=0.0), out=most)
-        if self.problem.dtype == np.float32:  # whose sums round in every term, the same way however the point moves
+        if self.single:  # whose sums round in every term, the same way however the point moves
             sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
-            largest = [most + 16 * eps * size for most, size in zip(largest, sizes, strict=True)]
-        limits = [
-            MOST_NOISE * float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]
-        ]
-        noise = [np.minimum(10 * most, limit) for most, limit in zip(largest, limits, strict=True)]
-        # A number far below the others may be what is left of ones that cancel: 1 − softmax of a class that is sure.
-        size = EPS * float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
-        return [each + size / spread(x) for each, x in zip(noise, self.problem.point, strict=True)]
+            largest = [most + 16 * EPS32 * size for most, size in zip(largest, sizes, strict=True)]
+        moves = self._rounding_of_f()
+        noise = []
+        for most, gradient, x in zip(largest, self.gradients["backward_arrays"], self.problem.point, strict=True):
+            limit = MOST_NOISE * float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
+            allowed = max(limit, 100 * moves / spread(x))
+            # A number far below the others may be what is left of ones that cancel: 1 − softmax of a class that is sure.
+            noise.append(np.minimum(10 * most, allowed) + EPS * self._size_of_f() / spread(x))
+        return noise
+
+    def _size_of_f(self) -> float:
+        """The largest term of ⟨u, F⟩."""
+        return float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
+
+    def _rounding_of_f(self) -> float:
+        """How far ⟨|u|, F⟩ moves when the point moves by its last bits; of the engine's dtype."""
+        moves = float((abs(self.u) * self.origin.jitter).sum()) + EPS * self._size_of_f()
+        return moves * (float(np.finfo(self.problem.dtype).eps) / EPS)
 
     # -- lines through the point ------------------------------------------------------------------------------------------
 
@@ -237,10 +255,10 @@ class Examination:
         """The worst element by which two gradients that should be equal differ."""
         if not found.size:
             return
-        relative = 1e-9 if self.problem.dtype == np.float64 else 1e-4
+        relative = 1e-4 if self.single else 1e-9
         with np.errstate(all="ignore"):
             excess = abs(found - expected) - noise - relative * size - 1e-12 * float(np.nan_to_num(size).max())
-            if self.problem.dtype == np.float32:
+            if self.single:
                 excess -= 1e-5 * float(np.nan_to_num(size).max())
         excess = np.nan_to_num(excess, nan=-1.0)
         index = tuple(int(k) for k in np.unravel_index(int(excess.argmax()), excess.shape))

@@ -37,7 +37,7 @@ from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import MaxPool2d, RouteToArgmax
 from minires.ops.reduction import Amax
 from minires.ops.reduction import mean as mean_of
-from minires.ops.shape import Index, Pad
+from minires.ops.shape import Index, Pad, sum_to
 from minires.tensor import Tensor, read_only
 
 Backward = Callable[[Function, Tensor], list[Tensor | None]]
@@ -54,7 +54,7 @@ class Mutant:
     name: str
     applies: Callable[[Function, Sequence[Shape], Shape], bool]
     wrong: Callable[[Function, Tensor, Backward], Sequence[Tensor | None]]
-    hint: str = "its gradient is zero here, or the same"
+    hint: str = "its gradient is the same here: zero, or two of them cancel"
 
 
 def always(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
@@ -77,7 +77,7 @@ def _each(change: Callable[[Tensor], Tensor]) -> Callable[[Function, Tensor, Bac
 
 
 def _last_row_lost(g: Tensor) -> Tensor:
-    array = np.array(g.numpy())
+    array = np.array(g.numpy(), order="C")
     array.reshape(-1)[-max(1, array.size // max(array.shape[:1] or (1,))) :] = 0
     return Tensor(array)
 
@@ -175,7 +175,6 @@ def _stale_argmax(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     a, b = op.inputs
     a_loses, b_loses = (Tensor(backend.compare(a.data, b.data, relation)) for relation in op.loses)
-    sum_to = elementwise.sum_to
     return [sum_to(where(a_loses, 0.0, g), a.shape), sum_to(where(b_loses, 0.0, g), b.shape)]
 
 
@@ -188,6 +187,7 @@ def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     """At the kink itself the slope of the other side: ReLU′(0) = 1, |x|′(0) = 1, 0 at the ends of clip's interval."""
     (gradient,) = right(op, g)
+    assert gradient is not None
     x = op.inputs[0].data
     at_kink = (x == op.low) | (x == op.high) if isinstance(op, Clip) else x == 0
     return [where(Tensor(at_kink), 0.0 if isinstance(op, Clip) else g, gradient)]

@@ -77,7 +77,7 @@ def examine_network(
     state: Examination, wrong: list[tuple[int, Element]], fast: bool, progress: Progress
 ) -> list[ArrayResult]:
     """All together; then each tensor alone, unless `fast` and all is well. wrong: what is known to be."""
-    element, found = together(state)
+    element, _ = together(state)
     confirmed = element.method == CONFIRMED
     if fast and element.verdict is Verdict.PASS and not wrong:
         total = sum(x.size for x in state.problem.point)

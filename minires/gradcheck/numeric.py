@@ -15,10 +15,13 @@ analytic. Every estimate carries its own error estimate, which the verdict is me
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from numpy.exceptions import ComplexWarning
 
 from minires.errors import MiniResError
 from minires.gradcheck.conductor import Comparer, Crossing, DivergedError, Note, Repeater
@@ -93,7 +96,15 @@ class Line:
     def at(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
         """F(x + h·d)."""
         moved = [x + h * d for x, d in zip(self.problem.point, self.direction, strict=True)]
-        return self.problem.outputs(moved, conductor)
+        with np.errstate(all="ignore"):
+            return self.problem.outputs(moved, conductor)
+
+    def near(self, h: float, conductor: Repeater | Comparer | None) -> np.ndarray:
+        """The same; NaN throughout where f refuses, as outside its domain it may."""
+        try:
+            return self.at(h, conductor)
+        except (ArithmeticError, AssertionError, ValueError, MiniResError):
+            return np.full(self.base.shape, math.nan)
 
     def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[float] = ALL) -> list[Step]:
         """Steps from large to small. frozen: with the choices made at x, so that nothing can cross.
@@ -111,13 +122,13 @@ class Line:
         results, crossings = [], []
         for signed in (h, -h):
             if frozen:
-                results.append(self.at(signed, Repeater(self.notes)))
+                results.append(self.near(signed, Repeater(self.notes)))
                 continue
             comparer = Comparer(self.notes)
             try:
-                results.append(self.at(signed, comparer))
+                results.append(self.near(signed, comparer))
             except DivergedError:
-                results.append(self.at(signed, None))
+                results.append(self.near(signed, None))
                 comparer.crossings.append(Crossing(comparer.number, "the function's own Python code", ()))
             crossings += comparer.crossings
         return _Sides(h, results[0], results[1], tuple(crossings))
@@ -132,13 +143,17 @@ class Line:
             right, left = _dot(u, up) / h, _dot(u, down) / h
             return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, bend, side.crossings)
 
-    def complex_step(self, u: np.ndarray) -> Estimate | None:
-        """The derivative of the smooth piece on which x lies; None where f does not take complex numbers."""
-        h = COMPLEX_STEP * self.scale
+    def complex_step(self, u: np.ndarray, share: float = 1.0) -> Estimate | None:
+        """The derivative of the smooth piece on which x lies; None where f does not take complex numbers.
+
+        share: of the usual step.
+        """
+        h = COMPLEX_STEP * self.scale * share
         try:
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ComplexWarning)
                 y = self.at(1j * h, Repeater(self.notes))
-        except (DivergedError, MiniResError, TypeError, ValueError):
+        except Exception:  # a user's op may fail in any way on numbers that it was not written for
             return None
         if y.dtype.kind != "c" or y.shape != self.base.shape or not np.isfinite(y).all():
             return None
@@ -156,7 +171,7 @@ def _dot(u: np.ndarray, v: np.ndarray) -> float:
 def central3(steps: Sequence[Step], h: float | None = None) -> Estimate | None:
     """The three-point difference at the step nearest to h; by default where its estimated error is least."""
     candidates = []
-    for large, small in zip(steps, steps[1:], strict=False):  # D(h) is off by about (D(8h) − D(h)) / 63
+    for large, small in pairwise(steps):  # D(h) is off by about (D(8h) − D(h)) / 63
         truncation = abs(large.central - small.central) / (RATIO**2 - 1)
         candidates.append((small, truncation + _noise(steps) / small.h + small.rounding))
     if h is not None:
@@ -255,5 +270,5 @@ def is_infinite(steps: Sequence[Step]) -> bool:
     A jump in f, or rounding, makes them grow as 1/h: eightfold.
     """
     sizes = [max(abs(each.right), abs(each.left)) for each in steps[-6:]]
-    ratios = [small / large if large else math.inf for large, small in zip(sizes, sizes[1:], strict=False)]
+    ratios = [small / large if large else math.inf for large, small in pairwise(sizes)]
     return len(ratios) == 5 and all(1.5 < ratio < 0.9 * RATIO for ratio in ratios)

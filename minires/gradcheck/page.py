@@ -1,14 +1,245 @@
-"""A report as one self-contained HTML page."""
+"""A report as one self-contained HTML page: nothing beside it, no script.
+
+The page's text and looks are in `page.html`, with a $name for what was found. It is well-formed XML too, so that a test
+can read it as such.
+"""
 
 from __future__ import annotations
 
-from html import escape
+import math
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from string import Template
 from typing import TYPE_CHECKING
+
+from minires.gradcheck import curve, heatmap
+from minires.gradcheck.markup import badge, place, shape_of, short, text
+from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict
 
 if TYPE_CHECKING:
     from minires.gradcheck.report import Report
 
+SHOWN_ELEMENTS = 8
+OPEN_ARRAYS = 6  # what else did not pass is folded
+PASSED_ARRAYS = 6  # so many of those that passed are shown, folded
+LISTED_ARRAYS = 40  # in a longer list, those that passed are folded
+MOST_FIGURES = 1_000_000  # characters of pictures in one page
+LEFT_OUT = '<p class="soft">Its pictures are left out, to keep this page small.</p>'
+
 
 def report_as_html(report: Report) -> str:
     """The page, as text."""
-    return f"<!doctype html><meta charset=utf-8><title>{escape(report.title)}</title><pre>{escape(str(report))}</pre>"
+    template = Template(files("minires.gradcheck").joinpath("page.html").read_text("utf-8"))
+    return template.substitute(
+        title=text(report.title),
+        verdict=badge(report.verdict),
+        outcome=text(_outcome(report)),
+        counts=text(_counts(report)),
+        notes="".join(f'<p class="note">{text(note)}</p>' for note in report.notes),
+        suspects=_suspects(report.suspects),
+        arrays=_list(report.arrays),
+        sections=_sections(report.arrays),
+        settings=_settings(report),
+        stops=heatmap.gradient_stops(),
+    )
+
+
+def _outcome(report: Report) -> str:
+    if not report.deterministic:
+        return "Nothing can be said: f gave two answers for one input."
+    said = {
+        Verdict.PASS: "The gradient is right, as far as it was looked at.",
+        Verdict.KINK: "The gradient is right. Where there is no derivative, it takes a value that is allowed.",
+        Verdict.ROUNDING: "Nothing is wrong, but some numbers could only be measured roughly.",
+        Verdict.VACUOUS: "This check does not pass: for part of the gradient it would notice no mistake.",
+        Verdict.WRONG: "This check does not pass: the gradient is wrong.",
+    }[report.verdict]
+    if not report and report.verdict not in (Verdict.VACUOUS, Verdict.WRONG):
+        return "This check does not pass: no number of the gradient did."
+    return said
+
+
+def _counts(report: Report) -> str:
+    """ "12 inputs and parameters: 3 WRONG, 9 PASS"."""
+    verdicts = [array.verdict for array in report.arrays]
+    if not verdicts:
+        return "No gradient was checked."
+    counted = ", ".join(f"{verdicts.count(each)} {each}" for each in reversed(Verdict) if each in verdicts)
+    return f"{len(verdicts)} {'gradient' if len(verdicts) == 1 else 'gradients'} checked: {counted}."
+
+
+def _settings(report: Report) -> str:
+    return "".join(
+        f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"
+        for name, value in report.settings.items()
+        if value is not None
+    )
+
+
+# -- suspects ----------------------------------------------------------------------------------------------------------
+
+
+def _suspects(suspects: Sequence[Suspect]) -> str:
+    if not suspects:
+        return ""
+    return (
+        f"<h2>Suspects</h2><p>Wrong when checked alone, with the numbers it had:</p>{''.join(map(_suspect, suspects))}"
+    )
+
+
+def _suspect(suspect: Suspect) -> str:
+    facts = [
+        ("in the module", suspect.module),
+        ("applied at", suspect.line),
+        ("its backward", suspect.defined),
+    ]
+    rows = "".join(f"<dt>{name}</dt><dd><code>{text(value)}</code></dd>" for name, value in facts if value)
+    if suspect.guess:
+        rows += f'<dt>looks like</dt><dd class="guess">{text(suspect.guess)}</dd>'
+    return (
+        f'<section class="suspect"><h3>{badge(suspect.element.verdict)} <code>{text(suspect.op)}</code></h3><dl>{rows}'
+        f"</dl>{_elements([suspect.element])}</section>"
+    )
+
+
+# -- the list of all arrays --------------------------------------------------------------------------------------------
+
+
+def _list(arrays: Sequence[ArrayResult]) -> str:
+    """A table of all; of many, those that did not pass, and the others folded."""
+    shown = {number for number, _ in _explained(arrays)}
+    rows = [(array, _row(array, f"#array-{k}" if k in shown else "")) for k, array in enumerate(arrays)]
+    if len(rows) <= LISTED_ARRAYS:
+        return _table_of_arrays([row for _, row in rows])
+    bad = [row for array, row in rows if array.verdict is not Verdict.PASS]
+    good = [row for array, row in rows if array.verdict is Verdict.PASS]
+    table = _table_of_arrays(bad) if bad else ""
+    if not good:
+        return table
+    return f"{table}<details><summary>{len(good)} that passed</summary>{_table_of_arrays(good)}</details>"
+
+
+def _table_of_arrays(rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    return (
+        '<div class="scroll"><table><thead><tr><th scope="col">verdict</th><th scope="col">gradient of</th>'
+        '<th scope="col">shape</th><th scope="col">looked at</th><th scope="col" class="number">largest relative '
+        f'difference</th><th scope="col">what to know</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
+
+
+def _row(array: ArrayResult, link: str) -> str:
+    name = f"<code>{text(array.name)}</code>"
+    name = f'<a href="{link}">{name}</a>' if link else name
+    know = [text(array.note)] if array.note else []
+    know += [f'<span class="guess">looks like: {text(array.guess)}</span>'] if array.guess else []
+    return (
+        f'<tr><td>{badge(array.verdict)}</td><th scope="row">{name}</th><td>{shape_of(array.shape)}</td>'
+        f'<td>{_looked_at(array)}</td><td class="number">{_largest(array)}</td><td class="prose">{"; ".join(know)}</td></tr>'
+    )
+
+
+def _looked_at(array: ArrayResult) -> str:
+    numbers = len({each.index for each in array.elements if each.index is not None})
+    projections = sum(each.index is None for each in array.elements)
+    total = math.prod(array.shape)
+    parts = []
+    if numbers:
+        parts.append(f"all {total} numbers" if numbers >= total else f"{numbers} of {total} numbers")
+    if projections:
+        parts.append(f"{projections} {'direction' if projections == 1 else 'directions'}")
+    counts = [f"{array.count(v)} {v}" for v in reversed(Verdict) if array.count(v) and v is not Verdict.PASS]
+    return "<br/>".join([" and ".join(parts) or "nothing", *([", ".join(counts)] if counts else [])])
+
+
+def _largest(array: ArrayResult) -> str:
+    """|analytic − numeric| / |the larger|, where that is more than the error of measuring."""
+    ratios = []
+    for each in array.elements:
+        size = max(abs(each.analytic), abs(each.numeric))
+        if math.isfinite(size) and size > each.error:
+            ratios.append(abs(each.difference) / size)
+    return short(max(ratios)) if ratios else "–"
+
+
+# -- one array ---------------------------------------------------------------------------------------------------------
+
+
+def _explained(arrays: Sequence[ArrayResult]) -> list[tuple[int, ArrayResult]]:
+    """All that did not pass, the worst first, then a few that did; with their numbers."""
+    bad = [(k, array) for k, array in enumerate(arrays) if array.verdict is not Verdict.PASS]
+    good = [(k, array) for k, array in enumerate(arrays) if array.verdict is Verdict.PASS and array.elements]
+    return sorted(bad, key=lambda each: -each[1].verdict.rank) + good[:PASSED_ARRAYS]
+
+
+def _sections(arrays: Sequence[ArrayResult]) -> str:
+    room = MOST_FIGURES
+    sections = []
+    for position, (number, array) in enumerate(_explained(arrays)):
+        figures = "".join(_figures(array, f"array-{number}"))
+        if len(figures) > room:
+            figures = LEFT_OUT
+        room -= len(figures)
+        is_open = array.verdict is not Verdict.PASS and position < OPEN_ARRAYS
+        sections.append(_section(number, array, figures, is_open))
+    return "<h2>In detail</h2>" + "".join(sections) if sections else ""
+
+
+def _figures(array: ArrayResult, key: str) -> list[str]:
+    drawers: tuple[Callable[[ArrayResult, str], str], ...] = (curve.figure, heatmap.figure)
+    return [draw(array, f"{key}-{draw.__module__.rpartition('.')[2]}") for draw in drawers]
+
+
+def _section(number: int, array: ArrayResult, figures: str, is_open: bool) -> str:
+    said = [f"<p>{text(array.note)}.</p>"] if array.note else []
+    said += [f'<p>Looks like: <span class="guess">{text(array.guess)}</span>.</p>'] if array.guess else []
+    elements = sorted(array.elements, key=_badness, reverse=True)[:SHOWN_ELEMENTS]
+    more = len(array.elements) - len(elements)
+    rest = f'<p class="soft">… and {more} more, none of them worse.</p>' if more else ""
+    opened = ' open="open"' if is_open else ""
+    return (
+        f'<details class="array" id="array-{number}"{opened}><summary>{badge(array.verdict)} '
+        f'<code>{text(array.name)}</code> <span class="soft">{shape_of(array.shape)}</span></summary>'
+        f"{''.join(said)}{_elements(elements)}{rest}{figures}</details>"
+    )
+
+
+def _badness(element: Element) -> tuple[int, float]:
+    size = abs(element.difference)
+    return element.verdict.rank, size if math.isfinite(size) else math.inf
+
+
+def _elements(elements: Sequence[Element]) -> str:
+    """The numbers, one a row."""
+    if not elements:
+        return ""
+    slopes = any(each.left is not None and each.right is not None for each in elements)
+    heads = [("at", ""), ("analytic", "number"), ("numeric ± error", "number"), ("difference", "number")]
+    heads += [("slope left", "number"), ("slope right", "number")] if slopes else []
+    heads += [("method", "")]
+    reasons = any(each.reason for each in elements)
+    heads += [("why", "")] if reasons else []
+    head = "".join(f'<th scope="col"{_class(kind)}>{name}</th>' for name, kind in [("verdict", ""), *heads])
+    body = "".join(_element(each, slopes, reasons) for each in elements)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _element(element: Element, slopes: bool, reasons: bool) -> str:
+    numbers = [
+        f"{element.analytic:.10g}",
+        f"{element.numeric:.10g} ± {short(element.error, 1)}",
+        short(element.difference),
+    ]
+    if slopes:
+        numbers += ["" if slope is None else f"{slope:.6g}" for slope in (element.left, element.right)]
+    cells = "".join(f'<td class="number">{each}</td>' for each in numbers)
+    reason = f'<td class="prose">{text(element.reason)}</td>' if reasons else ""
+    return (
+        f'<tr><td>{badge(element.verdict)}</td><td class="place">{place(element.index)}</td>{cells}'
+        f"<td>{text(element.method)}</td>{reason}</tr>"
+    )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""

@@ -61,6 +61,8 @@ class Problem:
         self.arguments = [each if isinstance(each, Module) else _as_tensor(each) for each in _sequence(inputs)]
         self.modules = [*modules] or [each for each in (*self.arguments, f) if isinstance(each, Module)]
         self.names = list(names) if names is not None else _names(f, len(self.arguments))
+        if len(self.names) != len(self.arguments):
+            raise ShapeError(f"gradcheck: {len(self.names)} names for {len(self.arguments)} inputs")
         self.variables = self._variables()[-1:] if last_alone else self._variables()
         if not self.variables:
             raise ShapeError(
@@ -68,7 +70,7 @@ class Problem:
                 "with parameters"
             )
         kinds = {variable.array.dtype for variable in self.variables}
-        self.dtype = np.dtype(dtype) if dtype is not None else np.result_type(*kinds)
+        self.dtype = _dtype(np.result_type(*kinds) if dtype is None else dtype)
         self.random_state = get_state()
         self.point = [variable.array.astype(self.dtype) for variable in self.variables]
         self.point = [array.astype(np.float64) for array in self.point]  # the very numbers that self.dtype holds
@@ -93,16 +95,21 @@ class Problem:
     ) -> np.ndarray:
         """F at `arrays`, (m,), in their dtype, by the reference kernels or another provider's."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
-        with self._at(arrays) as (arguments, _), modes.no_grad(), backend_used:
-            with ExitStack() as stack:
-                if conductor is not None:
-                    stack.enter_context(modes.conducting(conductor))
-                return _flat(tensors_of(self.f(*arguments)))
+        conducted = nullcontext() if conductor is None else modes.conducting(conductor)
+        with self._at(arrays) as (arguments, _), modes.no_grad(), backend_used, conducted:
+            return _flat(tensors_of(self.f(*arguments)))
 
     def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
         """F at `arrays`, and the choices made."""
         listener = Listener()
         return self.outputs(arrays, listener, provider), listener.notes
+
+    def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+        """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
+        point = [array.astype(self.dtype) for array in self.point]
+        backend_used = nullcontext() if self.provider is None else use_backend(self.provider)
+        with self._at(point) as (arguments, _), modes.no_grad(), backend_used:
+            return [(each.shape, each.dtype) for each in tensors_of(self.f(*arguments))]
 
     def gradient(
         self,
@@ -214,6 +221,18 @@ class Problem:
 def _restore(state: dict[str, Any]) -> None:
     """Put the thread's generator back, as the very object it is."""
     default_generator().bit_generator.state = state
+
+
+def _dtype(given: Any) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise DtypeError(
+            f"gradcheck: dtype {given} must be float64 (or float32, which shows less); pass dtype=np.float64"
+        )
+    return np.dtype(dtype)
 
 
 def _sequence(inputs: Any) -> list[Any]:

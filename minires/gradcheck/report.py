@@ -35,7 +35,9 @@ class Report:
         return found if self.deterministic else worst((found, Verdict.VACUOUS))
 
     def __bool__(self) -> bool:
-        passed = any(array.count(Verdict.PASS) for array in self.arrays)
+        passed = any(
+            array.elements and (array.verdict is Verdict.PASS or array.count(Verdict.PASS)) for array in self.arrays
+        )
         return passed and self.verdict not in (Verdict.WRONG, Verdict.VACUOUS)
 
     def check(self) -> Report:
@@ -58,6 +60,6 @@ class Report:
             file.write(report_as_html(self).encode())
         return path
 
-    def with_notes(self, *notes: str) -> Report:
-        """The same with more notes."""
-        return replace(self, notes=(*self.notes, *notes))
+    def titled(self, title: str) -> Report:
+        """The same under another title."""
+        return replace(self, title=title)

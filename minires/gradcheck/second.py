@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minires import modes
+from minires import backend, modes
 from minires.autograd import grad
 from minires.gradcheck.examination import cotangent
 from minires.gradcheck.problem import Problem, tensors_of
@@ -29,11 +29,12 @@ def second_order(problem: Problem, by_cotangent_alone: bool = False) -> Problem:
             outputs = tensors_of(problem.f(*given))
             seeds, start = [], 0
             for output in outputs:
-                seeds.append(u[start : start + output.numel()].reshape(output.shape))
+                piece = u[start : start + output.numel()].reshape(output.shape)
+                seeds.append(piece if piece.dtype == output.dtype else piece.astype(output.dtype))
                 start += output.numel()
             roots = [(output, seed) for output, seed in zip(outputs, seeds, strict=True) if output.requires_grad]
             if not roots:
-                return ()
+                return (constant(leaves[0]),)
             found = grad(
                 [output for output, _ in roots],
                 leaves,
@@ -42,7 +43,7 @@ def second_order(problem: Problem, by_cotangent_alone: bool = False) -> Problem:
                 retain_graph=recording,
                 allow_unused=True,
             )
-        return tuple(each for each in found if each is not None)
+        return tuple(each for each in found if each is not None) or (constant(leaves[0]),)
 
     size = problem.outputs(problem.point).size
     u = Tensor(cotangent(np.random.default_rng(size), size).astype(problem.dtype), requires_grad=True)
@@ -50,6 +51,11 @@ def second_order(problem: Problem, by_cotangent_alone: bool = False) -> Problem:
     return Problem(
         gradient, [*problem.arguments, u], names, problem.dtype, problem.provider, problem.modules, by_cotangent_alone
     )
+
+
+def constant(like: Tensor) -> Tensor:
+    """The gradient of what does not depend on anything."""
+    return Tensor(backend.array_module(like.data).zeros(like.shape, like.dtype))
 
 
 def _asking(tensor: Any) -> Tensor:

@@ -27,6 +27,8 @@ def report_as_text(report: Report) -> str:
             explained += 1
     for suspect in report.suspects:
         lines.append(f"  suspect: {suspect}")
+    if not report and report.verdict not in (Verdict.WRONG, Verdict.VACUOUS):
+        lines.append("  nothing passed, so this check does not count as one: look at another point")
     return "\n".join([*lines, *(f"  note: {note}" for note in report.notes)])
 
 

@@ -5,26 +5,29 @@
 
 The plan behind it folds batch norm into the convolutions, packs (or transforms) every weight once, fuses the sum and
 the ReLU of a residual block into its last convolution, and lays out all buffers beforehand: a call allocates its result
-alone. Another shape of input is planned when it first comes. What is compiled is a snapshot: training the model further
-does not change it.
+alone. Another shape of input is planned when it first comes. What is compiled is a snapshot, of a function as of a Module:
+training the weights further changes no answer, also not for a shape that comes later.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from minires import backend
 from minires.backend import Array
 from minires.errors import DtypeError, MiniResError, ShapeError
-from minires.inference.fuse import Weights
+from minires.inference.constants import Constants
 from minires.inference.plan import Plan
 from minires.inference.trace import Trace, trace
+from minires.inference.weights import Weights
 from minires.nn import Module
 from minires.tensor import Tensor, read_only
 
@@ -41,14 +44,15 @@ class CompiledModel:
     an array. No graph is recorded.
     """
 
-    def __init__(self, model: Callable[[Tensor], Any], example: Array) -> None:
-        self._model = model
+    def __init__(self, model: Callable[[Tensor], Any], example: Array, constants: Constants) -> None:
+        self._model, self._constants = model, constants
         self._weights = Weights()
         self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
         self._lock = threading.Lock()
+        _living.add(self)
         plan = self._plan_for(example)
         other = _other_numbers(example)
-        _check(plan, trace(model, other), other, "for other numbers than the example's")
+        _check(plan, trace(model, other, constants), other, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
         """The model's answer."""
@@ -77,7 +81,7 @@ class CompiledModel:
             if key in self._plans:
                 self._plans.move_to_end(key)
                 return self._plans[key]
-            run = trace(self._model, x)
+            run = trace(self._model, x, self._constants)
             plan = Plan(run, self._weights)
             _check(plan, run, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
@@ -86,16 +90,33 @@ class CompiledModel:
             return plan
 
 
+_living: WeakSet[CompiledModel] = WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a child after fork: who held a lock in the parent (another thread, planning) is not here to release it."""
+    for compiled in list(_living):
+        compiled._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 def _check(plan: Plan, expected: Trace, x: Array, when: str) -> None:
     """Raise MiniResError unless the plan answers as the model did in the run `expected`."""
     for number, ours in zip(expected.outputs, plan.run(x), strict=True):
         theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")
         with np.errstate(all="ignore"):
             off = np.abs(backend.to_device(ours, "cpu") - theirs).max(initial=0)
-        if np.isfinite(theirs).all() and not off <= TOLERANCE * np.abs(theirs).max(initial=0):
+        largest = np.abs(theirs).max(initial=0)
+        if np.isfinite(theirs).all() and not off <= TOLERANCE * largest:
             raise MiniResError(
-                f"compile: the plan's answer is not the model's {when}. Its forward decides something by the numbers "
-                "of its input, or computes outside MiniRes's operations, where no plan can see it: call the model"
+                f"compile: the plan's answer is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, its "
+                f"largest number is {largest:.2g}, and {TOLERANCE:g} of that is allowed. Either the model's forward "
+                "decides something by the numbers of its input or computes outside MiniRes's operations, where no plan "
+                "can see it; or the plan rounds differently where the model's numbers cancel, or is wrong, which is "
+                "MiniRes's fault. Call the model itself"
             )
 
 
@@ -104,18 +125,33 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
 
     model: a Module in eval mode, or any function of one Tensor made of MiniRes's operations; it returns a Tensor, or a
     tuple, list or dict of Tensors. example: (N, C, H, W), a Tensor or an array of the model's dtype. The answers equal
-    the model's to 1e-4 of the largest. Raises MiniResError for a model in training mode, or that no plan can follow.
+    those of the model as it is now, to 1e-4 of the largest: a Module is copied, and so is every tensor that a function
+    reads, when it first reads it. A function runs once more for each new shape; what it writes (running statistics) is
+    put back. Raises MiniResError for a model in training mode, or that no plan can follow.
     """
+    constants = Constants()
     if isinstance(model, Module):
         if any(module.training for module in model.modules()):
             raise MiniResError("compile: the model is in training mode; call model.eval() first")
         model = copy.deepcopy(model)
+        constants = Constants([*model.parameters(), *model.buffers()])
     array = example.data if isinstance(example, Tensor) else example
     if not backend.is_array(array) or array.dtype.kind != "f" or not array.size:
         raise DtypeError("compile: the example must be a Tensor or an array of floating-point numbers, with some in it")
-    return CompiledModel(model, array)
+    return CompiledModel(model, array, constants)
 
 
 def _other_numbers(x: Array) -> Array:
-    """x from back to front, with the other sign and of another size: most decisions by numbers fall otherwise on it."""
-    return (x.reshape(-1)[::-1] * x.dtype.type(-0.7)).reshape(x.shape)
+    """x from back to front, with the other sign and of another size, and noise: most decisions fall otherwise on it.
+
+    The noise, a third of the largest number in x, or of size 1 where x is zero, is what an example without numbers of
+    its own is tested by. Its sum, too, has the sign that x's has not.
+    """
+    host = backend.to_device(x, "cpu").astype("float64")
+    known = np.where(np.isfinite(host), host, 0.0)
+    noise = np.random.default_rng(0).standard_normal(host.shape)
+    noise *= -np.sign(noise.sum()) * (1.0 if known.sum() >= 0 else -1.0)
+    largest = np.abs(known).max()
+    other = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise
+    with np.errstate(over="ignore"):
+        return backend.to_device(other.astype(x.dtype), backend.device_of(x))

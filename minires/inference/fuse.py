@@ -12,75 +12,50 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
-from minires.backend import Array, array_module, provider_for
+from minires.backend import Array, array_module, provider_for, to_device
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.inference import steps
+from minires.inference.constants import identity
 from minires.inference.steps import Convolution, Linear, Step
 from minires.inference.trace import Call, Trace
+from minires.inference.weights import Folded, Key, Weights
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
 
-class Weights:
-    """Folded and packed weights, shared by the plans for several shapes.
-
-    Constants are told apart by where they lie in memory, and kept, so that no other can come to lie there.
-    """
-
-    def __init__(self) -> None:
-        self._kept: list[Array] = []
-        self._folded: dict[tuple[Any, ...], tuple[Array, Array | None]] = {}
-        self._packed: dict[tuple[tuple[Any, ...], int], Array] = {}
-
-    def folded(self, chain: Chain) -> tuple[Array, Array | None]:
-        """(w, bias) of a chain: those of an earlier plan if they come from the same constants."""
-        if chain.key not in self._folded:
-            self._kept += chain.constants
-            self._folded[chain.key] = chain.w, chain.bias
-        return self._folded[chain.key]
-
-    def packed(self, chain: Chain, algorithm: int) -> Array:
-        """w as the algorithm wants it."""
-        key = chain.key, algorithm
-        if key not in self._packed:
-            self._packed[key] = library.pack(self.folded(chain)[0], algorithm)
-        return self._packed[key]
-
-
-def _identity(array: Array) -> tuple[Any, ...]:
-    where = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else int(array.data.ptr)
-    return where, array.shape, array.strides
+def _numbers(vector: Array | None) -> Any:
+    """What tells a vector from others: its numbers."""
+    return None if vector is None else (vector.dtype.str, to_device(vector, "cpu").tobytes())
 
 
 class Chain:
-    """A convolution, or a product with a matrix, and what has been fused into it."""
+    """A convolution, or a product with a matrix, and what has been fused into it.
+
+    Attributes:
+        w, bias: with all that has been folded into them.
+        key: what they were made of.
+    """
 
     def __init__(self, w: Array, bias: Array | None, x: int, output: int) -> None:
-        self.w, self.bias, self.relu = w, bias, False
+        self.w, self.bias, self.relu, self.origin = w, bias, False, w
         self.inputs: tuple[int, ...] = (x,)  # and the residual
         self.output = output
-        self.constants = [each for each in (w, bias) if each is not None]
+        self.key: Key = (identity(w), _numbers(bias))
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What w and bias were made of."""
-        return tuple(_identity(each) for each in self.constants)
-
-    def scale(self, mean: Array, var: Array, weight: Array, bias: Array, eps: float) -> None:
+    def scale(self, op: norm.BatchNormEval, weight: Array, bias: Array) -> None:
         """Fold batch norm."""
-        self.constants += [weight, bias]  # mean and var are copies, made by the node; these two belong to one layer
+        vectors = (op.mean, op.var, weight, bias)
+        self.key += (op.eps, *map(_numbers, vectors))
         xp = array_module(self.w)
-        mean, var, weight, bias = (each.astype("float64") for each in (mean, var, weight, bias))
-        s = weight / xp.sqrt(var + eps)
+        mean, var, weight, bias = (each.astype("float64") for each in vectors)
+        s = weight / xp.sqrt(var + op.eps)
         before = 0.0 if self.bias is None else self.bias.astype("float64")
         self.w = (self.w * s.reshape(-1, 1, 1, 1)).astype(self.w.dtype)
         self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
 
     def add_bias(self, bias: Array) -> None:
         """+ b, written as an operation of its own."""
-        self.constants.append(bias)
+        self.key += ("+", _numbers(bias))
         self.bias = bias if self.bias is None else self.bias + bias
 
 
@@ -159,7 +134,7 @@ class Fuser:
         if isinstance(op, elementwise.ReLU):
             chain.relu = True
         elif isinstance(op, norm.BatchNormEval) and is_first and len(chain.inputs) == 1 and len(constants) == 2:
-            chain.scale(op.mean, op.var, constants[0], constants[1], op.eps)
+            chain.scale(op, constants[0], constants[1])
             chain.inputs += tuple(call.values[1:])
             chain.relu = op.relu
         elif isinstance(op, elementwise.Add) and not constants and len(chain.inputs) == 1:
@@ -178,8 +153,7 @@ class Fuser:
     def _convolution(self, op: conv.Conv2d, chain: Chain) -> Step:
         x = self._array(chain.inputs[0])
         if library is None or op.groups != 1 or not x.size or provider_for("conv2d", x).name != "cpu":
-            w, bias = self.weights.folded(chain)
-            return steps.FoldedConvolution(chain.inputs, chain.output, w, bias, chain.relu, op.geometry)
+            return steps.FoldedConvolution(chain.inputs, chain.output, self._folded(chain), chain.relu, op.geometry)
         return self._packed_step(Convolution, chain, op.stride, op.padding, op.dilation)
 
     def _linear_weights(self, call: Call) -> Array | None:
@@ -197,9 +171,10 @@ class Fuser:
         output: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
         found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output, kernel, *geometry)
         algorithm = algorithms.forward(found)
-        _, bias = self.weights.folded(chain)
-        packed = self.weights.packed(chain, algorithm)
-        return kind(chain.inputs, chain.output, packed, bias, chain.relu, found, algorithm)
+        return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, found, algorithm)
+
+    def _folded(self, chain: Chain) -> Folded:
+        return self.weights.folded(chain.key, chain.origin, chain.w, chain.bias)
 
     # -- other operations that have a step of their own ----------------------------------------------------------------
 

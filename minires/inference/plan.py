@@ -17,9 +17,10 @@ import numpy as np
 from minires.backend import Array
 from minires.backend.cpu import library
 from minires.inference import steps
-from minires.inference.fuse import Fuser, Weights
+from minires.inference.fuse import Fuser
 from minires.inference.steps import Step
 from minires.inference.trace import Trace
+from minires.inference.weights import Weights
 
 
 class Plan:

@@ -18,6 +18,7 @@ from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.function import Function
 from minires.inference.trace import Operand
+from minires.inference.weights import Folded
 
 Arrays = Sequence[Array]
 
@@ -53,7 +54,10 @@ class Replay(Step):
 
     def __init__(self, op: Function, operands: tuple[Operand, ...], output: int) -> None:
         super().__init__(tuple(each for each in operands if isinstance(each, int)), output)
-        self.op, self.operands, self.name = op, operands, op.name
+        self.operands, self.name = operands, op.name
+        self.op = op.again()  # without what came of the run that was watched
+        for attribute, value in vars(self.op).items():
+            setattr(self.op, attribute, _copied(value))
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         given = iter(arrays)
@@ -62,9 +66,16 @@ class Replay(Step):
         return backend.as_array(result, arrays[0])
 
 
+def _copied(value: Any) -> Any:
+    """An attribute of an op, its arrays copied (the mask of a `where`, the key of an index): they may be the user's."""
+    if type(value) in (tuple, list):
+        return type(value)(map(_copied, value))
+    return value.copy() if backend.is_array(value) else value
+
+
 def _as_planned(array: Array) -> Array:
-    """`array` in the layout of the buffers; what other steps made is so already, only a replayed one may differ."""
-    return library.channels_last(array, None) if array.ndim == 4 else np.ascontiguousarray(array)
+    """`array` aligned and in the layout of the buffers; what other steps made is so, but the input may lie anyhow."""
+    return library.channels_last(array, None) if array.ndim == 4 else np.require(array, requirements=("C", "ALIGNED"))
 
 
 class ToChannelsLast(Step):
@@ -83,18 +94,18 @@ class Convolution(Step):
         self,
         inputs: tuple[int, ...],
         output: int,
-        packed: Array,
-        bias: Array | None,
+        weights: Folded,
         relu: bool,
         shape: algorithms.Shape,
         algorithm: int,
     ) -> None:
         super().__init__(inputs, output)
-        self.packed, self.bias, self.relu, self.shape, self.algorithm = packed, bias, relu, shape, algorithm
+        self.weights, self.packed = weights, weights.packed(algorithm)
+        self.relu, self.shape, self.algorithm = relu, shape, algorithm
         if len(inputs) == 2:
             self.may_overwrite = inputs[1]
         kernel = "×".join(map(str, shape.kernel))
-        extras = " + bias" * (bias is not None) + " + residual" * (len(inputs) == 2) + ", ReLU" * relu
+        extras = " + bias" * (weights.bias is not None) + " + residual" * (len(inputs) == 2) + ", ReLU" * relu
         self.name = f"conv {kernel}{extras} ({algorithms.NAMES[algorithm]})"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
@@ -104,7 +115,7 @@ class Convolution(Step):
             x,
             self.packed,
             (shape.outputs, *shape.kernel),
-            self.bias,
+            self.weights.bias,
             residual,
             self.relu,
             shape.stride,
@@ -130,14 +141,14 @@ class FoldedConvolution(Step):
     needs_buffer = False
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, w: Array, bias: Array | None, relu: bool, geometry: tuple[Any, ...]
+        self, inputs: tuple[int, ...], output: int, weights: Folded, relu: bool, geometry: tuple[Any, ...]
     ) -> None:
         super().__init__(inputs, output)
-        self.w, self.bias, self.relu, self.geometry = w, bias, relu, geometry
-        self.name = f"conv {w.shape[2]}×{w.shape[3]}"
+        self.weights, self.relu, self.geometry = weights, relu, geometry
+        self.name = f"conv {weights.w.shape[2]}×{weights.w.shape[3]}"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        y = backend.conv2d(arrays[0], self.w, self.bias, *self.geometry)
+        y = backend.conv2d(arrays[0], self.weights.w, self.weights.bias, *self.geometry)
         if len(arrays) == 2:
             y = backend.add(y, arrays[1])
         return backend.relu(y) if self.relu else y

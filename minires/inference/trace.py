@@ -1,12 +1,14 @@
 """Which operations a model applies to its input, as a list.
 
 The model is run once and watched. What it computes from its parameters alone (a transposed weight) is a constant; what
-depends on the input is a numbered value, the input being number 0.
+depends on the input is a numbered value, the input being number 0. Parameters are read as they were when the model was
+compiled (`constants.py`), and what the model writes (the running statistics of a batch norm in training) is put back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,8 @@ from minires import modes
 from minires.backend import Array
 from minires.errors import MiniResError
 from minires.function import Function
+from minires.inference.constants import Constants
+from minires.ops.norm import BatchNormEval
 from minires.tensor import Tensor
 
 Operand = int | Array  # a value by its number, or a constant
@@ -43,13 +47,17 @@ class Trace:
             another by its identity.
         outputs: the value numbers of what the model returned.
         rebuild: makes of as many Tensors what the model returned: a Tensor, a tuple, a list or a dict of them.
+        constants: the numbers of what does not depend on the input.
     """
+
+    constants: Constants
 
     calls: list[Call] = field(default_factory=list)
     arrays: list[Array] = field(default_factory=list)
     outputs: tuple[int, ...] = ()
     rebuild: Callable[[list[Tensor]], Any] = lambda tensors: tensors[0]
     _numbers: dict[int, int] = field(default_factory=dict)  # id of an array -> its value number
+    _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run has computed from others
 
     def number(self, array: Array) -> int:
         """Give `array` the next number."""
@@ -57,11 +65,30 @@ class Trace:
         self.arrays.append(array)
         return len(self.arrays) - 1
 
+    def conduct(self, op: Function, arrays: list[Array]) -> Array:
+        """Apply an operation, to the constants as they were."""
+        if isinstance(op, BatchNormEval):
+            op.mean, op.var = self.constants.statistics(op.mean, op.var)
+        return op.forward(*[each if id(each) in self._numbers else self._constant(each) for each in arrays])
+
     def note(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """An operation has been applied."""
-        operands = tuple(self._numbers.get(id(tensor.data), tensor.data) for tensor in inputs)
+        operands = tuple(self._operand(tensor) for tensor in inputs)
         if any(isinstance(operand, int) for operand in operands):
             self.calls.append(Call(op, operands, self.number(output.data)))
+        else:
+            self._computed[id(output.data)] = output.data
+
+    def _operand(self, tensor: Tensor) -> Operand:
+        number = self._numbers.get(id(tensor.data))
+        if number is not None:
+            return number
+        if id(tensor.data) not in self._computed:
+            self.constants.remember(tensor)
+        return self._constant(tensor.data)
+
+    def _constant(self, array: Array) -> Array:
+        return array if id(array) in self._computed else self.constants.frozen(array)
 
     def finish(self, returned: Any) -> None:
         """Take what the model returned."""
@@ -71,13 +98,34 @@ class Trace:
         self.outputs = tuple(self._numbers[id(tensor.data)] for tensor in tensors)
 
 
-def trace(model: Callable[[Tensor], Any], x: Array) -> Trace:
-    """Run `model` on the array `x` without recording, and say what it did."""
-    found, tensor = Trace(), Tensor(x)
+def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None = None) -> Trace:
+    """Run `model` on the array `x` without recording, and say what it did; with the constants of earlier runs, if given."""
+    found, tensor = Trace(constants or Constants()), Tensor(x)
     found.number(tensor.data)
-    with modes.no_grad(), modes.tracing(found.note):
-        found.finish(model(tensor))
+    found.constants.start()
+    try:
+        with modes.no_grad(), modes.tracing(found.note), modes.conducting(found.conduct), _writes_undone():
+            found.finish(model(tensor))
+    finally:
+        found.constants.finish()
     return found
+
+
+@contextmanager
+def _writes_undone() -> Iterator[None]:
+    """Tensors that are written into in this block (running statistics) get their numbers back after it."""
+    before: dict[int, tuple[Tensor, Array]] = {}
+
+    def keep(tensor: Tensor) -> None:
+        if id(tensor) not in before:
+            before[id(tensor)] = tensor, tensor.data.copy()
+
+    try:
+        with modes.watching_writes(keep):
+            yield
+    finally:
+        for tensor, array in before.values():
+            tensor.assign_(array)
 
 
 def _parts(returned: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:

@@ -4,7 +4,7 @@ Each op is tried on some cases of each kind:
 
     plain      ordinary numbers, away from every kink: forward and the gradient check
     extreme    very large numbers: forward must stay finite
-    shape      odd sizes, length 1, no axis at all; one of them in float32 too
+    shape      odd sizes, axes of length 1. Not shape (): NumPy makes numbers of its arrays, which is another lesson
     broadcast  operands of different shapes
     kink       numbers exactly at a kink or tied: the gradient must follow the convention
 """
@@ -79,6 +79,9 @@ def _whole(*shape: int, seed: int = 0) -> np.ndarray:
 
 Numbers = Callable[..., np.ndarray]
 
+_PLAIN: Sequence[Shape] = ((3, 4), (2, 1, 2))
+_ODD: Sequence[Shape] = ((5,), (1,), (1, 1), (2, 1, 3, 1))
+
 # -- families of cases ------------------------------------------------------------------------------------------------
 
 
@@ -88,11 +91,11 @@ def _one(
     """For an elementwise op of one operand."""
 
     def cases() -> Iterator[Case]:
-        for shape in ((3, 4), (2, 3, 2)):
+        for shape in _PLAIN:
             yield Case("plain", arguments, (numbers(*shape),))
         if extreme:
             yield Case("extreme", arguments, (np.array([-800.0, -30.0, 30.0, 800.0]),))
-        for shape in ((5,), (), (1, 1), (2, 1, 3, 1)):
+        for shape in _ODD:
             yield Case("shape", arguments, (numbers(*shape),))
         if kinks:
             yield Case("kink", arguments, (np.array([[-2.0, *kinks], [*kinks, 2.0]]),))
@@ -100,18 +103,16 @@ def _one(
     return cases
 
 
-_BROADCASTS: Sequence[tuple[Shape, Shape]] = (((2, 3), (3,)), ((2, 3), (2, 1)), ((), (2, 3)), ((4, 1, 2), (3, 1)))
+_BROADCASTS: Sequence[tuple[Shape, Shape]] = (((2, 3), (3,)), ((2, 3), (2, 1)), ((1, 1), (2, 3)), ((4, 1, 2), (3, 1)))
 
 
-def _two(
-    first: Numbers = _normal, second: Numbers = _normal, *, ties: bool = False
-) -> Callable[[], Iterator[Case]]:
+def _two(first: Numbers = _normal, second: Numbers = _normal, *, ties: bool = False) -> Callable[[], Iterator[Case]]:
     """For an elementwise op of two operands."""
 
     def cases() -> Iterator[Case]:
-        for shape in ((3, 4), (2, 3, 2)):
+        for shape in _PLAIN:
             yield Case("plain", (), (first(*shape), second(*shape, seed=1)))
-        for shape in ((5,), (), (2, 1, 3)):
+        for shape in _ODD:
             yield Case("shape", (), (first(*shape), second(*shape, seed=1)))
         for a, b in _BROADCASTS:
             yield Case("broadcast", (), (first(*a), second(*b, seed=1)))
@@ -124,9 +125,11 @@ def _two(
 def _matmul() -> Iterator[Case]:
     yield Case("plain", (), (_normal(3, 4), _normal(4, 2)))
     yield Case("plain", (), (_normal(2, 3, 4), _normal(2, 4, 2)))
-    for a, b in (((1, 5), (5, 1)), ((3, 1), (1, 2)), ((4, 4), (4, 4))):
+    odd: Sequence[tuple[Shape, Shape]] = (((1, 5), (5, 1)), ((3, 1), (1, 2)), ((4, 4), (4, 4)))
+    batches: Sequence[tuple[Shape, Shape]] = (((2, 3, 4), (4, 2)), ((3, 4), (2, 4, 2)), ((2, 1, 3, 2), (4, 2, 2)))
+    for a, b in odd:
         yield Case("shape", (), (_normal(*a), _normal(*b, seed=1)))
-    for a, b in (((2, 3, 4), (4, 2)), ((3, 4), (2, 4, 2)), ((2, 1, 3, 2), (4, 2, 2))):
+    for a, b in batches:
         yield Case("broadcast", (), (_normal(*a), _normal(*b, seed=1)))
 
 
@@ -141,8 +144,9 @@ def _reduction(ties: bool = False) -> Callable[[], Iterator[Case]]:
     def cases() -> Iterator[Case]:
         yield Case("plain", ((1,), False), (_apart(3, 4),))
         yield Case("plain", ((0, 2), True), (_apart(2, 3, 4),))
-        for axes, keepdims, shape in (((0,), False, (5,)), ((0, 1), False, (1, 3)), ((1, 2), False, (2, 3, 1))):
-            yield Case("shape", (axes, keepdims), (_apart(*shape),))
+        yield Case("shape", ((0,), False), (_apart(5),))
+        yield Case("shape", ((0, 1), False), (_apart(1, 3),))
+        yield Case("shape", ((1, 2), False), (_apart(2, 3, 1),))
         if ties:
             yield Case("kink", ((1,), False), (_whole(4, 6),))
 
@@ -153,8 +157,10 @@ def _softmax() -> Iterator[Case]:
     yield Case("plain", (1,), (_normal(3, 4),))
     yield Case("plain", (0,), (_normal(2, 3, 2),))
     yield Case("extreme", (1,), (np.array([[900.0, 0.0, -900.0], [1000.0, 1000.0, 999.0]]),))
-    for axis, shape in ((0, (5,)), (1, (1, 3)), (2, (2, 3, 1)), (1, (2, 3, 2, 2))):
-        yield Case("shape", (axis,), (_normal(*shape),))
+    yield Case("shape", (0,), (_normal(5),))
+    yield Case("shape", (1,), (_normal(1, 3),))
+    yield Case("shape", (2,), (_normal(2, 3, 1),))
+    yield Case("shape", (1,), (_normal(2, 3, 2, 2),))
 
 
 def _cross_entropy() -> Iterator[Case]:
@@ -169,8 +175,8 @@ def _pool(*more: Any, ties: bool) -> Callable[[], Iterator[Case]]:
     """Windows (kernel, stride, padding) side by side, overlapping, padded, with gaps, and not square."""
 
     def cases() -> Iterator[Case]:
-        yield Case("plain", ((2, 2), (2, 2), (0, 0), *more), (_apart(2, 2, 4, 4),))
-        yield Case("plain", ((3, 3), (2, 2), (1, 1), *more), (_apart(1, 2, 5, 5),))
+        yield Case("plain", ((2, 2), (2, 2), (0, 0), *more), (_apart(1, 1, 4, 4),))
+        yield Case("plain", ((3, 3), (2, 2), (1, 1), *more), (_apart(1, 1, 5, 5),))
         yield Case("shape", ((2, 2), (2, 2), (0, 0), *more), (_apart(1, 1, 5, 3),))
         yield Case("shape", ((2, 3), (1, 2), (1, 0), *more), (_apart(2, 1, 4, 7),))
         yield Case("shape", ((1, 1), (2, 2), (0, 0), *more), (_apart(1, 3, 5, 5),))
@@ -187,12 +193,10 @@ def _conv() -> Iterator[Case]:
 
     def case(kind: Kind, stride: Shape, padding: Shape, image: Shape, kernel: Shape, bias: bool) -> Case:
         more = (_normal(kernel[0], seed=2),) if bias else ()
-        return Case(
-            kind, (stride, padding, (1, 1), 1), (_normal(*image), _normal(*kernel, seed=1), *more)
-        )
+        return Case(kind, (stride, padding, (1, 1), 1), (_normal(*image), _normal(*kernel, seed=1), *more))
 
-    yield case("plain", (1, 1), (1, 1), (2, 2, 4, 4), (3, 2, 3, 3), False)
-    yield case("plain", (2, 2), (0, 0), (1, 2, 5, 5), (2, 2, 3, 3), True)
+    yield case("plain", (1, 1), (1, 1), (1, 2, 4, 4), (2, 2, 3, 3), False)
+    yield case("plain", (2, 2), (0, 0), (2, 1, 5, 5), (2, 1, 3, 3), True)
     yield case("shape", (1, 1), (0, 0), (1, 3, 3, 5), (2, 3, 1, 1), False)
     yield case("shape", (2, 1), (1, 2), (2, 1, 6, 3), (1, 1, 2, 3), True)
     yield case("shape", (2, 2), (3, 3), (1, 1, 8, 8), (2, 1, 7, 7), False)  # the last row is not reached

@@ -91,10 +91,10 @@ def applied(patches: Sequence[Patch]) -> Iterator[None]:
     healthy one and the changes that are still switched on.
     """
     ticket = (object(), patches)
-    with _lock:
-        _active.append(ticket)
-        _rebuild()
     try:
+        with _lock:
+            _active.append(ticket)
+            _rebuild()
         yield
     finally:
         with _lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def gradients(f: Map, inputs: Sequence[Tensor]) -> list[np.ndarray]:
 def slopes(f: Map, inputs: Sequence[Tensor]) -> tuple[float, float]:
     """The slope of L = Σ c·f along one direction u: (from two forward passes, from backward).
 
-        (L(x + hu) − L(x − hu)) / 2h    and    ⟨∂L/∂x, u⟩
+    (L(x + hu) − L(x − hu)) / 2h    and    ⟨∂L/∂x, u⟩
     """
     # Copies, so that no mistake of a forward pass reaches the point at which the next one starts.
     points = [each.numpy().copy() for each in inputs]
@@ -74,15 +75,20 @@ def slopes(f: Map, inputs: Sequence[Tensor]) -> tuple[float, float]:
     return by_difference, by_backward
 
 
-def verdict(f: Map, inputs: Sequence[Tensor]) -> str:
-    """What the gradient check says of f, in a few words."""
-    return "passes" if checked(f, inputs).passed else "fails"
+def verdict(f: Map, inputs: Sequence[Tensor], by_element: bool = False) -> str:
+    """What the gradient check says of f, in a word."""
+    return "passes" if checked(f, inputs, by_element).passed else "fails"
 
 
-def checked(f: Map, inputs: Sequence[Tensor]) -> Outcome:
-    """The gradient check of f. An engine that refuses to run has not passed."""
+def checked(f: Map, inputs: Sequence[Tensor], by_element: bool = False) -> Outcome:
+    """The gradient check of f, along random directions or element by element (for kinks, where directions mix).
+
+    An engine that refuses to run has not passed.
+    """
+    points = [Tensor(each.numpy().copy(), requires_grad=True) for each in inputs]
     try:
-        report = gradcheck(f, [Tensor(each.numpy().copy(), requires_grad=True) for each in inputs])
+        # Not a Module, but a function of its inputs: the parameters are not checked.
+        report = replace(gradcheck(lambda *tensors: f(*tensors), points, fast_mode=not by_element), title="gradcheck")
     except MiniResError as error:
         return Outcome(False, f"{type(error).__name__}: {error}")
     return Outcome(bool(report), str(report))

@@ -13,6 +13,7 @@ import numpy as np
 
 from minires import modes
 from minires.autograd import grad
+from minires.errors import MiniResError
 from minires.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.lab.known_ops import Case, Kind
@@ -26,6 +27,8 @@ CONVENTIONS = "conventions at kinks and ties"
 LINEAR = "backward is linear in the gradient"
 UNTOUCHED = "inputs are left alone"
 SECOND_ORDER = "the gradient of the gradient"
+
+SIZE_HINT = "What is special about these sizes?"
 
 
 class Answer(NamedTuple):
@@ -249,8 +252,8 @@ def _like_definition(subject: Subject, case: Case, dtype: type = np.float64) -> 
             "The dtype of the input should be kept: where does a new array come from, and of which dtype is it?",
         )
     if not _close(y.numpy(), expected_y):
-        raise _Failure(f"{case}: the output is {_difference(y.numpy(), expected_y)}", "Which size is special here?")
-    cotangent = _cotangent(Tensor(expected_y)).astype(dtype)
+        raise _Failure(f"{case}: the output is {_difference(y.numpy(), expected_y)}", SIZE_HINT)
+    cotangent: np.ndarray = _cotangent(Tensor(expected_y)).astype(dtype)
     for number, (found, right) in enumerate(zip(_backward(y, tensors, cotangent), expected, strict=True)):
         if not _close(found, right):
             raise _Failure(f"{case}: {_which(number, case)} is {_difference(found, right)}", pattern(found, right))
@@ -258,14 +261,17 @@ def _like_definition(subject: Subject, case: Case, dtype: type = np.float64) -> 
 
 def _shares(subject: Subject, runs: Sequence[tuple[Case, type]], hint: str = "") -> Answer:
     """Each run in float64 or float32 counts alike."""
-    failures = []
+    failures, errors = [], []
     for case, dtype in runs:
         try:
             _like_definition(subject, case, dtype)
         except _Failure as failure:
             failures.append(failure.answer)
         except Exception as error:
-            failures.append(Answer(0.0, f"{case}: {type(error).__name__}: {error}"))
+            failures.append(Answer(0.0, f"{case}: {type(error).__name__}: {error}", SIZE_HINT))
+            errors.append(error)
+    if len(errors) == len(runs) and not isinstance(errors[0], MiniResError):
+        raise errors[0]  # it is not about these cases, nor one of the engine's own complaints
     right = f"{len(runs) - len(failures)} of {len(runs)} cases"
     if not failures:
         return Answer(1.0, right)

@@ -25,6 +25,7 @@ from minires.backend.cpu.machine import (
     set_num_threads,
 )
 from minires.backend.shapes import Pair, conv_size, pool_size
+from minires.errors import ShapeError
 
 name = "cpu"
 
@@ -44,8 +45,16 @@ def _fit(*arrays: Array | None) -> bool:
 # -- convolution -------------------------------------------------------------------------------------------------------
 
 
+def _check_integers(op: str, **geometry: Pair) -> None:
+    """Raise ShapeError for numbers that the kernels' 64-bit integers do not hold; what they hold, they check."""
+    for name, values in geometry.items():
+        if max(values) >= 1 << 63:
+            raise ShapeError(f"{op}: {name} {values} is too large: the kernels count with 64 bits")
+
+
 def _shape(images: int, channels: int, outputs: int, image: Pair, kernel: Pair, *geometry: Pair) -> Shape:
     """Of a convolution; geometry is stride, padding, dilation."""
+    _check_integers("conv2d", **dict(zip(("stride", "padding", "dilation"), geometry, strict=True)))
     ho, wo = (conv_size(*each) for each in zip(image, kernel, *geometry, strict=True))
     return Shape(images, channels, outputs, (ho, wo), kernel, *geometry)
 
@@ -118,6 +127,7 @@ def batch_norm_grad(
 
 
 def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
+    _check_integers("pooling", stride=stride, padding=padding, dilation=dilation)
     ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
     return ho, wo
 
@@ -158,11 +168,19 @@ def avg_pool2d_split(
 
 
 def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
-    """The global pooling: over all pixels of a channels-last image."""
-    if axes != (2, 3) or x.ndim != 4 or not _fit(x) or x.flags.c_contiguous:
+    """Over all pixels of a channels-last image: the global pooling; or of all images, or over rows: a bias's gradient.
+
+    NumPy adds what does not lie innermost in one chain of float32, of any length; these sums are made of short ones.
+    """
+    if not _fit(x) or (x.ndim == 4 and x.flags.c_contiguous):
         return NotImplemented
-    y = library.sum_pixels(x, 1.0, None)
-    return y.reshape(*y.shape, 1, 1) if keepdims else y
+    if (x.ndim, axes) == (4, (2, 3)):
+        y = library.sum_pixels(x, 1.0, None)
+    elif (x.ndim, axes) in ((4, (0, 2, 3)), (2, (0,))):
+        y = library.sum_rows(x)
+    else:
+        return NotImplemented
+    return y.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else y
 
 
 def broadcast_to(x: Array, shape: Axes) -> Array:

@@ -85,6 +85,8 @@ def _span(start: int, stop: int, size: int, axis: int, windows: Windows) -> Span
 
 def blocks(images: int, image: Pair, windows: Windows, w: Array, groups: int) -> Iterator[Block]:
     """Cut the output into blocks that take at most BLOCK_BYTES: whole images if they fit, else rows, else pixels."""
+    if not images:  # an empty batch has no blocks: results stay as they were made, empty or zero
+        return
     ho, wo = windows.output(image)
     budget = max(1, BLOCK_BYTES // _bytes_per_output(w, groups))  # positions in a block
     width = min(wo, budget)

@@ -27,7 +27,7 @@ def _measure_stride() -> Measured:
     return {
         "output for x (2, 4, 6, 6)": _output((2, 4, 6, 6)),
         "output for x (2, 4, 2, 2)": _output((2, 4, 2, 2)),
-        "gradient check with x (2, 4, 2, 2)": verdict(block(4, 8, stride=2), [normal(2, 4, 2, 2)]),
+        "gradient check with x (8, 4, 2, 2)": verdict(block(4, 8, stride=2), [normal(8, 4, 2, 2)]),
     }
 
 
@@ -36,7 +36,7 @@ def _check_stride() -> Outcome:
     for kind in (BasicBlock, Bottleneck):
         for option in ("A", "B", "C"):
             for size in (2, 5, 6):
-                one = kind(4, 4, stride=2, shortcut=option)  # type: ignore[arg-type]  # mypy widens the letters to str
+                one = kind(4, 4, stride=2, shortcut=option)
                 expected = (3, 4 * kind.expansion, -(-size // 2), -(-size // 2))
                 about = f"{kind.__name__}, shortcut {option}, stride 2, image {size}×{size}"
                 try:

@@ -62,8 +62,8 @@ for i, j in places_of_the_kernel:
 """,
     specimen="A BasicBlock of 4 channels, and single convolutions, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_overlap,
-    lesson="A pixel that nine windows read gets the gradient of one of them. Where windows do not overlap (kernel 1, or "
-    "a stride as long as the kernel), nothing is wrong: a test with such a convolution sees nothing.",
+    lesson="A pixel that nine windows read gets the gradient of one of them. Where windows do not overlap (kernel 1, "
+    "or a stride as long as the kernel), nothing is wrong: a test with such a convolution sees nothing.",
     checked_by="gradcheck of a convolution whose windows overlap",
     check=_check_overlap,
     questions=(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minires import functional as F
-from minires.backend import Array, compare, relu
+from minires.backend import Array, compare
 from minires.backend import where as where_arrays
 from minires.lab.mistake import Measured, Mistake
 from minires.lab.patching import Attribute
@@ -17,17 +17,12 @@ from minires.ops.elementwise import ReLU, where
 from minires.tensor import Tensor
 
 
-def _forward(self: Any, x: Array) -> Array:
-    self.mask = compare(x, 0, ">=")
-    return relu(x)
-
-
 def _backward(self: Any, g: Tensor) -> Tensor:
-    return where(Tensor(self.mask), g, 0.0)
+    return where(self.inputs[0].detach() >= 0.0, g, 0.0)
 
 
 def _backward_arrays(self: Any, g: Array) -> Array:
-    return where_arrays(self.mask, g, g.dtype.type(0))
+    return where_arrays(compare(self.inputs[0].data, 0, ">="), g, g.dtype.type(0))
 
 
 def _silent_block() -> BasicBlock:
@@ -50,7 +45,7 @@ def _measure_kink() -> Measured:
         "largest |∂L/∂x| at these elements": float(np.abs(x.grad.numpy()[dead]).max()),
         "largest |∂L/∂x| at the others": float(np.abs(x.grad.numpy()[~dead]).max()),
         "∂L/∂b of the last batch norm, channel 0": float(one.bn2.bias.grad.numpy()[0]),
-        "gradient check of relu, zeros among x": verdict(F.relu, [_with_zeros()]),
+        "gradient check of relu, zeros among x": verdict(F.relu, [_with_zeros()], by_element=True),
     }
 
 
@@ -61,7 +56,7 @@ def _with_zeros() -> Tensor:
 KINK = Mistake(
     name="relu-derivative-one-at-zero",
     title="ReLU′(0) = 1",
-    replaces="ReLU.forward, .backward and .backward_arrays in minires/ops/elementwise.py (the ReLU that batch norm "
+    replaces="ReLU.backward and .backward_arrays in minires/ops/elementwise.py (the ReLU that batch norm "
     "fuses is left as it is)",
     code="""\
 def backward(self, g):
@@ -74,7 +69,7 @@ def backward(self, g):
     "promise: PyTorch and MiniRes say 0. In a block that starts as the identity behind a ReLU, half of all elements "
     "are exactly at the kink.",
     checked_by="gradcheck of ReLU with zeros among its inputs: WRONG (convention)",
-    check=lambda: checked(F.relu, [_with_zeros()]),
+    check=lambda: checked(F.relu, [_with_zeros()], by_element=True),
     questions=(
         "How often is the input of a ReLU exactly 0 in a network with random weights? And in the block above?",
         "What are the slopes of ReLU to the left and to the right of 0?",
@@ -85,8 +80,8 @@ def backward(self, g):
     answer="Nearly never, and at every second element. 0 and 1. Those of x and of the last bias: dead elements take "
     "part. y ≥ 0 is always true, so `y >= 0` would pass every gradient: another classic mistake.",
     patches=(
-        Attribute(ReLU, "forward", _forward),
         Attribute(ReLU, "backward", _backward),
         Attribute(ReLU, "backward_arrays", _backward_arrays),
+        Attribute(ReLU, "keeps", None),  # of its output alone, x = 0 and x < 0 are the same
     ),
 )

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from minires import functional as F
 from minires import nn
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import Attribute, Everywhere
@@ -30,7 +29,7 @@ def _biased_batch_norm(
 ) -> Tensor:
     before = None if running_var is None else running_var.data.copy()
     y = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, **fused)
-    if training and running_var is not None:
+    if training and running_var is not None and before is not None:
         # What the right one has added is (m/(m − 1))·σ² − before; taken back, and σ² − before put in its place.
         m = input.numel() // input.shape[1]
         variance = (running_var.data - before * (1 - momentum)) / momentum * ((m - 1) / m) if momentum else 0.0

@@ -70,7 +70,7 @@ image = xp.zeros((N, C, H + 2 * P, W + 2 * P))
 image[:, :, P:-P, P:-P] = x
 # ... and the largest pixel of each window of `image`
 """,
-    specimen="The pool of a ResNet's stem, 3×3 with stride 2 and padding 1, on x (2, 4, 6, 6) that is negative everywhere",
+    specimen="The pool of a ResNet's stem, 3×3 with stride 2 and padding 1, on x (2, 4, 6, 6), negative everywhere",
     measure=_measure_padding,
     lesson="Zeros win against negative pixels at the border. Forward and backward agree with each other, so the "
     "gradient check passes: it checks a derivative, and this is the right derivative of the wrong function.",
@@ -123,13 +123,18 @@ def _measure_ties() -> Measured:
         "windows whose pixels are all 0": f"{int((y.numpy() == 0).sum())} of {y.numel()}",
         "sum of the gradient that the pool gets": float(y.numel()),
         "sum of the gradient that it sends on": float(after_relu.grad.numpy().sum()),
-        "gradient check of the pool with ties": verdict(_stem_pool, [_tied()]),
+        "gradient check of the pool, zeros among x": verdict(_four_windows, [_tied()], by_element=True),
     }
 
 
 def _tied() -> Tensor:
-    """Pixels that are whole numbers from 0 to 2: nearly every window has a tie."""
-    return Tensor(np.random.default_rng(4).integers(0, 3, (1, 2, 5, 5)).astype(np.float64), requires_grad=True)
+    """What a ReLU may leave, as four windows of 2×2: two of them are 0 everywhere."""
+    rows = [[1.5, 0.0, 0.0, 0.0], [0.0, 2.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 3.0, 0.0]]
+    return Tensor(np.array([[rows]]))
+
+
+def _four_windows(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 2)
 
 
 TIES = Mistake(
@@ -145,8 +150,8 @@ for i, j in places_of_the_window:
     measure=_measure_ties,
     lesson="Behind a ReLU ties are common: whole windows are 0. A window must send on as much as it gets; with this "
     "mistake a window of nine zeros sends it nine times.",
-    checked_by="gradcheck of a pool whose windows have ties",
-    check=lambda: checked(_stem_pool, [_tied()]),
+    checked_by="gradcheck of a pool with windows of zeros: WRONG (convention)",
+    check=lambda: checked(_four_windows, [_tied()], by_element=True),
     questions=(
         "With random numbers nobody sees this mistake. Why? Why is it common in a ResNet?",
         "A window of nine zeros: how much gradient comes in, how much goes out?",

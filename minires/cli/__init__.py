@@ -1,0 +1,91 @@
+"""The command line: what was asked for, and what came out. How anything is computed stands on the floors below.
+
+Whatever can be put right by whoever typed the command ends with one line on standard error and exit code 2; Ctrl-C with
+130. MINIRES_DEBUG=1 shows the traceback instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from minires.cli.shared import app
+from minires.errors import MiniResError
+from minires.weights.messages import printable
+
+# Each adds its commands to the application; in this order the help lists them.
+# isort: off
+from minires.cli import networks  # noqa: F401
+from minires.cli import gradients  # noqa: F401
+from minires.cli import machine  # noqa: F401
+from minires.cli import lab  # noqa: F401
+# isort: on
+
+LONGEST = 600  # characters of an error's one line; what stands in the middle of a longer one is left out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `minires` with these arguments (default: the process's) and return the exit code."""
+    try:
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except typer.Exit as exit_:
+        return int(exit_.exit_code)
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", 130)
+    except MemoryError as error:
+        return _fail(f"not enough memory ({error}): try a smaller batch or image")
+    except MiniResError as error:
+        return _fail(str(error))
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's usage errors have it, wherever the version keeps its classes
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "minires"
+        return _fail(f"{error.format_message()} (see {command} --help)")
+    return 0
+
+
+def _run(arguments: list[str]) -> None:
+    command = typer.main.get_command(app)
+    with command.make_context("minires", arguments) as context:
+        command.invoke(context)
+
+
+def _fail(message: str, code: int = 2) -> int:
+    if os.environ.get("MINIRES_DEBUG"):
+        raise
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST:
+        line = f"{line[: LONGEST - 200]} … {line[-200:]}"
+    sys.stderr.write(f"minires: {line}\n")
+    return code
+
+
+# -- arguments that several commands share ----------------------------------------------------------------------------
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from minires import __version__
+
+        typer.echo(f"minires {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _minires(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

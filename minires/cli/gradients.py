@@ -1,0 +1,141 @@
+"""`minires gradcheck`: the gradient check, of an op, of all of them, or of a whole network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minires.cli.shared import Json, app, example, input_shape, model_name, output_file, print_json
+from minires.errors import MiniResError
+
+if TYPE_CHECKING:
+    from minires.gradcheck import Audit, Report
+    from minires.gradcheck.catalogue import Example
+
+DTYPES = ("float64", "float32")
+
+
+def _dtype(value: str) -> str:
+    if value not in DTYPES:
+        raise typer.BadParameter(f"{value!r} is not {' or '.join(DTYPES)}")
+    return value
+
+
+@app.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
+def gradcheck(
+    model: Annotated[str | None, typer.Argument(callback=model_name, metavar="[MODEL]", help="A network.")] = None,
+    op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="An op, e.g. conv2d, instead.")] = None,
+    all_ops: Annotated[bool, typer.Option("--all-ops", help="Every op, instead.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Break each op's backward in every classic way: would it be noticed?")
+    ] = False,
+    image: Annotated[str, typer.Option("--input", metavar="CxHxW", help="An image's shape.")] = "3x32x32",
+    batch: Annotated[int, typer.Option(min=1, help="Images.")] = 8,
+    classes: Annotated[int, typer.Option(min=1, help="Of the network.")] = 10,
+    order: Annotated[int, typer.Option(min=1, max=2, help="2: the gradient of the gradient as well.")] = 1,
+    dtype: Annotated[str, typer.Option(callback=_dtype, metavar="|".join(DTYPES), help="To compute in.")] = "float64",
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Check these kernels' float32 gradients, e.g. cpu."),
+    ] = None,
+    method: Annotated[str, typer.Option(metavar="NAME", help="Of differentiating numerically.")] = "auto",
+    fast: Annotated[bool, typer.Option("--fast", help="One direction in all arrays of a network together.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, images, cotangents and directions.")] = 0,
+    html: Annotated[
+        Path | None, typer.Option(callback=output_file, metavar="FILE", help="Write the report as a page as well.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check gradients against differences and complex steps.
+
+    Exit code 1 where something is WRONG, or VACUOUS: zero whatever the backward pass does.
+    """
+    if sum((model is not None, op is not None, all_ops)) != 1:
+        raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")
+    if html is not None and (all_ops or audit):
+        raise MiniResError("gradcheck: --html is for one report: not with --all-ops or --audit")
+    options = {"order": order, "method": method, "provider": provider, "fast_mode": fast, "seed": seed}
+    subjects = [_network(model, image, batch, classes, seed, dtype)] if model is not None else _ops(op, dtype, seed)
+    results: Sequence[Any] = (_audits if audit else _reports)(subjects, options, as_json)
+    if html is not None:
+        results[0].to_html(html)
+    if as_json:
+        found = [each.as_dict() for each in results]
+        print_json(found[0] if len(found) == 1 else found)
+    elif len(results) > 1:
+        bad = [title for (title, _, _), result in zip(subjects, results, strict=True) if not result]
+        typer.echo(f"{len(results) - len(bad)} of {len(results)} pass" + (f"; not: {', '.join(bad)}" if bad else ""))
+    if not all(results):
+        raise typer.Exit(1)
+
+
+Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
+
+
+def _network(name: str, image: str, batch: int, classes: int, seed: int, dtype: str) -> Subject:
+    from minires import models
+    from minires.creation import randn
+    from minires.random import manual_seed
+
+    manual_seed(seed)
+    shape = input_shape(image)
+    network = models.build(name, num_classes=classes, in_channels=max(shape[0], 1)).to(dtype=dtype)
+    return name, network, randn(batch, *shape).astype(dtype)
+
+
+def _ops(name: str | None, dtype: str, seed: int) -> list[Subject]:
+    from minires.gradcheck import catalogue
+
+    examples: Sequence[Example] = catalogue.EXAMPLES if name is None else catalogue.find(name)
+    if not examples:
+        raise MiniResError(f"gradcheck: no op {name!r}; there are {', '.join(catalogue.names())}")
+    return [(each.name, each.f, each.tensors(seed, dtype)) for each in examples]
+
+
+def _reports(subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Report]:
+    from minires.gradcheck import gradcheck
+
+    reports = []
+    for title, f, inputs in subjects:
+        with _progress(title) as tell:
+            report = gradcheck(f, inputs, progress=tell, **options).titled(title)
+        reports.append(report)
+        if not quiet:
+            typer.echo(str(report) if len(subjects) == 1 or not report else str(report).partition("\n")[0])
+    return reports
+
+
+def _audits(subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Audit]:
+    from minires.gradcheck import audit
+
+    audits = []
+    for title, f, inputs in subjects:
+        with _progress(title) as tell:
+            found = audit(f, inputs, progress=tell, **options).titled(title)
+        audits.append(found)
+        if not quiet:
+            typer.echo(str(found))
+    return audits
+
+
+class _progress:
+    """A bar on standard error, if that is a terminal, and if there is more than a moment's work."""
+
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+        self.title = title
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self.bar.start()
+        self.task = self.bar.add_task(self.title, total=None)
+        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()

@@ -1,0 +1,102 @@
+"""Commands about the machine: info, bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from minires.cli.shared import Json, app, console, example, model_name, print_json
+
+if TYPE_CHECKING:
+    from minires.bench import Timing
+    from minires.machine import Speed
+
+
+@app.command(epilog=example("minires info --json"))
+def info(as_json: Json = False) -> None:
+    """Say what computes here, and how fast: kernels, threads, memory.
+
+    Measures a matrix product of 1024 × 1024, by the kernels and by NumPy, and a copy: the best of some runs.
+    """
+    from minires import __version__, machine
+
+    found, speed = machine.describe(), machine.measure()
+    if as_json:
+        print_json({"minires": __version__, **asdict(found), "gflops": asdict(speed)})
+        return
+    kernels = found.kernels
+    lines = {
+        "MiniRes": f"{__version__}, Python {found.python}, NumPy {found.numpy}",
+        "machine": f"{found.processor}, {found.cores} cores for this process, {found.system}",
+        "backends": f"{', '.join(found.backends)}; float32 arrays go to {found.backend}",
+        "C kernels": machine.NOT_BUILT
+        if kernels is None
+        else f"{kernels.isa} (here also: {', '.join(kernels.available)}), by {kernels.compiler}",
+        "threads": f"{found.threads} for the kernels; "
+        + ", ".join(f"{threads} for {name}" for name, threads in found.blas.items())
+        + ("" if found.omp_num_threads is None else f"; OMP_NUM_THREADS={found.omp_num_threads}"),
+        "cache": "" if kernels is None else f"at most {kernels.cache_limit >> 20} MiB of freed arrays are kept",
+        "product": ("" if speed.kernels is None else f"{speed.kernels:.0f} GFLOP/s by the kernels, ")
+        + f"{speed.numpy:.0f} GFLOP/s by NumPy (1024³, float32)",
+        "copy": f"{speed.copy:.0f} GB/s, read and written",
+    }
+    for name, text in lines.items():
+        if text:
+            typer.echo(f"{name:<10} {text}")
+
+
+bench = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure parts of MiniRes on this machine.")
+app.add_typer(bench, name="bench")
+
+
+@bench.command(epilog=example("minires bench conv --model resnet18 --batch 1"))
+def conv(
+    model: Annotated[str, typer.Option(callback=model_name, metavar="M", help="Whose convolutions.")] = "resnet18",
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
+    size: Annotated[int | None, typer.Option(min=8, help="Height and width; default: the network's usual.")] = None,
+    train: Annotated[bool, typer.Option(help="The two gradients as well.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Time every algorithm on every convolution of a network, and show which one is chosen, and why.
+
+    GFLOP/s are by the operations of the direct method, so an algorithm that needs fewer may exceed the machine's.
+    """
+    from minires import machine
+    from minires import threads as threads_of
+    from minires.bench import convolutions, measure
+
+    if threads is not None:
+        threads_of.set_num_threads(threads)
+    timings = [timing for shape, count in convolutions(model, batch, size) for timing in measure(shape, count, train)]
+    if as_json:
+        rows = [
+            {**asdict(timing), "operations": timing.operations, "fastest": timing.fastest, "loss": timing.loss}
+            for timing in timings
+        ]
+        print_json({"model": model, "batch": batch, "timings": rows})
+    else:
+        _print_timings(timings, machine.measure(runs=3))
+
+
+def _print_timings(timings: Sequence[Timing], speed: Speed) -> None:
+    from rich.table import Table
+
+    table = Table("kernel", "×", "convolution", "algorithm", "ms", "GFLOP/s", "of the product's", "chosen, and why")
+    for timing in timings:
+        s = timing.shape
+        window = f"{s.kernel[0]}×{s.kernel[1]}" + (f" /{s.stride[0]}" if s.stride != (1, 1) else "")
+        what = f"{s.channels}→{s.outputs}, {window}, to {s.output[0]}×{s.output[1]}"
+        for number, (name, seconds) in enumerate(timing.seconds.items()):
+            rate = timing.operations / seconds / 1e9
+            cells = (f"{1e3 * seconds:.2f}", f"{rate:.0f}", f"{100 * rate / (speed.kernels or rate):.0f} %")
+            why = ""
+            if name == timing.chosen:
+                why = timing.reason + (f"; {100 * timing.loss:.0f} % slower" if timing.loss > 0.05 else "")
+            first = (timing.kernel, str(timing.count), what) if number == 0 else ("", "", "")
+            table.add_row(*first, name, *cells, why, style="bold" if name == timing.chosen else "")
+        table.add_section()
+    console().print(table)

@@ -1,0 +1,136 @@
+"""What several commands share: the application, their arguments, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = "Residual networks on NumPy, small enough to read."
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich's help cuts off long options
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _device(value: str) -> str:
+    from minires import cuda
+
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+        raise typer.BadParameter(f"{value!r} is not cpu, cuda or cuda:N")
+    if value != "cpu":
+        cuda.require()
+    return value
+
+
+def model_name(value: str | None) -> str | None:
+    """A network's name, if models has it."""
+    from minires import models
+
+    if value is not None:
+        try:
+            models.image_size(value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return value
+
+
+def weight_file(value: Path | None) -> Path | None:
+    """A weight file that was named."""
+    if value == Path():  # what "" becomes
+        raise typer.BadParameter("name a weight file")
+    return value
+
+
+def seconds(value: float) -> float:
+    """0 or more."""
+    if not value >= 0:  # NaN too
+        raise typer.BadParameter(f"{value} is not 0 seconds or more")
+    return value
+
+
+def output_file(value: Path | None) -> Path | None:
+    """A file that can be written."""
+    if value is not None and (value.is_dir() or not value.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"{value} cannot be written: name a file in a folder that exists")
+    return value
+
+
+def input_shape(value: str) -> tuple[int, ...]:
+    """ "3x224x224" as (3, 224, 224)."""
+    if not re.fullmatch(r"\d{1,6}[x×]\d{1,6}[x×]\d{1,6}", value):
+        raise typer.BadParameter(f"{value!r} is not CHANNELSxHEIGHTxWIDTH, as in 3x224x224")
+    return tuple(map(int, re.split("[x×]", value)))
+
+
+def milestones_of(value: str) -> tuple[int, ...]:
+    """ "30,60" as (30, 60)."""
+    if not re.fullmatch(r"(\d{1,9}(,\d{1,9})*)?", value):
+        raise typer.BadParameter(f"{value!r} is not a list of epochs, as in 30,60,80")
+    return tuple(int(epoch) for epoch in value.split(",") if epoch)
+
+
+PRESETS = "imagenet, cifar10, mnist, fashion-mnist, digits or none"
+Device = Annotated[str, typer.Option(callback=_device, metavar="cpu|cuda", help="Where to compute.")]
+Model = Annotated[
+    str | None,
+    typer.Option(callback=model_name, metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."),
+]
+Weights = Annotated[
+    Path,
+    typer.Option(
+        callback=weight_file,
+        metavar="FILE",
+        help="Its weights: .pth, .pt, .th, .safetensors or .npz, PyTorch's or ours.",
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(metavar="NAME|FOLDER", help="digits, mnist, fashion-mnist, cifar10, or a folder of images by class."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where published data sets are, or are downloaded to; default: the user's cache."),
+]
+Download = Annotated[bool, typer.Option(help="Whether a data set that is missing may be downloaded.")]
+Normalize = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help=f"Normalise images as {PRESETS}; default: as the weights say, or as is usual."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def console() -> Console:
+    """Standard output; where that is no terminal, wide enough that no table is cut."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def print_json(value: Any) -> None:
+    """On standard output; in strings, what is not printable is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # as \u009b, in strings alone
+    sys.stdout.write("".join(shown) + "\n")
+
+
+def save_array(path: Path, array: Any) -> None:
+    """As .npy, whole or not at all."""
+    import numpy as np
+
+    from minires.files import atomic_write
+
+    with atomic_write(path) as file:
+        np.save(file, array)
+
+
+def example(command: str) -> str:
+    """The end of a command's help."""
+    return f"\b\nExample:\n  {command}"  # \b: as it is, not wrapped

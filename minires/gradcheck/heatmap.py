@@ -1,0 +1,215 @@
+"""Heat maps of an array's gradient: analytic, numeric, and their difference.
+
+A colour scale is symmetric about zero. Analytic and numeric share theirs; the difference has its own. Of a long array
+the cells of one colour are one path, so that thousands of them weigh little; cells of a small one say their numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from minires.gradcheck.markup import picture, shape_of, short, text
+from minires.gradcheck.result import ArrayResult
+
+MOST_CELLS = 4096
+NAMED_CELLS = 256  # of which each says its number
+LEAST_SHARE = 0.25  # of the cells measured: less is no map
+STRIP = 64  # numbers in a row of what has one axis
+LEVELS = 20  # of colour on either side of zero
+SIDE = 280  # of a map, in pixels, where its cells need not be larger or smaller
+SMALLEST, LARGEST = 3, 26  # pixels of a cell
+STOPS = (
+    (-1.0, (8, 48, 107)),
+    (-0.5, (66, 146, 198)),
+    (0.0, (247, 247, 245)),
+    (0.5, (241, 105, 19)),
+    (1.0, (127, 39, 4)),
+)
+UNMEASURED, NOT_FINITE = "url(#unmeasured)", "url(#not-finite)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the cells stand: pixels from the left and from the top, in the array's order.
+
+    caption: which axis runs where.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    cell: int
+    caption: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of all, in pixels, with a margin of 2."""
+        return int(self.x.max()) + self.cell + 2, int(self.y.max()) + self.cell + 2
+
+
+def layout(shape: tuple[int, ...]) -> Layout:
+    """A strip of one axis, a table of two, tiles of more: axes of length 1 do not count."""
+    axes = [k for k, length in enumerate(shape) if length > 1]
+    sizes = [shape[k] for k in axes]
+    places = np.indices(sizes).reshape(len(sizes), -1)
+    if len(sizes) < 2:
+        flat = np.arange(math.prod(sizes))
+        rows = f", {STRIP} in a row" if len(flat) > STRIP else ""
+        caption = f"Axis {axes[0]} runs across{rows}." if axes else ""
+        return _placed(flat // STRIP, flat % STRIP, flat * 0, flat * 0, caption)
+    row, column = places[-2], places[-1]
+    inside = f"axis {axes[-2]} runs down and axis {axes[-1]} across"
+    if len(sizes) == 2:
+        return _placed(row, column, row * 0, row * 0, f"{inside.capitalize()}.")
+    height, width = sizes[-2:]
+    if len(sizes) == 3:  # one row of tiles, folded
+        across = max(1, STRIP // width)
+        tile_row, tile_column = places[0] // across, places[0] % across
+        tiles = f"A tile for each index of axis {axes[0]}, from left to right"
+    else:
+        tile_row, tile_column = np.ravel_multi_index(tuple(places[:-3]), sizes[:-3]), places[-3]
+        down = ", ".join(str(k) for k in axes[:-3])
+        tiles = f"A grid of tiles: axis {down} runs down and axis {axes[-3]} across"
+    return _placed(
+        tile_row * height + row, tile_column * width + column, tile_row, tile_column, f"{tiles}; in each {inside}."
+    )
+
+
+def _placed(row: np.ndarray, column: np.ndarray, tile_row: np.ndarray, tile_column: np.ndarray, caption: str) -> Layout:
+    cells = max(int(row.max()), int(column.max())) + 1
+    cell = min(LARGEST, max(SMALLEST, SIDE // cells))
+    gap = max(2, cell // 3)
+    return Layout(column * cell + tile_column * gap + 2, row * cell + tile_row * gap + 2, cell, caption)
+
+
+def colour(share: float) -> str:
+    """From blue over white to orange, of −1 … 1."""
+    for (low, dark), (high, light) in pairwise(STOPS):
+        if share <= high:
+            t = (share - low) / (high - low)
+            return "#" + "".join(f"{round(a + t * (b - a)):02x}" for a, b in zip(dark, light, strict=True))
+    raise ValueError(f"colour: {share} is not in −1 … 1")
+
+
+def gradient_stops() -> str:
+    """The scale as the stops of an SVG gradient."""
+    return "".join(f'<stop offset="{(at + 1) / 2}" stop-color="{colour(at)}"/>' for at, _ in STOPS)
+
+
+def is_drawn(array: ArrayResult) -> bool:
+    """Whether enough of its numbers were measured one by one, and not too many to draw."""
+    measured = len({element.index for element in array.elements if element.index is not None})
+    total = math.prod(array.shape)
+    return 1 < total <= MOST_CELLS and measured >= LEAST_SHARE * total
+
+
+def figure(array: ArrayResult, key: str) -> str:
+    """The three maps with their scales; "" where there are none."""
+    if not is_drawn(array):
+        return ""
+    analytic, numeric = array.matrix("analytic").ravel(), array.matrix("numeric").ravel()
+    measured = np.zeros(array.shape, bool)
+    for element in array.elements:
+        if element.index is not None:
+            measured[element.index] = True
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = analytic - numeric
+    values, own = _largest(analytic, numeric), _largest(difference)
+    placed = layout(array.shape)
+    maps = [("analytic", analytic, values), ("numeric", numeric, values), ("difference", difference, own)]
+    drawn = [
+        _map(array, name, numbers, measured.ravel(), scale, placed, f"{key}-{name}") for name, numbers, scale in maps
+    ]
+    says = f"{placed.caption} {_says(difference, values, own, measured)}".strip()
+    return (
+        f'<figure class="maps"><h4>Analytic, numeric, and their difference</h4><div class="row">{"".join(drawn)}</div>'
+        f"<figcaption><p>{text(says)}</p></figcaption></figure>"
+    )
+
+
+def _largest(*arrays: np.ndarray) -> float:
+    """Of the finite numbers, in size."""
+    return max(float(abs(each[np.isfinite(each)]).max(initial=0.0)) for each in arrays)
+
+
+def _says(difference: np.ndarray, values: float, own: float, measured: np.ndarray) -> str:
+    said = []
+    if values:
+        said.append(f"The largest difference is {short(own)}, {short(own / values)} of the largest number.")
+    if not measured.all():
+        said.append(f"{int((~measured).sum())} of {measured.size} cells were not measured (hatched).")
+    infinite = int((~np.isfinite(difference.reshape(measured.shape)) & measured).sum())
+    if infinite:
+        said.append(f"{infinite} differences are not finite (crossed).")
+    return " ".join(said)
+
+
+def _map(
+    array: ArrayResult,
+    name: str,
+    numbers: np.ndarray,
+    measured: np.ndarray,
+    scale: float,
+    placed: Layout,
+    key: str,
+) -> str:
+    """One map with its scale below."""
+    fills = [_fill(float(n), bool(seen), scale) for n, seen in zip(numbers, measured, strict=True)]
+    cells = _named(array.shape, numbers, fills, placed) if len(fills) <= NAMED_CELLS else _grouped(fills, placed)
+    worst = array.worst_element
+    ring = ""
+    if worst is not None and worst.index is not None:
+        k = int(np.ravel_multi_index(worst.index, array.shape))
+        ring = 2 * f'<path class="ring" d="{_square(k, placed)}"/>'  # dark on light: seen on any colour
+    range_of_it = f"from {short(-scale)} to {short(scale)}" if scale else "all zero"
+    drawing = picture(
+        key,
+        placed.size,
+        f"{name} of {array.name}",
+        f"Heat map of {shape_of(array.shape)} numbers, {range_of_it}; the worst one is framed.",
+        f'<g class="cells">{cells}</g>{ring}',
+    )
+    return f'<div class="map"><b>{name}</b><div class="scroll">{drawing}</div>{_scale(scale)}</div>'
+
+
+def _fill(number: float, measured: bool, scale: float) -> str:
+    if not measured:
+        return UNMEASURED
+    if not math.isfinite(number):
+        return NOT_FINITE
+    return colour(round(LEVELS * number / scale) / LEVELS) if scale else colour(0.0)
+
+
+def _square(k: int, placed: Layout) -> str:
+    c = placed.cell
+    return f"M{placed.x[k]} {placed.y[k]}h{c}v{c}h-{c}z"
+
+
+def _named(shape: tuple[int, ...], numbers: np.ndarray, fills: Sequence[str], placed: Layout) -> str:
+    parts = []
+    for k, fill in enumerate(fills):
+        index = [int(i) for i in np.unravel_index(k, shape)]
+        said = "not measured" if fill == UNMEASURED else f"{numbers[k]:.6g}"
+        parts.append(f'<path fill="{fill}" d="{_square(k, placed)}"><title>{index}: {said}</title></path>')
+    return "".join(parts)
+
+
+def _grouped(fills: Sequence[str], placed: Layout) -> str:
+    groups: dict[str, list[str]] = {}
+    for k, fill in enumerate(fills):
+        groups.setdefault(fill, []).append(_square(k, placed))
+    return "".join(f'<path fill="{fill}" d="{"".join(squares)}"/>' for fill, squares in groups.items())
+
+
+def _scale(scale: float) -> str:
+    """What the colours mean, in numbers."""
+    low, high = (short(-scale), short(scale)) if scale else ("0", "0")
+    bar = '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+    return (
+        f'<div class="scale"><span>{low}</span>{bar}<rect width="100" height="8" fill="url(#colours)"/></svg>'
+        f"<span>{high}</span></div>"
+    )

@@ -1,0 +1,49 @@
+"""Folded and packed weights, shared by the plans for several shapes: made once, and gone with the last plan that reads them.
+
+They are told apart by what they were made of: the constant weight by where it lies in memory, the vectors of a bias or a
+batch norm by their numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakValueDictionary
+
+from minires.backend import Array
+from minires.backend.cpu import library
+
+Key = tuple[Any, ...]
+
+
+class Folded:
+    """The weights of a convolution into which batch norm has been folded.
+
+    Attributes:
+        w: (O, C, kh, kw).
+        bias: (O,), or None.
+        origin: the array that w was made of. It is kept, so that no other can come to lie where it lies.
+    """
+
+    def __init__(self, origin: Array, w: Array, bias: Array | None) -> None:
+        self.origin, self.w, self.bias = origin, w, bias
+        self._packed: dict[int, Array] = {}
+
+    def packed(self, algorithm: int) -> Array:
+        """w as the C kernels' algorithm wants it."""
+        if algorithm not in self._packed:
+            self._packed[algorithm] = library.pack(self.w, algorithm)
+        return self._packed[algorithm]
+
+
+class Weights:
+    """Those of all plans of a compiled model. The plans' steps own them; here they are only found again."""
+
+    def __init__(self) -> None:
+        self._folded: WeakValueDictionary[Key, Folded] = WeakValueDictionary()
+
+    def folded(self, key: Key, origin: Array, w: Array, bias: Array | None) -> Folded:
+        """The weights made of what `key` says: those of an earlier plan, or new ones of w and bias."""
+        found = self._folded.get(key)
+        if found is None:
+            found = self._folded[key] = Folded(origin, w, bias)
+        return found
