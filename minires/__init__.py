@@ -25,7 +25,9 @@ from minires.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     import minires.data as data
+    import minires.gradcheck as gradcheck
     import minires.inference as inference
+    import minires.lab as lab
     import minires.models as models
     import minires.nn as nn
     import minires.optim as optim
@@ -36,9 +38,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
-    "gradcheck",
     "data",
+    "gradcheck",
     "inference",
+    "lab",
     "models",
     "nn",
     "optim",
@@ -71,8 +74,10 @@ __all__ = [
     "functional",
     "get_num_threads",
     "grad",
+    "gradcheck",
     "inference",
     "is_recording",
+    "lab",
     "manual_seed",
     "models",
     "nn",

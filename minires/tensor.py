@@ -508,6 +508,8 @@ def _writeable(array: Array) -> bool:
 
 def _protected(array: Array) -> Array:
     """`array`; a copy of a writeable NumPy view, since whoever has the view could change the tensor unseen."""
+    if isinstance(array, np.generic):
+        return np.asarray(array)  # what NumPy makes of an array without axes
     return array.copy() if _is_writeable_view(array) else array
 
 

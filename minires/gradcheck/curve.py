@@ -41,8 +41,8 @@ class _Axes:
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
     logs = [math.log10(value) for value in values]
-    low, high = math.floor(min(logs)), math.ceil(max(logs))
-    return low, max(high, low + 1)
+    low, high = math.floor(min(logs) - 0.1), math.ceil(max(logs) + 0.1)  # no mark on the frame
+    return low, max(high, low + 2)
 
 
 Series = list[tuple[Step, float]]  # steps with their errors
@@ -126,20 +126,21 @@ def _series(series: Series, axes: _Axes, name: str, marker: Marker) -> str:
 
 
 def _disc(x: float, y: float, name: str) -> str:
-    return f'<circle class="mark {name}" cx="{x:.1f}" cy="{y:.1f}" r="3.4"/>'
+    return f'<circle class="mark {name}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
 
 
 def _square(x: float, y: float, name: str) -> str:
-    return f'<rect class="mark {name}" x="{x - 5.5:.1f}" y="{y - 5.5:.1f}" width="11" height="11"/>'
+    return f'<rect class="mark {name}" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
 
 
 def _legend() -> str:
     y = HEIGHT - 10
-    return (
-        f'{_square(LEFT + 6, y - 4, "analytic")}<text x="{LEFT + 18}" y="{y}">difference − analytic</text>'
-        f'{_disc(LEFT + 196, y - 4, "numeric")}<text x="{LEFT + 206}" y="{y}">difference − numeric</text>'
-        f'<path class="expected" d="M{LEFT + 374} {y - 4}h26"/><text x="{LEFT + 408}" y="{y}">rounding, as estimated</text>'
+    keys = (
+        (0, _square(LEFT + 6, y - 4, "analytic"), "difference − analytic"),
+        (185, _disc(LEFT + 191, y - 4, "numeric"), "difference − numeric"),
+        (365, f'<path class="expected" d="M{LEFT + 351} {y - 4}h26"/>', "rounding, as estimated"),
     )
+    return "".join(f'{mark}<text x="{LEFT + 18 + x}" y="{y}">{name}</text>' for x, mark, name in keys)
 
 
 def _table(curve: Curve) -> str:
@@ -152,7 +153,6 @@ def _table(curve: Curve) -> str:
         rows.append(f"<tr>{numbers}<td>{crossed}</td></tr>")
     heads = ("step h", "central difference", "− analytic", "− numeric")
     head = "".join(f'<th scope="col" class="number">{each}</th>' for each in heads)
-    return (
-        '<details class="numbers"><summary>The numbers</summary><div class="scroll"><table><thead><tr>'
-        f'{head}<th scope="col">crosses a kink of</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div></details>'
-    )
+    head += '<th scope="col">crosses a kink of</th>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<details class="numbers"><summary>The numbers</summary><div class="scroll">{table}</div></details>'

@@ -135,8 +135,9 @@ def _row(array: ArrayResult, link: str) -> str:
     know = [text(array.note)] if array.note else []
     know += [f'<span class="guess">looks like: {text(array.guess)}</span>'] if array.guess else []
     return (
-        f'<tr><td>{badge(array.verdict)}</td><th scope="row">{name}</th><td>{shape_of(array.shape)}</td>'
-        f'<td>{_looked_at(array)}</td><td class="number">{_largest(array)}</td><td class="prose">{"; ".join(know)}</td></tr>'
+        f'<tr><td>{badge(array.verdict)}</td><th scope="row">{name}</th><td class="fixed">{shape_of(array.shape)}</td>'
+        f'<td class="fixed">{_looked_at(array)}</td><td class="number">{_largest(array)}</td>'
+        f'<td class="prose">{"; ".join(know)}</td></tr>'
     )
 
 
@@ -217,15 +218,17 @@ def _elements(elements: Sequence[Element]) -> str:
     slopes = any(each.left is not None and each.right is not None for each in elements)
     heads = [("at", ""), ("analytic", "number"), ("numeric ± error", "number"), ("difference", "number")]
     heads += [("slope left", "number"), ("slope right", "number")] if slopes else []
-    heads += [("method", "")]
-    reasons = any(each.reason for each in elements)
+    methods = {each.method for each in elements}
+    by_method, reasons = len(methods) > 1, any(each.reason for each in elements)
+    heads += [("method", "")] if by_method else []
     heads += [("why", "")] if reasons else []
     head = "".join(f'<th scope="col"{_class(kind)}>{name}</th>' for name, kind in [("verdict", ""), *heads])
-    body = "".join(_element(each, slopes, reasons) for each in elements)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    body = "".join(f"<tr>{_cells(each, slopes, by_method, reasons)}</tr>" for each in elements)
+    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return table if by_method else f'{table}<p class="soft">Method: {text(*methods)}.</p>'
 
 
-def _element(element: Element, slopes: bool, reasons: bool) -> str:
+def _cells(element: Element, slopes: bool, by_method: bool, reasons: bool) -> str:
     numbers = [
         f"{element.analytic:.10g}",
         f"{element.numeric:.10g} ± {short(element.error, 1)}",
@@ -233,12 +236,13 @@ def _element(element: Element, slopes: bool, reasons: bool) -> str:
     ]
     if slopes:
         numbers += ["" if slope is None else f"{slope:.6g}" for slope in (element.left, element.right)]
-    cells = "".join(f'<td class="number">{each}</td>' for each in numbers)
-    reason = f'<td class="prose">{text(element.reason)}</td>' if reasons else ""
-    return (
-        f'<tr><td>{badge(element.verdict)}</td><td class="place">{place(element.index)}</td>{cells}'
-        f"<td>{text(element.method)}</td>{reason}</tr>"
-    )
+    cells = f'<td>{badge(element.verdict)}</td><td class="fixed">{place(element.index)}</td>'
+    cells += "".join(f'<td class="number">{each}</td>' for each in numbers)
+    if by_method:
+        cells += f'<td class="method">{text(element.method)}</td>'
+    if reasons:
+        cells += f'<td class="prose">{text(element.reason)}</td>'
+    return cells
 
 
 def _class(kind: str) -> str:

@@ -81,7 +81,7 @@ def _floor(curve: Curve, reading: Reading, verdict: Verdict) -> str:
     size = max(abs(curve.numeric), abs(curve.analytic))
     if verdict is Verdict.KINK:
         return (
-            f"A floor at {short(reading.apart)}, as it must be at a kink: the central difference is the mean of the two "
+            f"A floor at {short(reading.apart)}, as it must be at a kink: the central difference is the mean of both "
             f"slopes, and the analytic value is another one between them."
         )
     seen = (
