@@ -1,7 +1,8 @@
 """Each operation checked alone, with the numbers it had and a random cotangent of its own.
 
-That is how a wrong op is found inside a network, and how a gradient that vanishes in the whole can be trusted all the same:
-the bias of a convolution before batch norm has a gradient of zero, but the convolution's own gradient is not zero.
+That is how a wrong op is found inside a network, and how a gradient that vanishes in the whole can be trusted all the
+same: the bias of a convolution before batch norm has a gradient of zero, but the convolution's own gradient is not
+zero.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ class Audit:
 def audit(f: Callable[..., Any], inputs: Any, *, progress: Progress = silent, **options: Any) -> Audit:
     """Run `gradcheck(f, inputs, **options)` against mutants of each op that f applies.
 
-    The check must pass as it is. Raises GradcheckError if it does not, and what gradcheck raises. While it runs the classes of
-    the ops are changed for the whole process: nothing else should differentiate meanwhile.
+    The check must pass as it is. Raises GradcheckError if it does not, and what gradcheck raises. While it runs the
+    classes of the ops are changed for the whole process: nothing else should differentiate meanwhile.
     """
     report = gradcheck(f, inputs, **options).check()
     problem = Problem(f, inputs, options.get("names"), options.get("dtype"), options.get("provider"))

@@ -1,7 +1,7 @@
 """An example of every op: a function and inputs at which its gradient shows all it can do wrong.
 
-The inputs have odd sizes, broadcast where the op does, and lie on kinks and ties where it has any. `minires gradcheck --op`
-checks one, `--all-ops` all of them, and `--audit` asks of each whether the check would notice a mistake.
+The inputs have odd sizes, broadcast where the op does, and lie on kinks and ties where it has any. `minires gradcheck
+--op` checks one, `--all-ops` all of them, and `--audit` asks of each whether the check would notice a mistake.
 """
 
 from __future__ import annotations

@@ -46,21 +46,22 @@ def gradcheck(
 ) -> Report:
     """Is f's gradient that of f? (torch.autograd.gradcheck, but for what is said below.)
 
-    f maps Tensors to a Tensor or several; inputs are its arguments. Those Tensors that require gradients are checked, or all
-    floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are checked by
-    name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_arrays`).
+    f maps Tensors to a Tensor or several; inputs are its arguments. Those Tensors that require gradients are checked,
+    or all floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are
+    checked by name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_arrays`).
 
     order: 2 checks the gradient of the gradient too. method: "complex" (step), "central3", "central5", "richardson",
-    "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d), or "auto": the sharpest that applies, confirmed by another. eps: the step of
-    central3, else steps are swept. atol, rtol: allowed beside the estimated errors; by default 0 and 1e-7 (float32: 1e-4),
-    where torch has 1e-5 and 1e-3. nondet_tol: by how much two runs may differ. fast_mode: random projections only.
-    check_forward: the jvp as well. check_grad_dtypes: f's outputs must have the inputs' dtype; that gradients do, the
-    engine always checks. provider: "cpu" or "cuda": its float32 gradient is held against the float64 reference. dtype:
-    other than that of the inputs. seed: of cotangents and directions. explain: of what is WRONG, check each op alone to find
-    the one to blame, and guess at the mistake. progress: called with (arrays done, arrays in all).
+    "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d), or "auto": the sharpest that applies, confirmed by another. eps: the
+    step of central3, else steps are swept. atol, rtol: allowed beside the estimated errors; by default 0 and 1e-7
+    (float32: 1e-4), where torch has 1e-5 and 1e-3. nondet_tol: by how much two runs may differ. fast_mode: random
+    projections only. check_forward: the jvp as well. check_grad_dtypes: f's outputs must have the inputs' dtype; that
+    gradients do, the engine always checks. provider: "cpu" or "cuda": its float32 gradient is held against the float64
+    reference. dtype: other than that of the inputs. seed: of cotangents and directions. explain: of what is WRONG,
+    check each op alone to find the one to blame, and guess at the mistake. progress: called with (arrays done, arrays
+    in all).
 
-    Up to 400 numbers are checked one by one; of more, some, and random directions; of a network, a direction in each array,
-    or with fast_mode one in all together, and each only if that is not right.
+    Up to 400 numbers are checked one by one; of more, some, and random directions; of a network, a direction in each
+    array, or with fast_mode one in all together, and each only if that is not right.
 
     Raises MiniResError if f itself fails, and with `raise_exception` GradcheckError if the check does.
     """

@@ -39,7 +39,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Crossing:
-    """An element that took another branch than before: of which operation (counted from 0), and where in its choices."""
+    """An element that took another branch than before: of which operation, from 0, and where in its choices."""
 
     number: int
     op: str

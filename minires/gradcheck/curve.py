@@ -144,6 +144,8 @@ def _legend() -> str:
 
 
 def _table(curve: Curve) -> str:
+    if not curve.steps:
+        return ""
     rows = []
     for step in curve.steps:
         errors = [short(abs(step.central - value), 3) for value in (curve.analytic, curve.numeric)]

@@ -54,10 +54,11 @@ def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
 
 
 def jacobian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
-    """J[output index …, input index …] (torch.autograd.functional.jacobian), a reverse pass for each number of f(inputs).
+    """J[output index …, input index …] (torch.autograd.functional.jacobian), a reverse pass for each number of
+    f(inputs).
 
-    One Tensor for one input and one output; else a tuple over outputs, of tuples over inputs, one of them left out where
-    there is just one.
+    One Tensor for one input and one output; else a tuple over outputs, of tuples over inputs, one of them left out
+    where there is just one.
     """
     with enable_grad():
         leaves, outputs = _applied(f, inputs, create_graph)
@@ -83,7 +84,7 @@ def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tens
 
 
 def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
-    """∂²f/∂xᵢ∂xⱼ of an f that returns one number (torch.autograd.functional.hessian); blocks [i][j] for several inputs."""
+    """∂²f/∂xᵢ∂xⱼ of an f that returns one number (torch.autograd.functional.hessian); blocks for several inputs."""
 
     def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
         output = f(*leaves)

@@ -1,8 +1,8 @@
 """A problem at its point: the analytic gradient, how far to trust it, and what any one number of it should be.
 
 The cotangent is random: u ~ N(0, 1) with no component near zero, ‖u‖ = 1. With u of ones, batch norm and softmax have
-a gradient of zero, and a backward pass of zeros would pass. Beyond agreement with differences, backward must be linear in
-u, must not depend on who else asks for a gradient, and must answer twice the same.
+a gradient of zero, and a backward pass of zeros would pass. Beyond agreement with differences, backward must be linear
+in u, must not depend on who else asks for a gradient, and must answer twice the same.
 """
 
 from __future__ import annotations
@@ -41,13 +41,19 @@ def spread(array: np.ndarray) -> float:
 
 
 class Examination:
-    """All that is known of a problem before its elements are looked at."""
+    """All that is known of a problem before its elements are looked at.
+
+    unsteady: in what f or its gradient did not give the same answer twice; then nothing else is to be looked at.
+    """
 
     def __init__(self, problem: Problem, how: Tolerances, rng: np.random.Generator, nondet_tol: float) -> None:
         self.problem, self.how, self.rng = problem, how, rng
         self.base, self.notes = problem.listen(problem.point)
         self.float32_choices = self._choices_of_float32()
         self._check_declarations()
+        self.unsteady = self._unsteady_forward(nondet_tol)
+        if self.unsteady:
+            return
         self.single = problem.dtype == np.float32 or any(note.narrows for note in self.notes)
         self.origin = Origin(problem, self.base, self.notes, self._jitter())
         self.u = cotangent(rng, self.base.size)
@@ -55,7 +61,7 @@ class Examination:
             "backward_arrays": problem.gradient(self.u),
             "backward": problem.gradient(self.u, formulas=True),
         }
-        self.unsteady = self._unsteady(nondet_tol)
+        self.unsteady = self._unsteady_gradient(nondet_tol)
         self.noise = self._noise()
 
     def _choices_of_float32(self) -> int:
@@ -100,10 +106,8 @@ class Examination:
             apart = float(np.nan_to_num(abs(again - free)).max(initial=0.0))
         return f"f gave two answers for one input, {apart:.3g} apart" if apart > tolerance else ""
 
-    def _unsteady(self, tolerance: float) -> str:
-        """The same, of two gradients too."""
-        if forward := self._unsteady_forward(tolerance):
-            return forward
+    def _unsteady_gradient(self, tolerance: float) -> str:
+        """What differs between two backward passes at the same point, if anything does by more than `tolerance`."""
         second = self.problem.gradient(self.u)
         with np.errstate(invalid="ignore"):
             moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
@@ -127,11 +131,12 @@ class Examination:
         return largest
 
     def _noise(self) -> Arrays:
-        """How far rounding moves each analytic number: ten times the largest move when the point moves by its last bits.
+        """How far rounding moves each analytic number: ten times the largest move when the point moves by its last
+        bits.
 
-        At a tie that nobody declared such a move breaks the tie, and the gradient jumps; so what is called noise is limited
-        to a small share of the gradient, or, where the gradient is what is left of terms that cancel, to what rounding
-        moves f itself by.
+        At a tie that nobody declared such a move breaks the tie, and the gradient jumps; so what is called noise is
+        limited to a small share of the gradient, or, where the gradient is what is left of terms that cancel, to what
+        rounding moves f itself by.
         """
         eps = float(np.finfo(self.problem.dtype).eps)
         largest = [np.zeros(array.shape) for array in self.problem.point]
@@ -150,21 +155,18 @@ class Examination:
         noise = []
         for most, gradient, x in zip(largest, self.gradients["backward_arrays"], self.problem.point, strict=True):
             limit = MOST_NOISE * float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
-            allowed = max(limit, 100 * moves / spread(x))
-            # A number far below the others may be what is left of ones that cancel: 1 − softmax of a class that is sure.
-            noise.append(np.minimum(10 * most, allowed) + EPS * self._size_of_f() / spread(x))
+            # What is left of terms that cancel (1 − softmax of a sure class) is off by what rounding moves f by.
+            least = moves / spread(x)
+            noise.append(np.minimum(10 * most, max(limit, 100 * least)) + least)
         return noise
 
-    def _size_of_f(self) -> float:
-        """The largest term of ⟨u, F⟩."""
-        return float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
-
     def _rounding_of_f(self) -> float:
-        """How far ⟨|u|, F⟩ moves when the point moves by its last bits; of the engine's dtype."""
-        moves = float((abs(self.u) * self.origin.jitter).sum()) + EPS * self._size_of_f()
+        """How far ⟨|u|, F⟩ moves when the point moves by its last bits, of the engine's dtype."""
+        size = float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
+        moves = float((abs(self.u) * self.origin.jitter).sum()) + EPS * size
         return moves * (float(np.finfo(self.problem.dtype).eps) / EPS)
 
-    # -- lines through the point ------------------------------------------------------------------------------------------
+    # -- lines through the point --------------------------------------------------------------------------------------
 
     def unit(self, number: int, index: tuple[int, ...]) -> Line:
         """Along one element of one variable."""
@@ -180,7 +182,7 @@ class Examination:
         scale = spread(self.problem.point[number]) / max(1.0, d.size) ** 0.5
         return Line(self.origin, direction, scale), d
 
-    # -- elements -------------------------------------------------------------------------------------------------------
+    # -- elements -----------------------------------------------------------------------------------------------------
 
     def element(self, number: int, index: tuple[int, ...]) -> tuple[Element, Measured]:
         """The verdict on one number of one variable's gradient."""
@@ -221,7 +223,7 @@ class Examination:
         gradient = self.gradients["backward_arrays"][number]
         return float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
 
-    # -- what backward must be besides right ------------------------------------------------------------------------------
+    # -- what backward must be besides right --------------------------------------------------------------------------
 
     def not_linear(self, number_of_outputs: int) -> Iterator[tuple[int, Element]]:
         """Where Jᵀ(u + c·w) is not Jᵀu + c·Jᵀw, for a c so large that a clipped gradient shows."""

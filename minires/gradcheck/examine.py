@@ -47,6 +47,12 @@ def examine(
     covers all steps, not only those it was judged by; a network's results have none.
     """
     state = Examination(problem, how, rng, nondet_tol)
+    if state.unsteady:
+        arrays = [
+            ArrayResult(variable.name, x.shape, (), Verdict.VACUOUS, note="not looked at")
+            for variable, x in zip(problem.variables, problem.point, strict=True)
+        ]
+        return Examined(tuple(arrays), state.unsteady, state.float32_choices)
     wrong = [*state.not_linear(state.base.size), *state.not_alone()]
     if is_network(state):
         arrays = examine_network(state, wrong, one_result, progress)

@@ -19,7 +19,7 @@ from minires.gradcheck.result import ArrayResult
 MOST_CELLS = 4096
 NAMED_CELLS = 256  # of which each says its number
 LEAST_SHARE = 0.25  # of the cells measured: less is no map
-STRIP = 64  # numbers in a row of what has one axis
+STRIP = 32  # numbers in a row of what has one axis
 LEVELS = 20  # of colour on either side of zero
 SIDE = 280  # of a map, in pixels, where its cells need not be larger or smaller
 SMALLEST, LARGEST = 3, 26  # pixels of a cell
@@ -112,18 +112,17 @@ def figure(array: ArrayResult, key: str) -> str:
     if not is_drawn(array):
         return ""
     analytic, numeric = array.matrix("analytic").ravel(), array.matrix("numeric").ravel()
-    measured = np.zeros(array.shape, bool)
+    seen = np.zeros(array.shape, bool)
     for element in array.elements:
         if element.index is not None:
-            measured[element.index] = True
+            seen[element.index] = True
+    measured = seen.ravel()
     with np.errstate(invalid="ignore", over="ignore"):
         difference = analytic - numeric
     values, own = _largest(analytic, numeric), _largest(difference)
     placed = layout(array.shape)
     maps = [("analytic", analytic, values), ("numeric", numeric, values), ("difference", difference, own)]
-    drawn = [
-        _map(array, name, numbers, measured.ravel(), scale, placed, f"{key}-{name}") for name, numbers, scale in maps
-    ]
+    drawn = [_map(array, name, numbers, measured, scale, placed, f"{key}-{name}") for name, numbers, scale in maps]
     says = f"{placed.caption} {_says(difference, values, own, measured)}".strip()
     return (
         f'<figure class="maps"><h4>Analytic, numeric, and their difference</h4><div class="row">{"".join(drawn)}</div>'
@@ -137,14 +136,17 @@ def _largest(*arrays: np.ndarray) -> float:
 
 
 def _says(difference: np.ndarray, values: float, own: float, measured: np.ndarray) -> str:
+    infinite = int((~np.isfinite(difference[measured])).sum())
     said = []
-    if values:
-        said.append(f"The largest difference is {short(own)}, {short(own / values)} of the largest number.")
+    if own:
+        share = f", {short(own / values)} of the largest number" if math.isfinite(own / values) else ""
+        said.append(f"The largest difference is {short(own)}{share}.")
+    elif not infinite:
+        said.append("There is no difference.")
+    if infinite:
+        said.append(f"{infinite} of {measured.size} differences are not finite (crossed).")
     if not measured.all():
         said.append(f"{int((~measured).sum())} of {measured.size} cells were not measured (hatched).")
-    infinite = int((~np.isfinite(difference.reshape(measured.shape)) & measured).sum())
-    if infinite:
-        said.append(f"{infinite} differences are not finite (crossed).")
     return " ".join(said)
 
 
@@ -165,7 +167,7 @@ def _map(
     if worst is not None and worst.index is not None:
         k = int(np.ravel_multi_index(worst.index, array.shape))
         ring = 2 * f'<path class="ring" d="{_square(k, placed)}"/>'  # dark on light: seen on any colour
-    range_of_it = f"from {short(-scale)} to {short(scale)}" if scale else "all zero"
+    range_of_it = f"from {short(-scale)} to {short(scale)}" if scale else "all zero or not finite"
     drawing = picture(
         key,
         placed.size,
@@ -181,7 +183,7 @@ def _fill(number: float, measured: bool, scale: float) -> str:
         return UNMEASURED
     if not math.isfinite(number):
         return NOT_FINITE
-    return colour(round(LEVELS * number / scale) / LEVELS) if scale else colour(0.0)
+    return colour(round(LEVELS * (number / scale)) / LEVELS) if scale else colour(0.0)
 
 
 def _square(k: int, placed: Layout) -> str:
@@ -207,9 +209,10 @@ def _grouped(fills: Sequence[str], placed: Layout) -> str:
 
 def _scale(scale: float) -> str:
     """What the colours mean, in numbers."""
-    low, high = (short(-scale), short(scale)) if scale else ("0", "0")
+    if not scale:
+        return '<div class="scale"><span>all zero, or not finite</span></div>'
     bar = '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
     return (
-        f'<div class="scale"><span>{low}</span>{bar}<rect width="100" height="8" fill="url(#colours)"/></svg>'
-        f"<span>{high}</span></div>"
+        f'<div class="scale"><span>{short(-scale)}</span>{bar}<rect width="100" height="8" fill="url(#colours)"/></svg>'
+        f"<span>{short(scale)}</span></div>"
     )

@@ -1,7 +1,7 @@
 """Mistakes to make on purpose in an op's backward, to see whether a check notices.
 
-Each mutant is a classic: it takes an op (a node of the graph), the gradient that arrives and the right backward, and returns
-the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_arrays`.
+Each mutant is a classic: it takes an op (a node of the graph), the gradient that arrives and the right backward, and
+returns the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_arrays`.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _not_cropped(op: Function, g: Tensor, right: Backward) -> list[Tensor | None
     return [Tensor(moved), *others]
 
 
-# -- ties ---------------------------------------------------------------------------------------------------------------
+# -- ties ------------------------------------------------------------------------------------------------------------
 
 
 def _places(op: MaxPool2d) -> range:
@@ -193,7 +193,7 @@ def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     return [where(Tensor(at_kink), 0.0 if isinstance(op, Clip) else g, gradient)]
 
 
-# -- convolution, batch norm, indexing, sums ------------------------------------------------------------------------------
+# -- convolution, batch norm, indexing, sums -------------------------------------------------------------------------
 
 
 def _overlaps_overwritten(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:

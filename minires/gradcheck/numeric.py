@@ -7,9 +7,9 @@ Along a direction d, with F the outputs and u a cotangent, φ(h) = ⟨u, F(x + h
     Richardson          T₀ = D(h₀), D(h₁), …;  Tₘ = (rᵐ² Tₘ₋₁(h/r) − Tₘ₋₁(h)) / (rᵐ² − 1)    (Ridders 1982)
     complex step        Im F(x + i·h·d) / h, h = 10⁻³⁰                    = J d + O(h²)   (Squire & Trapp 1998)
 
-Truncation falls with a power of h, rounding grows with 1/h: the error of an honest gradient, drawn against h, is a valley,
-and that of a wrong one has a floor. The complex step subtracts nothing and has no valley, but the function must be
-analytic. Every estimate carries its own error estimate, which the verdict is measured by.
+Truncation falls with a power of h, rounding grows with 1/h: the error of an honest gradient, drawn against h, is a
+valley, and that of a wrong one has a floor. The complex step subtracts nothing and has no valley, but the function must
+be analytic. Every estimate carries its own error estimate, which the verdict is measured by.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Estimate:
 class Step:
     """φ at x ± h: the central difference, both one-sided slopes, and the rounding that is in them.
 
-    bend: Σ |uᵢ| · |slope of Fᵢ on the right − on the left|, which no cancelling hides. crossings: which operations chose
-    differently at +h or −h than at x.
+    bend: Σ |uᵢ| · |slope of Fᵢ on the right − on the left|, which no cancelling hides. crossings: which operations
+    chose differently at +h or −h than at x.
     """
 
     h: float
@@ -122,7 +122,7 @@ class Line:
         results, crossings = [], []
         for signed in (h, -h):
             if frozen:
-                results.append(self.near(signed, Repeater(self.notes)))
+                results.append(self._on_the_same_piece(signed))
                 continue
             comparer = Comparer(self.notes)
             try:
@@ -132,6 +132,13 @@ class Line:
                 comparer.crossings.append(Crossing(comparer.number, "the function's own Python code", ()))
             crossings += comparer.crossings
         return _Sides(h, results[0], results[1], tuple(crossings))
+
+    def _on_the_same_piece(self, h: float) -> np.ndarray:
+        """F(x + h·d) with the choices made at x; NaN where the function's own Python code would choose otherwise."""
+        try:
+            return self.near(h, Repeater(self.notes))
+        except DivergedError:
+            return np.full(self.base.shape, math.nan)
 
     def _step(self, side: _Sides, u: np.ndarray, moving: np.ndarray) -> Step:
         h, plus, minus = side.h, side.plus, side.minus
@@ -220,10 +227,11 @@ def _noise(steps: Sequence[Step]) -> float:
 
 
 def without_plateau(steps: Sequence[Step]) -> list[Step]:
-    """`steps` without the smallest, if φ is a staircase: flat over tiny steps, but with one slope on both sides of larger ones.
+    """`steps` without the smallest, if φ is a staircase: flat over tiny steps, but with one slope on both sides of
+    larger ones.
 
-    That is a function which rounds to float32 on the way; on a stair, a difference is zero or a whole jump, and the jumps
-    are the rounding of the larger steps.
+    That is a function which rounds to float32 on the way; on a stair, a difference is zero or a whole jump, and the
+    jumps are the rounding of the larger steps.
     """
     flat = max((each.h for each in steps if each.right == each.left == 0), default=math.inf)
     sloping = [each for each in steps if each.h > flat and abs(each.right - each.left) < 0.2 * abs(each.right)]
@@ -249,8 +257,9 @@ class Kink:
 def find_kink(steps: Sequence[Step]) -> Kink | None:
     """The two slopes at a kink in x itself, if there is one.
 
-    For a smooth φ the slopes' difference falls with h until rounding makes it grow again; at a kink it stays. So take the
-    smallest steps whose rounding is far below the slopes' difference, and see whether three of them agree on both slopes.
+    For a smooth φ the slopes' difference falls with h until rounding makes it grow again; at a kink it stays. So take
+    the smallest steps whose rounding is far below the slopes' difference, and see whether three of them agree on both
+    slopes.
     """
     clear = [each for each in steps if each.bend > 100 * each.rounding]
     if len(clear) < 3:

@@ -7,7 +7,7 @@ can read it as such.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ def _outcome(report: Report) -> str:
 
 
 def _counts(report: Report) -> str:
-    """ "12 inputs and parameters: 3 WRONG, 9 PASS"."""
+    """ "12 gradients checked: 3 WRONG, 9 PASS."."""
     verdicts = [array.verdict for array in report.arrays]
     if not verdicts:
         return "No gradient was checked."
@@ -76,7 +76,7 @@ def _settings(report: Report) -> str:
     )
 
 
-# -- suspects ----------------------------------------------------------------------------------------------------------
+# -- suspects --------------------------------------------------------------------------------------------------------
 
 
 def _suspects(suspects: Sequence[Suspect]) -> str:
@@ -102,7 +102,7 @@ def _suspect(suspect: Suspect) -> str:
     )
 
 
-# -- the list of all arrays --------------------------------------------------------------------------------------------
+# -- the list of all arrays ------------------------------------------------------------------------------------------
 
 
 def _list(arrays: Sequence[ArrayResult]) -> str:
@@ -113,10 +113,9 @@ def _list(arrays: Sequence[ArrayResult]) -> str:
         return _table_of_arrays([row for _, row in rows])
     bad = [row for array, row in rows if array.verdict is not Verdict.PASS]
     good = [row for array, row in rows if array.verdict is Verdict.PASS]
-    table = _table_of_arrays(bad) if bad else ""
-    if not good:
-        return table
-    return f"{table}<details><summary>{len(good)} that passed</summary>{_table_of_arrays(good)}</details>"
+    opened = "" if bad else ' open="open"'
+    folded = f"<details{opened}><summary>{len(good)} that passed</summary>{_table_of_arrays(good)}</details>"
+    return _table_of_arrays(bad) + (folded if good else "")
 
 
 def _table_of_arrays(rows: Sequence[str]) -> str:
@@ -164,7 +163,7 @@ def _largest(array: ArrayResult) -> str:
     return short(max(ratios)) if ratios else "–"
 
 
-# -- one array ---------------------------------------------------------------------------------------------------------
+# -- one array -------------------------------------------------------------------------------------------------------
 
 
 def _explained(arrays: Sequence[ArrayResult]) -> list[tuple[int, ArrayResult]]:
@@ -175,21 +174,25 @@ def _explained(arrays: Sequence[ArrayResult]) -> list[tuple[int, ArrayResult]]:
 
 
 def _sections(arrays: Sequence[ArrayResult]) -> str:
-    room = MOST_FIGURES
+    explained = _explained(arrays)
     sections = []
-    for position, (number, array) in enumerate(_explained(arrays)):
-        figures = "".join(_figures(array, f"array-{number}"))
-        if len(figures) > room:
-            figures = LEFT_OUT
-        room -= len(figures)
+    for position, ((number, array), figures) in enumerate(zip(explained, _figures(explained), strict=True)):
         is_open = array.verdict is not Verdict.PASS and position < OPEN_ARRAYS
         sections.append(_section(number, array, figures, is_open))
     return "<h2>In detail</h2>" + "".join(sections) if sections else ""
 
 
-def _figures(array: ArrayResult, key: str) -> list[str]:
-    drawers: tuple[Callable[[ArrayResult, str], str], ...] = (curve.figure, heatmap.figure)
-    return [draw(array, f"{key}-{draw.__module__.rpartition('.')[2]}") for draw in drawers]
+def _figures(explained: Sequence[tuple[int, ArrayResult]]) -> Iterator[str]:
+    """The pictures of each array, until they are too many for one page."""
+    room = MOST_FIGURES
+    for number, array in explained:
+        if array.curve is None and not heatmap.is_drawn(array):
+            yield ""
+            continue
+        key = f"array-{number}"
+        drawn = curve.figure(array, f"{key}-curve") + heatmap.figure(array, f"{key}-map") if room > 0 else ""
+        room -= len(drawn)
+        yield drawn if room > 0 else LEFT_OUT
 
 
 def _section(number: int, array: ArrayResult, figures: str, is_open: bool) -> str:

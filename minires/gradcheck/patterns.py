@@ -15,8 +15,8 @@ CLOSE = 1e-5  # so nearly must a pattern fit
 def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.ndarray | None = None) -> str:
     """What a WRONG array's numbers look like, or "" where they look like nothing in particular.
 
-    shapes: of the inputs and outputs around it, whose lengths a forgotten mean would divide by. values: of the array, for
-    the terms of a normalisation.
+    shapes: of the inputs and outputs around it, whose lengths a forgotten mean would divide by. values: of the array,
+    for the terms of a normalisation.
     """
     elements = [each for each in result.elements if math.isfinite(each.analytic) and math.isfinite(each.numeric)]
     if not elements:
@@ -92,7 +92,8 @@ def _moved(result: ArrayResult) -> str:
     for axis in range(a.ndim):
         for by in (-2, -1, 1, 2):
             if a.shape[axis] > abs(by) and _shifted(a, n, axis, by):
-                return f"it is shifted by {by} along axis {axis}: padding that is not cropped, or a stride from another start"
+                why = "padding that is not cropped, or a stride from another start"
+                return f"it is shifted by {by} along axis {axis}: {why}"
     return ""
 
 
@@ -129,7 +130,8 @@ def _where(result: ArrayResult, a: np.ndarray, n: np.ndarray) -> str:
     wrong = result.count(Verdict.WRONG)
     zeros = int(((a == 0) & (n != 0)).sum())
     if zeros and zeros == int((abs(a - n) > CLOSE * float(abs(n).max())).sum()):
-        return f"{zeros} of {len(a)} measured numbers are zero and should not be: gradients overwritten, dropped or cropped"
+        lost = "gradients overwritten, dropped or cropped"
+        return f"{zeros} of {len(a)} measured numbers are zero and should not be: {lost}"
     if 0 < wrong < len(result.elements):
         indices = [each.index for each in result.elements if each.verdict is Verdict.WRONG and each.index is not None]
         if indices:

@@ -66,8 +66,8 @@ class Problem:
         self.variables = self._variables()[-1:] if last_alone else self._variables()
         if not self.variables:
             raise ShapeError(
-                "gradcheck: nothing to differentiate by: give at least one Tensor of a floating-point dtype, or a Module "
-                "with parameters"
+                "gradcheck: nothing to differentiate by: give at least one Tensor of a floating-point dtype, or a "
+                "Module with parameters"
             )
         kinds = {variable.array.dtype for variable in self.variables}
         self.dtype = _dtype(np.result_type(*kinds) if dtype is None else dtype)
@@ -159,7 +159,7 @@ class Problem:
             result.append(np.zeros(leaf.shape, wide) if gradient is None else np.array(gradient.numpy(), wide))
         return result
 
-    # -- putting numbers in place ---------------------------------------------------------------------------------------
+    # -- putting numbers in place -------------------------------------------------------------------------------------
 
     @contextmanager
     def _at(

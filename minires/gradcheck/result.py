@@ -15,9 +15,9 @@ class Verdict(str, Enum):
     """On one number, or the worst of several. In this order, the last is the worst.
 
     PASS: analytic and numeric gradient agree. KINK: there is no derivative here, and the analytic value is the one that
-    the op's convention names, or lies between the one-sided slopes. ROUNDING: they agree, but so roughly can the number be
-    measured that this says little. VACUOUS: the gradient is zero whatever the backward pass does, and no way was found to
-    check it. WRONG: they differ by more than every error that was estimated.
+    the op's convention names, or lies between the one-sided slopes. ROUNDING: they agree, but so roughly can the number
+    be measured that this says little. VACUOUS: the gradient is zero whatever the backward pass does, and no way was
+    found to check it. WRONG: they differ by more than every error that was estimated.
     """
 
     PASS = "PASS"
@@ -44,8 +44,8 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 class Element:
     """One number of a gradient, or one projection of an array's gradient on a random direction.
 
-    index: of the number; None for a projection. error: by how much `numeric` may be off, and `analytic` by its own rounding.
-    left, right: one-sided slopes, where they were measured. reason: of a verdict that is not PASS.
+    index: of the number; None for a projection. error: by how much `numeric` may be off, and `analytic` by its own
+    rounding. left, right: one-sided slopes, where they were measured. reason: of a verdict that is not PASS.
     """
 
     index: tuple[int, ...] | None
@@ -72,7 +72,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Curve:
-    """The sweep behind one element: the error of the difference against the step, from either side of the kink-free ones."""
+    """The sweep behind one element, to draw the error of the difference against the step."""
 
     index: tuple[int, ...] | None
     analytic: float

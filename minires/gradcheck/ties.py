@@ -1,7 +1,7 @@
 """Numbers at kinks that nobody declared, moved together: along such a direction a maximum of ties is smooth.
 
-max(a, b) at a = b has one-sided slopes 0 and 1 in a, and in b, so a gradient of (1, 1) lies between them in both; but along
-(1, 1) the slope is 1 on both sides, not 2.
+max(a, b) at a = b has one-sided slopes 0 and 1 in a, and in b, so a gradient of (1, 1) lies between them in both; but
+along (1, 1) the slope is 1 on both sides, not 2.
 """
 
 from __future__ import annotations

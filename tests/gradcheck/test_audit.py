@@ -1,0 +1,135 @@
+"""The audit, and that the check notices every mutant of every op."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import functional as F
+from minires.errors import GradcheckError
+from minires.gradcheck import audit, gradcheck
+from minires.gradcheck.catalogue import EXAMPLES, find, names
+from minires.gradcheck.mutants import MUTANTS, breaking
+from minires.ops.elementwise import ReLU, Tanh
+from minires.ops.norm import BatchNormTraining
+from minires.ops.pool import MaxPool2d
+
+QUICK = ("multiply", "relu", "maximum", "sum", "clip", "softmax", "pad", "index", "matmul", "max_pool2d_gather", "exp")
+# Mutants that make no difference at an example's inputs, because nothing there is broadcast, repeated or overlapping, the
+# last row counts for nothing, or two of them in a row cancel. Each is the audit's own explanation.
+EXPLAINED = ("nothing is broadcast", "no element is taken twice", "no windows overlap", "last row", "zero, or two")
+
+
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.name in QUICK], ids=lambda each: each.name)
+def test_no_mutant_survives(example):
+    found = audit(example.f, example.tensors())
+    assert found, str(found)
+    assert all(any(reason in trial.why for reason in EXPLAINED) for trial in found.unnoticeable)
+
+
+@pytest.mark.slow  # a gradient check for each of some 900 mutants: over a minute
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.name not in QUICK], ids=lambda each: each.name)
+def test_no_mutant_of_any_op_survives(example):
+    test_no_mutant_survives(example)
+
+
+@pytest.mark.slow  # a gradient check for each of some 250 mutants: half a minute
+def test_every_kind_of_mutant_is_killed_somewhere():
+    """No mutant is there for show: each has an op and inputs at which it is a mistake, and is found."""
+    killed = set()
+    for example in EXAMPLES:
+        if example.name in (*QUICK, "batch_norm", "max_pool2d", "conv2d", "amax", "broadcast_tensors", "stack", "abs"):
+            killed |= {trial.mutant for trial in audit(example.f, example.tensors()).trials if trial.killed}
+    four_inputs = audit(lambda *x: F.concatenate(x), [mr.tensor(np.ones(1) * k, requires_grad=True) for k in range(4)])
+    killed |= {trial.mutant for trial in four_inputs.trials if trial.killed}
+    assert {mutant.name for mutant in MUTANTS} - killed == set()
+
+
+def test_a_mutant_that_makes_no_difference_is_explained():
+    x = mr.tensor(np.arange(16.0).reshape(1, 1, 4, 4), requires_grad=True)  # no ties
+    found = audit(lambda x: F.max_pool2d(x, 2), x)
+    assert found
+    (same,) = [each for each in found.unnoticeable if "ties" in each.mutant]
+    assert same.why == "no two pixels of a window are equal here"
+    assert "this check would not notice: MaxPool2d, all ties receive the gradient" in str(found)
+
+
+def test_a_dull_check_has_survivors():
+    """With torch's tolerances a thousandth is not noticed, and the table says so."""
+    x = mr.tensor(np.linspace(0.1, 1, 5), requires_grad=True)
+    found = audit(F.tanh, x, rtol=1e-2)
+    assert not found
+    assert {trial.mutant for trial in found.survivors} == {"off by a thousandth"}
+    assert "SURVIVED" in str(found)
+    assert found.as_dict()["passed"] is False
+
+
+def test_the_check_must_pass_first():
+    x = mr.tensor(np.linspace(0.1, 1, 5), requires_grad=True)
+    mutant = next(each for each in MUTANTS if each.name == "sign flipped")
+    with breaking(Tanh, mutant), pytest.raises(GradcheckError, match="WRONG"):
+        audit(F.tanh, x)
+
+
+def test_breaking_is_undone():
+    before = {kind: dict(vars(kind)) for kind in (ReLU, BatchNormTraining, MaxPool2d)}
+    for kind in before:
+        with pytest.raises(KeyError), breaking(kind, MUTANTS[0]):
+            raise KeyError
+    assert {kind: dict(vars(kind)) for kind in before} == before
+
+
+@pytest.mark.parametrize("mutant", MUTANTS[:4], ids=lambda mutant: mutant.name)
+def test_both_backwards_are_broken(mutant):
+    x = mr.tensor(np.linspace(-1, 1, 5), requires_grad=True)
+    with breaking(ReLU, mutant):
+        report = gradcheck(F.relu, x)
+    assert report.verdict == "WRONG"
+    assert "alone" not in report.arrays[0].worst_element.reason  # neither the formula alone nor the kernel alone
+
+
+# -- the catalogue -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
+def test_every_example_passes(example):
+    report = gradcheck(example.f, example.tensors(), order=1)
+    assert report, str(report)
+
+
+@pytest.mark.slow  # second derivatives of 65 functions, number by number: half a minute
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
+def test_every_example_passes_at_order_two(example):
+    report = gradcheck(example.f, example.tensors(), order=2)
+    assert report, str(report)
+
+
+def test_every_function_has_an_example():
+    synonyms = {"absolute": "abs", "clamp": "clip", "cat": "concatenate"}
+    assert {synonyms.get(name, name) for name in F.__all__} - {"argmax"} - set(names()) == set()
+
+
+def test_every_op_class_is_reached_by_an_example():
+    from minires.gradcheck.alone import Alone
+    from minires.gradcheck.judge import Tolerances
+    from minires.gradcheck.problem import Problem
+    from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
+
+    reached = set()
+    for example in EXAMPLES:
+        problem = Problem(example.f, example.tensors(), None, None, None)
+        reached |= {type(each.op) for each in Alone(problem, Tolerances(0, 0, None, "auto"), 0).applied}
+    classes = {
+        each
+        for module in (cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape)
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, mr.Function) and not each.__name__.startswith("_")
+    } - {mr.Function}
+    # A change of dtype to the same is none, a device needs two, and sums over what was broadcast come with backward.
+    assert {op.__name__ for op in classes - reached} <= {"AsType", "ToDevice", "SumTo"}
+
+
+def test_find():
+    assert [each.name for each in find("conv2d")] == ["conv2d", "conv2d, strided, dilated, grouped"]
+    assert find("nope") == []
