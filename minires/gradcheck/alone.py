@@ -75,7 +75,8 @@ class Alone:
         for applied in self.applied:
             if type(applied.op) in found:
                 continue
-            wrong = [each for each in self.results(applied).items() if each[1].verdict is Verdict.WRONG]
+            here, elsewhere = self.results(applied), self.checked.get((applied.number, True), {})
+            wrong = [each for each in (*here.items(), *elsewhere.items()) if each[1].verdict is Verdict.WRONG]
             if wrong:
                 found[type(applied.op)] = self._suspect(applied, *wrong[0])
         return tuple(found.values())
@@ -83,7 +84,8 @@ class Alone:
     def _suspect(self, applied: Applied, place: int, result: ArrayResult) -> Suspect:
         shapes = [tensor.shape for tensor in (*applied.inputs, applied.output)]
         if all(element.index is None for element in result.elements):
-            result = self._with_elements(applied, place) or result
+            closer = self._with_elements(applied, place)
+            result = closer if closer is not None and closer.verdict is Verdict.WRONG else result
         values = applied.inputs[place].numpy()
         return Suspect(
             applied.op.name,

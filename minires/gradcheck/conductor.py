@@ -89,6 +89,21 @@ class Repeater(_Follower):
         return op.on_branches(to_device(branches, "cpu") if isinstance(arrays[0], np.ndarray) else branches, *arrays)
 
 
+class Shaker(Repeater):
+    """The same, with the last bits of each result at random, as if each operation had rounded otherwise."""
+
+    def __init__(self, notes: Sequence[Note], rng: np.random.Generator) -> None:
+        super().__init__(notes)
+        self.rng = rng
+
+    def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
+        output: Any = super().__call__(op, arrays)
+        if not isinstance(output, (np.ndarray, np.floating)) or output.dtype.kind != "f":
+            return output
+        shaken = output * (1 + np.finfo(output.dtype).eps * self.rng.integers(-1, 2, output.shape))
+        return shaken.astype(output.dtype)
+
+
 class Comparer(_Follower):
     """Computes as ever, and notes who chose differently."""
 

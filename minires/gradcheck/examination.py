@@ -7,13 +7,13 @@ in u, must not depend on who else asks for a gradient, and must answer twice the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from minires.errors import GraphError
-from minires.gradcheck.conductor import DivergedError, Repeater
+from minires.gradcheck.conductor import DivergedError, Repeater, Shaker
 from minires.gradcheck.judge import Measured, Tolerances, judge, measure
 from minires.gradcheck.numeric import EPS, Line, Origin
 from minires.gradcheck.problem import Arrays, Problem
@@ -50,12 +50,14 @@ class Examination:
         self.problem, self.how, self.rng = problem, how, rng
         self.base, self.notes = problem.listen(problem.point)
         self.float32_choices = self._choices_of_float32()
-        self._check_declarations()
-        self.unsteady = self._unsteady_forward(nondet_tol)
+        self.unsteady = self._check_declarations() or self._unsteady_forward(nondet_tol)
         if self.unsteady:
             return
         self.single = problem.dtype == np.float32 or any(note.narrows for note in self.notes)
-        self.origin = Origin(problem, self.base, self.notes, self._jitter())
+        jitter = self._moves(lambda: Repeater(self.notes))
+        # In differences the rounding of every operation shows: log(1 + x²) of a tiny x is a staircase.
+        shaken = self._moves(lambda: Shaker(self.notes, self.rng))
+        self.origin = Origin(problem, self.base, self.notes, jitter, np.maximum(jitter, shaken))
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
             "backward_arrays": problem.gradient(self.u),
@@ -80,13 +82,18 @@ class Examination:
             self.base = self.problem.outputs(self.problem.point, Repeater(notes))
         return differ
 
-    def _check_declarations(self) -> None:
-        """What `on_branches` computes must be what `forward` computes, or a declared kink would prove nothing."""
+    def _check_declarations(self) -> str:
+        """What `on_branches` computes must be what `forward` computes, or a declared kink would prove nothing.
+
+        Returns what differs between two runs, if it so happens that one shows.
+        """
         declaring = sorted({note.op for note in self.notes if note.branches is not None})
         try:
             repeated = self.problem.outputs(self.problem.point, Repeater(self.notes))
         except DivergedError:
-            return  # other operations at the same point: the function is not deterministic, as will be found
+            return "" if self.float32_choices else "f applied other operations from one run to the next"
+        if repeated.shape != self.base.shape:
+            return "f gave answers of two shapes"
         size = float(abs(self.base[np.isfinite(self.base)]).max(initial=0.0))
         with np.errstate(invalid="ignore"):
             apart = float(np.nan_to_num(abs(repeated - self.base), nan=0.0, posinf=0.0).max(initial=0.0))
@@ -95,6 +102,7 @@ class Examination:
                 f"gradcheck: on_branches(branches, …) differs from forward by {apart:.2g}, though on the branches that "
                 f"forward took: look at {', '.join(declaring)}"
             )
+        return ""
 
     def _unsteady_forward(self, tolerance: float) -> str:
         """What differs between two forward passes at the same point, if anything does by more than `tolerance`."""
@@ -118,13 +126,13 @@ class Examination:
         """The point with its numbers moved by their last bits."""
         return [x * (1 + 2 * eps * self.rng.integers(-1, 2, x.shape)) for x in self.problem.point]
 
-    def _jitter(self) -> np.ndarray:
+    def _moves(self, conductor: Callable[[], Repeater]) -> np.ndarray:
         """How far each output moves when the point moves by its last bits: what cancellation leaves is noise."""
         largest = np.zeros(self.base.shape)
         for _ in range(3):
             try:
                 with np.errstate(invalid="ignore"):
-                    moved = abs(self.problem.outputs(self._nudged(EPS), Repeater(self.notes)) - self.base)
+                    moved = abs(self.problem.outputs(self._nudged(EPS), conductor()) - self.base)
             except DivergedError:
                 continue
             np.maximum(largest, np.nan_to_num(moved, nan=0.0, posinf=0.0), out=largest)
@@ -163,6 +171,7 @@ class Examination:
     def _rounding_of_f(self) -> float:
         """How far ⟨|u|, F⟩ moves when the point moves by its last bits, of the engine's dtype."""
         size = float(np.nan_to_num(abs(self.u * self.base), posinf=0.0).max(initial=0.0))
+        size = size or float(abs(self.u).max(initial=0.0))  # of zeros throughout nobody knows what they are made of
         moves = float((abs(self.u) * self.origin.jitter).sum()) + EPS * size
         return moves * (float(np.finfo(self.problem.dtype).eps) / EPS)
 

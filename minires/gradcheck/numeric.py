@@ -66,12 +66,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Origin:
-    """The point: F there, the choices made, and how far rounding alone may move each output."""
+    """The point: F there, the choices made, and how far rounding may move each output.
+
+    jitter: when the point is off by its last bits. rounding: when each operation's result is, too.
+    """
 
     problem: Problem
     base: np.ndarray
     notes: Sequence[Note]
     jitter: np.ndarray
+    rounding: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ class Line:
     """
 
     def __init__(self, origin: Origin, direction: Arrays, scale: float) -> None:
-        self.problem, self.base, self.notes, self.jitter = origin.problem, origin.base, origin.notes, origin.jitter
+        self.problem, self.base, self.notes = origin.problem, origin.base, origin.notes
+        self.jitter, self.rounding = origin.jitter, origin.rounding
         self.direction = direction
         self.scale = 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else 1.0
 
@@ -145,7 +150,7 @@ class Line:
         with np.errstate(all="ignore"):
             up, down = plus - self.base, self.base - minus  # subtracted first: equal outputs cancel without rounding
             size = EPS * np.maximum(np.maximum(abs(plus), abs(minus)), abs(self.base))
-            rounding = float((abs(u) * np.maximum(size, self.jitter) * moving).sum()) / h
+            rounding = float((abs(u) * np.maximum(size, self.rounding) * moving).sum()) / h
             bend = float((abs(u) * abs(up - down)).sum()) / h
             right, left = _dot(u, up) / h, _dot(u, down) / h
             return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, bend, side.crossings)
@@ -181,12 +186,17 @@ def central3(steps: Sequence[Step], h: float | None = None) -> Estimate | None:
     for large, small in pairwise(steps):  # D(h) is off by about (D(8h) − D(h)) / 63
         truncation = abs(large.central - small.central) / (RATIO**2 - 1)
         candidates.append((small, truncation + _noise(steps) / small.h + small.rounding))
-    if h is not None:
-        candidates.sort(key=lambda each: abs(math.log(each[0].h / h)))
     if not candidates:
         return None
-    step, error = candidates[0] if h is not None else min(candidates, key=lambda each: each[1])
+    if h is not None:
+        step, error = min(candidates, key=lambda each: abs(math.log(each[0].h / h)))
+    else:
+        step, error = min(candidates, key=lambda each: (contradicted(each[0].central, _below(steps, each[0])), each[1]))
     return Estimate(step.central, error, "central difference, 3 points")
+
+
+def _below(steps: Sequence[Step], step: Step) -> list[Step]:
+    return [each for each in steps if each.h < step.h]
 
 
 def central5(line: Line, u: np.ndarray, steps: Sequence[Step], frozen: bool) -> Estimate | None:
@@ -202,9 +212,9 @@ def central5(line: Line, u: np.ndarray, steps: Sequence[Step], frozen: bool) -> 
 
 
 def richardson(steps: Sequence[Step]) -> Estimate | None:
-    """The entry of the extrapolation table that its neighbours confirm best."""
+    """The entry of the extrapolation table that its neighbours confirm best, and no smaller steps contradict."""
     noise = _noise(steps)
-    best: Estimate | None = None
+    best: tuple[bool, float, Estimate] | None = None  # contradicted, by error
     above: list[float] = []
     for k, step in enumerate(steps):
         row = [step.central]
@@ -214,10 +224,25 @@ def richardson(steps: Sequence[Step]) -> Estimate | None:
             factor = RATIO ** (2 * (m + 1))
             row.append((factor * row[m] - previous) / (factor - 1))
             error = max(abs(row[m + 1] - row[m]), abs(row[m + 1] - previous)) + noise / step.h + step.rounding
-            if math.isfinite(error) and (best is None or error < best.error):
-                best = Estimate(row[m + 1], error, "differences, extrapolated")
+            rank = contradicted(row[m + 1], steps[k + 1 :]), error
+            if math.isfinite(error) and (best is None or rank < best[:2]):
+                best = *rank, Estimate(row[m + 1], error, "differences, extrapolated")
         above = row
-    return best
+    return best[2] if best is not None else None
+
+
+def contradicted(value: float, smaller: Sequence[Step]) -> bool:
+    """Whether three of the smaller steps after one another agree on another derivative, rounding aside, to a hundredth.
+
+    Steps far larger than x see x² as even, with a slope of zero, and agree on it too.
+    """
+    for k in range(len(smaller) - 2):
+        three = [each.central for each in smaller[k : k + 3]]
+        size = max(map(abs, three))
+        alike = max(three) - min(three) <= 0.01 * size and smaller[k + 2].rounding <= 0.01 * size
+        if size and alike and abs(three[-1] - value) > 0.1 * max(size, abs(value)):
+            return True
+    return False
 
 
 def _noise(steps: Sequence[Step]) -> float:

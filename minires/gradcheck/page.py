@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN_ELEMENTS = 8
 OPEN_ARRAYS = 6  # what else did not pass is folded
 PASSED_ARRAYS = 6  # so many of those that passed are shown, folded
-LISTED_ARRAYS = 40  # in a longer list, those that passed are folded
+LISTED_ARRAYS = 40  # in a longer list those that passed are folded, and what is longer still scrolls
 MOST_FIGURES = 1_000_000  # characters of pictures in one page
 LEFT_OUT = '<p class="soft">Its pictures are left out, to keep this page small.</p>'
 
@@ -121,11 +121,12 @@ def _list(arrays: Sequence[ArrayResult]) -> str:
 def _table_of_arrays(rows: Sequence[str]) -> str:
     if not rows:
         return ""
-    return (
-        '<div class="scroll"><table><thead><tr><th scope="col">verdict</th><th scope="col">gradient of</th>'
-        '<th scope="col">shape</th><th scope="col">looked at</th><th scope="col" class="number">largest relative '
-        f'difference</th><th scope="col">what to know</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
+    heads = [("verdict", ""), ("gradient of", ""), ("shape", ""), ("looked at", "")]
+    heads += [("largest relative difference", "number"), ("what to know", "")]
+    head = "".join(f'<th scope="col"{_class(kind)}>{name}</th>' for name, kind in heads)
+    height = "scroll long" if len(rows) > LISTED_ARRAYS else "scroll"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="{height}" tabindex="0">{table}</div>'
 
 
 def _row(array: ArrayResult, link: str) -> str:
@@ -155,11 +156,10 @@ def _looked_at(array: ArrayResult) -> str:
 
 def _largest(array: ArrayResult) -> str:
     """|analytic − numeric| / |the larger|, where that is more than the error of measuring."""
-    ratios = []
-    for each in array.elements:
-        size = max(abs(each.analytic), abs(each.numeric))
-        if math.isfinite(size) and size > each.error:
-            ratios.append(abs(each.difference) / size)
+    if not all(math.isfinite(each.difference) for each in array.elements):
+        return "not finite"
+    sizes = [(each, max(abs(each.analytic), abs(each.numeric))) for each in array.elements]
+    ratios = [abs(each.difference) / size for each, size in sizes if size > each.error]
     return short(max(ratios)) if ratios else "–"
 
 
@@ -179,7 +179,11 @@ def _sections(arrays: Sequence[ArrayResult]) -> str:
     for position, ((number, array), figures) in enumerate(zip(explained, _figures(explained), strict=True)):
         is_open = array.verdict is not Verdict.PASS and position < OPEN_ARRAYS
         sections.append(_section(number, array, figures, is_open))
-    return "<h2>In detail</h2>" + "".join(sections) if sections else ""
+    if not sections:
+        return ""
+    first, others = sections[:LISTED_ARRAYS], sections[LISTED_ARRAYS:]
+    more = f"<details><summary>… and {len(others)} more</summary>{''.join(others)}</details>" if others else ""
+    return f"<h2>In detail</h2>{''.join(first)}{more}"
 
 
 def _figures(explained: Sequence[tuple[int, ArrayResult]]) -> Iterator[str]:
@@ -227,7 +231,7 @@ def _elements(elements: Sequence[Element]) -> str:
     heads += [("why", "")] if reasons else []
     head = "".join(f'<th scope="col"{_class(kind)}>{name}</th>' for name, kind in [("verdict", ""), *heads])
     body = "".join(f"<tr>{_cells(each, slopes, by_method, reasons)}</tr>" for each in elements)
-    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    table = f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     return table if by_method else f'{table}<p class="soft">Method: {text(*methods)}.</p>'
 
 
