@@ -8,6 +8,7 @@ flag of its own: `row = x.data[0]`, taken before the forward pass, still writes.
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -18,6 +19,11 @@ _lock = threading.RLock()  # re-entrant: the garbage collector may run a Hold's 
 # id of the memory's owner -> (number of holds, whether it was writeable before the first). A Hold keeps the owner
 # alive, so ids are stable.
 _holds: dict[int, tuple[int, bool]] = {}
+
+if hasattr(os, "register_at_fork"):
+    # A thread that is caught in the middle of a Hold does not live on in a forked child: there the lock would be taken
+    # for ever, and the counts half written. So fork waits for it.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def _owner(array: Array) -> Array:

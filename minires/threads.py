@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from minires.backend import cpu
 
-
 MOST = 1 << 16  # what is more is a mistake; the kernels use 256 at most, BLAS what it was built for
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import minires as mr
 from minires import functional as F
+from minires import guard
 from minires.errors import GraphError
 from minires.guard import Hold, is_held
 
@@ -276,3 +281,26 @@ def test_what_a_user_can_still_write_into_is_copied() -> None:
     assert t.grad.tolist() == [1, 1, 1]
     assert x.grad.tolist() == [1, 1, 0, 0]
     assert w.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_another_thread_holds_an_array() -> None:
+    inside = threading.Event()
+
+    def hold() -> None:
+        with guard._lock:  # as in the middle of a Hold
+            inside.set()
+            time.sleep(0.2)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert inside.wait(10)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # what hangs is ended
+        x = leaf(1.0)
+        (x * x).sum().backward()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    other.join()

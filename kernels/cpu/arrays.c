@@ -15,6 +15,8 @@
 
 enum { LARGE = 1 << 16 /* bytes: smaller arrays are left to NumPy's own allocator */ };
 
+static const npy_intp MOST_FLOATS = (npy_intp)1 << 46; /* 256 TiB: more than a process can address */
+
 static long conversions; /* guarded by the GIL */
 static PyObject *recycler; /* a capsule with the allocator */
 
@@ -82,7 +84,22 @@ Layout layout_of(PyArrayObject *array) {
 
 /* -- new arrays ----------------------------------------------------------------------------------------------------- */
 
+int fits(const char *what, npy_intp a, npy_intp b, npy_intp c, npy_intp d) {
+    const npy_intp sizes[4] = {a, b, c, d};
+    npy_intp product = 1;
+    int too_large = 0;
+    for (int k = 0; k < 4; k++) /* an empty axis must not hide the others: kernels multiply those alone, too */
+        too_large |= sizes[k] && (__builtin_mul_overflow(product, sizes[k], &product) || product > MOST_FLOATS);
+    if (too_large)
+        PyErr_Format(PyExc_MemoryError, "CPU kernel: %s is too large for any memory: %zd x %zd x %zd x %zd numbers", what,
+                     (Py_ssize_t)a, (Py_ssize_t)b, (Py_ssize_t)c, (Py_ssize_t)d);
+    return !too_large;
+}
+
 PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layout) {
+    npy_intp sizes[4] = {1, 1, 1, 1}; /* arrays of more axes are as large as one that exists */
+    for (int k = 0; k < ndim && ndim <= 4; k++) sizes[k] = shape[k];
+    if (!fits("a result", sizes[0], sizes[1], sizes[2], sizes[3])) return NULL;
     PyArray_Descr *descr = PyArray_DescrFromType(type);
     npy_intp bytes = PyDataType_ELSIZE(descr), strides[4], size = bytes;
     if (layout == CHANNELS_LAST) {

@@ -21,6 +21,10 @@ typedef enum { NO_LAYOUT, ROWS, CHANNELS_LAST } Layout; /* neither; C order; (N,
 Layout layout_of(PyArrayObject *array);
 int is_channels_last(PyArrayObject *array);
 
+/* Whether a x b x c x d numbers may be in memory at all; if not, a MemoryError says that `what` is too large. Sizes that
+ * have passed may be multiplied: with the factors of a kernel's own buffers, too, they stay far below 2^63. */
+int fits(const char *what, npy_intp a, npy_intp b, npy_intp c, npy_intp d);
+
 /* A new array that owns its memory; a large one is recycled (memory.h). NULL with an exception set. */
 PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layout);
 PyArrayObject *new_image(npy_intp n, npy_intp c, npy_intp h, npy_intp w);

@@ -277,16 +277,21 @@ static Phase phase_of(const Conv *conv, int axis, long r) {
     long first = (r + p) % s; /* where s > 1, d is 1 */
     long taps = first < k ? pieces(k - first, s) : 0;
     long size = axis ? conv->width : conv->height;
-    return (Phase){.pixels = r < size ? pieces(size - r, s) : 0, .first = first, .taps = taps,
+    return (Phase){.pixels = pieces(size - r, s), .first = first, .taps = taps,
                    .start = (r + p - first) / s - (taps - 1) * d};
+}
+
+/* The phases of an axis that have a pixel at all: a stride may be far larger than the image. */
+static long phases_of(const Conv *conv, int axis) {
+    return smaller(conv->stride[axis], axis ? conv->width : conv->height);
 }
 
 /* How far the phases of an axis reach beyond gy, before and behind. */
 static void reach_of(const Conv *conv, int axis, long *before, long *behind) {
     *before = *behind = 0;
-    for (long r = 0; r < conv->stride[axis]; r++) {
+    for (long r = 0; r < phases_of(conv, axis); r++) {
         Phase phase = phase_of(conv, axis, r);
-        if (!phase.taps || !phase.pixels) continue;
+        if (!phase.taps) continue;
         long last = phase.start + (phase.taps - 1) * conv->dilation[axis] + phase.pixels;
         *before = larger(*before, -phase.start);
         *behind = larger(*behind, last - (axis ? conv->columns : conv->rows));
@@ -335,14 +340,16 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
     if (conv->stride[0] > conv->kernel[0] || conv->stride[1] > conv->kernel[1]) /* some phases meet no tap */
         memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
     int failed = 0;
-    for (long r = 0; r < conv->stride[0]; r++)
-        for (long c = 0; c < conv->stride[1]; c++) {
-            Phase v = phase_of(conv, 0, r), h = phase_of(conv, 1, c);
-            if (!v.taps || !h.taps || !v.pixels || !h.pixels || failed) continue;
+    for (long r = 0; r < phases_of(conv, 0); r++) {
+        Phase v = phase_of(conv, 0, r);
+        for (long c = 0; c < phases_of(conv, 1) && v.taps && !failed; c++) {
+            Phase h = phase_of(conv, 1, c);
+            if (!h.taps) continue;
             job.x = framed_gy;
             job.y = gx + r * x_row + c * conv->channels;
             failed = do_phase(conv, w, &frame, v, h, &job);
         }
+    }
     memory_give(frame.padded);
     return failed;
 }

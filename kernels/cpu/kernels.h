@@ -30,8 +30,10 @@ void max_pool(const Pool *pool, const float *x, float *y, uint8_t *argmax); /* a
 void max_pool_route(const Pool *pool, const float *gy, const uint8_t *argmax, float *gx);
 void avg_pool(const Pool *pool, int count_padding, const float *x, float *y);
 void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float *gx);
-void sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y); /* y (images, channels) */
 void repeat_pixels(const float *x, long images, long pixels, long channels, float *y); /* x (images, channels) */
+
+/* reduction.c: the sum of each channel over the pixels, divided; y (images, channels) */
+int sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y);
 
 /* softmax.c: x (rows, classes) */
 void log_softmax(const float *x, long rows, long classes, float *y);

@@ -6,6 +6,9 @@
  */
 #define MINIRES_IMPORTS_NUMPY
 #include "arrays.h"
+
+#include <limits.h>
+
 #include "conv.h"
 #include "kernels.h"
 #include "memory.h"
@@ -53,22 +56,41 @@ static Array *place_like(PyObject *out, Array *array) {
     return place_for(out, PyArray_NDIM(array), PyArray_DIMS(array), layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
 }
 
+/* The exception of a kernel that failed, if there is none yet. */
+static PyObject *no_memory(void) {
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_MemoryError, "CPU kernel: not enough memory for its buffers; fewer or smaller images need less");
+    return NULL;
+}
+
 /* The result, or an exception. Takes over the reference. */
 static PyObject *finished(Array *result, int failed) {
-    if (!failed || PyErr_Occurred()) return failed ? Py_XDECREF(result), NULL : (PyObject *)result;
+    if (!failed) return (PyObject *)result;
     Py_XDECREF(result);
-    return PyErr_NoMemory();
+    return no_memory();
 }
 
 /* -- convolution ---------------------------------------------------------------------------------------------------- */
 
-static long output_size(const Conv *c, int axis) {
-    long size = axis ? c->width : c->height;
-    return (size + 2 * c->padding[axis] - c->dilation[axis] * (c->kernel[axis] - 1) - 1) / c->stride[axis] + 1;
+/* Pixels along one axis with the padding, and those under the kernel; 0 with an exception where 64 bits do not hold them. */
+static int extents(long size, long kernel, long padding, long dilation, long *padded, long *reach) {
+    if (__builtin_mul_overflow(padding, 2, padded) || __builtin_add_overflow(*padded, size, padded)) {
+        PyErr_Format(PyExc_MemoryError, "CPU kernel: a padding of %ld is too large for any memory", padding);
+        return 0;
+    }
+    if (__builtin_mul_overflow(dilation, kernel - 1, reach) || __builtin_add_overflow(*reach, 1, reach)) *reach = LONG_MAX;
+    return require(*reach <= *padded, "the kernel is larger than the image");
+}
+
+/* A stride beyond the only window, and the dilation of a single pixel, mean nothing: made small, they cannot overflow. */
+static void simplify(long padded, long kernel, long *stride, long *dilation) {
+    *stride = smaller(*stride, larger(1, padded));
+    if (kernel == 1) *dilation = 1;
 }
 
 static int check_geometry(Conv *c, int algorithm) {
     int sane = c->outputs > 0 && c->channels > 0, plain = 1;
+    long padded[2], reach[2];
     for (int axis = 0; axis < 2; axis++) {
         sane &= c->kernel[axis] > 0 && c->stride[axis] > 0 && c->dilation[axis] > 0 && c->padding[axis] >= 0;
         plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
@@ -77,8 +99,21 @@ static int check_geometry(Conv *c, int algorithm) {
         !require(algorithm == DIRECT || (plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4)),
                  "this algorithm does not do this convolution"))
         return 0;
-    c->rows = output_size(c, 0), c->columns = output_size(c, 1);
-    return require(c->rows > 0 && c->columns > 0, "the kernel is larger than the image");
+    for (int axis = 0; axis < 2; axis++) {
+        if (!extents(axis ? c->width : c->height, c->kernel[axis], c->padding[axis], c->dilation[axis], padded + axis,
+                     reach + axis))
+            return 0;
+        simplify(padded[axis], c->kernel[axis], c->stride + axis, c->dilation + axis);
+    }
+    c->rows = (padded[0] - reach[0]) / c->stride[0] + 1, c->columns = (padded[1] - reach[1]) / c->stride[1] + 1;
+    return fits("the padded image", c->images, c->channels, padded[0], padded[1]) &&
+           fits("the weights", c->outputs, c->channels, c->kernel[0], c->kernel[1]) &&
+           fits("the result", c->images, c->outputs, c->rows, c->columns);
+}
+
+/* The input gradient reads gy with a frame, which is at most about as large as the padded image. */
+static int check_frame(const Conv *c) {
+    return fits("the framed gradient", c->images, c->outputs, c->height + 2 * c->padding[0], c->width + 2 * c->padding[1]);
 }
 
 static void set_image(Conv *c, Array *x) {
@@ -217,7 +252,7 @@ KERNEL(conv2d_grad_input) {
         c.images = PyArray_DIM(gy, 0), c.outputs = PyArray_DIM(w, 0), c.channels = PyArray_DIM(w, 1);
         c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
         int dense = (c.stride[0] == 1 || c.dilation[0] == 1) && (c.stride[1] == 1 || c.dilation[1] == 1);
-        if (check_geometry(&c, algorithm) && require(dense, "no input gradient with stride and dilation") &&
+        if (check_geometry(&c, algorithm) && check_frame(&c) && require(dense, "no input gradient with stride and dilation") &&
             require(algorithm == DIRECT || (c.padding[0] <= 2 && c.padding[1] <= 2), "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
@@ -338,11 +373,19 @@ KERNEL(batch_norm_grad) {
 
 /* -- pooling -------------------------------------------------------------------------------------------------------- */
 
-static int check_pool(const Pool *p) {
-    int sane = p->kernel[0] * p->kernel[1] <= 256 && p->rows > 0 && p->columns > 0;
-    for (int axis = 0; axis < 2; axis++)
-        sane &= p->kernel[axis] > 0 && p->stride[axis] > 0 && p->dilation[axis] > 0 && p->padding[axis] >= 0;
-    return require(sane, "a pooling without sense");
+static int check_pool(Pool *p) {
+    for (int axis = 0; axis < 2; axis++) {
+        long padded, reach, count = axis ? p->columns : p->rows;
+        int sane = p->kernel[axis] > 0 && p->kernel[axis] <= 256 && p->stride[axis] > 0 && p->dilation[axis] > 0;
+        if (!require(sane && p->padding[axis] >= 0 && count > 0, "a pooling without sense") ||
+            !extents(axis ? p->width : p->height, p->kernel[axis], p->padding[axis], p->dilation[axis], &padded, &reach))
+            return 0;
+        simplify(padded, p->kernel[axis], p->stride + axis, p->dilation + axis);
+        if (!require(count - 1 <= padded / p->stride[axis], "more windows than the image has room for")) return 0;
+    }
+    return require(p->kernel[0] * p->kernel[1] <= 256, "a pooling without sense") &&
+           fits("the padded image", p->images, p->channels, p->height + 2 * p->padding[0], p->width + 2 * p->padding[1]) &&
+           fits("the result", p->images, p->channels, p->rows, p->columns);
 }
 
 static void set_pool(Pool *p, Array *x, Array *y) {
@@ -374,8 +417,7 @@ KERNEL(max_pool2d) {
     if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)(ll)|O", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
                           PAIR(p.padding), PAIR(p.dilation), &out))
         return NULL;
-    if ((x = as_image(px)) && check_pool(&p)) {
-        set_pool(&p, x, NULL);
+    if ((x = as_image(px)) && (set_pool(&p, x, NULL), check_pool(&p))) {
         npy_intp shape[4] = {p.images, p.channels, p.rows, p.columns};
         if ((y = place_for(out ? out : Py_None, 4, shape, CHANNELS_LAST)) &&
             (out || (winners = new_array(4, shape, NPY_UINT8, CHANNELS_LAST)))) {
@@ -421,8 +463,7 @@ KERNEL(avg_pool2d) {
     if (!PyArg_ParseTuple(args, "O(ll)(ll)(ll)(ll)pO", &px, &p.rows, &p.columns, PAIR(p.kernel), PAIR(p.stride),
                           PAIR(p.padding), &count_padding, &out))
         return NULL;
-    if ((x = as_image(px)) && check_pool(&p)) {
-        set_pool(&p, x, NULL);
+    if ((x = as_image(px)) && (set_pool(&p, x, NULL), check_pool(&p))) {
         if ((y = place_for(out, 4, (npy_intp[]){p.images, p.channels, p.rows, p.columns}, CHANNELS_LAST))) {
             Py_BEGIN_ALLOW_THREADS
             avg_pool(&p, count_padding, floats(x), floats(y));
@@ -456,20 +497,37 @@ KERNEL(avg_pool2d_split) {
     return finished(gx, failed);
 }
 
-/* sum_pixels(x, divisor, out) -> (N, C): the sum over all pixels, divided */
+/* sum_pixels(x, divisor, out) -> (N, C): the sum over all pixels of an image, divided */
 KERNEL(sum_pixels) {
     PyObject *px, *out;
     float divisor;
     Array *x, *y = NULL;
+    int failed = 1;
     if (!PyArg_ParseTuple(args, "OfO", &px, &divisor, &out) || !(x = as_image(px))) return NULL;
     if ((y = place_for(out, 2, PyArray_DIMS(x), ROWS))) {
         long pixels = PyArray_DIM(x, 2) * PyArray_DIM(x, 3);
         Py_BEGIN_ALLOW_THREADS
-        sum_pixels(floats(x), PyArray_DIM(x, 0), pixels, PyArray_DIM(x, 1), divisor, floats(y));
+        failed = sum_pixels(floats(x), PyArray_DIM(x, 0), pixels, PyArray_DIM(x, 1), divisor, floats(y));
         Py_END_ALLOW_THREADS
     }
     Py_DECREF(x);
-    return (PyObject *)y;
+    return finished(y, failed);
+}
+
+/* sum_rows(x) -> (C,): the sum over all pixels of all images, or over all rows */
+KERNEL(sum_rows) {
+    PyObject *px;
+    npy_intp rows, channels;
+    Array *x, *y = NULL;
+    int failed = 1;
+    if (!PyArg_ParseTuple(args, "O", &px) || !(x = as_pixels(px, &rows, &channels))) return NULL;
+    if ((y = new_array(1, &channels, NPY_FLOAT32, ROWS))) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = sum_pixels(floats(x), 1, rows, channels, 1, floats(y));
+        Py_END_ALLOW_THREADS
+    }
+    Py_DECREF(x);
+    return finished(y, failed);
 }
 
 /* repeat_pixels(x, height, width): (N, C) -> (N, C, height, width) */
@@ -556,7 +614,10 @@ KERNEL(matmul) {
     if ((x = as_steps(px)) && (y = as_steps(py)) && optional(pbias, as_rows, &bias) &&
         require(PyArray_NDIM(x) == 2 && PyArray_NDIM(y) == 2 && PyArray_DIM(x, 1) == PyArray_DIM(y, 0) && PyArray_SIZE(x) &&
                     PyArray_SIZE(y) && has_length(bias, PyArray_DIM(y, 1)),
-                "the matrices do not fit")) {
+                "the matrices do not fit") &&
+        fits("the left matrix", PyArray_DIM(x, 0), PyArray_DIM(x, 1), 1, 1) &&
+        fits("the right matrix", PyArray_DIM(y, 0), PyArray_DIM(y, 1), 1, 1) &&
+        fits("the product", PyArray_DIM(x, 0), PyArray_DIM(y, 1), 1, 1)) {
         npy_intp shape[2] = {PyArray_DIM(x, 0), PyArray_DIM(y, 1)};
         Matrix a = {floats(x), step_of(x, 0), step_of(x, 1)}, b = {floats(y), step_of(y, 0), step_of(y, 1)};
         z = pz == Py_None ? new_array(2, shape, NPY_FLOAT32, ROWS) : (Array *)Py_NewRef(pz);
@@ -673,7 +734,7 @@ KERNEL(sgd) {
     for (Py_ssize_t k = 0; owned && k < count; k++) Py_XDECREF(owned[k]);
     PyMem_Free(owned), PyMem_Free(parameters);
     if (!failed) Py_RETURN_NONE;
-    return PyErr_Occurred() ? NULL : PyErr_NoMemory();
+    return no_memory();
 }
 
 /* -- the machine ---------------------------------------------------------------------------------------------------- */
@@ -759,7 +820,7 @@ static PyMethodDef methods[] = {
     METHOD(conv2d), METHOD(pack), METHOD(conv2d_packed), METHOD(conv2d_grad_input), METHOD(conv2d_grad_weight),
     METHOD(batch_norm_stats), METHOD(batch_norm), METHOD(batch_norm_grad),
     METHOD(max_pool2d), METHOD(max_pool2d_route), METHOD(avg_pool2d), METHOD(avg_pool2d_split), METHOD(sum_pixels),
-    METHOD(repeat_pixels),
+    METHOD(sum_rows), METHOD(repeat_pixels),
     METHOD(relu), METHOD(add), METHOD(relu_mask),
     METHOD(matmul), METHOD(log_softmax), METHOD(cross_entropy), METHOD(cross_entropy_grad), METHOD(sgd),
     METHOD(set_num_threads), METHOD(num_threads), METHOD(empty_cache), METHOD(set_cache_limit), METHOD(cache_state),

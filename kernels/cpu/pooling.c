@@ -19,7 +19,6 @@ typedef struct {
     uint8_t *winners;
     float *out;
     int count_padding;
-    float divisor;
 } Job;
 
 typedef struct {
@@ -193,26 +192,7 @@ void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float 
     parallel(pool->images * pool->height, split_rows, &job);
 }
 
-/* y[image][c] = sum of x over the pixels / divisor: the global pooling. */
-static void sum_image(void *context, Loop *loop) {
-    const Job *job = context;
-    const long channels = job->pool.channels, pixels = job->pool.height;
-    for (long image; (image = loop_next(loop)) >= 0;) {
-        const float *x = job->in + image * pixels * channels;
-        for (long c = 0; c < channels; c += LANES) {
-            vf sum = {0};
-            for (long pixel = 0; pixel < pixels; pixel++) sum += load_upto(x + pixel * channels + c, channels - c);
-            store_upto(job->out + image * channels + c, sum / job->divisor, channels - c);
-        }
-    }
-}
-
-void sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y) {
-    Job job = {.pool = {.height = pixels, .channels = channels}, .in = x, .out = y, .divisor = divisor};
-    parallel(images, sum_image, &job);
-}
-
-/* Its adjoint: every pixel of an image gets x[image][c]. */
+/* The adjoint of the global pooling (reduction.c): every pixel of an image gets x[image][c]. */
 static void repeat_image(void *context, Loop *loop) {
     const Job *job = context;
     const size_t bytes = (size_t)job->pool.channels * sizeof(float);

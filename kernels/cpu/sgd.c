@@ -15,8 +15,10 @@ typedef struct {
     Sgd settings;
 } Job;
 
-INLINE void update(const Parameter *p, Sgd s, long at, long n) {
-    vf theta = load_upto(p->theta + at, n), d = load_upto(p->gradient + at, n) + s.weight_decay * theta;
+/* Without decay theta is left out of d, for 0 times an infinite theta would be NaN. */
+INLINE void update(const Parameter *p, Sgd s, int decays, long at, long n) {
+    vf theta = load_upto(p->theta + at, n), d = load_upto(p->gradient + at, n);
+    if (decays) d += s.weight_decay * theta;
     if (p->velocity) {
         vf v = s.momentum * load_upto(p->velocity + at, n) + (1 - s.dampening) * d;
         store_upto(p->velocity + at, v, n);
@@ -30,7 +32,10 @@ static void update_turns(void *context, Loop *loop) {
     for (long turn; (turn = loop_next(loop)) >= 0;) {
         const Parameter *p = job->parameters + job->owner[turn];
         long at = job->offset[turn], end = smaller(at + TURN, p->count);
-        for (; at < end; at += LANES) update(p, job->settings, at, end - at);
+        if (job->settings.weight_decay)
+            for (; at < end; at += LANES) update(p, job->settings, 1, at, end - at);
+        else
+            for (; at < end; at += LANES) update(p, job->settings, 0, at, end - at);
     }
 }
 

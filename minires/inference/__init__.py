@@ -5,8 +5,8 @@
 
 The plan behind it folds batch norm into the convolutions, packs (or transforms) every weight once, fuses the sum and
 the ReLU of a residual block into its last convolution, and lays out all buffers beforehand: a call allocates its result
-alone. Another shape of input is planned when it first comes. What is compiled is a snapshot, of a function as of a Module:
-training the weights further changes no answer, also not for a shape that comes later.
+alone. Another shape of input is planned when it first comes. What is compiled is a snapshot, of a function as of a
+Module: training the weights further changes no answer, also not for a shape that comes later.
 """
 
 from __future__ import annotations
@@ -112,11 +112,11 @@ def _check(plan: Plan, expected: Trace, x: Array, when: str) -> None:
         largest = np.abs(theirs).max(initial=0)
         if np.isfinite(theirs).all() and not off <= TOLERANCE * largest:
             raise MiniResError(
-                f"compile: the plan's answer is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, its "
-                f"largest number is {largest:.2g}, and {TOLERANCE:g} of that is allowed. Either the model's forward "
-                "decides something by the numbers of its input or computes outside MiniRes's operations, where no plan "
-                "can see it; or the plan rounds differently where the model's numbers cancel, or is wrong, which is "
-                "MiniRes's fault. Call the model itself"
+                f"compile: the plan's answer is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, "
+                f"its largest number is {largest:.2g}, and {TOLERANCE:g} of that is allowed. Either the model's "
+                "forward decides something by the numbers of its input or computes outside MiniRes's operations, where "
+                "no plan can see it; or the plan rounds differently where the model's numbers cancel, or is wrong, "
+                "which is MiniRes's fault. Call the model itself"
             )
 
 

@@ -1,8 +1,8 @@
 """The constants of a model, as they were when it was compiled.
 
-A compiled model answers by the weights of that moment. But the weights of a function stay with their owner: an optimiser
-writes into their arrays, and for each new shape the function runs again. So an array that comes from outside a run is
-copied when an operation first reads it, all is computed from the copy, and later runs are given the same copy.
+A compiled model answers by the weights of that moment. But the weights of a function stay with their owner: an
+optimiser writes into their arrays, and for each new shape the function runs again. So an array that comes from outside
+a run is copied when an operation first reads it, all is computed from the copy, and later runs are given the same copy.
 
 An array is known by the memory it looks at (`identity`), for as long as that memory has its owner; and by its tensor,
 which is given another array when somebody writes into one that a graph needs. What forward itself makes in each run (a

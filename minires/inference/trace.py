@@ -99,7 +99,7 @@ class Trace:
 
 
 def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None = None) -> Trace:
-    """Run `model` on the array `x` without recording, and say what it did; with the constants of earlier runs, if given."""
+    """Run `model` on the array `x` without recording, and say what it did; constants: those of earlier runs, if any."""
     found, tensor = Trace(constants or Constants()), Tensor(x)
     found.number(tensor.data)
     found.constants.start()

@@ -1,7 +1,7 @@
-"""Folded and packed weights, shared by the plans for several shapes: made once, and gone with the last plan that reads them.
+"""Folded and packed weights: made once for the plans of all shapes, and gone with the last plan that reads them.
 
-They are told apart by what they were made of: the constant weight by where it lies in memory, the vectors of a bias or a
-batch norm by their numbers.
+They are told apart by what they were made of: the weight by where it lies in memory, the vectors of a bias or a batch
+norm by their numbers.
 """
 
 from __future__ import annotations

@@ -99,3 +99,16 @@ def test_a_dilated_window_does_not_make_the_buffer_large(image, dilation):
     tracemalloc.stop()
     assert peak - y.nbytes < 24 << 20
     np.testing.assert_allclose(y, 72)
+
+
+@pytest.mark.parametrize("provider", backend.available_providers())
+@pytest.mark.parametrize("groups", [1, 2])
+def test_an_empty_batch(provider, groups):
+    x, w = np.zeros((0, 4, 9, 8), np.float32), np.ones((6, 4 // groups, 3, 3), np.float32)
+    geometry = ((2, 1), (1, 0), (1, 2), groups)
+    with backend.use_backend(provider):
+        y = backend.conv2d(x, w, np.ones(6, np.float32), *geometry)
+        gx = backend.conv2d_grad_input(y, w, (9, 8), *geometry)
+        gw = backend.conv2d_grad_weight(x, y, (3, 3), *geometry)
+    assert (y.shape, gx.shape) == ((0, 6, 5, 4), x.shape)
+    np.testing.assert_array_equal(gw, np.zeros_like(w))

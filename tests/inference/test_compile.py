@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -136,6 +140,47 @@ def test_a_snapshot():
     np.testing.assert_allclose(compiled(x[:1]), before[:1], atol=1e-5)  # planned after the change
 
 
+def exit_of_a_fork(work) -> int:
+    """The exit status of a forked child that does `work`; it must not hang."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if (found := os.waitpid(child, os.WNOHANG))[0]:
+            return os.waitstatus_to_exitcode(found[1])
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("the child hangs")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_another_thread_plans():
+    planning, go_on = threading.Event(), threading.Event()
+
+    def model(x):
+        if x.shape[0] == 3:
+            planning.set()
+            assert go_on.wait(30)
+        return F.relu(x)
+
+    compiled = inference.compile(model, images(1, 2, 3, 3))
+    other = threading.Thread(target=lambda: compiled(images(3, 2, 3, 3)))
+    other.start()
+    try:
+        assert planning.wait(30)
+        assert exit_of_a_fork(lambda: (compiled(images(1, 2, 3, 3)), compiled(images(2, 2, 3, 3)))) == 0
+    finally:
+        go_on.set()
+        other.join()
+
+
 def test_threads_do_not_disturb_each_other():
     model = lived_in(models.resnet20())
     batches = [images(2, 3, 32, 32, seed=seed) for seed in range(8)]
@@ -213,6 +258,31 @@ def test_linear_layers():
     assert_answers_alike(inference.compile(net, x), net, x)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [lambda x: F.relu(x.sum()), lambda x: x.sum() + (x * x).sum(), lambda x: (F.relu(x.mean()), x.sum())[0]],
+    ids=["ReLU", "a sum of sums", "ReLU of a mean"],
+)
+def test_a_single_number(model):
+    assert_answers_alike(inference.compile(model, images(2, 3, 4, 4)), model, images(2, 3, 4, 4, seed=3) + 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4, 4), (5,)])
+@pytest.mark.parametrize("model", [F.relu, lambda x: F.relu(x + x), lambda x: x + x], ids=["ReLU", "add, ReLU", "add"])
+def test_misaligned_inputs(model, shape):
+    memory = np.zeros(4 * int(np.prod(shape)) + 1, np.uint8)
+    x = memory[1:].view(np.float32).reshape(shape)
+    x[...] = images(*shape)
+    assert not x.flags.aligned
+    assert_answers_alike(inference.compile(model, images(*shape, seed=5)), model, x)
+
+
+def test_an_empty_batch():
+    model = lived_in(models.resnet20())
+    compiled = inference.compile(model, images(2, 3, 32, 32))
+    assert compiled(images(0, 3, 32, 32)).shape == (0, 10)
+
+
 # -- networks drawn at random: buffers must live as long as their last reader, views included ------------------------
 
 CONVOLUTIONS = [lived_in(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)), seed) for seed in range(3)]
@@ -283,6 +353,27 @@ def test_what_a_plan_cannot_see_is_refused(sees_numbers):
     x = images(1, 2, 4, 4)
     with pytest.raises(MiniResError, match="the plan's answer is not the model's"):
         inference.compile(sees_numbers, x if x.sum() > 0 else -x)
+
+
+@pytest.mark.parametrize("threshold", [0, 0.5])
+def test_an_example_without_numbers_does_not_hide_a_branch(threshold):
+    def branches(x):
+        return F.relu(x) if float(x.sum().item()) >= -threshold else x * 2.0
+
+    with pytest.raises(MiniResError, match="the plan's answer is not the model's for other numbers"):
+        inference.compile(branches, np.zeros((1, 1, 2, 2), np.float32))
+
+
+def test_a_refusal_says_by_how_much_and_names_both_causes(monkeypatch):
+    monkeypatch.setattr(inference, "TOLERANCE", 1e-12)  # now the order of a sum makes a difference
+    model = lived_in(nn.Sequential(nn.Conv2d(16, 16, 3), nn.BatchNorm2d(16)))
+    by_how_much = (
+        r"an output \(2, 16, 4, 4\) is off by \S+e-\S+, its largest number is \S+, and 1e-12 of that is allowed"
+    )
+    with pytest.raises(
+        MiniResError, match=rf"{by_how_much}\. Either .*forward decides.*; or the plan rounds differently"
+    ):
+        inference.compile(model, images(2, 16, 6, 6))
 
 
 def test_an_answer_without_the_input_is_refused():

@@ -16,7 +16,7 @@ import minires as mr
 from minires import backend, models, optim
 from minires import functional as F
 from minires.backend import cpu, dispatch
-from minires.backend.cpu import isa
+from minires.backend.cpu import isa, machine
 from tests.backend.cpu import workload
 from tests.backend.cpu.layouts import channels_last
 
@@ -85,6 +85,22 @@ def test_the_environment_says_how_many():
     assert run(program, OMP_NUM_THREADS="3") == "3"
     assert run(program, OMP_NUM_THREADS="4,2") == "4"
     assert int(run(program, OMP_NUM_THREADS="")) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("setting", ["99999999999999999999", "9" * 5000, "-3", "²", "many"])
+@pytest.mark.parametrize("variable", ["OMP_NUM_THREADS", "MINIRES_CACHE_MIB"])
+def test_a_setting_without_sense_is_ignored_with_a_warning(variable, setting, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MINIRES_CACHE_MIB"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, setting)
+    threads, limit = cpu.get_num_threads(), cpu.cache_state().limit
+    try:
+        with pytest.warns(RuntimeWarning, match=rf"^{variable}={setting[:9]}.* is ignored: it must be a"):
+            machine._start()
+        assert cpu.get_num_threads() <= len(os.sched_getaffinity(0))
+        assert cpu.cache_state().limit == limit
+    finally:
+        cpu.set_num_threads(threads)
 
 
 def test_set_and_get(threads):
@@ -220,9 +236,15 @@ def test_the_environment_says_how_much_is_kept():
     program = "from minires.backend import cpu; print(cpu.cache_state().limit)"
     assert run(program, MINIRES_CACHE_MIB="7") == str(7 << 20)
     assert run(program) == str(1 << 30)
-    environment = {**os.environ, "MINIRES_CACHE_MIB": "plenty"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
-    assert "DeviceError: MINIRES_CACHE_MIB=plenty must be a whole number, of MiB" in done.stderr
+    assert run(program, MINIRES_CACHE_MIB="plenty") == str(1 << 30)
+    assert run(program, MINIRES_CACHE_MIB="999999999") == str(999999999 << 20)
+
+
+def test_a_limit_beyond_64_bits_is_no_limit():
+    before = cpu.cache_state().limit
+    cpu.set_cache_limit(2**70)
+    assert cpu.cache_state().limit == sys.maxsize
+    cpu.set_cache_limit(before)
 
 
 def test_an_array_that_is_resized_keeps_its_numbers(memory):

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minires as mr
 from minires import backend
+from minires import functional as F
 from minires.backend import cpu, reference
 from minires.backend.cpu import isa
 from tests.backend.cpu import cases
@@ -53,6 +55,28 @@ def test_a_huge_number_in_one_channel_leaves_the_others_alone():
     np.testing.assert_array_equal(mean[others], clean[0][others])
     np.testing.assert_array_equal(var[others], clean[1][others])
     np.testing.assert_allclose(mean[2], 1e18 / 576, rtol=1e-6)
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("axes", [(2, 3), (0, 2, 3)])
+@pytest.mark.parametrize("provider", ["cpu", "reference"])
+def test_a_sum_over_many_pixels_is_not_one_chain(provider, axes):
+    """In one chain of float32 it would be off by 1e-2."""
+    x = channels_last(np.full((1, 3, 1024, 1024), 0.1, np.float32))
+    with backend.use_backend(provider):
+        y = backend.sum(x, axes, True)
+    assert y.shape == (1, 3, 1, 1)
+    np.testing.assert_allclose(y, x.astype(np.float64).sum((0, 2, 3), keepdims=True), rtol=1e-6)
+
+
+def test_the_gradient_of_a_bias_is_not_one_chain():
+    x = mr.tensor(channels_last(np.ones((128, 1, 32, 32), np.float32)))
+    bias = mr.tensor(np.zeros(2, np.float32), requires_grad=True)
+    y = F.relu(F.conv2d(x, mr.tensor(np.ones((2, 1, 1, 1), np.float32)), bias))  # whose mask is channels-last
+    y.backward(mr.tensor(np.full(y.shape, 0.1, np.float32)))
+    np.testing.assert_allclose(bias.grad.numpy(), np.float64(np.float32(0.1)) * 128 * 32 * 32, rtol=1e-6)
 
 
 # -- pooling ----------------------------------------------------------------------------------------------------------
@@ -132,3 +156,14 @@ def test_parameters_that_are_not_contiguous_fall_through():
     assert cpu.sgd_step(*arguments) is NotImplemented
     backend.sgd_step(*arguments)
     np.testing.assert_array_equal(theta, 0.5)
+
+
+# -- SGD ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("provider", ["cpu", "reference"])
+def test_no_weight_decay_leaves_an_infinite_parameter_alone(provider):
+    theta, gradient = np.array([np.inf, -np.inf, 1], np.float32), np.ones(3, np.float32)
+    with backend.use_backend(provider):
+        backend.sgd_step([theta], [gradient], None, 0.5, 0.0, 0.0, 0.0, False)
+    np.testing.assert_array_equal(theta, [np.inf, -np.inf, 0.5])

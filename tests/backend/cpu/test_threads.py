@@ -76,7 +76,9 @@ def run_python(program: str, **environment: str) -> str:
 @pytest.mark.parametrize("nonsense", ["", "0", "-1", "many"])
 def test_nonsense_in_omp_num_threads_means_all_cores(nonsense):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert int(run_python("import minires; print(minires.get_num_threads())", OMP_NUM_THREADS=nonsense)) == cores
+    said = run_python("import minires; print(minires.get_num_threads())", OMP_NUM_THREADS=nonsense).splitlines()
+    assert int(said[-1]) == cores
+    assert bool(nonsense) == any("RuntimeWarning: OMP_NUM_THREADS" in line for line in said)
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -1,0 +1,132 @@
+"""A compiled model answers by the weights of the moment when it was compiled, and leaves the model as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import functional as F
+from minires import inference, nn, optim
+
+
+def images(*shape: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def network() -> nn.Module:
+    mr.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(8, 4)).eval()
+
+
+def train(model: nn.Module, steps: int = 2) -> None:
+    """Steps of SGD, and running statistics that move."""
+    optimizer = optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.cross_entropy(model(mr.tensor(images(4, 3, 8, 8, seed=9))), mr.tensor([0, 1, 2, 3])).backward()
+        optimizer.step()
+    model.eval()
+
+
+def answers(model, *batches: np.ndarray) -> list[np.ndarray]:
+    with mr.no_grad():
+        return [model(mr.tensor(x)).numpy().copy() for x in batches]
+
+
+@pytest.mark.parametrize("kind", ["a function", "a Module", "a function of detached weights"])
+def test_training_on_changes_no_answer(kind):
+    model = network()
+    if kind == "a function of detached weights":
+        weight, bias, last = model[0].weight, model[0].bias, model[5]
+
+        def function(x):
+            return last(F.relu(F.conv2d(x, weight.detach(), bias.detach())).mean((2, 3)))
+
+    else:
+        function = model if kind == "a Module" else lambda x: model(x)
+    batches = [images(2, 3, 8, 8), images(3, 3, 8, 8), images(2, 3, 10, 6)]
+    compiled = inference.compile(function, batches[0])
+    before = answers(function, *batches)
+    train(model)
+    moved = answers(function, *batches)
+    for x, old, new in zip(batches, before, moved, strict=True):  # the first is planned already, the others are not
+        assert np.abs(new - old).max() > 1e-2
+        np.testing.assert_allclose(compiled(x), old, rtol=0, atol=1e-5 * np.abs(old).max())
+
+
+def test_a_weight_that_a_graph_held_when_it_changed():
+    """Then the optimiser gives the tensor another array."""
+    weight = mr.tensor(images(4, 3, 1, 1), requires_grad=True)
+    compiled = inference.compile(lambda x: F.conv2d(x, weight), images(2, 3, 4, 4))
+    x, array = images(5, 3, 4, 4), weight.data
+    graph = F.conv2d(mr.tensor(x, requires_grad=True), weight)
+    weight.assign_(weight.numpy() + 1)
+    assert weight.data is not array
+    expected = graph.numpy()
+    np.testing.assert_allclose(compiled(x), expected, rtol=0, atol=1e-5)
+
+
+def test_a_mask_is_copied():
+    mask = np.arange(16).reshape(4, 4) % 2 == 0
+    condition = mr.Tensor(mask)
+    compiled = inference.compile(lambda x: F.where(condition, x, x * 0.5), images(1, 2, 4, 4))
+    x = images(1, 2, 4, 4)
+    before = compiled(x)
+    condition.assign_(~mask)
+    np.testing.assert_array_equal(compiled(x), before)
+
+
+def test_running_statistics_that_forward_moves_are_put_back():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    before = [buffer.numpy().copy() for buffer in model.buffers()]
+    x = images(4, 3, 6, 6)
+    compiled = inference.compile(lambda x: model(x), x)
+    compiled(images(2, 3, 6, 6))
+    for buffer, old in zip(model.buffers(), before, strict=True):
+        np.testing.assert_array_equal(buffer.numpy(), old)
+    with mr.no_grad():
+        np.testing.assert_allclose(compiled(x), model(mr.tensor(x)).numpy(), rtol=0, atol=1e-4)
+
+
+# -- folded weights --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["statistics", "eps"])
+def test_batch_norms_that_share_weights_and_differ(what):
+    w, gamma, beta = mr.tensor(images(8, 3, 3, 3)), mr.tensor(images(8)), mr.tensor(images(8, seed=2))
+    means = [mr.tensor(images(8, seed=3)), mr.tensor(images(8, seed=4 if what == "statistics" else 3))]
+    var = mr.tensor(np.abs(images(8, seed=5)) + 0.5)
+
+    def both(x):
+        y = F.conv2d(x, w)
+        eps = (1e-5, 1e-5 if what == "statistics" else 1.0)
+        first, second = (
+            F.batch_norm(F.conv2d(x, w), mean, var, gamma, beta, eps=e) for mean, e in zip(means, eps, strict=True)
+        )
+        return first, second, y
+
+    x = images(2, 3, 8, 8)
+    with mr.no_grad():
+        expected = both(mr.tensor(x))
+    for ours, theirs in zip(inference.compile(both, x)(x), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=1e-5 * np.abs(theirs.numpy()).max())
+
+
+@pytest.mark.parametrize("kind", ["a leaf", "without weights of its own", "computed in forward"])
+def test_packed_weights_do_not_pile_up(kind):
+    w, mean, var = mr.tensor(images(8, 8, 3, 3)), mr.tensor(np.zeros(8, "f4")), mr.tensor(np.ones(8, "f4"))
+    functions = {
+        "a leaf": lambda x: F.conv2d(x, w),
+        "without weights of its own": lambda x: F.batch_norm(F.conv2d(x, w), mean, var),
+        "computed in forward": lambda x: F.conv2d(x, w * 2.0),
+    }
+    compiled = inference.compile(functions[kind], images(1, 8, 6, 6))
+    for _ in range(2):
+        for n in range(1, 2 * inference.MOST_PLANS):
+            compiled(images(n, 8, 6, 6))
+    expected = inference.MOST_PLANS if kind == "computed in forward" else 1
+    assert len(compiled._weights._folded) == expected
+    assert len(compiled._constants._known) <= 8
