@@ -34,7 +34,7 @@ def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
     """(f(inputs), J v) (torch.autograd.functional.jvp). v: as inputs; may be left out for a single number."""
     with enable_grad():
         leaves, outputs = _applied(f, inputs, create_graph)
-        tangents = [_ones(leaf) for leaf in leaves] if v is None else _list(v)
+        tangents = [_ones(leaf) for leaf in leaves] if v is None else _fitting("jvp", v, leaves)
         if v is None and any(leaf.numel() != 1 for leaf in leaves):
             raise ShapeError("jvp: v is needed, of the inputs' shapes, unless they are single numbers")
         u = [Tensor(_zeros(each), requires_grad=True) for each in outputs]
@@ -107,9 +107,10 @@ def hessian_vector_product(
         leaves, outputs = _applied(f, inputs, create_graph)
         if len(outputs) != 1 or outputs[0].numel() != 1:
             raise ShapeError("hessian_vector_product: f must return one number")
+        tangents = _fitting("hessian_vector_product", v, leaves)
         first = grad(outputs[0], leaves, create_graph=True, allow_unused=True)
         second: Sequence[Tensor | None] = [None] * len(leaves)
-        terms = [(g * t).sum() for g, t in zip(first, _list(v), strict=True) if g is not None and g.requires_grad]
+        terms = [(g * t).sum() for g, t in zip(first, tangents, strict=True) if g is not None and g.requires_grad]
         if terms:
             total = terms[0]
             for term in terms[1:]:
@@ -134,6 +135,15 @@ def _list(tensors: Any) -> list[Any]:
 
 def _like(f: Callable[..., Any], outputs: list[Tensor]) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def _fitting(what: str, vectors: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The vectors as a list. Raises ShapeError unless each has the shape of its tensor: they would broadcast."""
+    found = _list(vectors)
+    shapes, wanted = [tuple(v.shape) for v in found], [tuple(each.shape) for each in tensors]
+    if shapes != wanted:
+        raise ShapeError(f"{what}: v has shapes {shapes}, but must have those of the inputs, {wanted}")
+    return found
 
 
 def _zeros(tensor: Tensor) -> Any:

@@ -119,7 +119,7 @@ EARLY = Mistake(
     replaces="firing_order in minires/autograd.py",
     code="""\
 order = list(roots)
-for vertex in order:                     # breadth first
+for vertex in order:  # breadth first
     for edge in vertex.edges:
         if edge not in order:
             order.append(edge)
@@ -189,7 +189,7 @@ IN_PLACE = Mistake(
     title="`out += identity`: the sum is written into an array that backward still needs",
     replaces="Add.forward in minires/ops/elementwise.py, and the lock on arrays that a graph needs",
     code="""\
-def forward(self, a, b):                 # in F(x) + x, b is x
+def forward(self, a, b):  # in F(x) + x, b is x
     b += a
     return b
 """,
@@ -260,7 +260,7 @@ UNBROADCAST = Mistake(
     replaces="sum_to in minires/ops/shape.py",
     code="""\
 def sum_to(g, shape):
-    return g                             # whatever the operand's shape
+    return g  # whatever the operand's shape
 """,
     specimen="A BasicBlock whose residual is scaled by one learned number, y = relu(a·F(x) + x), x (2, 4, 6, 6)",
     measure=_measure_unbroadcast,

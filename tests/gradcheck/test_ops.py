@@ -1,0 +1,58 @@
+"""Every op of the package passes, by its formula and by its kernel, at order 1 and at order 2."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+import minires as mr
+from minires.gradcheck import Report, Verdict, gradcheck
+from tests.ops.cases import CASES, Case
+from tests.ops.problems import Draw
+
+# Draws in which an input has no influence whatever backward does, and the check must say so.
+VACUOUS = {
+    ("minimum", 0): "a number that is larger than all of the other input",
+    ("where", 1): "a condition that takes nothing from the second input",
+    ("clip", 1): "an empty interval",
+    ("dropout", 0): "p = 1",
+    ("softmax", 0): "one class",
+    ("cross_entropy: plain", 1): "one class",
+}
+DRAWS = [(case, k) for case in CASES for k in range(2)]
+NAMES = [f"{case}, draw {k}" for case, k in DRAWS]
+
+
+def check(case: Case, k: int, order: int) -> Report:
+    problem = case.draw(Draw.from_seed(zlib.crc32(case.name.encode()), k))
+    constants = [mr.tensor(each) for each in problem.constants]
+    inputs = [mr.tensor(each, requires_grad=True) for each in problem.inputs]
+    return gradcheck(lambda *x: case.ours(*x, *constants, **problem.options), inputs, order=order)
+
+
+def assert_as_expected(report: Report, case: Case, k: int) -> None:
+    if (case.name, k) in VACUOUS:
+        assert report.verdict is Verdict.VACUOUS, report
+        assert not report
+    else:
+        assert report.verdict in (Verdict.PASS, Verdict.KINK, Verdict.ROUNDING), report
+        assert report, report
+
+
+@pytest.mark.parametrize(("case", "k"), DRAWS, ids=NAMES)
+def test_first_order(case, k):
+    assert_as_expected(check(case, k, 1), case, k)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_second_order(case):
+    k = 1 if (case.name, 0) in VACUOUS else 0
+    report = check(case, k, 2)
+    assert_as_expected(report, case, k)
+    assert any(array.name.endswith(", order 2") for array in report.arrays)
+
+
+def test_draws_that_say_nothing_exist():
+    """Were a case renamed, its line above would excuse nothing any more."""
+    assert set(VACUOUS) <= {(case.name, k) for case, k in DRAWS}
