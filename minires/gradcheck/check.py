@@ -12,6 +12,7 @@ from minires.errors import MiniResError
 from minires.gradcheck.alone import UNUSED, Alone
 from minires.gradcheck.examine import Examined, examine
 from minires.gradcheck.judge import METHODS, Tolerances
+from minires.gradcheck.network import MANY_VARIABLES
 from minires.gradcheck.patterns import guess
 from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
@@ -78,7 +79,9 @@ def gradcheck(
     if check_forward and steady:
         arrays += _forward(problem, how, run)
     if order == 2 and steady:
-        second, more, found, _ = _first_order(second_order(problem), how, run)
+        gradient = second_order(problem)
+        run = replace(run, fast=run.fast or len(gradient.point) >= MANY_VARIABLES)  # a pass costs several of the first
+        second, more, found, _ = _first_order(gradient, how, run, problem)
         arrays += [_second(each) for each in second]
         notes += more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
@@ -99,15 +102,17 @@ LINEAR = "none: the gradient does not depend on it"
 
 
 def _check_options(order: int, method: str, numbers: dict[str, float | None]) -> None:
-    if order not in (1, 2):
+    if order not in (1, 2) or isinstance(order, bool):
         raise MiniResError(f"gradcheck: order {order!r} must be 1 or 2")
     if method not in METHODS:
         raise MiniResError(f"gradcheck: method {method!r} is not one of {', '.join(METHODS)}")
     for name, value in numbers.items():
         if value is None:
             continue
-        if not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
             raise MiniResError(f"gradcheck: {name}={value!r} must be a number, finite and not negative")
+    if numbers["seed"] != int(numbers["seed"] or 0):
+        raise MiniResError(f"gradcheck: seed={numbers['seed']!r} must be a whole number")
     if numbers["eps"] == 0:
         raise MiniResError("gradcheck: eps=0 is no step: leave it out to have steps swept")
 
@@ -128,9 +133,9 @@ class Run:
 
 
 def _first_order(
-    problem: Problem, how: Tolerances, run: Run
+    problem: Problem, how: Tolerances, run: Run, first: Problem | None = None
 ) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...], bool]:
-    """(results, notes, suspects, whether f is deterministic) of one problem."""
+    """(results, notes, suspects, whether f is deterministic) of one problem, which may be the gradient of `first`."""
     found = examine(
         problem,
         how,
@@ -149,37 +154,46 @@ def _first_order(
         notes.append(
             f"{found.float32_choices} choices (ReLU, max) differ between float32 and float64; float32's were taken"
         )
-    arrays, suspects = _explained(problem, how, run, found)
+    arrays, suspects = _explained(problem, how, run, found, first)
     return arrays, notes, suspects, True
 
 
 def _explained(
-    problem: Problem, how: Tolerances, run: Run, found: Examined
+    problem: Problem, how: Tolerances, run: Run, found: Examined, first: Problem | None = None
 ) -> tuple[list[ArrayResult], tuple[Suspect, ...]]:
-    """Results with what checking each op alone adds: evidence for gradients that vanish, suspects for wrong ones."""
+    """Results with what checking each op alone adds: evidence for gradients that vanish, suspects for wrong ones.
+
+    first: the problem whose gradient this one is. An op that is right there and wrong here has no right second
+    derivative: what it kept is a constant in its backward.
+    """
     arrays = list(found.arrays)
     verdicts = {array.verdict for array in arrays}
     if not (Verdict.VACUOUS in verdicts or (run.explain and Verdict.WRONG in verdicts)):
         return arrays, ()
     alone = Alone(problem, how, run.seed)
-    for number, array in enumerate(arrays):
-        if array.verdict is Verdict.VACUOUS and not array.count(Verdict.VACUOUS):  # zero, rather than not finite
-            verdict, note = alone.evidence(number)
-            arrays[number] = replace(array, verdict=verdict, note=note)
+    for k, array in enumerate(arrays):
+        vanishes = array.verdict is Verdict.VACUOUS and not array.count(Verdict.VACUOUS)  # rather than not finite
+        if vanishes and array.number is not None:
+            verdict, note = alone.evidence(array.number)
+            arrays[k] = replace(array, verdict=verdict, note=note)
     if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
         return arrays, ()
     suspects = alone.suspects()
+    doubtful = alone.doubtful()
+    if not suspects and first is not None:
+        suspects = Alone(first, how, run.seed, order=2).suspects()
     shapes = [each.output.shape for each in alone.applied[-1:]] + [array.shape for array in arrays]
-    for number, array in enumerate(arrays):
+    for k, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
-            text = guess(array, shapes, problem.point[number])
+            text = guess(array, shapes, None if array.number is None else problem.point[array.number])
             if not suspects and alone.applied:
-                text += "; " * bool(text) + ENGINE
-            arrays[number] = replace(array, guess=text)
+                text += "; " * bool(text) + (NOBODY.format(", ".join(doubtful)) if doubtful else ENGINE)
+            arrays[k] = replace(array, guess=text)
     return arrays, suspects
 
 
 ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"
+NOBODY = "no op is wrong when checked alone, but here not all could be said of {}"
 
 
 def _dtypes(problem: Problem) -> list[ArrayResult]:

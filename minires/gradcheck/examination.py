@@ -7,19 +7,22 @@ in u, must not depend on who else asks for a gradient, and must answer twice the
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from minires.errors import GraphError
+from minires.errors import DtypeError, GraphError
 from minires.gradcheck.conductor import DivergedError, Repeater, Shaker
-from minires.gradcheck.judge import Measured, Tolerances, judge, measure
+from minires.gradcheck.judge import Measured, Tolerances, judge, measure, measure_on_piece
 from minires.gradcheck.numeric import EPS, Line, Origin
 from minires.gradcheck.problem import Arrays, Problem
 from minires.gradcheck.result import Element, Verdict
 
 EPS32 = float(np.finfo(np.float32).eps)
+MOST_ASKING = 8  # inputs; with more, who asks is not varied
 MOST_NOISE = 1e-3  # of the largest number of an array's gradient
 FLOOR = 0.3  # the least component of a cotangent, before it is scaled to unit length
 
@@ -36,8 +39,18 @@ def spread(array: np.ndarray) -> float:
     if not array.size:
         return 1.0
     with np.errstate(all="ignore"):
-        size, deviation = float(abs(array).max()), float(array.std())
+        size = float(abs(array).max())
+        deviation = float((array / size).std() * size) if size else 0.0  # squares of 10²⁰⁰ are no numbers
     return deviation if deviation > 1e-12 * size else size or 1.0
+
+
+def widths(array: np.ndarray) -> np.ndarray:
+    """How far to move each number, as a share of the spread: a power of two, less for one that is far smaller."""
+    scale = spread(array)
+    small = (array != 0) & (abs(array) < 1e-4 * scale)
+    with np.errstate(all="ignore"):
+        share = 2.0 ** np.round(np.log2(np.minimum(64 * abs(array) / scale, 1.0)))
+    return np.where(small, share, 1.0)
 
 
 class Examination:
@@ -49,6 +62,10 @@ class Examination:
     def __init__(self, problem: Problem, how: Tolerances, rng: np.random.Generator, nondet_tol: float) -> None:
         self.problem, self.how, self.rng = problem, how, rng
         self.base, self.notes = problem.listen(problem.point)
+        if self.base.dtype.kind == "c":
+            raise DtypeError(
+                "gradcheck: f returns complex numbers of real ones; check its real and its imaginary part, as functions"
+            )
         self.float32_choices = self._choices_of_float32()
         self.unsteady = self._check_declarations() or self._unsteady_forward(nondet_tol)
         if self.unsteady:
@@ -116,11 +133,14 @@ class Examination:
 
     def _unsteady_gradient(self, tolerance: float) -> str:
         """What differs between two backward passes at the same point, if anything does by more than `tolerance`."""
-        second = self.problem.gradient(self.u)
-        with np.errstate(invalid="ignore"):
-            moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
-        apart = max((float(np.nan_to_num(each).max(initial=0.0)) for each in moved), default=0.0)
-        return f"the gradient differs by {apart:.3g} from one run to the next" if apart > tolerance else ""
+        for what, twice in (("from one run to the next", False), ("between two backward passes over one graph", True)):
+            second = self.problem.gradient(self.u, twice=twice)
+            with np.errstate(invalid="ignore"):
+                moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
+            apart = max((float(np.nan_to_num(each).max(initial=0.0)) for each in moved), default=0.0)
+            if apart > tolerance:
+                return f"the gradient differs by {apart:.3g} {what}"
+        return ""
 
     def _nudged(self, eps: float) -> Arrays:
         """The point with its numbers moved by their last bits."""
@@ -179,15 +199,16 @@ class Examination:
 
     def unit(self, number: int, index: tuple[int, ...]) -> Line:
         """Along one element of one variable."""
-        direction = [np.zeros(x.shape) for x in self.problem.point]
-        direction[number][index] = 1.0
-        return Line(self.origin, direction, spread(self.problem.point[number]))
+        d = np.zeros(self.problem.point[number].shape)
+        d[index] = 1.0
+        direction = [d if k == number else None for k in range(len(self.problem.point))]
+        x = self.problem.point[number]
+        return Line(self.origin, direction, spread(x), abs(float(x[index])))
 
     def projection(self, number: int) -> tuple[Line, np.ndarray]:
         """Along a random direction in one variable, and that direction: ±(0.5 … 1.5), of few binary digits."""
-        direction = [np.zeros(x.shape) for x in self.problem.point]
-        d = random_direction(self.rng, self.problem.point[number].shape)
-        direction[number] = d
+        d = random_direction(self.rng, self.problem.point[number].shape) * widths(self.problem.point[number])
+        direction = [d if k == number else None for k in range(len(self.problem.point))]
         scale = spread(self.problem.point[number]) / max(1.0, d.size) ** 0.5
         return Line(self.origin, direction, scale), d
 
@@ -202,7 +223,7 @@ class Examination:
     def projected(self, number: int) -> tuple[Element, Measured]:
         """The verdict on one variable's gradient along a random direction."""
         line, d = self.projection(number)
-        found = measure(line, self.u, self.how)
+        found = measure_on_piece(line, self.u, self.how)
         return self.judged_projection(number, d, found), found
 
     def judged_projection(self, number: int, d: np.ndarray, found: Measured) -> Element:
@@ -234,48 +255,59 @@ class Examination:
 
     # -- what backward must be besides right --------------------------------------------------------------------------
 
-    def not_linear(self, number_of_outputs: int) -> Iterator[tuple[int, Element]]:
-        """Where Jᵀ(u + c·w) is not Jᵀu + c·Jᵀw, for a c so large that a clipped gradient shows."""
-        w = cotangent(self.rng, number_of_outputs)
-        c = -1000.0 * number_of_outputs**0.5
+    def not_linear(self) -> Iterator[tuple[int, Element]]:
+        """Where Jᵀ(c·u) is not c·Jᵀu, or Jᵀ(u + w) not Jᵀu + Jᵀw.
+
+        c is so large that a clipped gradient shows, and a power of two, so that a right backward gives the very bits.
+        """
+        w = cotangent(self.rng, self.base.size)
+        c = -(2.0 ** (10 + math.ceil(math.log2(self.base.size) / 2))) if self.base.size else -1.0
         for label, formulas in (("backward_arrays", False), ("backward", True)):
-            both = self.problem.gradient(self.u + c * w, formulas=formulas)
+            scaled = self.problem.gradient(c * self.u, formulas=formulas)
             other = self.problem.gradient(w, formulas=formulas)
+            both = self.problem.gradient(self.u + w, formulas=formulas)
             for number, gradient in enumerate(self.gradients[label]):
-                with np.errstate(all="ignore"):
-                    expected = gradient + c * other[number]
-                    size = abs(gradient) + abs(c * other[number])
-                yield from self._unequal(
-                    number, both[number], expected, abs(c) * self.noise[number], size, "not linear in u"
+                reason = "not linear in the gradient that arrives"
+                yield from self._unequal(number, scaled[number], c * gradient, 0.0, reason)
+                # Sums round, and by much where terms cancel that are as large as u: 1 − softmax of a sure class.
+                x = self.problem.point[number]
+                terms = 64 * EPS * float(abs(x).max(initial=0.0)) / spread(x) + float(
+                    self.noise[number].max(initial=0.0)
                 )
+                size = float(np.nan_to_num(abs(gradient) + abs(other[number]), posinf=0.0).max(initial=0.0))
+                yield from self._unequal(number, both[number], gradient + other[number], 1e-3 * size + terms, reason)
 
     def not_alone(self) -> Iterator[tuple[int, Element]]:
-        """Where a gradient is another one when no other input asks for its own."""
-        if not 1 < len(self.problem.point) <= 8:
+        """Where a gradient is another one when only some inputs ask for theirs; of many inputs, when one alone does."""
+        count = len(self.problem.point)
+        if not 1 < count <= MOST_ASKING:
             return
-        for number in range(len(self.problem.point)):
+        sizes = range(1, count) if count <= 4 else (1, count - 1)
+        for asking in (set(some) for size in sizes for some in itertools.combinations(range(count), size)):
             for label, formulas in (("backward_arrays", False), ("backward", True)):
-                alone = self.problem.gradient(self.u, formulas=formulas, only=number)[number]
-                expected = self.gradients[label][number]
-                reason = "another value while this input alone asks for its gradient"
-                yield from self._unequal(number, alone, expected, self.noise[number], abs(expected), reason)
+                found = self.problem.gradient(self.u, formulas=formulas, only=asking)
+                for number in asking:
+                    names = ", ".join(self.problem.variables[k].name for k in sorted(asking))
+                    reason = f"another value while only {names} ask for a gradient"
+                    expected = self.gradients[label][number]
+                    noise = float(self.noise[number].max(initial=0.0))
+                    yield from self._unequal(number, found[number], expected, noise, reason)
 
     def _unequal(
-        self, number: int, found: np.ndarray, expected: np.ndarray, noise: np.ndarray, size: np.ndarray, reason: str
+        self, number: int, found: np.ndarray, expected: np.ndarray, allowed: float, reason: str
     ) -> Iterator[tuple[int, Element]]:
         """The worst element by which two gradients that should be equal differ."""
         if not found.size:
             return
         relative = 1e-4 if self.single else 1e-9
         with np.errstate(all="ignore"):
-            excess = abs(found - expected) - noise - relative * size - 1e-12 * float(np.nan_to_num(size).max())
+            excess = np.nan_to_num(abs(found - expected) - relative * abs(expected) - allowed, nan=-1.0)
             if self.single:
-                excess -= 1e-5 * float(np.nan_to_num(size).max())
-        excess = np.nan_to_num(excess, nan=-1.0)
+                excess -= 1e-5 * float(np.nan_to_num(abs(expected), posinf=0.0).max())
         index = tuple(int(k) for k in np.unravel_index(int(excess.argmax()), excess.shape))
         if excess[index] > 0:
             values = float(found[index]), float(expected[index])
-            yield number, Element(index, *values, float(noise[index]), Verdict.WRONG, "backward against itself", reason)
+            yield number, Element(index, *values, allowed, Verdict.WRONG, "backward against itself", reason)
 
 
 def random_direction(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -53,7 +53,7 @@ def examine(
             for variable, x in zip(problem.variables, problem.point, strict=True)
         ]
         return Examined(tuple(arrays), state.unsteady, state.float32_choices)
-    wrong = [*state.not_linear(state.base.size), *state.not_alone()]
+    wrong = [*state.not_linear(), *state.not_alone()]
     if is_network(state):
         arrays = examine_network(state, wrong, one_result, progress)
         return Examined(tuple(arrays), state.unsteady, state.float32_choices)
@@ -62,7 +62,7 @@ def examine(
         measured = list(_measured(state, number, projections_only or how.method == "adjoint"))
         elements = [element for element, _ in measured] + [element for n, element in wrong if n == number]
         drawn = curve(state, number, measured, valleys)
-        results.append(_result(variable.name, problem.point[number].shape, elements, drawn))
+        results.append(_result(variable.name, problem.point[number].shape, elements, drawn, number))
         progress(number + 1, len(problem.variables))
     results = move_ties_together(state, results)
     return Examined(tuple(results), state.unsteady, state.float32_choices)
@@ -87,10 +87,12 @@ def _measured(state: Examination, number: int, projections_only: bool) -> Iterat
             yield state.projected(number)
 
 
-def _result(name: str, shape: tuple[int, ...], elements: list[Element], drawn: Curve | None) -> ArrayResult:
+def _result(
+    name: str, shape: tuple[int, ...], elements: list[Element], drawn: Curve | None, number: int
+) -> ArrayResult:
     verdict = worst(element.verdict for element in elements)
     if not elements:
-        return ArrayResult(name, shape, (), Verdict.PASS, note="empty")
+        return ArrayResult(name, shape, (), Verdict.PASS, note="empty", number=number)
     if verdict is not Verdict.WRONG and all(element.vanishes for element in elements):
         verdict = Verdict.VACUOUS
-    return ArrayResult(name, shape, tuple(elements), verdict, curve=drawn)
+    return ArrayResult(name, shape, tuple(elements), verdict, curve=drawn, number=number)

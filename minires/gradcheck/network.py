@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from minires.gradcheck.examination import Examination, random_direction, spread
-from minires.gradcheck.judge import CONFIRMED, SAFETY, Measured, agree, judge, measure
-from minires.gradcheck.numeric import FEW, Estimate, Line, Step, richardson
+from minires.gradcheck.examination import Examination, random_direction, spread, widths
+from minires.gradcheck.judge import CONFIRMED, Measured, judge, measure_on_piece
+from minires.gradcheck.numeric import Line
 from minires.gradcheck.problem import Arrays
 from minires.gradcheck.progress import Progress
 from minires.gradcheck.result import ArrayResult, Element, Verdict, worst
 
-# What a deep network with small batches computes is smooth over tiny steps only.
-SWEEPS = (FEW, range(6, 10), range(10, 13))
+NEGLIGIBLE = 1e-6  # a share of the whole that is not seen in it
 MANY_VARIABLES = 9
 MANY_ELEMENTS = 20_000
 
@@ -31,59 +31,44 @@ def is_network(state: Examination) -> bool:
     return len(state.problem.point) >= MANY_VARIABLES or sum(x.size for x in state.problem.point) > MANY_ELEMENTS
 
 
-def together(state: Examination) -> tuple[Element, Measured]:
-    """The verdict along one direction in all variables, each moved in proportion to the spread of its numbers."""
+def together(state: Examination) -> tuple[Element, list[int]]:
+    """The verdict along one direction in all variables, each moved in proportion to the spread of its numbers.
+
+    And the variables that count for so little in it that it says nothing of them.
+    """
     direction: Arrays = []
     for x in state.problem.point:
         size = 2.0 ** round(math.log2(spread(x) / max(1.0, x.size) ** 0.5))
-        direction.append(random_direction(state.rng, x.shape) * size)
+        direction.append(random_direction(state.rng, x.shape) * widths(x) * size)
     line = Line(state.origin, direction, 1.0)
-    found = _along(line, state)
-    elements = []
+    found = measure_on_piece(line, state.u, state.how)
+    elements, sizes = [], []
     for label, gradients in state.gradients.items():
         with np.errstate(all="ignore"):
             terms = [g * d for g, d in zip(gradients, direction, strict=True)]
             analytic = sum(float(each.sum()) for each in terms)
             noise = math.hypot(*(float(np.linalg.norm(n * d)) for n, d in zip(state.noise, direction, strict=True)))
-            size = math.hypot(*(float(np.linalg.norm(each)) for each in terms))
+            sizes = [float(np.linalg.norm(each)) for each in terms]
+            size = math.hypot(*sizes)
         elements.append((label, judge(None, analytic, noise, found, size, state.how)))
-    return state.worse(elements), found
+    return state.worse(elements), [k for k, each in enumerate(sizes) if each <= NEGLIGIBLE * math.hypot(*sizes)]
 
 
-def _along(line: Line, state: Examination) -> Measured:
-    """By the complex step, with the choices made at x; confirmed by a few differences with the same choices."""
-    exact = line.complex_step(state.u) if state.how.method in ("auto", "adjoint", "complex") else None
-    steps: list[Step] = []
-    for powers in SWEEPS:
-        steps += line.sweep(state.u, frozen=True, powers=powers)
-        if exact is not None and _confirmed(exact, steps[-len(powers) :]):
-            return Measured(exact.renamed(CONFIRMED), steps, None, "")
-    difference = richardson(steps)
-    return Measured(difference, steps, None, "") if difference is not None else measure(line, state.u, state.how)
-
-
-def _confirmed(exact: Estimate, steps: Sequence[Step]) -> bool:
-    """Whether these differences agree with the complex step, as sharply as they can, and that is to a thousandth."""
-    difference = richardson(steps)
-    if agree(exact, steps) or difference is None:
-        return difference is not None
-    error = SAFETY * difference.error
-    return error <= 1e-3 * abs(exact.value) and abs(exact.value - difference.value) <= error
-
-
-def each_alone(state: Examination, confirmed: bool, progress: Progress) -> list[ArrayResult]:
-    """A result for each variable, along a direction in it. confirmed: the complex step is to be trusted."""
+def each_alone(state: Examination, numbers: Sequence[int], confirmed: bool, progress: Progress) -> list[ArrayResult]:
+    """A result for each of these variables, along a direction in it. confirmed: the complex step is to be trusted."""
     results = []
-    for number, variable in enumerate(state.problem.variables):
+    for done, number in enumerate(numbers, 1):
+        variable = state.problem.variables[number]
         line, d = state.projection(number)
         exact = line.complex_step(state.u) if confirmed else None
-        found = Measured(exact, (), None, "") if exact is not None else _along(line, state)
+        found = Measured(exact, (), None, "") if exact is not None else measure_on_piece(line, state.u, state.how)
         element = state.judged_projection(number, d, found)
         verdict = element.verdict
         if verdict is not Verdict.WRONG and element.vanishes:
             verdict = Verdict.VACUOUS
-        results.append(ArrayResult(variable.name, state.problem.point[number].shape, (element,), verdict))
-        progress(number + 1, len(state.problem.variables))
+        shape = state.problem.point[number].shape
+        results.append(ArrayResult(variable.name, shape, (element,), verdict, number=number))
+        progress(done, len(numbers))
     return results
 
 
@@ -91,15 +76,16 @@ def examine_network(
     state: Examination, wrong: list[tuple[int, Element]], fast: bool, progress: Progress
 ) -> list[ArrayResult]:
     """All together; then each tensor alone, unless `fast` and all is well. wrong: what is known to be."""
-    element, _ = together(state)
+    element, negligible = together(state)
     confirmed = element.method == CONFIRMED
     if fast and element.verdict is Verdict.PASS and not wrong:
-        total = sum(x.size for x in state.problem.point)
-        name = f"all {len(state.problem.point)} arrays together"
-        return [ArrayResult(name, (total,), (element,), element.verdict)]
-    results = each_alone(state, confirmed, progress)
+        count = len(state.problem.point) - len(negligible)
+        total = sum(x.size for k, x in enumerate(state.problem.point) if k not in negligible)
+        result = ArrayResult(f"{count} arrays together", (total,), (element,), element.verdict)
+        return [result, *each_alone(state, negligible, confirmed, progress)]
+    results = each_alone(state, range(len(state.problem.point)), confirmed, progress)
     for number, extra in wrong:
         elements = (*results[number].elements, extra)
         verdict = worst(each.verdict for each in elements)
-        results[number] = ArrayResult(results[number].name, results[number].shape, elements, verdict)
+        results[number] = replace(results[number], elements=elements, verdict=verdict)
     return results

@@ -23,9 +23,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
-from minires.errors import MiniResError
 from minires.gradcheck.conductor import Comparer, Crossing, DivergedError, Note, Repeater
-from minires.gradcheck.problem import Arrays, Problem
+from minires.gradcheck.problem import Direction, Problem
 
 RATIO = 8.0  # between one step and the next
 ALL = range(1, 15)  # powers of the ratio: from 1/8 of the scale down to 2·10⁻¹³ of it
@@ -90,33 +89,44 @@ class Line:
     """A line through the point: F(x + h·d) for any h, real or complex.
 
     scale: a power of two as large as what varies in the data. So x + h·d loses nothing to rounding for the steps used.
+    least: how large the numbers are that are moved, where they are far smaller than that: the sweep then goes on to
+    steps that are small beside them.
     """
 
-    def __init__(self, origin: Origin, direction: Arrays, scale: float) -> None:
+    def __init__(self, origin: Origin, direction: Direction, scale: float, least: float = math.inf) -> None:
         self.problem, self.base, self.notes = origin.problem, origin.base, origin.notes
         self.jitter, self.rounding = origin.jitter, origin.rounding
         self.direction = direction
         self.scale = 2.0 ** round(math.log2(scale)) if scale > 0 and math.isfinite(scale) else 1.0
+        more = max(0, math.ceil(math.log(self.scale / least, RATIO))) if 0 < least < self.scale else 0
+        self.few = [FEW, range(FEW.start + more, FEW.stop + more)][: 1 + (more > 1)]
+        self.all = range(ALL.start, ALL.stop + more)
+
+    def around(self, h: float) -> list[float]:
+        """The powers of two steps: h itself, and the next larger one."""
+        power = math.log(self.scale / h, RATIO)
+        return [power - 1, power]
 
     def at(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
         """F(x + h·d)."""
-        moved = [x + h * d for x, d in zip(self.problem.point, self.direction, strict=True)]
         with np.errstate(all="ignore"):
-            return self.problem.outputs(moved, conductor)
+            return self.problem.outputs(self.problem.at(h, self.direction), conductor)
 
     def near(self, h: float, conductor: Repeater | Comparer | None) -> np.ndarray:
         """The same; NaN throughout where f refuses, as outside its domain it may."""
         try:
             return self.at(h, conductor)
-        except (ArithmeticError, AssertionError, ValueError, MiniResError):
+        except DivergedError:
+            raise
+        except Exception:  # a user's function may refuse in any way
             return np.full(self.base.shape, math.nan)
 
-    def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[float] = ALL) -> list[Step]:
+    def sweep(self, u: np.ndarray, frozen: bool = False, powers: Sequence[float] | None = None) -> list[Step]:
         """Steps from large to small. frozen: with the choices made at x, so that nothing can cross.
 
         Those with a result that is no number (outside the domain) are left out.
         """
-        sides = [self._sides(self.scale * RATIO**-k, frozen) for k in powers]
+        sides = [self._sides(self.scale * RATIO**-k, frozen) for k in (self.all if powers is None else powers)]
         moving = np.zeros(self.base.shape, bool)  # an output that no step moves has no rounding in its difference
         for side in sides:
             moving |= (side.plus != self.base) | (side.minus != self.base)
@@ -160,7 +170,7 @@ class Line:
 
         share: of the usual step.
         """
-        h = COMPLEX_STEP * self.scale * share
+        h = (COMPLEX_STEP if self.scale > 1e-250 else 1e-10) * self.scale * share  # no step may be zero
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", ComplexWarning)

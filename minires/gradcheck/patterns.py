@@ -24,9 +24,10 @@ def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.nda
     linear = [each for each in result.elements if "linear" in each.reason]
     if linear:
         return "backward is not linear in the gradient that arrives (something clips, squares or caches it)"
-    if any("convention" in each.reason for each in result.elements):
+    wrong = [each for each in result.elements if each.verdict is Verdict.WRONG]
+    if wrong and all("convention" in each.reason for each in wrong):
         return "another subgradient than the documented one at a tie or kink"
-    if any("ties move together" in each.reason for each in result.elements):
+    if wrong and all("ties, move together" in each.reason for each in wrong):
         return "all ties receive the gradient, where their shares should sum to one"
     a, n = (np.array([getattr(each, what) for each in elements]) for what in ("analytic", "numeric"))
     scale = float(abs(n).max())

@@ -8,7 +8,7 @@ statistics) is as before, and random numbers are the same each time, so a dropou
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from minires.random import default_generator, get_state
 from minires.tensor import Tensor
 
 Arrays = list[np.ndarray]
+Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
 Conductor = Listener | Repeater | Comparer
 
 
@@ -74,6 +75,7 @@ class Problem:
         self.random_state = get_state()
         self.point = [variable.array.astype(self.dtype) for variable in self.variables]
         self.point = [array.astype(np.float64) for array in self.point]  # the very numbers that self.dtype holds
+        self._complex: Arrays | None = None
 
     def _variables(self) -> list[Variable]:
         tensors = [(i, each) for i, each in enumerate(self.arguments) if isinstance(each, Tensor)]
@@ -87,6 +89,13 @@ class Problem:
             if each.requires_grad
         ]
         return parameters + [Variable(self.names[i], tensor.numpy(), place=i) for i, tensor in tensors if i in asked]
+
+    def at(self, h: complex, direction: Direction) -> Arrays:
+        """x + h·d, complex if h is; where d is None, x itself."""
+        if isinstance(h, complex) and self._complex is None:
+            self._complex = [x.astype(np.complex128) for x in self.point]  # once: a network's weights are many
+        still = self._complex if isinstance(h, complex) and self._complex is not None else self.point
+        return [rest if d is None else x + h * d for x, rest, d in zip(self.point, still, direction, strict=True)]
 
     # -- evaluating ---------------------------------------------------------------------------------------------------
 
@@ -117,12 +126,14 @@ class Problem:
         arrays: Arrays | None = None,
         *,
         formulas: bool = False,
-        only: int | None = None,
+        only: Collection[int] | None = None,
+        twice: bool = False,
         notes: Sequence[Note] | None = None,
     ) -> Arrays:
         """Jᵀ u at `arrays` (default: the point), by the engine, in self.dtype and by self.provider.
 
-        formulas: by each op's `backward` even where it has a fused one. only: while no other variable asks. notes: with
+        formulas: by each op's `backward` even where it has a fused one. only: while no other variable than these asks.
+        twice: that of a second pass over the same graph. notes: with
         the choices of another pass. What f does not depend on has a gradient of zeros. Returned as float64 or complex.
         """
         dtype = np.result_type(self.dtype, np.complex64) if _any_complex(arrays) else self.dtype
@@ -138,9 +149,11 @@ class Problem:
                 if notes is not None:
                     forward.enter_context(modes.conducting(Repeater(notes)))
                 outputs = tensors_of(self.f(*arguments))
-            return self._differentiate(outputs, leaves, cotangent, dtype)
+            return self._differentiate(outputs, leaves, cotangent, dtype, twice)
 
-    def _differentiate(self, outputs: list[Tensor], leaves: list[Tensor], u: np.ndarray, dtype: Any) -> Arrays:
+    def _differentiate(
+        self, outputs: list[Tensor], leaves: list[Tensor], u: np.ndarray, dtype: Any, twice: bool
+    ) -> Arrays:
         seeds, start = [], 0
         for output in outputs:
             piece = u[start : start + output.numel()].reshape(output.shape).astype(output.dtype)
@@ -150,7 +163,10 @@ class Problem:
         asking = [leaf for leaf in leaves if leaf.requires_grad]
         found: Sequence[Tensor | None] = [None] * len(asking)
         if roots and asking:
-            found = grad([output for output, _ in roots], asking, [seed for _, seed in roots], allow_unused=True)
+            given = [output for output, _ in roots], asking, [seed for _, seed in roots]
+            if twice:
+                grad(*given, retain_graph=True, allow_unused=True)
+            found = grad(*given, allow_unused=True)
         gradients = iter(found)
         result: Arrays = []
         for leaf in leaves:
@@ -163,7 +179,7 @@ class Problem:
 
     @contextmanager
     def _at(
-        self, arrays: Arrays, record: bool = False, only: int | None = None
+        self, arrays: Arrays, record: bool = False, only: Collection[int] | None = None
     ) -> Iterator[tuple[list[Any], list[Tensor]]]:
         """(arguments, variables) holding `arrays`; afterwards all that was there before is there again."""
         dtype = np.result_type(*(array.dtype for array in arrays))
@@ -192,7 +208,9 @@ class Problem:
             yield from module.parameters()
             yield from module.buffers()
 
-    def _install(self, arrays: Arrays, dtype: Any, record: bool, only: int | None) -> tuple[list[Any], list[Tensor]]:
+    def _install(
+        self, arrays: Arrays, dtype: Any, record: bool, only: Collection[int] | None
+    ) -> tuple[list[Any], list[Tensor]]:
         arguments: list[Any] = [
             Tensor(each.data.astype(dtype)) if isinstance(each, Tensor) and each.dtype.kind == "f" else each
             for each in self.arguments
@@ -204,10 +222,10 @@ class Problem:
                 tensor.requires_grad_(False)
         leaves: list[Tensor] = []
         for number, (variable, array) in enumerate(zip(self.variables, arrays, strict=True)):
-            asks = record and only in (None, number)
+            asks = record and (only is None or number in only)
             if variable.parameter is not None:
                 leaf: Tensor = variable.parameter
-                leaf.data = backend.to_device(np.array(array), leaf.device)  # array: of no axes it may be a scalar
+                leaf.data = backend.to_device(np.asarray(array), leaf.device)  # array: of no axes it may be a scalar
                 leaf.requires_grad_(asks)
             else:
                 assert variable.place is not None

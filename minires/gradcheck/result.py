@@ -95,6 +95,7 @@ class ArrayResult:
     note: str = ""
     guess: str = ""
     curve: Curve | None = None
+    number: int | None = None  # which variable of the problem it is; None if several
 
     @property
     def worst_element(self) -> Element | None:

@@ -36,7 +36,7 @@ def guesses(report: Report) -> str:
     return " | ".join([array.guess for array in report.arrays] + [suspect.guess for suspect in report.suspects])
 
 
-# -- suspects -----------------------------------------------------------------------------------------------------------
+# -- suspects --------------------------------------------------------------------------------------------------------
 
 
 SUSPECTS: dict[str, tuple[type[Function], str]] = {
@@ -48,8 +48,9 @@ SUSPECTS: dict[str, tuple[type[Function], str]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("name", SUSPECTS)
+@pytest.mark.parametrize(
+    ("name", "mistake"), list(zip(SUSPECTS, [*MISTAKES, "factor"], strict=True)), ids=list(SUSPECTS)
+)
 def test_the_wrong_op_is_named_with_its_line(name, mistake, monkeypatch):
     op, source = SUSPECTS[name]
     break_backward(monkeypatch, op, MISTAKES[mistake])
@@ -119,7 +120,7 @@ def test_explain_false_names_nobody(monkeypatch):
     assert not report.suspects
 
 
-# -- gradients that vanish in the whole -----------------------------------------------------------------------------------
+# -- gradients that vanish in the whole ------------------------------------------------------------------------------
 
 
 VANISHING: dict[str, tuple[Callable[..., Any], list[mr.Tensor]]] = {
@@ -140,7 +141,7 @@ VANISHING: dict[str, tuple[Callable[..., Any], list[mr.Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", VANISHING)
 def test_zero_here_passes_where_each_op_passes_alone(name, seed):
     f, inputs = VANISHING[name]
@@ -176,7 +177,7 @@ def test_vacuous_where_nothing_can_be_shown():
     assert not report
 
 
-# -- guesses ------------------------------------------------------------------------------------------------------------
+# -- guesses ---------------------------------------------------------------------------------------------------------
 
 
 class Averaged(Function):
@@ -362,7 +363,7 @@ def test_guess_dropped():
     assert "4 of 12 measured numbers are zero and should not be" in guesses(gradcheck(lambda x: op()(x), normal(3, 4)))
 
 
-# -- what backward must be besides right -----------------------------------------------------------------------------------
+# -- what backward must be besides right -----------------------------------------------------------------------------
 
 
 def test_a_backward_that_depends_on_who_else_asks(monkeypatch):
@@ -375,7 +376,7 @@ def test_a_backward_that_depends_on_who_else_asks(monkeypatch):
     monkeypatch.setattr(Multiply, "backward", backward)
     report = gradcheck(lambda a, b: Multiply()(a, b), [normal(3), normal(3, seed=1)])
     assert report.verdict is Verdict.WRONG
-    assert "while this input alone asks" in str(report)
+    assert "another value while" in str(report)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_gradcheck_finds_the_documented_convention_at_ties(name):
     assert report.verdict in expected, report
 
 
-# -- the conventions themselves -----------------------------------------------------------------------------------------
+# -- the conventions themselves --------------------------------------------------------------------------------------
 
 
 def slopes(f: Callable[..., Any], *arrays: Any) -> list[list[float]]:

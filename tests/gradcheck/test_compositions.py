@@ -63,7 +63,7 @@ def test_honest_compositions_pass_at_second_order(data):
     assert_honest(p, check(p, order=2))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.data())
 def test_one_broken_op_is_found_and_named(data):
     d = Draw.from_hypothesis(data)
@@ -82,7 +82,7 @@ def test_one_broken_op_is_found_and_named(data):
         assert op.__name__ in [suspect.op for suspect in report.suspects], f"{p}, {op.__name__}: {mistake}\n{report}"
 
 
-# -- scales -------------------------------------------------------------------------------------------------------------
+# -- scales ----------------------------------------------------------------------------------------------------------
 
 
 SCALED = {
@@ -97,7 +97,7 @@ SCALED = {
 }
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.sampled_from(sorted(SCALED)), st.integers(-8, 8), st.integers(-8, 8), st.integers(0, 99))
 def test_every_scale_passes_and_a_thousandth_is_found(name, x_power, w_power, seed):
     """A step or a tolerance in absolute numbers would fail at one end or the other."""

@@ -53,7 +53,7 @@ def difference(f: Callable[..., Any], arrays: list[np.ndarray], directions: list
     return (right - left) / (2 * STEP)
 
 
-# -- against differences --------------------------------------------------------------------------------------------------
+# -- against differences ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ONE)
@@ -118,7 +118,7 @@ def test_hessian_vector_product_is_the_hessian_times_the_vector(name):
     assert np.allclose(product.numpy(), np.tensordot(full, v, 2))
 
 
-# -- against PyTorch ------------------------------------------------------------------------------------------------------
+# -- against PyTorch -------------------------------------------------------------------------------------------------
 
 
 def same(ours: Any, theirs: Any) -> None:
@@ -179,12 +179,10 @@ def test_second_derivatives_of_two_inputs_as_pytorch(torch):
     ours, theirs = (t(X), t(Y)), (torch.from_numpy(X), torch.from_numpy(Y))
     v = RNG.normal(size=X.shape), RNG.normal(size=Y.shape)
     same(hessian(f, ours), functional.hessian(f, theirs))
-    same(
-        hessian_vector_product(f, ours, tuple(map(t, v))), functional.hvp(f, theirs, tuple(map(torch.from_numpy, v)))
-    )
+    same(hessian_vector_product(f, ours, tuple(map(t, v))), functional.hvp(f, theirs, tuple(map(torch.from_numpy, v))))
 
 
-# -- edges ----------------------------------------------------------------------------------------------------------------
+# -- edges -----------------------------------------------------------------------------------------------------------
 
 
 def test_single_numbers_need_no_vector():

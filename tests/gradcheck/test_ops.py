@@ -45,7 +45,12 @@ def test_first_order(case, k):
     assert_as_expected(check(case, k, 1), case, k)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# 5 s: the gradient of batch norm's gradient, number by number.
+SLOW = {"batch_norm"}
+MARKED = [pytest.param(case, marks=pytest.mark.slow) if case.name in SLOW else case for case in CASES]
+
+
+@pytest.mark.parametrize("case", MARKED, ids=[case.name for case in CASES])
 def test_second_order(case):
     k = 1 if (case.name, 0) in VACUOUS else 0
     report = check(case, k, 2)
