@@ -25,6 +25,7 @@ from minires.gradcheck.trace import Applied, Tracer, between, defined_at
 from minires.tensor import Tensor
 
 NOTHING = "the gradient is zero here whatever backward does; check at another point, or a part of f"
+SEEN = (Verdict.PASS, Verdict.KINK)
 SECOND = "right to first order only: what it kept for backward is a constant there, or its backward leaves the graph"
 UNUSED = "f does not depend on it"
 ELEMENTS = 48  # an operation with more numbers than this is checked along random directions
@@ -148,13 +149,13 @@ class Alone:
             here = [self.results(applied)[k] for k in places if k in self.results(applied)]
             if any(result.verdict is Verdict.WRONG for result in here):
                 return Verdict.WRONG, f"zero here, but {applied.op.name} on its way is wrong when checked alone"
-            if all(result.verdict is not Verdict.VACUOUS for result in here):
+            if all(result.verdict in SEEN for result in here):
                 continue
             there = self.results(applied, elsewhere=True)
             verdicts = {there[k].verdict for k in places if k in there}
             if Verdict.WRONG in verdicts:
                 return Verdict.WRONG, f"zero here, but {applied.op.name} on its way is wrong at other numbers"
-            if Verdict.VACUOUS in verdicts:
+            if not verdicts <= set(SEEN):
                 return Verdict.VACUOUS, NOTHING
             moved.append(applied.op.name)
         note = "zero here; each op on its way passes alone"

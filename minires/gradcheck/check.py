@@ -167,15 +167,15 @@ def _explained(
     derivative: what it kept is a constant in its backward.
     """
     arrays = list(found.arrays)
-    verdicts = {array.verdict for array in arrays}
-    if not (Verdict.VACUOUS in verdicts or (run.explain and Verdict.WRONG in verdicts)):
+    wrong = any(array.verdict is Verdict.WRONG for array in arrays)
+    if not any(map(_says_nothing, arrays)) and not (run.explain and wrong):
         return arrays, ()
     alone = Alone(problem, how, run.seed)
     for k, array in enumerate(arrays):
-        vanishes = array.verdict is Verdict.VACUOUS and not array.count(Verdict.VACUOUS)  # rather than not finite
-        if vanishes and array.number is not None:
+        if array.number is not None and _says_nothing(array):
             verdict, note = alone.evidence(array.number)
-            arrays[k] = replace(array, verdict=verdict, note=note)
+            if array.verdict is Verdict.VACUOUS or verdict is not Verdict.VACUOUS:
+                arrays[k] = replace(array, verdict=verdict, note=note)
     if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
         return arrays, ()
     suspects = alone.suspects()
@@ -190,6 +190,13 @@ def _explained(
                 text += "; " * bool(text) + (NOBODY.format(", ".join(doubtful)) if doubtful else ENGINE)
             arrays[k] = replace(array, guess=text)
     return arrays, suspects
+
+
+def _says_nothing(array: ArrayResult) -> bool:
+    """Whether its gradient vanishes, or is too small to be measured, in every number that was looked at."""
+    if array.verdict is Verdict.VACUOUS:
+        return not array.count(Verdict.VACUOUS)  # else f is not finite here, and other numbers would say nothing of it
+    return array.verdict is Verdict.ROUNDING and array.count(Verdict.ROUNDING) == len(array.elements)
 
 
 ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"

@@ -167,26 +167,40 @@ class Examination:
         rounding moves f itself by.
         """
         eps = float(np.finfo(self.problem.dtype).eps)
-        largest = [np.zeros(array.shape) for array in self.problem.point]
-        for _ in range(3):
-            try:
-                gradients = self.problem.gradient(self.u, self._nudged(eps), notes=self.notes)
-            except DivergedError:
-                continue
-            for most, now, then in zip(largest, gradients, self.gradients["backward_arrays"], strict=True):
-                with np.errstate(invalid="ignore"):
-                    np.maximum(most, np.nan_to_num(abs(now - then), nan=0.0, posinf=0.0), out=most)
+        largest = self._largest_moves(
+            "backward_arrays", lambda: self.problem.gradient(self.u, self._nudged(eps), notes=self.notes)
+        )
+        # And when the result of each operation of the formula is off by its last bit: 1 − softmax of a sure class.
+        shaken = self._largest_moves(
+            "backward", lambda: self.problem.gradient(self.u, formulas=True, shaker=Shaker(self.notes, self.rng))
+        )
         if self.single:  # whose sums round in every term, the same way however the point moves
             sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
             largest = [most + 16 * EPS32 * size for most, size in zip(largest, sizes, strict=True)]
-        moves = self._rounding_of_f()
+        rounding = self._rounding_of_f()
         noise = []
         for most, gradient, x in zip(largest, self.gradients["backward_arrays"], self.problem.point, strict=True):
             limit = MOST_NOISE * float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
             # What is left of terms that cancel (1 − softmax of a sure class) is off by what rounding moves f by.
-            least = moves / spread(x)
+            least = rounding / spread(x)
             noise.append(np.minimum(10 * most, max(limit, 100 * least)) + least)
+        least = 64 * eps * float(abs(self.u).max(initial=0.0))
+        for k, moves in enumerate(shaken):
+            noise[k] += np.minimum(10 * moves, max(MOST_NOISE * self.size(k), least))
         return noise
+
+    def _largest_moves(self, label: str, gradient: Callable[[], Arrays]) -> Arrays:
+        """How far each analytic number moves at most in three other ways to compute it."""
+        largest = [np.zeros(array.shape) for array in self.problem.point]
+        for _ in range(3):
+            try:
+                gradients = gradient()
+            except DivergedError:
+                continue
+            for most, now, then in zip(largest, gradients, self.gradients[label], strict=True):
+                with np.errstate(invalid="ignore"):
+                    np.maximum(most, np.nan_to_num(abs(now - then), nan=0.0, posinf=0.0), out=most)
+        return largest
 
     def _rounding_of_f(self) -> float:
         """How far ⟨|u|, F⟩ moves when the point moves by its last bits, of the engine's dtype."""

@@ -190,18 +190,24 @@ def _dot(u: np.ndarray, v: np.ndarray) -> float:
     return float((u.astype(np.longdouble) * v).sum())
 
 
-def central3(steps: Sequence[Step], h: float | None = None) -> Estimate | None:
-    """The three-point difference at the step nearest to h; by default where its estimated error is least."""
+def with_step(steps: Sequence[Step]) -> Estimate | None:
+    """The three-point difference at the smaller of two steps; the larger says how far off it is."""
+    if len(steps) < 2:
+        return None
+    large, small = steps
+    truncation = abs(large.central - small.central) / (RATIO**2 - 1)
+    return Estimate(small.central, truncation + small.rounding, "central difference, 3 points")
+
+
+def central3(steps: Sequence[Step]) -> Estimate | None:
+    """The three-point difference at the step where its estimated error is least."""
     candidates = []
     for large, small in pairwise(steps):  # D(h) is off by about (D(8h) − D(h)) / 63
         truncation = abs(large.central - small.central) / (RATIO**2 - 1)
         candidates.append((small, truncation + _noise(steps) / small.h + small.rounding))
     if not candidates:
         return None
-    if h is not None:
-        step, error = min(candidates, key=lambda each: abs(math.log(each[0].h / h)))
-    else:
-        step, error = min(candidates, key=lambda each: (contradicted(each[0].central, _below(steps, each[0])), each[1]))
+    step, error = min(candidates, key=lambda each: (contradicted(each[0].central, _below(steps, each[0])), each[1]))
     return Estimate(step.central, error, "central difference, 3 points")
 
 

@@ -19,7 +19,7 @@ from minires import backend, modes
 from minires.autograd import grad
 from minires.backend import Array, use_backend
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.gradcheck.conductor import Comparer, Listener, Note, Repeater
+from minires.gradcheck.conductor import Comparer, Listener, Note, Repeater, Shaker
 from minires.nn.module import Buffer, Module, Parameter
 from minires.random import default_generator, get_state
 from minires.tensor import Tensor
@@ -76,6 +76,7 @@ class Problem:
         self.point = [variable.array.astype(self.dtype) for variable in self.variables]
         self.point = [array.astype(np.float64) for array in self.point]  # the very numbers that self.dtype holds
         self._complex: Arrays | None = None
+        self.records = False  # whether f is evaluated with a graph
 
     def _variables(self) -> list[Variable]:
         tensors = [(i, each) for i, each in enumerate(self.arguments) if isinstance(each, Tensor)]
@@ -105,13 +106,20 @@ class Problem:
         """F at `arrays`, (m,), in their dtype, by the reference kernels or another provider's."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
         conducted = nullcontext() if conductor is None else modes.conducting(conductor)
-        with self._at(arrays) as (arguments, _), modes.no_grad(), backend_used, conducted:
+        recorded = modes.recording(self.records)
+        with self._at(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
             return _flat(tensors_of(self.f(*arguments)))
 
     def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
         """F at `arrays`, and the choices made."""
         listener = Listener()
-        return self.outputs(arrays, listener, provider), listener.notes
+        try:
+            return self.outputs(arrays, listener, provider), listener.notes
+        except GraphError:  # f asks for a graph, to hang a hook on a tensor in it
+            if self.records:
+                raise
+            self.records = True
+            return self.listen(arrays, provider)
 
     def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
@@ -129,6 +137,7 @@ class Problem:
         only: Collection[int] | None = None,
         twice: bool = False,
         notes: Sequence[Note] | None = None,
+        shaker: Shaker | None = None,
     ) -> Arrays:
         """Jᵀ u at `arrays` (default: the point), by the engine, in self.dtype and by self.provider.
 
@@ -145,6 +154,8 @@ class Problem:
                 stack.enter_context(use_backend(self.provider))
             if formulas:
                 stack.enter_context(modes.use_formulas())
+            if shaker is not None:
+                stack.enter_context(modes.conducting(shaker))
             with ExitStack() as forward:
                 if notes is not None:
                     forward.enter_context(modes.conducting(Repeater(notes)))
