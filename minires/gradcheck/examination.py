@@ -288,8 +288,10 @@ class Examination:
                 terms = 64 * EPS * float(abs(x).max(initial=0.0)) / spread(x) + float(
                     self.noise[number].max(initial=0.0)
                 )
+                with np.errstate(invalid="ignore"):
+                    total = gradient + other[number]
                 size = float(np.nan_to_num(abs(gradient) + abs(other[number]), posinf=0.0).max(initial=0.0))
-                yield from self._unequal(number, both[number], gradient + other[number], 1e-3 * size + terms, reason)
+                yield from self._unequal(number, both[number], total, 1e-3 * size + terms, reason)
 
     def not_alone(self) -> Iterator[tuple[int, Element]]:
         """Where a gradient is another one when only some inputs ask for theirs; of many inputs, when one alone does."""

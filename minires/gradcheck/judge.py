@@ -194,7 +194,7 @@ def judge(
 
 
 def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, how: Tolerances) -> tuple[Verdict, str]:
-    low, high = sorted((kink.left, kink.right))
+    low, high = kink.low, kink.high
     slack = how.atol + how.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
     if slack > 0.1 * (high - low) and not low <= analytic <= high:
         return Verdict.ROUNDING, f"near a kink, where slopes of {low:.4g} and {high:.4g} are measured to ±{slack:.1g}"

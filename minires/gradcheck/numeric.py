@@ -50,7 +50,9 @@ class Estimate:
 class Step:
     """φ at x ± h: the central difference, both one-sided slopes, and the rounding that is in them.
 
-    bend: Σ |uᵢ| · |slope of Fᵢ on the right − on the left|, which no cancelling hides. crossings: which operations
+    bend: Σ |uᵢ| · |slope of Fᵢ on the right − on the left|, which no cancelling hides. low, high: Σ of the smaller, and
+    of the larger, of each output's two slopes times uᵢ: where each output has a kink of its own, any choice between its
+    slopes gives a sum between these. crossings: which operations
     chose differently at +h or −h than at x.
     """
 
@@ -60,6 +62,8 @@ class Step:
     left: float
     rounding: float
     bend: float
+    low: float
+    high: float
     crossings: tuple[Crossing, ...] = ()
 
 
@@ -163,7 +167,9 @@ class Line:
             rounding = float((abs(u) * np.maximum(size, self.rounding) * moving).sum()) / h
             bend = float((abs(u) * abs(up - down)).sum()) / h
             right, left = _dot(u, up) / h, _dot(u, down) / h
-            return Step(h, _dot(u, plus - minus) / (2 * h), right, left, rounding, bend, side.crossings)
+            low, high = float(np.minimum(u * up, u * down).sum()) / h, float(np.maximum(u * up, u * down).sum()) / h
+            central = _dot(u, plus - minus) / (2 * h)
+            return Step(h, central, right, left, rounding, bend, low, high, side.crossings)
 
     def complex_step(self, u: np.ndarray, share: float = 1.0) -> Estimate | None:
         """The derivative of the smooth piece on which x lies; None where f does not take complex numbers.
@@ -292,6 +298,8 @@ class Kink:
 
     left: float
     right: float
+    low: float  # as of Step
+    high: float
     error: float
 
 
@@ -309,9 +317,10 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
     bends = [each.bend for each in last]
     if min(bends) < 0.9 * max(bends):
         return None
-    lefts, rights = [each.left for each in last], [each.right for each in last]
-    spread = max(max(lefts) - min(lefts), max(rights) - min(rights))
-    return Kink(last[-1].left, last[-1].right, spread + last[-1].rounding)
+    lows, highs = [each.low for each in last], [each.high for each in last]
+    spread = max(max(lows) - min(lows), max(highs) - min(highs))
+    end = last[-1]
+    return Kink(end.left, end.right, end.low, end.high, spread + end.rounding)
 
 
 def is_infinite(steps: Sequence[Step]) -> bool:

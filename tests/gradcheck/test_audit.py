@@ -16,8 +16,8 @@ from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import MaxPool2d
 
 QUICK = ("multiply", "relu", "maximum", "sum", "clip", "softmax", "pad", "index", "matmul", "max_pool2d_gather", "exp")
-# Mutants that make no difference at an example's inputs, because nothing there is broadcast, repeated or overlapping, the
-# last row counts for nothing, or two of them in a row cancel. Each is the audit's own explanation.
+# Mutants that make no difference at an example's inputs, because nothing there is broadcast, repeated or overlapping,
+# the last row counts for nothing, or two of them in a row cancel. Each is the audit's own explanation.
 EXPLAINED = ("nothing is broadcast", "no element is taken twice", "no windows overlap", "last row", "zero, or two")
 
 
@@ -89,7 +89,7 @@ def test_both_backwards_are_broken(mutant):
     assert "alone" not in report.arrays[0].worst_element.reason  # neither the formula alone nor the kernel alone
 
 
-# -- the catalogue -------------------------------------------------------------------------------------------------------
+# -- the catalogue -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)

@@ -22,6 +22,7 @@ from minires.gradcheck.numeric import (
     find_kink,
     is_infinite,
     richardson,
+    with_step,
     without_plateau,
 )
 from minires.gradcheck.problem import Problem
@@ -95,14 +96,15 @@ def test_the_sweep_is_a_valley():
     assert errors[-1] > 100 * min(errors)
 
 
-def test_central3_takes_the_step_nearest_to_eps():
-    f, x, _ = SMOOTH["exp"]
+def test_a_given_step_is_taken_exactly():
+    f, x, slope = SMOOTH["exp"]
     through, u = line(f, x)
-    steps = through.sweep(u)
-    at = central3(steps, 1e-4)
+    steps = through.sweep(u, powers=through.around(1e-4))
+    at = with_step(steps)
     assert at is not None
-    nearest = min(steps, key=lambda step: abs(math.log(step.h / 1e-4)))
-    assert at.value == nearest.central
+    assert steps[-1].h == pytest.approx(1e-4, rel=1e-12)
+    assert at.value == steps[-1].central
+    assert abs(at.value - slope * u[0]) == pytest.approx(at.error, rel=0.2)  # the larger step says how far off it is
 
 
 def test_steps_outside_the_domain_are_left_out():
@@ -132,7 +134,7 @@ def test_infinite_slopes_are_told_from_kinks_and_jumps():
         found = []
         for h in (8.0**-k for k in ALL):
             right, left = (f(h) - f(0)) / h, (f(0) - f(-h)) / h
-            found.append(Step(h, (f(h) - f(-h)) / (2 * h), right, left, 1e-16 / h, abs(right - left)))
+            found.append(Step(h, (f(h) - f(-h)) / (2 * h), right, left, 1e-16 / h, abs(right - left), min(left, right), max(left, right)))
         return found
 
     assert is_infinite(slopes(lambda x: math.sqrt(abs(x))))
@@ -149,7 +151,7 @@ def test_a_staircase_is_measured_above_its_stairs():
     for h in (0.7 * 8.0**-k for k in ALL):
         right, left = (f(0.7 + h) - f(0.7)) / h, (f(0.7) - f(0.7 - h)) / h
         central = (f(0.7 + h) - f(0.7 - h)) / (2 * h)
-        steps.append(Step(h, central, right, left, 1e-16 / h, abs(right - left)))
+        steps.append(Step(h, central, right, left, 1e-16 / h, abs(right - left), min(left, right), max(left, right)))
     kept = without_plateau(steps)
     assert len(kept) < len(steps)
     best = richardson(kept)

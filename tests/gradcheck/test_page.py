@@ -87,7 +87,7 @@ def fills(svg):
 
 
 def step(h, central, rounding=0.0, crossings=()):
-    return Step(h, central, central, central, rounding, 0.0, crossings)
+    return Step(h, central, central, central, rounding, 0.0, central, central, crossings)
 
 
 # -- the page as a whole -----------------------------------------------------------------------------------------------
