@@ -17,18 +17,15 @@ from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import MaxPool2d
 from tests.gradcheck.breaking import MISTAKES, break_backward
 
-# Name, image size. What takes more than 5 s, of float64 convolutions by the reference kernels, is slow.
+# Every network of the package, and its image size. By the reference kernels in float64 the deep ones take a minute each,
+# so all but two small ones are slow.
 FAMILIES = [
     ("resnet8", 8),
     ("plain8", 8),
-    pytest.param("resnet20", 8, marks=pytest.mark.slow),  # 6 s
-    pytest.param("plain20", 8, marks=pytest.mark.slow),  # 10 s
-    pytest.param("resnet56", 8, marks=pytest.mark.slow),  # 40 s
-    pytest.param("resnet110", 8, marks=pytest.mark.slow),  # 80 s
-    pytest.param("resnet18", 32, marks=pytest.mark.slow),  # 20 s
-    pytest.param("plain18", 32, marks=pytest.mark.slow),  # 20 s
-    pytest.param("resnet34", 32, marks=pytest.mark.slow),  # 40 s
-    pytest.param("resnet50", 32, marks=pytest.mark.slow),  # 50 s
+    *(
+        pytest.param(name, 32 if models.image_size(name) == 224 else 8, marks=pytest.mark.slow)
+        for name in models.available()
+    ),
 ]
 
 

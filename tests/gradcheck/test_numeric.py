@@ -134,7 +134,9 @@ def test_infinite_slopes_are_told_from_kinks_and_jumps():
         found = []
         for h in (8.0**-k for k in ALL):
             right, left = (f(h) - f(0)) / h, (f(0) - f(-h)) / h
-            found.append(Step(h, (f(h) - f(-h)) / (2 * h), right, left, 1e-16 / h, abs(right - left), min(left, right), max(left, right)))
+            central = (f(h) - f(-h)) / (2 * h)
+            low, high = min(left, right), max(left, right)
+            found.append(Step(h, central, right, left, 1e-16 / h, abs(right - left), low, high))
         return found
 
     assert is_infinite(slopes(lambda x: math.sqrt(abs(x))))
