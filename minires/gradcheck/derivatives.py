@@ -38,7 +38,11 @@ def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
         if v is None and any(leaf.numel() != 1 for leaf in leaves):
             raise ShapeError("jvp: v is needed, of the inputs' shapes, unless they are single numbers")
         u = [Tensor(_zeros(each), requires_grad=True) for each in outputs]
-        found = grad(outputs, leaves, u, create_graph=True, allow_unused=True)
+        roots = [(output, each) for output, each in zip(outputs, u, strict=True) if output.requires_grad]
+        found: Sequence[Tensor | None] = [None] * len(leaves)
+        if roots:
+            given = [output for output, _ in roots], leaves, [each for _, each in roots]
+            found = grad(*given, create_graph=True, allow_unused=True)
         product: Tensor | None = None
         for g, tangent in zip(found, tangents, strict=True):
             if g is not None and g.requires_grad:
@@ -80,7 +84,10 @@ def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tens
             found = grad(output, leaves, Tensor(seed), create_graph, retain_graph=True, allow_unused=True)
         for row, g, leaf in zip(rows, found, leaves, strict=True):
             row.append(_or_zeros(g, leaf))
-    return [reshape(stack(row), (*output.shape, *leaf.shape)) for row, leaf in zip(rows, leaves, strict=True)]
+    return [
+        reshape(stack(row), (*output.shape, *leaf.shape)) if row else Tensor(np.zeros((*output.shape, *leaf.shape)))
+        for row, leaf in zip(rows, leaves, strict=True)
+    ]
 
 
 def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:

@@ -9,7 +9,7 @@ import minires as mr
 from minires import functional as F
 from minires import nn
 from minires.errors import DtypeError
-from minires.gradcheck import Verdict, gradcheck
+from minires.gradcheck import Verdict, gradcheck, jacobian, jvp
 
 
 def leaf(values):
@@ -238,3 +238,12 @@ def test_noise_in_backward_is_not_a_pass():
 
     report = gradcheck(lambda x: Noisy()(x), leaf(np.linspace(0.1, 0.9, 7)))
     assert report.verdict is not Verdict.PASS
+
+
+def test_derivatives_of_what_depends_on_nothing():
+    x = leaf([1, 2])
+    constant = mr.tensor(np.array([3.0, 4.0, 5.0]))
+    value, pushed = jvp(lambda x: constant * 2.0, x, leaf([1, 1]))
+    assert value.tolist() == [6.0, 8.0, 10.0]
+    assert pushed.tolist() == [0.0, 0.0, 0.0]
+    assert jacobian(lambda x: x * 2.0, leaf(np.zeros((0, 2)))).shape == (0, 2, 0, 2)
