@@ -97,8 +97,11 @@ class ZipRecords:
             raise WeightsError("a zip archive with bytes before or after it that do not belong to it")
 
     def _check_sizes(self) -> None:
-        """Stored members that sum to more than the file overlap; compressed ones may expand only so far."""
-        stored = expanded = 0
+        """Members that sum to more than the file overlap; compressed ones may expand only so far.
+
+        The size that is claimed of a compressed one counts, since that much memory is taken before it is read.
+        """
+        stored = expanded = packed = 0
         for member in self._members.values():
             if member.flag_bits & 1:
                 raise WeightsError("an encrypted zip archive")
@@ -106,8 +109,10 @@ class ZipRecords:
                 stored += member.file_size
             elif member.compress_type == zipfile.ZIP_DEFLATED:
                 expanded += member.file_size
+                packed += member.compress_size
             else:
                 raise WeightsError(f"{brief(member.filename)} is compressed in a way that weight files do not use")
         size = self._content.size
-        if stored > size or expanded > _ALWAYS_ALLOWED + _MAX_EXPANSION * size:
-            raise WeightsError(f"a zip archive of {size:,} bytes that claims to hold {stored + expanded:,}")
+        if stored + packed > size or expanded > _ALWAYS_ALLOWED + _MAX_EXPANSION * size:
+            claimed = stored + max(expanded, packed)
+            raise WeightsError(f"a zip archive of {size:,} bytes that claims to hold {claimed:,}")

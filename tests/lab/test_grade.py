@@ -21,6 +21,8 @@ from minires.lab.grade import Grade, Item, OpGrade, _collected
 from minires.lab.known_ops import KNOWN
 from minires.lab.process import Ended
 
+pytestmark = pytest.mark.slow  # a process for each file, half a minute in all
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "docs" / "lab" / "template.py"
 

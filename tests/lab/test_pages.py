@@ -14,6 +14,8 @@ from minires.lab.known_ops import KNOWN
 from minires.lab.trials import Subject, trials
 from minires.random import get_state
 
+pytestmark = pytest.mark.slow  # measures each page again, half a minute in all
+
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "lab"
 each_mistake = pytest.mark.parametrize("mistake", lab.MISTAKES.values(), ids=lambda mistake: mistake.name)
 NUMBER = re.compile(r"-?\d+\.\d+|-?\d+")

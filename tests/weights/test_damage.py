@@ -79,6 +79,7 @@ def damaged(content: bytes, damage) -> bytes:
 )
 @given(damage=damages())
 @example(damage=[("truncate", 0.999, b"x")])
+@example(damage=[("overwrite", 0.697265625, b"\x00\x00\x04")])  # it claims 64 MiB, packed
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_gives_arrays_or_one_error(tmp_path, files, kind, damage):
     path = tmp_path / "file"
