@@ -34,7 +34,7 @@ demo: install  ## train a residual network and its plain twin on handwritten dig
 	$(RUN) -m minires demo --out "$(OUT)"
 	@echo "The report: $(OUT)/report.html"
 
-test: install-dev  ## run the tests and measure their coverage, in under eight minutes on two cores
+test: install-dev  ## run the tests and measure their coverage, in about eight minutes on two cores
 	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist worksteal \
 		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
