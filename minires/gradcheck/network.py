@@ -32,14 +32,11 @@ def is_network(state: Examination) -> bool:
 
 
 def together(state: Examination) -> tuple[Element, list[int]]:
-    """The verdict along one direction in all variables, each moved in proportion to the spread of its numbers.
+    """The verdict along one direction in all variables.
 
     And the variables that count for so little in it that it says nothing of them.
     """
-    direction: Arrays = []
-    for x in state.problem.point:
-        size = 2.0 ** round(math.log2(spread(x) / max(1.0, x.size) ** 0.5))
-        direction.append(random_direction(state.rng, x.shape) * widths(x) * size)
+    direction = _even_direction(state)
     line = Line(state.origin, direction, 1.0)
     found = measure_on_piece(line, state.u, state.how)
     elements, sizes = [], []
@@ -52,6 +49,26 @@ def together(state: Examination) -> tuple[Element, list[int]]:
             size = math.hypot(*sizes)
         elements.append((label, judge(None, analytic, noise, found, size, state.how)))
     return state.worse(elements), [k for k, each in enumerate(sizes) if each <= NEGLIGIBLE * math.hypot(*sizes)]
+
+
+def _even_direction(state: Examination) -> Arrays:
+    """A direction in all variables, each moved in proportion to the spread of its numbers; but less where its gradient
+    is so large that it would hide the others'. The first layers of a deep plain network have some 10⁷ times the last's.
+    """
+    direction: Arrays = []
+    for x in state.problem.point:
+        size = 2.0 ** round(math.log2(spread(x) / max(1.0, x.size) ** 0.5))
+        direction.append(random_direction(state.rng, x.shape) * widths(x) * size)
+    with np.errstate(all="ignore"):
+        sizes = [
+            float(np.linalg.norm(np.nan_to_num(g * d)))
+            for g, d in zip(state.gradients["backward"], direction, strict=True)
+        ]
+    usual = float(np.median([size for size in sizes if size] or [1.0]))
+    return [
+        d * 2.0 ** round(math.log2(usual / size)) if size > usual else d
+        for d, size in zip(direction, sizes, strict=True)
+    ]
 
 
 def each_alone(state: Examination, numbers: Sequence[int], confirmed: bool, progress: Progress) -> list[ArrayResult]:
