@@ -1,4 +1,4 @@
-"""The build's one imperative part: the C kernels. Everything declarative stands in pyproject.toml.
+"""The build's imperative part: the C kernels, and the CUDA sources. Everything declarative stands in pyproject.toml.
 
 The sources of `kernels/cpu/` are built once for each instruction set, as extension modules of `minires.backend.cpu`;
 which one runs is decided at import, from the processor (`minires/backend/cpu/isa.py`). Nothing here depends on the
@@ -21,6 +21,7 @@ from glob import glob
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 # A product and a sum in one expression may become a fused multiply-add; NaN, infinity and the order of sums stay.
 FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
@@ -30,6 +31,7 @@ X86 = {
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # that the modules run with, as pyproject.toml has it
+CUDA = sorted([*glob("kernels/cuda/*.cu"), *glob("kernels/cuda/*.cuh")])
 SLOWLY = "everything works, slowly, by the reference kernels"
 
 
@@ -107,4 +109,20 @@ class BuildKernels(build_ext):
             raise
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
+class CopySources(build_py):
+    """`build_py` that takes the CUDA sources along, which a GPU's machine compiles: into minires/backend/cuda/sources/.
+
+    In a checkout they are read from kernels/cuda/ itself, so an editable installation copies nothing.
+    """
+
+    def run(self) -> None:
+        """Copy them last: the folder that they go to is made before."""
+        super().run()
+        if not self.editable_mode:
+            folder = os.path.join(self.build_lib, "minires", "backend", "cuda", "sources")
+            self.mkpath(folder)
+            for path in CUDA:
+                self.copy_file(path, os.path.join(folder, os.path.basename(path)))
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels, "build_py": CopySources})

@@ -1,7 +1,7 @@
-"""Whether a GPU can be used, and if not, why not.
+"""Whether a GPU can be used, and if not, why not; and what to say when its memory is full.
 
-CuPy may be absent, present without a driver, or present without a device. None of these may break
-`import minires`, so CuPy is imported here, on first use, and nowhere else.
+CuPy may be absent, present without a driver, with one too old, or without a device, or with one too old for the
+kernels. None of these may break `import minires`, so CuPy is imported here, on first use, and nowhere else.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Availability:
         return "available" if self else f"not available: {self.reason}"
 
 
+LEAST = 75  # compute capability ×10 that the kernels need: Turing, 2018
+
+
 @cache
 def _probe() -> tuple[Any, str]:
     """(cupy, "") or (None, the reason)."""
@@ -38,18 +41,84 @@ def _probe() -> tuple[Any, str]:
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CUDARuntimeError: no driver, driver too old, no device
-        return None, f"CuPy finds no usable GPU: {error}"
-    return (cupy, "") if count else (None, "CuPy finds no GPU")
+        return None, f"CuPy finds no usable GPU: {error}{_advice(cupy, str(error))}"
+    if not count:
+        return None, "CuPy finds no GPU"
+    return cupy, ""
+
+
+def _advice(cupy: Any, error: str) -> str:
+    """What to do about a driver that is too old; else nothing."""
+    if "InsufficientDriver" not in error:
+        return ""
+    try:
+        needed, known = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
+    except Exception:  # the same broken installation, asked something else
+        return "; update NVIDIA's driver"
+    return (
+        f"; this CuPy is built for CUDA {_version(needed)} and NVIDIA's driver knows CUDA {_version(known)}: update "
+        "the driver, or install the CuPy for its version (pip install 'minires[cuda12x]')"
+    )
+
+
+def _version(number: int) -> str:
+    """13020 -> "13.2"; 0, where there is no driver, -> "none"."""
+    return f"{number // 1000}.{number % 1000 // 10}" if number else "none"
 
 
 def is_available() -> Availability:
     """Whether arrays can live on a GPU. Follows torch.cuda.is_available, and keeps the reason."""
-    return Availability(_probe()[1])
+    cupy, reason = _probe()
+    return Availability(reason if cupy is None else _too_old(0))
 
 
-def require() -> ModuleType:
-    """The cupy module. Raises DeviceError with the reason where no GPU can be used."""
+def require(index: int = 0) -> ModuleType:
+    """The cupy module. Raises DeviceError with the reason where GPU `index` cannot be used."""
     cupy, reason = _probe()
     if cupy is None:
         raise DeviceError(f"device 'cuda' cannot be used: {reason}")
+    count = cupy.cuda.runtime.getDeviceCount()
+    if index >= count:
+        raise DeviceError(f"no GPU {index}: this machine has {count}")
+    if reason := _too_old(index):
+        raise DeviceError(f"device 'cuda:{index}' cannot be used: {reason}")
     return cupy
+
+
+@cache
+def _too_old(index: int) -> str:
+    """Why the kernels do not run on GPU `index`; empty where they do."""
+    capability = str(_probe()[0].cuda.Device(index).compute_capability)
+    if int(capability) >= LEAST:
+        return ""
+    return (
+        f"it has compute capability {capability[:-1]}.{capability[-1]}, and MiniRes's kernels need "
+        f"{LEAST // 10}.{LEAST % 10} (Turing, 2018) or newer"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether CuPy raised `error` because the GPU's memory is full."""
+    return type(error).__name__ == "OutOfMemoryError" and type(error).__module__.startswith("cupy")
+
+
+def explain_out_of_memory(what: str, error: BaseException) -> str:
+    """What was asked for (CuPy's own words say how many bytes), the state of the pool, and what to do."""
+    cupy = _probe()[0]
+    pool = cupy.get_default_memory_pool()
+    free, total = cupy.cuda.runtime.memGetInfo()
+    return (
+        f"{what}: the GPU's memory is full: {str(error).rstrip('.')}. Arrays in use {_mebibytes(pool.used_bytes())}, "
+        f"kept for the next {_mebibytes(pool.free_bytes())}, free on the GPU {_mebibytes(free)} of "
+        f"{_mebibytes(total)}. A smaller batch needs less; minires.cuda.empty_cache() returns what is kept"
+    )
+
+
+def empty_cache() -> None:
+    """Give the memory that CuPy keeps for the next arrays back to the GPU (torch.cuda.empty_cache)."""
+    if is_available():
+        require().get_default_memory_pool().free_all_blocks()
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -22,6 +22,10 @@ class DeviceError(MiniResError, RuntimeError):
     """Arrays on different devices, or a device that cannot be used."""
 
 
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A GPU's memory does not hold what was asked for."""
+
+
 class GraphError(MiniResError, RuntimeError):
     """A backward pass that cannot be done: freed graph, changed array, no graph at all."""
 

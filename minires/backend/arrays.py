@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minires.errors import DeviceError
+from minires.errors import DeviceError, OutOfMemoryError
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray; Python has no common type for the two
 
@@ -57,11 +57,14 @@ def to_device(array: Array, device: str) -> Array:
         return array if array_module(array) is np else array.get()
     from minires import cuda
 
-    cupy = cuda.require()
     index = int(device.partition(":")[2] or 0)
-    if index >= cupy.cuda.runtime.getDeviceCount():
-        raise DeviceError(f"no GPU {index}: this machine has {cupy.cuda.runtime.getDeviceCount()}")
+    cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array
-    with cupy.cuda.Device(index):
-        return cupy.asarray(array)
+    try:
+        with cupy.cuda.Device(index):
+            return cupy.asarray(array)
+    except Exception as error:
+        if cuda.is_out_of_memory(error):
+            raise OutOfMemoryError(cuda.explain_out_of_memory(f"to({device!r})", error)) from None
+        raise

@@ -17,9 +17,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minires.backend import cpu, reference
+from minires import cuda as gpu
+from minires.backend import cpu, cuda, reference
 from minires.backend.arrays import Array
-from minires.errors import DeviceError
+from minires.errors import DeviceError, OutOfMemoryError
 
 Signature = TypeVar("Signature", bound=Callable[..., Any])
 
@@ -34,19 +35,25 @@ class Provider(Protocol):
 
 
 REFERENCE = cast(Provider, reference)
-PROVIDERS: list[Provider] = [REFERENCE] if cpu.library is None else [cast(Provider, cpu), REFERENCE]  # fastest first
+CUDA, CPU = cast(Provider, cuda), cast(Provider, cpu)
+PROVIDERS: list[Provider] = [CUDA, REFERENCE] if cpu.library is None else [CUDA, CPU, REFERENCE]  # fastest first
 CONTRACT: dict[str, Callable[..., Any]] = {}  # kernel name -> its documented signature
 
 _forced: ContextVar[str | None] = ContextVar("minires_backend", default=None)
 
 
 def available_providers() -> tuple[str, ...]:
-    """Names of the providers that this installation has, in order of preference."""
-    return tuple(provider.name for provider in PROVIDERS)
+    """Names of the providers that this installation has, in order of preference; "cuda" only where a GPU can be used.
+
+    Looking for one imports CuPy.
+    """
+    return tuple(provider.name for provider in PROVIDERS if provider is not CUDA or gpu.is_available())
 
 
 def _checked(name: str) -> str:
-    if name not in available_providers():
+    if name == CUDA.name:
+        gpu.require()
+    elif name not in {provider.name for provider in PROVIDERS}:
         raise DeviceError(f"no backend {name!r} here: available are {', '.join(available_providers())}")
     return name
 
@@ -102,7 +109,12 @@ def kernel(signature: Signature) -> Signature:
             first = first[0]
         with np.errstate(all="ignore"):
             for provider in _candidates(name, first):
-                result = getattr(provider, name)(*args, **kwargs)
+                try:
+                    result = getattr(provider, name)(*args, **kwargs)
+                except Exception as error:
+                    if gpu.is_out_of_memory(error):
+                        raise OutOfMemoryError(gpu.explain_out_of_memory(name, error)) from None
+                    raise
                 if result is not NotImplemented:
                     return result
                 declined[name] += 1

@@ -1,0 +1,183 @@
+// Convolution as one matrix product whose left matrix is never written down (implicit GEMM). With im2col,
+//
+//     y[m,o] = Σ_k columns[m,k] w[k,o],        m = (n,p,q) a pixel of the result,  k = (i,j,c) a tap and a channel
+//     columns[m,k] = x[n, p·s + i·d − P, q·s + j·d − P, c],  0 outside the image
+//
+// a block of threads fetches just the piece of `columns` that its next step multiplies, straight from x. Images are
+// channels-last, so four channels are one load; w is packed by `pack_weight` to lie as the right matrix does. Channels are
+// padded with zeros to a multiple of 4 by the caller.
+//
+// The input gradient is the same product: gx[n,h,v,c] = Σ gy[n, (h + P − i·d)/s, (v + P − j·d)/s, o] w[o,c,i,j] over the
+// taps for which the divisions are exact. Pixels with equal h mod s (and v mod s) use the same taps: such a phase is a
+// convolution of gy with stride 1 by a part of the taps. The caller launches one for each phase, s² in all; so nothing is
+// multiplied by zeros. Where the pixels of a phase go is the last line of Geometry.
+//
+// Floor: 2·M·N·K operations over the peak rate, or the bytes of x, w and y over the bandwidth, whichever is longer. A
+// step of a BM × BN tile reads (BM + BN)·BK numbers and makes BM·BN·BK products of them: 43 a number for 128 × 64.
+//
+// Where a layer has too few tiles to fill a GPU, K is divided among `splits` blocks (grid z), each writes its part, and
+// `finish` adds them up in order: the same bits each time, on every GPU.
+#include "division.cuh"
+#include "multiply.cuh"
+
+struct Geometry {
+    int images, height, width, channels;           // of what is gathered from
+    int rows, columns, stride;                     // M, N and the length of a row of w, a multiple of 4
+    int depth;                                     // K = taps · channels
+    Divider area, across;                          // p, q of row m: by Ho·Wo and Wo of the phase
+    Divider channel, tap_columns;                  // tap and channel of k; i and j of the tap
+    int step_y, step_x, origin_y, origin_x;        // pixel (p·step + origin) is what tap (0, 0) meets
+    int tap_y, tap_x;                              // pixels from a tap to the next
+    int first_y, first_x, every_y, every_x, taps;  // tap i of the phase is row first + every·i of the kernel; its width
+    int result_height, result_width, place_y, place_x, apart_y, apart_x;  // (p, q) goes to pixel place + apart·(p, q)
+};
+
+// What happens to a sum before it is written: y = max(sum + bias + residual, 0), each part where it is wanted.
+__device__ __forceinline__ float finished(float sum, int o, long long at, const float* bias, const float* residual,
+                                          int relu) {
+    if (bias) sum += bias[o];
+    if (residual) sum += residual[at];
+    return relu && sum <= 0.f ? 0.f : sum;  // NaN stays
+}
+
+// The number of the pixel where row m of the product goes.
+__device__ __forceinline__ long long pixel(const Geometry& g, int m) {
+    const int n = g.area.quotient(m), inside = m - n * g.area.divisor;
+    const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
+    return (static_cast<long long>(n) * g.result_height + g.place_y + g.apart_y * p) * g.result_width + g.place_x +
+           g.apart_x * q;
+}
+
+// Fetches A_LOADS times four channels for a step: thread t those with k = 4·(t mod 4), for rows t/4, t/4 + THREADS/4, …
+struct Gather {
+    long long base[A_LOADS];  // of the pixel that tap (0, 0) meets; it may lie outside the image
+    int y[A_LOADS], x[A_LOADS];
+
+    __device__ __forceinline__ Gather(const Geometry& g, int first_row) {
+#pragma unroll
+        for (int r = 0; r < A_LOADS; ++r) {
+            const int m = first_row + threadIdx.x / 4 + r * (THREADS / 4);
+            const int n = g.area.quotient(m), inside = m - n * g.area.divisor;
+            const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
+            y[r] = m < g.rows ? p * g.step_y + g.origin_y : -(1 << 30);  // beyond the last row: outside, for every tap
+            x[r] = q * g.step_x + g.origin_x;
+            base[r] = ((static_cast<long long>(n) * g.height + y[r]) * g.width + x[r]) * g.channels;
+        }
+    }
+
+    __device__ __forceinline__ void fetch(const Geometry& g, const float* image, int k, int end,
+                                          float4 (&v)[A_LOADS]) const {
+        const int tap = g.channel.quotient(k), c = k - tap * g.channels;
+        const int i = g.tap_columns.quotient(tap), j = tap - i * g.tap_columns.divisor;
+        const int down = i * g.tap_y, right = j * g.tap_x;
+        const long long offset = (static_cast<long long>(down) * g.width + right) * g.channels + c;
+#pragma unroll
+        for (int r = 0; r < A_LOADS; ++r) {
+            const bool inside = k < end && static_cast<unsigned>(y[r] + down) < static_cast<unsigned>(g.height) &&
+                                static_cast<unsigned>(x[r] + right) < static_cast<unsigned>(g.width);
+            v[r] = inside ? load4(image + base[r] + offset) : zero4();
+        }
+    }
+};
+
+// Row k of a phase's right matrix, as a row of the packed weights.
+__device__ __forceinline__ int weight_row(const Geometry& g, int k) {
+    const int tap = g.channel.quotient(k), c = k - tap * g.channels;
+    const int i = g.tap_columns.quotient(tap), j = tap - i * g.tap_columns.divisor;
+    return ((g.first_y + g.every_y * i) * g.taps + g.first_x + g.every_x * j) * g.channels + c;
+}
+
+__device__ __forceinline__ void fetch_weights(const Geometry& g, const float* w, int k0, int end, int first_column,
+                                              float4 (&v)[B_LOADS]) {
+#pragma unroll
+    for (int r = 0; r < B_LOADS; ++r) {
+        const int at = threadIdx.x + r * THREADS, k = k0 + at / (BN / 4), o = first_column + at % (BN / 4) * 4;
+        v[r] = k < end && o < g.stride ? load4(w + static_cast<long long>(weight_row(g, k)) * g.stride + o) : zero4();
+    }
+}
+
+__device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float4 (&a)[A_LOADS],
+                                           const float4 (&b)[B_LOADS]) {
+#pragma unroll
+    for (int r = 0; r < A_LOADS; ++r)
+        store_along_k(tiles.a[buffer], threadIdx.x % 4 * 4, threadIdx.x / 4 + r * (THREADS / 4), operand(a[r]));
+#pragma unroll
+    for (int r = 0; r < B_LOADS; ++r) {
+        const int at = threadIdx.x + r * THREADS;
+        store4(&tiles.b[buffer][at / (BN / 4)][at % (BN / 4) * 4], operand(b[r]));
+    }
+}
+
+// x (N, H, W, C), w (taps, C, stride) -> y (N, Ho, Wo, columns), or parts (splits, M, columns) where there are several.
+// Grid: tiles along M, tiles along N, splits. `chunk`, a multiple of BK, is what a split has of K.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    conv2d(const float* __restrict__ x, const float* __restrict__ w, const float* __restrict__ bias,
+           const float* __restrict__ residual, float* __restrict__ y, float* __restrict__ parts, Geometry g, int chunk,
+           int relu) {
+    __shared__ Tiles tiles;
+    const int first_row = blockIdx.x * BM, first_column = blockIdx.y * BN;
+    const int begin = blockIdx.z * chunk, end = min(begin + chunk, g.depth);
+    const Gather gather(g, first_row);
+    Accumulators tile;
+    float4 a[A_LOADS], b[B_LOADS];
+    gather.fetch(g, x, begin + threadIdx.x % 4 * 4, end, a);
+    fetch_weights(g, w, begin, end, first_column, b);
+    store_step(tiles, 0, a, b);
+    __syncthreads();
+    for (int k = begin, buffer = 0; k < end; k += BK, buffer ^= 1) {
+        const bool more = k + BK < end;
+        if (more) {  // on their way while this step is multiplied
+            gather.fetch(g, x, k + BK + threadIdx.x % 4 * 4, end, a);
+            fetch_weights(g, w, k + BK, end, first_column, b);
+        }
+        tile.multiply<true>(tiles.a[buffer], tiles.b[buffer]);
+        tile.fold(k + BK - begin);
+        if (more) {
+            store_step(tiles, buffer ^ 1, a, b);
+            __syncthreads();
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int m = first_row + tile.row(r);
+        if (m >= g.rows) continue;
+        const long long start = (parts ? static_cast<long long>(blockIdx.z) * g.rows + m : pixel(g, m)) * g.columns;
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+            const int o = first_column + tile.column(c);
+            if (o >= g.columns) continue;
+            if (parts)
+                parts[start + o] = tile.value(r, c);
+            else
+                y[start + o] = finished(tile.value(r, c), o, start + o, bias, residual, relu);
+        }
+    }
+}
+
+// y = Σ parts, and what is to happen to it; one thread a number.
+extern "C" __global__ void finish(const float* __restrict__ parts, const float* __restrict__ bias,
+                                  const float* __restrict__ residual, float* __restrict__ y, Geometry g, int splits,
+                                  int relu) {
+    const long long size = static_cast<long long>(g.rows) * g.columns;
+    const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= size) return;
+    float sum = 0.f;
+    for (int part = 0; part < splits; ++part) sum += parts[part * size + at];
+    const int m = static_cast<int>(at / g.columns), o = static_cast<int>(at - static_cast<long long>(m) * g.columns);
+    const long long place = pixel(g, m) * g.columns + o;
+    y[place] = finished(sum, o, place, bias, residual, relu);
+}
+
+// The right matrix, rows of `stride` numbers, zeros beyond what there is:
+//     forward          packed[(i·kw + j)·depth + c][o] = w[o,c,i,j]
+//     input gradient   packed[(i·kw + j)·depth + o][c] = w[o,c,i,j]
+// w (O, C, taps) in C order; depth is C (or O) padded to a multiple of 4. One thread a number.
+extern "C" __global__ void pack_weight(const float* __restrict__ w, float* __restrict__ packed, int outputs,
+                                       int channels, int taps, int depth, int stride, int for_input) {
+    const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= static_cast<long long>(taps) * depth * stride) return;
+    const int column = static_cast<int>(at % stride), tap = static_cast<int>(at / stride / depth);
+    const int row = static_cast<int>(at / stride % depth);
+    const int o = for_input ? row : column, c = for_input ? column : row;
+    packed[at] = o < outputs && c < channels ? w[(static_cast<long long>(o) * channels + c) * taps + tap] : 0.f;
+}

@@ -1,0 +1,123 @@
+// The weight gradient of a convolution, as a matrix product over all pixels of all images:
+//
+//     gw[o,(i,j,c)] = Σ_k gy[k,o] x[n, p·s + i·d − P, q·s + j·d − P, c],        k = (n,p,q)
+//
+// Here K is long (some hundred thousand) and the result small, so K is divided among many blocks (grid z), each writes its
+// part, and `finish_weight` adds them up in order, and turns them to (O, C, kh, kw). Both operands are contiguous along
+// the result's axes, so they go to shared memory as they are. Channels and outputs are padded to multiples of 4.
+//
+// Floor: 2·O·K·taps·C operations over the peak rate, or the bytes of x and gy over the bandwidth.
+#include "division.cuh"
+#include "multiply.cuh"
+
+struct Geometry {
+    int height, width, channels;                 // of x; channels a multiple of 4
+    int pixels, outputs;                         // K; the length of a row of gy, a multiple of 4
+    int columns;                                 // taps · channels
+    Divider area, across;                        // p, q of k: by Ho·Wo and Wo
+    Divider channel, tap_columns;                // tap and channel of a column; i and j of the tap
+    int step_y, step_x, origin_y, origin_x;      // stride, −padding
+    int tap_y, tap_x;                            // dilation
+};
+
+// Four channels of x for B_LOADS pixels k; the column, and so the tap, of a thread is always the same.
+struct Gather {
+    int down, right, c;
+    bool exists;
+
+    __device__ __forceinline__ Gather(const Geometry& g, int first_column) {
+        const int column = first_column + threadIdx.x % (BN / 4) * 4;
+        const int tap = g.channel.quotient(column), i = g.tap_columns.quotient(tap);
+        const int j = tap - i * g.tap_columns.divisor;
+        c = column - tap * g.channels;
+        down = i * g.tap_y + g.origin_y;
+        right = j * g.tap_x + g.origin_x;
+        exists = column < g.columns;
+    }
+
+    __device__ __forceinline__ float4 fetch(const Geometry& g, const float* x, int k, int end) const {
+        const int n = g.area.quotient(k), inside = k - n * g.area.divisor;
+        const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
+        const int h = p * g.step_y + down, v = q * g.step_x + right;
+        if (!exists || k >= end || h < 0 || h >= g.height || v < 0 || v >= g.width) return zero4();
+        return load4(x + ((static_cast<long long>(n) * g.height + h) * g.width + v) * g.channels + c);
+    }
+};
+
+__device__ __forceinline__ void fetch_step(const Geometry& g, const Gather& gather, const float* x, const float* gy,
+                                           int k0, int end, int first_row, float4 (&a)[A_LOADS],
+                                           float4 (&b)[B_LOADS]) {
+#pragma unroll
+    for (int r = 0; r < A_LOADS; ++r) {
+        const int at = threadIdx.x + r * THREADS, k = k0 + at / (BM / 4), o = first_row + at % (BM / 4) * 4;
+        a[r] = k < end && o < g.outputs ? load4(gy + static_cast<long long>(k) * g.outputs + o) : zero4();
+    }
+#pragma unroll
+    for (int r = 0; r < B_LOADS; ++r) b[r] = gather.fetch(g, x, k0 + (threadIdx.x + r * THREADS) / (BN / 4), end);
+}
+
+__device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float4 (&a)[A_LOADS],
+                                           const float4 (&b)[B_LOADS]) {
+#pragma unroll
+    for (int r = 0; r < A_LOADS; ++r) {
+        const int at = threadIdx.x + r * THREADS;
+        store4(&tiles.a[buffer][at / (BM / 4)][at % (BM / 4) * 4], operand(a[r]));
+    }
+#pragma unroll
+    for (int r = 0; r < B_LOADS; ++r) {
+        const int at = threadIdx.x + r * THREADS;
+        store4(&tiles.b[buffer][at / (BN / 4)][at % (BN / 4) * 4], operand(b[r]));
+    }
+}
+
+// x (N, H, W, C), gy (N, Ho, Wo, O) -> parts (splits, O, taps·C). Grid: tiles along O, tiles along taps·C, splits.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    conv2d_grad_weight(const float* __restrict__ x, const float* __restrict__ gy, float* __restrict__ parts, Geometry g,
+                       int chunk) {
+    __shared__ Tiles tiles;
+    const int first_row = blockIdx.x * BM, first_column = blockIdx.y * BN;
+    const int begin = blockIdx.z * chunk, end = min(begin + chunk, g.pixels);
+    const Gather gather(g, first_column);
+    Accumulators tile;
+    float4 a[A_LOADS], b[B_LOADS];
+    fetch_step(g, gather, x, gy, begin, end, first_row, a, b);
+    store_step(tiles, 0, a, b);
+    __syncthreads();
+    for (int k = begin, buffer = 0; k < end; k += BK, buffer ^= 1) {
+        const bool more = k + BK < end;
+        if (more) fetch_step(g, gather, x, gy, k + BK, end, first_row, a, b);
+        tile.multiply<false>(tiles.a[buffer], tiles.b[buffer]);
+        tile.fold(k + BK - begin);
+        if (more) {
+            store_step(tiles, buffer ^ 1, a, b);
+            __syncthreads();
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int o = first_row + tile.row(r);
+        if (o >= g.outputs) continue;
+        float* start = parts + (static_cast<long long>(blockIdx.z) * g.outputs + o) * g.columns;
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c)
+            if (const int column = first_column + tile.column(c); column < g.columns) start[column] = tile.value(r, c);
+    }
+}
+
+// gw[o,c,t] = Σ parts[·,o,t·depth + c] for w (O, C, taps); `depth` is C, and `outputs` O, padded to multiples of 4. The
+// parts are added by eights, so that no chain is long. One thread a number.
+extern "C" __global__ void finish_weight(const float* __restrict__ parts, float* __restrict__ gw, int splits,
+                                         int outputs, int depth, int taps, int channels, long long size) {
+    const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= size) return;
+    const int t = static_cast<int>(at % taps), c = static_cast<int>(at / taps % channels);
+    const long long o = at / taps / channels, one = static_cast<long long>(outputs) * taps * depth;
+    const float* part = parts + (o * taps + t) * depth + c;
+    float sum = 0.f;
+    for (int first = 0; first < splits; first += 8) {
+        float few = 0.f;
+        for (int k = first; k < min(first + 8, splits); ++k) few += part[k * one];
+        sum += few;
+    }
+    gw[at] = sum;
+}

@@ -1,0 +1,175 @@
+// The inner part of every matrix product here: a block of threads makes a BM × BN tile of D = A·B, K by steps of BK.
+//
+//     D[m,n] = Σ_k A[m,k] B[k,n]
+//
+// Both operands of a step lie in shared memory with k outermost, a[k][m] and b[k][n]: so a step is BK outer products. A
+// warp makes 64 × 16·HALVES of the tile. Each thread holds 8 rows × 4·HALVES columns of that in registers, in one of two
+// ways that differ in which rows and columns these are, and in who multiplies:
+//
+//   TF32 = 0   every thread for itself, in float32. A chain of more than FOLD additions would lose digits (its error
+//              grows with its length), so what FOLD products make is added to a total, and the chain begins again.
+//   TF32 = 1   tensor cores: mma.sync.m16n8k8, operands rounded to 10 bits of mantissa, sums in float32.
+//
+// Shared memory is read without bank conflicts: rows are 8 floats longer than the tile. Where a[k][m] is written along k
+// (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank.
+#pragma once
+#include "common.cuh"
+
+constexpr int THREADS = WARP * WARPS_M * WARPS_N;
+constexpr int BM = 64 * WARPS_M, BN = 16 * HALVES * WARPS_N, BK = 16;
+constexpr int ROWS = 8, COLUMNS = 4 * HALVES;  // that a thread holds
+constexpr int A_STRIDE = BM + 8, B_STRIDE = BN + 8;
+constexpr int A_LOADS = BM * BK / 4 / THREADS, B_LOADS = BK * BN / 4 / THREADS;  // float4 that a thread fetches for a step
+constexpr int FOLD = 256;
+static_assert(A_LOADS * 4 * THREADS == BM * BK && B_LOADS * 4 * THREADS == BN * BK, "each thread fetches whole float4s");
+
+// Two of each: one is read while the next is written.
+struct Tiles {
+    float a[2][BK][A_STRIDE];
+    float b[2][BK][B_STRIDE];
+};
+
+// To the nearest number with 10 bits of mantissa: what a tensor core reads. It would cut off the rest by itself.
+__device__ __forceinline__ float operand(float x) {
+#if TF32
+#ifdef CUDASIM
+    const unsigned bits = __float_as_uint(x);
+    return (bits & 0x7f800000u) == 0x7f800000u ? x : __uint_as_float((bits + 0x1000u) & 0xffffe000u);
+#else
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
+#endif
+#else
+    return x;
+#endif
+}
+
+__device__ __forceinline__ float4 operand(float4 v) {
+    return make_float4(operand(v.x), operand(v.y), operand(v.z), operand(v.w));
+}
+
+// Four numbers along k into a[k…k+3][m], where k is a multiple of 4.
+__device__ __forceinline__ void store_along_k(float (&a)[BK][A_STRIDE], int k, int m, float4 v) {
+    const int place = m ^ (k / 4 % 4 * 8);
+    a[k][place] = v.x;
+    a[k + 1][place] = v.y;
+    a[k + 2][place] = v.z;
+    a[k + 3][place] = v.w;
+}
+
+#if TF32
+// d (16 × 8) += a (16 × 8) · b (8 × 8), by a warp. Lane l, with g = l/4 and q = l%4, holds a[g][q], a[g+8][q], a[g][q+4],
+// a[g+8][q+4]; b[q][g], b[q+4][g]; d[g][2q], d[g][2q+1], d[g+8][2q], d[g+8][2q+1] (PTX ISA, mma.m16n8k8, .tf32).
+__device__ __forceinline__ void tensor_core(float& d0, float& d1, float& d2, float& d3, const float (&a)[4], float b0,
+                                            float b1) {
+#ifdef CUDASIM
+    struct Fragments {
+        float a[4], b[2];
+    };
+    const auto lanes = sim::exchange(ALL_LANES, Fragments{{a[0], a[1], a[2], a[3]}, {b0, b1}});
+    const int g = threadIdx.x % WARP / 4, q = threadIdx.x % 4;
+    float* d[4] = {&d0, &d1, &d2, &d3};
+    for (int i = 0; i < 4; ++i)
+        for (int k = 0; k < 8; ++k)
+            *d[i] += lanes.v[g * 4 + k % 4].a[i / 2 + k / 4 * 2] * lanes.v[(2 * q + i % 2) * 4 + k % 4].b[k / 4];
+#else
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d0), "+f"(d1), "+f"(d2), "+f"(d3)
+        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
+          "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
+#endif
+}
+#endif
+
+// What a thread has of the tile.
+struct Accumulators {
+    float sum[ROWS][COLUMNS] = {};
+#if !TF32
+    float total[ROWS][COLUMNS] = {};
+#endif
+
+    // Of entry [r][.] and [.][c] in the tile. Columns 2j and 2j + 1 of a thread are neighbours in the tile.
+    __device__ __forceinline__ static int row(int r) {
+        const int warp = threadIdx.x / WARP % WARPS_M * 64, lane = threadIdx.x % WARP;
+#if TF32
+        return warp + r / 2 * 16 + r % 2 * 8 + lane / 4;
+#else
+        return warp + r / 4 * 32 + lane / 4 * 4 + r % 4;
+#endif
+    }
+    __device__ __forceinline__ static int column(int c) {
+        const int warp = threadIdx.x / WARP / WARPS_M * 16 * HALVES, lane = threadIdx.x % WARP;
+#if TF32
+        return warp + c / 2 * 8 + lane % 4 * 2 + c % 2;
+#else
+        return warp + c / 4 * 16 + lane % 4 * 4 + c % 4;
+#endif
+    }
+
+    // sum += a·b for one step; along_k: how a was stored.
+    template <bool along_k>
+    __device__ __forceinline__ void multiply(const float (&a)[BK][A_STRIDE], const float (&b)[BK][B_STRIDE]) {
+#if TF32
+#pragma unroll
+        for (int k = 0; k < BK; k += 8) {
+            const int q = threadIdx.x % 4, near = along_k ? k / 4 % 4 * 8 : 0, far = along_k ? (k + 4) / 4 % 4 * 8 : 0;
+            float left[4][4];
+#pragma unroll
+            for (int t = 0; t < 4; ++t) {
+                const int upper = row(2 * t), lower = row(2 * t + 1);
+                left[t][0] = a[k + q][upper ^ near];
+                left[t][1] = a[k + q][lower ^ near];
+                left[t][2] = a[k + q + 4][upper ^ far];
+                left[t][3] = a[k + q + 4][lower ^ far];
+            }
+#pragma unroll
+            for (int j = 0; j < 2 * HALVES; ++j) {
+                const int n = column(2 * j) - q * 2 + threadIdx.x % WARP / 4;
+                const float b0 = b[k + q][n], b1 = b[k + q + 4][n];
+#pragma unroll
+                for (int t = 0; t < 4; ++t)
+                    tensor_core(sum[2 * t][2 * j], sum[2 * t][2 * j + 1], sum[2 * t + 1][2 * j],
+                                sum[2 * t + 1][2 * j + 1], left[t], b0, b1);
+            }
+        }
+#else
+#pragma unroll
+        for (int k = 0; k < BK; ++k) {
+            float left[ROWS], right[COLUMNS];
+            const int swap = along_k ? k / 4 % 4 * 8 : 0;
+#pragma unroll
+            for (int r = 0; r < ROWS; r += 4) copy4(&left[r], &a[k][row(r) ^ swap]);
+#pragma unroll
+            for (int c = 0; c < COLUMNS; c += 4) copy4(&right[c], &b[k][column(c)]);
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+                for (int c = 0; c < COLUMNS; ++c) sum[r][c] += left[r] * right[c];
+        }
+#endif
+    }
+
+    // After the step that ends at product number `done`, and after the last.
+    __device__ __forceinline__ void fold(int done) {
+#if !TF32
+        if (done % FOLD) return;
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c) {
+                total[r][c] += sum[r][c];
+                sum[r][c] = 0.f;
+            }
+#endif
+    }
+
+    __device__ __forceinline__ float value(int r, int c) const {
+#if TF32
+        return sum[r][c];
+#else
+        return total[r][c] + sum[r][c];
+#endif
+    }
+};

@@ -1,0 +1,41 @@
+"""The matrix product of linear layers on the GPU: kernels of our own, for those of cuBLAS refuse a graph's capture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minires.backend.arrays import Array
+from minires.backend.cuda import images
+from minires.backend.cuda.launch import blocks, is_dense, launch
+from minires.backend.cuda.precision import tf32
+from minires.backend.cuda.tiles import choose, divide
+
+THREADS = 256  # in a block, where each thread makes one number
+MOST = (1 << 31) - 1  # rows and columns are counted in 32 bits
+
+
+def matmul(x: Array, y: Array) -> Array:
+    if x.ndim != 2 or y.ndim != 2 or y.dtype != np.float32 or 0 in (*x.shape, *y.shape):
+        return NotImplemented
+    if max(*x.shape, *y.shape) > MOST or x.shape[1] != y.shape[0]:
+        return NotImplemented
+    (rows, depth), columns = x.shape, y.shape[1]
+    x, y = _readable(x), _readable(y)
+    constants = {"TF32": tf32()}
+    tile = choose(rows, columns, constants["TF32"])
+    constants |= tile.constants
+    splits, chunk = divide(tile, rows, columns, depth)
+    parts = images.empty(splits, rows, columns)
+    strides = [stride // x.dtype.itemsize for stride in (*x.strides, *y.strides)]
+    grid = (*tile.grid(rows, columns), splits)
+    launch("matmul", "matmul", grid, tile.threads, x, y, parts, rows, columns, depth, *strides, chunk, **constants)
+    if splits == 1:
+        return parts[0]
+    z = images.empty(rows, columns)
+    launch("matmul", "finish_matmul", (blocks(z.size, THREADS),), THREADS, parts, z, splits, z.size, **constants)
+    return z
+
+
+def _readable(x: Array) -> Array:
+    """A matrix without gaps, as it is or transposed: itself, or a copy."""
+    return x if is_dense(x) and images.is_aligned(x) else images.dense(x)
