@@ -15,6 +15,7 @@ from minires import backend, cuda, functional
 from minires.autograd import backward, grad
 from minires.backend import use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
+from minires.backend.cuda.precision import allow_tf32
 from minires.creation import ones, rand, randn, tensor, zeros
 from minires.errors import MiniResError
 from minires.function import Function
@@ -63,6 +64,7 @@ __all__ = [
     "MiniResError",
     "Tensor",
     "__version__",
+    "allow_tf32",
     "backend",
     "backward",
     "cuda",

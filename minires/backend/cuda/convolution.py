@@ -12,11 +12,10 @@ from minires.backend.arrays import Array
 from minires.backend.cuda import images, sources
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import Tile, choose, divide
+from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
 from minires.backend.shapes import Pair, conv_size
 
 THREADS = 256  # in a block, where each thread makes one number
-MOST = (1 << 31) - 1  # rows and columns are counted in 32 bits
 
 
 class Axis(NamedTuple):
@@ -85,11 +84,10 @@ def packed_weight(w: Array, for_input: bool) -> Array:
     outputs, channels, taps = w.shape[0], w.shape[1], w.shape[2] * w.shape[3]
     depth, stride = (padded(outputs), padded(channels)) if for_input else (padded(channels), padded(outputs))
     packed = images.empty(taps, depth, stride)
-    grid = (blocks(packed.size, THREADS),)
-    constants = Tile(2, 2, 2).constants  # the source wants some; this kernel makes no use of them
+    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # which this kernel makes no use of
     launch(
-        "conv", "pack_weight", grid, THREADS, w, packed, outputs, channels, taps, depth, stride, for_input,
-        TF32=0, **constants,
+        "conv", "pack_weight", grid, THREADS,
+        w, packed, outputs, channels, taps, depth, stride, for_input, TF32=0, **constants,
     )  # fmt: skip
     return packed
 
@@ -245,5 +243,5 @@ def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, pa
     farthest = max(
         (o + 1) * s + P + k * d for o, s, P, k, d in zip(output, stride, padding, kernel, dilation, strict=True)
     )
-    numbers = (n * math.prod(image), n * math.prod(output), math.prod(kernel) * padded(max(w.shape[:2])))
-    return farthest < most and max(image) < most and max(numbers) <= MOST
+    rows, columns = max(n * math.prod(image), n * math.prod(output)), math.prod(kernel) * padded(max(w.shape[:2]))
+    return farthest < most and max(image) < most and rows <= MOST_ROWS and columns <= MOST_COLUMNS

@@ -37,8 +37,9 @@ def launch(source: str, kernel: str, grid: tuple[int, ...], block: int, *argumen
     if len(arguments) != len(parameters):
         raise TypeError(f"{kernel}: {len(arguments)} arguments for {len(parameters)} parameters")
     passed = tuple(_checked(kernel, *pair) for pair in zip(parameters, arguments, strict=True))
-    device = sys.modules["cupy"].cuda.runtime.getDevice()
-    _function(source, kernel, device, tuple(sorted(constants.items())))(grid, (block,), passed)
+    cupy = sys.modules["cupy"]
+    device = cupy.cuda.runtime.getDevice()
+    _function(cupy.RawModule, source, kernel, device, tuple(sorted(constants.items())))(grid, (block,), passed)
 
 
 def on_device_of_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,20 +107,21 @@ def blocks(work: int, each: int) -> int:
 
 
 @cache
-def _function(source: str, kernel: str, device: int, constants: tuple[tuple[str, int], ...]) -> Callable[..., None]:
-    return _module(source, device, constants).get_function(kernel)
+def _function(
+    raw_module: type, source: str, kernel: str, device: int, constants: tuple[tuple[str, int], ...]
+) -> Callable[..., None]:
+    return _module(raw_module, source, device, constants).get_function(kernel)
 
 
 @cache
-def _module(source: str, device: int, constants: tuple[tuple[str, int], ...]) -> Any:
+def _module(raw_module: type, source: str, device: int, constants: tuple[tuple[str, int], ...]) -> Any:
     """Compiled for the current device, or read from CuPy's cache on disk (its key: text, options, GPU, compiler)."""
-    cupy = sys.modules["cupy"]
     options = ("-std=c++17", *(f"-D{name}={value}" for name, value in constants))
-    module = cupy.RawModule(code=sources.text(source), options=options)
+    module: Any = raw_module(code=sources.text(source), options=options)
     try:
         with _announced(source, constants):
             module.compile()
-    except cupy.cuda.compiler.CompileException as error:
+    except sys.modules["cupy"].cuda.compiler.CompileException as error:
         raise DeviceError(f"the CUDA kernels in {source}.cu do not compile: {first_error(str(error))}") from None
     return module
 

@@ -13,6 +13,8 @@ STEP = 16  # of K, that a block multiplies at a time: BK in kernels/cuda/multipl
 ENOUGH_BLOCKS = 296
 LEAST_DEPTH = 128  # of K, for a block: less, and adding the parts up costs more than it saves
 MOST_SPLITS = 64
+MOST_ROWS = (1 << 31) - (1 << 12)  # of a product: kernels count them in 32 bits, and a last tile reaches beyond
+MOST_COLUMNS = 1 << 20  # a grid has at most 65,535 tiles along this axis
 
 
 class Tile(NamedTuple):
