@@ -29,16 +29,26 @@ struct Geometry {
     int step_y, step_x, origin_y, origin_x;        // pixel (p·step + origin) is what tap (0, 0) meets
     int tap_y, tap_x;                              // pixels from a tap to the next
     int first_y, first_x, every_y, every_x, taps;  // tap i of the phase is row first + every·i of the kernel; its width
+    int is_whole;                                  // whether the phase has all taps
     int result_height, result_width, place_y, place_x, apart_y, apart_x;  // (p, q) goes to pixel place + apart·(p, q)
 };
 
-// What happens to a sum before it is written: y = max(sum + bias + residual, 0), each part where it is wanted.
-__device__ __forceinline__ float finished(float sum, int o, long long at, const float* bias, const float* residual,
-                                          int relu) {
-    if (bias) sum += bias[o];
-    if (residual) sum += residual[at];
-    return relu && sum <= 0.f ? 0.f : sum;  // NaN stays
-}
+// What happens to `count` neighbouring sums on their way to y: max(sum + bias + residual, 0), each part where it is wanted.
+struct Finish {
+    const float *bias, *residual;
+    float* y;
+    int relu;
+
+    __device__ __forceinline__ void operator()(long long at, int o, float* v, int count) const {
+#pragma unroll
+        for (int i = 0; i < count; ++i) {
+            if (bias) v[i] += bias[o + i];
+            if (residual) v[i] += residual[at + i];
+            if (relu && v[i] <= 0.f) v[i] = 0.f;  // NaN stays
+        }
+        store(y + at, v, count);
+    }
+};
 
 // The number of the pixel where row m of the product goes.
 __device__ __forceinline__ long long pixel(const Geometry& g, int m) {
@@ -80,8 +90,9 @@ struct Gather {
     }
 };
 
-// Row k of a phase's right matrix, as a row of the packed weights.
+// Row k of a phase's right matrix, as a row of the packed weights. Where the phase has all taps these are the same.
 __device__ __forceinline__ int weight_row(const Geometry& g, int k) {
+    if (g.is_whole) return k;
     const int tap = g.channel.quotient(k), c = k - tap * g.channels;
     const int i = g.tap_columns.quotient(tap), j = tap - i * g.tap_columns.divisor;
     return ((g.first_y + g.every_y * i) * g.taps + g.first_x + g.every_x * j) * g.channels + c;
@@ -137,21 +148,16 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             __syncthreads();
         }
     }
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        const int m = first_row + tile.row(r);
-        if (m >= g.rows) continue;
-        const long long start = (parts ? static_cast<long long>(blockIdx.z) * g.rows + m : pixel(g, m)) * g.columns;
-#pragma unroll
-        for (int c = 0; c < COLUMNS; ++c) {
-            const int o = first_column + tile.column(c);
-            if (o >= g.columns) continue;
-            if (parts)
-                parts[start + o] = tile.value(r, c);
-            else
-                y[start + o] = finished(tile.value(r, c), o, start + o, bias, residual, relu);
-        }
-    }
+    const Finish finish{bias, residual, y, relu};
+    const auto row = [&](int m) {
+        return (parts ? static_cast<long long>(blockIdx.z) * g.rows + m : pixel(g, m)) * g.columns;
+    };
+    tile.each(first_row, g.rows, first_column, g.columns, row, [&](long long start, int o, float* v, int count) {
+        if (parts)
+            store(parts + start + o, v, count);
+        else
+            finish(start + o, o, v, count);
+    });
 }
 
 // y = Σ parts, and what is to happen to it; one thread a number.
@@ -165,7 +171,7 @@ extern "C" __global__ void finish(const float* __restrict__ parts, const float* 
     for (int part = 0; part < splits; ++part) sum += parts[part * size + at];
     const int m = static_cast<int>(at / g.columns), o = static_cast<int>(at - static_cast<long long>(m) * g.columns);
     const long long place = pixel(g, m) * g.columns + o;
-    y[place] = finished(sum, o, place, bias, residual, relu);
+    Finish{bias, residual, y, relu}(place, o, &sum, 1);
 }
 
 // The right matrix, rows of `stride` numbers, zeros beyond what there is:

@@ -93,15 +93,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             __syncthreads();
         }
     }
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r) {
-        const int o = first_row + tile.row(r);
-        if (o >= g.outputs) continue;
-        float* start = parts + (static_cast<long long>(blockIdx.z) * g.outputs + o) * g.columns;
-#pragma unroll
-        for (int c = 0; c < COLUMNS; ++c)
-            if (const int column = first_column + tile.column(c); column < g.columns) start[column] = tile.value(r, c);
-    }
+    const auto row = [&](int o) { return (static_cast<long long>(blockIdx.z) * g.outputs + o) * g.columns; };
+    const auto write = [&](long long start, int n, const float* v, int count) { store(parts + start + n, v, count); };
+    tile.each(first_row, g.outputs, first_column, g.columns, row, write);
 }
 
 // gw[o,c,t] = Σ parts[·,o,t·depth + c] for w (O, C, taps); `depth` is C, and `outputs` O, padded to multiples of 4. The

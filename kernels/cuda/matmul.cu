@@ -49,14 +49,9 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         tile.fold(k + BK - begin);
         __syncthreads();
     }
-#pragma unroll
-    for (int r = 0; r < ROWS; ++r)
-#pragma unroll
-        for (int c = 0; c < COLUMNS; ++c) {
-            const int m = first_row + tile.row(r), n = first_column + tile.column(c);
-            if (m < rows && n < columns)
-                parts[(static_cast<long long>(blockIdx.z) * rows + m) * columns + n] = tile.value(r, c);
-        }
+    const auto row = [&](int m) { return (static_cast<long long>(blockIdx.z) * rows + m) * columns; };
+    const auto write = [&](long long start, int n, const float* v, int count) { store(parts + start + n, v, count); };
+    tile.each(first_row, rows, first_column, columns, row, write);
 }
 
 // z = Σ parts; one thread a number.

@@ -3,12 +3,15 @@
 //     D[m,n] = Σ_k A[m,k] B[k,n]
 //
 // Both operands of a step lie in shared memory with k outermost, a[k][m] and b[k][n]: so a step is BK outer products. A
-// warp makes 64 × 16·HALVES of the tile. Each thread holds 8 rows × 4·HALVES columns of that in registers, in one of two
-// ways that differ in which rows and columns these are, and in who multiplies:
+// warp makes 64 × 16·HALVES of the tile. Each thread holds 8 rows × 4·HALVES columns of that in registers. Which ones, and
+// who multiplies them, a constant says:
 //
 //   TF32 = 0   every thread for itself, in float32. A chain of more than FOLD additions would lose digits (its error
 //              grows with its length), so what FOLD products make is added to a total, and the chain begins again.
 //   TF32 = 1   tensor cores: mma.sync.m16n8k8, operands rounded to 10 bits of mantissa, sums in float32.
+//
+// A tensor core wants of a lane rows g and g + 8 of sixteen. Which of our rows these are is ours to say, since their order
+// means nothing to a product; so a lane gets neighbours, and reads both at once.
 //
 // Shared memory is read without bank conflicts: rows are 8 floats longer than the tile. Where a[k][m] is written along k
 // (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank.
@@ -20,7 +23,7 @@ constexpr int BM = 64 * WARPS_M, BN = 16 * HALVES * WARPS_N, BK = 16;
 constexpr int ROWS = 8, COLUMNS = 4 * HALVES;  // that a thread holds
 constexpr int A_STRIDE = BM + 8, B_STRIDE = BN + 8;
 constexpr int A_LOADS = BM * BK / 4 / THREADS, B_LOADS = BK * BN / 4 / THREADS;  // float4 that a thread fetches for a step
-constexpr int FOLD = 256;
+constexpr int FOLD = 256;  // products in a chain of additions
 static_assert(A_LOADS * 4 * THREADS == BM * BK && B_LOADS * 4 * THREADS == BN * BK, "each thread fetches whole float4s");
 
 // Two of each: one is read while the next is written.
@@ -90,48 +93,39 @@ struct Accumulators {
     float total[ROWS][COLUMNS] = {};
 #endif
 
-    // Of entry [r][.] and [.][c] in the tile. Columns 2j and 2j + 1 of a thread are neighbours in the tile.
+    // Where row r and column c of a thread lie in the tile. NEAR columns are neighbours there.
+    static constexpr int NEAR = TF32 ? 2 : 4;
     __device__ __forceinline__ static int row(int r) {
-        const int warp = threadIdx.x / WARP % WARPS_M * 64, lane = threadIdx.x % WARP;
-#if TF32
-        return warp + r / 2 * 16 + r % 2 * 8 + lane / 4;
-#else
-        return warp + r / 4 * 32 + lane / 4 * 4 + r % 4;
-#endif
+        const int warp = threadIdx.x / WARP % WARPS_M * 64, g = threadIdx.x % WARP / 4;
+        return warp + (TF32 ? r / 2 * 16 + g * 2 + r % 2 : r / 4 * 32 + g * 4 + r % 4);
     }
     __device__ __forceinline__ static int column(int c) {
-        const int warp = threadIdx.x / WARP / WARPS_M * 16 * HALVES, lane = threadIdx.x % WARP;
-#if TF32
-        return warp + c / 2 * 8 + lane % 4 * 2 + c % 2;
-#else
-        return warp + c / 4 * 16 + lane % 4 * 4 + c % 4;
-#endif
+        const int warp = threadIdx.x / WARP / WARPS_M * 16 * HALVES, q = threadIdx.x % 4;
+        return warp + c / NEAR * 4 * NEAR + q * NEAR + c % NEAR;
     }
 
     // sum += a·b for one step; along_k: how a was stored.
     template <bool along_k>
     __device__ __forceinline__ void multiply(const float (&a)[BK][A_STRIDE], const float (&b)[BK][B_STRIDE]) {
 #if TF32
+        const int g = threadIdx.x % WARP / 4, q = threadIdx.x % 4;
 #pragma unroll
         for (int k = 0; k < BK; k += 8) {
-            const int q = threadIdx.x % 4, near = along_k ? k / 4 % 4 * 8 : 0, far = along_k ? (k + 4) / 4 % 4 * 8 : 0;
-            float left[4][4];
+            const int near = along_k ? k / 4 % 4 * 8 : 0, far = along_k ? (k + 4) / 4 % 4 * 8 : 0;
+            float left[ROWS / 2][4];
 #pragma unroll
-            for (int t = 0; t < 4; ++t) {
-                const int upper = row(2 * t), lower = row(2 * t + 1);
-                left[t][0] = a[k + q][upper ^ near];
-                left[t][1] = a[k + q][lower ^ near];
-                left[t][2] = a[k + q + 4][upper ^ far];
-                left[t][3] = a[k + q + 4][lower ^ far];
+            for (int r = 0; r < ROWS; r += 2) {
+                const float2 upper = load2(&a[k + q][row(r) ^ near]), lower = load2(&a[k + q + 4][row(r) ^ far]);
+                left[r / 2][0] = upper.x, left[r / 2][1] = upper.y;
+                left[r / 2][2] = lower.x, left[r / 2][3] = lower.y;
             }
 #pragma unroll
-            for (int j = 0; j < 2 * HALVES; ++j) {
-                const int n = column(2 * j) - q * 2 + threadIdx.x % WARP / 4;
+            for (int c = 0; c < COLUMNS; c += 2) {
+                const int n = column(c) - q * 2 + g;
                 const float b0 = b[k + q][n], b1 = b[k + q + 4][n];
 #pragma unroll
-                for (int t = 0; t < 4; ++t)
-                    tensor_core(sum[2 * t][2 * j], sum[2 * t][2 * j + 1], sum[2 * t + 1][2 * j],
-                                sum[2 * t + 1][2 * j + 1], left[t], b0, b1);
+                for (int r = 0; r < ROWS; r += 2)
+                    tensor_core(sum[r][c], sum[r][c + 1], sum[r + 1][c], sum[r + 1][c + 1], left[r / 2], b0, b1);
             }
         }
 #else
@@ -151,7 +145,7 @@ struct Accumulators {
 #endif
     }
 
-    // After the step that ends at product number `done`, and after the last.
+    // After the step that ends at product number `done`.
     __device__ __forceinline__ void fold(int done) {
 #if !TF32
         if (done % FOLD) return;
@@ -171,5 +165,32 @@ struct Accumulators {
 #else
         return total[r][c] + sum[r][c];
 #endif
+    }
+
+    // Calls write(start(m), n, v, count) for what this thread has of row m of the matrix: `count` neighbours v at once, which
+    // are NEAR where the length of the matrix's rows, `columns`, is divisible by that, else one.
+    template <class Start, class Write>
+    __device__ __forceinline__ void each(int first_row, int rows, int first_column, int columns, Start start,
+                                         Write write) const {
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            const int m = first_row + row(r);
+            if (m >= rows) continue;
+            const long long at = start(m);
+#pragma unroll
+            for (int c = 0; c < COLUMNS; c += NEAR) {
+                const int n = first_column + column(c);
+                float v[NEAR];
+#pragma unroll
+                for (int i = 0; i < NEAR; ++i) v[i] = value(r, c + i);
+                if (columns % NEAR == 0) {
+                    if (n < columns) write(at, n, v, NEAR);
+                } else {
+#pragma unroll
+                    for (int i = 0; i < NEAR; ++i)
+                        if (n + i < columns) write(at, n + i, v + i, 1);
+                }
+            }
+        }
     }
 };

@@ -12,6 +12,7 @@ from minires.backend.arrays import Array
 from minires.backend.cuda import images, sources
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
+from minires.backend.cuda.served import fit
 from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
 from minires.backend.shapes import Pair, conv_size
 
@@ -123,6 +124,7 @@ class Convolution(NamedTuple):
             channel=divider(channels), tap_columns=divider(x.taps),
             step_y=y.step, step_x=x.step, origin_y=y.origin, origin_x=x.origin, tap_y=y.tap, tap_x=x.tap,
             first_y=y.first, first_x=x.first, every_y=y.every, every_x=x.every, taps=self.kernel_width,
+            is_whole=y.every == x.every == 1 and y.first == x.first == 0,
             result_height=self.y.shape[2], result_width=self.y.shape[3],
             place_y=y.place, place_x=x.place, apart_y=y.apart, apart_x=x.apart,
         )  # fmt: skip
@@ -147,11 +149,6 @@ class Convolution(NamedTuple):
             launch("conv", "finish", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
 
 
-def _fit(*arrays: Array | None) -> bool:
-    """Whether all are float32 with something in them; None is no obstacle."""
-    return all(array is None or (array.dtype == np.float32 and 0 < array.size) for array in arrays)
-
-
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     return fused_conv2d(x, w, bias, stride, padding, dilation, groups)
 
@@ -169,7 +166,7 @@ def fused_conv2d(
     packed: Array | None = None,
 ) -> Array:
     """conv2d, then + residual, then ReLU, in one pass; `packed` is packed_weight(w, False) where that is at hand."""
-    if groups != 1 or not _fit(x, w, bias, residual):
+    if groups != 1 or not fit(x, w, bias, residual):
         return NotImplemented
     vertical, horizontal = (
         forward_axis(*each) for each in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
@@ -188,7 +185,7 @@ def fused_conv2d(
 def conv2d_grad_input(
     gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    if groups != 1 or not _fit(gy, w) or 0 in image:
+    if groups != 1 or not fit(gy, w) or 0 in image:
         return NotImplemented
     if not _representable(gy.shape[0], image, gy.shape[2:], w, stride, padding, dilation):
         return NotImplemented
@@ -206,7 +203,7 @@ def conv2d_grad_input(
 def conv2d_grad_weight(
     x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    if groups != 1 or not _fit(x, gy):
+    if groups != 1 or not fit(x, gy):
         return NotImplemented
     gw = images.empty(gy.shape[1], x.shape[1], *kernel_size)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, stride, padding, dilation):

@@ -49,7 +49,7 @@ class Tile(NamedTuple):
         return blocks(rows, self.rows), blocks(columns, self.columns)
 
 
-NARROW, SLIM, SMALL, LARGE, WIDE = Tile(2, 1, 1), Tile(2, 2, 1), Tile(1, 2, 2), Tile(2, 2, 2), Tile(2, 4, 2)
+NARROW, SLIM, SMALL, LARGE, WIDE = Tile(2, 1, 1), Tile(2, 2, 1), Tile(1, 2, 2), Tile(2, 2, 2), Tile(2, 2, 4)
 
 
 def choose(rows: int, columns: int, tf32: int) -> Tile:

@@ -1,0 +1,147 @@
+"""Work on the GPU captured as a CUDA graph, which one call launches again.
+
+A step of a small network is some hundred kernels of a few microseconds, and Python needs longer to ask for each than
+the GPU to run it. While a stream captures, nothing is computed: what would have been is written down, kernels with
+their arguments, and becomes a graph. Its launch does all of it, on the same memory. From that follow the rules:
+
+- A graph reads its input where it lay at the capture, and leaves its results where they lay: callers copy in and out.
+- The memory of everything in between stays the graph's. So it comes from a pool that nobody else is given memory of.
+- Nothing may be captured that waits for the GPU, or copies from or to host memory, or calls cuBLAS (CuPy refuses).
+- Kernels are compiled before: the work runs once or twice as it is, in the same place (`Workspace.entered`).
+"""
+
+from __future__ import annotations
+
+import linecache
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minires import cuda
+from minires.backend.capturing import Refused, capturing
+from minires.errors import DeviceError
+
+Result = TypeVar("Result")
+
+_REASONS = {
+    "cublas": "a product that the CUDA kernels of MiniRes do not serve (groups, a dtype other than float32) went to "
+    "cuBLAS, which cannot be captured",
+    "": "the program waits for numbers from the GPU, or copies from or to host memory, which no graph can do again",
+}
+
+
+class Workspace:
+    """Where one graph comes to be: a stream and a pool of memory of its own, on one GPU.
+
+    Attributes:
+        stream: what the work is warmed up and captured on. It does not wait for the default stream unasked.
+        pool: of all arrays that are made there. It lives as long as the graph does.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = int(device.partition(":")[2] or 0)
+        self.cupy: Any = cuda.require(self.device)
+        with self.cupy.cuda.Device(self.device):
+            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+            self.pool = self.cupy.cuda.MemoryPool()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Work of this block goes to the stream, new arrays to the pool.
+
+        It comes after all that the stream around the block was given before, and before all that is given it later.
+        """
+        with self.cupy.cuda.Device(self.device):
+            around = self.cupy.cuda.get_current_stream()
+            self.stream.wait_event(around.record())
+            try:
+                with self.cupy.cuda.using_allocator(self.pool.malloc), self.stream:
+                    yield
+            finally:
+                around.wait_event(self.stream.record())
+
+    def capture(self, work: Callable[[], Result], what: str) -> tuple[Graph, Result]:
+        """`work`, captured instead of done, and what it returned: arrays whose numbers come with each replay.
+
+        what: its name in the error. Raises DeviceError, naming the line, for work that cannot be captured.
+        """
+        with self.entered():
+            self.stream.begin_capture()
+            try:
+                with capturing():
+                    result = work()
+                captured = self.stream.end_capture()
+            except Exception as error:
+                self._abandon()
+                if not _is_of_capture(error):
+                    raise
+                raise DeviceError(f"{what} cannot be captured as a CUDA graph: {_explain(error)}") from error
+            except BaseException:
+                self._abandon()
+                raise
+        return Graph(captured, self), result
+
+    def _abandon(self) -> None:
+        """End a capture that failed, so that the stream can be used again."""
+        if self.stream.is_capturing():
+            try:
+                self.stream.end_capture()
+            except Exception:  # it says that the capture failed, which is known; it has ended all the same
+                return
+
+
+class Graph:
+    """Captured work. It is bound to its GPU."""
+
+    def __init__(self, captured: Any, workspace: Workspace) -> None:
+        self._captured, self._workspace = captured, workspace  # the workspace: its pool must outlive the graph
+        self._lock = threading.Lock()
+        with workspace.cupy.cuda.Device(workspace.device):
+            self._done = workspace.cupy.cuda.Event(disable_timing=True)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A block for one thread at a time, in which inputs are written, the graph is replayed, and results are read.
+
+        What the block asks the GPU for comes after all of the turn before, also if that was on another stream.
+        """
+        cupy = self._workspace.cupy
+        with self._lock, cupy.cuda.Device(self._workspace.device):
+            stream = cupy.cuda.get_current_stream()
+            stream.wait_event(self._done)
+            try:
+                yield
+            finally:
+                self._done.record(stream)
+
+    def replay(self) -> None:
+        """Do the work again, on the current stream; within a turn."""
+        self._captured.launch(self._workspace.cupy.cuda.get_current_stream())
+
+
+def _is_of_capture(error: Exception) -> bool:
+    """Whether the capture is to blame; other errors (a shape that does not fit) would come without it too."""
+    return isinstance(error, Refused) or "captur" in str(error).lower()
+
+
+def _explain(error: Exception) -> str:
+    """What cannot be captured, where it stands, and what to do."""
+    if isinstance(error, Refused):
+        reason = str(error)
+    else:
+        reason = _REASONS["cublas" if "cublas" in str(error).lower() else ""] + f" ({error})"
+    return f"{reason}; at {_place(error)}. Take that out, or do without the graph"
+
+
+def _place(error: Exception) -> str:
+    """The innermost line outside this package's engine rooms: the model's, the loss's, or the caller's."""
+    package = Path(__file__).parents[2]
+    engine = {str(package / name) for name in ("backend", "function.py", "tensor.py", "autograd.py", "ops")}
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not any(frame.filename.startswith(room) for room in engine)]
+    frame = (own or frames)[-1]
+    line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f"{frame.filename}:{frame.lineno}: {line}"

@@ -1,0 +1,36 @@
+"""The pair that convolution is taught with, on the GPU. Not in the contract, and called by nothing but its tests."""
+
+from __future__ import annotations
+
+from minires.backend.arrays import Array
+from minires.backend.cuda import images
+from minires.backend.cuda.launch import blocks, launch
+from minires.backend.shapes import Pair, conv_size
+
+THREADS = 256
+
+
+def im2col(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+    """columns[(c,i,j), (n,p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P], 0 outside; (C·kh·kw, N·Ho·Wo)."""
+    n, c, h, w = x.shape
+    geometry = _geometry((h, w), kernel_size, stride, padding, dilation)
+    columns = images.empty(c * kernel_size[0] * kernel_size[1], n * geometry[0] * geometry[1])
+    grid = (blocks(columns.size, THREADS),)
+    launch("im2col", "im2col", grid, THREADS, images.dense(x), columns, n, c, h, w, *geometry)
+    return columns
+
+
+def col2im(
+    columns: Array, shape: tuple[int, int, int, int], kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    """Its adjoint: x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[(c,i,j), (n,p,q)]; `shape` is (N, C, H, W)."""
+    x = images.empty(*shape)
+    geometry = _geometry(shape[2:], kernel_size, stride, padding, dilation)
+    launch("im2col", "col2im", (blocks(x.size, THREADS),), THREADS, images.dense(columns), x, *shape, *geometry)
+    return x
+
+
+def _geometry(image: Pair, *windows: Pair) -> list[int]:
+    """Ho, Wo, kh, kw, then stride, padding and dilation: what both kernels take at their end."""
+    output = [conv_size(*each) for each in zip(image, *windows, strict=True)]
+    return [*output, *(number for pair in windows for number in pair)]

@@ -1,0 +1,127 @@
+"""Pooling on the GPU: the geometry that its kernels are told."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+
+from minires.backend.arrays import Array
+from minires.backend.cuda import images
+from minires.backend.cuda.launch import launch
+from minires.backend.cuda.served import MOST, MOST_CHANNELS, fit
+from minires.backend.cuda.walks import THREADS, walk, walk_alone
+from minires.backend.shapes import Pair, pool_size
+
+LONGEST = 256  # numbers that are added in one chain, a line of a window
+
+
+def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
+    ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
+    return ho, wo
+
+
+def _axes(image: Pair, output: Pair, *windows: Pair) -> list[int]:
+    """What the kernels take at their end: size, windows, kernel, stride, padding (and dilation) down, then across."""
+    return [pair[axis] for axis in (0, 1) for pair in (image, output, *windows)]
+
+
+def _countable(n: int, c: int, image: Pair, output: Pair, *windows: Pair) -> bool:
+    """Whether 32 bits count all that the kernels count: pixels, outputs, and places within the padded image."""
+    padded = [size + 2 * p for size, p in zip(image, windows[2], strict=True)]
+    numbers = (n * math.prod(image), n * math.prod(output), *padded, *(k for pair in windows for k in pair))
+    return max(numbers) <= MOST and c <= MOST_CHANNELS
+
+
+def _empty_places(n: int, c: int, h: int, w: int) -> Array:
+    return sys.modules["cupy"].empty((n, h, w, c), np.uint8).transpose(0, 3, 1, 2)
+
+
+def _places(argmax: Array) -> Array:
+    """`argmax` channels-last: itself, or a copy."""
+    if images.is_channels_last(argmax) and images.is_aligned(argmax):
+        return argmax
+    n, c, h, w = argmax.shape
+    copy = _empty_places(n, c, h, w)
+    copy[...] = argmax
+    return copy
+
+
+def max_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> tuple[Array, Array]:
+    if math.prod(kernel_size) > 256 or not fit(x):
+        return NotImplemented
+    windows = (kernel_size, stride, padding, dilation)
+    n, c, *_ = x.shape
+    output = _pooled(x.shape[2:], *windows, ceil_mode)
+    if not _countable(n, c, x.shape[2:], output, *windows):
+        return NotImplemented
+    x, outputs, across = images.channels_last(x), n * math.prod(output), walk(c)
+    y, argmax = images.empty_image(n, c, *output), _empty_places(n, c, *output)
+    axes = _axes(x.shape[2:], output, *windows)
+    grid = across.grid(outputs)
+    launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, across.lanes, *axes)
+    return y, argmax
+
+
+def max_pool2d_route(
+    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
+) -> Array:
+    windows = (kernel_size, stride, padding, dilation)
+    n, c, *_ = gy.shape
+    if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+        return NotImplemented
+    gy, argmax, pixels, across = images.channels_last(gy), _places(argmax), n * math.prod(image), walk(c)
+    gx = images.empty_image(n, c, *image)
+    axes = _axes(image, gy.shape[2:], *windows)
+    grid = across.grid(pixels)
+    launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, across.lanes, *axes)
+    return gx
+
+
+def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+    windows = (kernel_size, stride, padding, dilation)
+    n, c, *output = argmax.shape
+    if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], *windows):
+        return NotImplemented
+    x, argmax, outputs, across = images.channels_last(x), _places(argmax), n * math.prod(output), walk_alone(c)
+    y = images.empty_image(*argmax.shape)
+    axes = _axes(x.shape[2:], argmax.shape[2:], *windows)
+    grid = across.grid(outputs)
+    launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, across.lanes, *axes)
+    return y
+
+
+def avg_pool2d(
+    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
+) -> Array:
+    if max(kernel_size) > LONGEST or not fit(x):
+        return NotImplemented
+    windows = (kernel_size, stride, padding)
+    n, c, *_ = x.shape
+    output = _pooled(x.shape[2:], *windows, (1, 1), ceil_mode)
+    if not _countable(n, c, x.shape[2:], output, *windows):
+        return NotImplemented
+    x, outputs, across = images.channels_last(x), n * math.prod(output), walk(c)
+    y = images.empty_image(n, c, *output)
+    axes = _axes(x.shape[2:], output, *windows)
+    grid, inclusive = across.grid(outputs), bool(count_include_pad)
+    launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, across.lanes, inclusive, *axes)
+    return y
+
+
+def avg_pool2d_split(
+    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
+) -> Array:
+    windows = (kernel_size, stride, padding)
+    n, c, *_ = gy.shape
+    if max(kernel_size) > LONGEST or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+        return NotImplemented
+    gy, pixels, across = images.channels_last(gy), n * math.prod(image), walk(c)
+    gx = images.empty_image(n, c, *image)
+    axes = _axes(image, gy.shape[2:], *windows)
+    grid, inclusive = across.grid(pixels), bool(count_include_pad)
+    launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, across.lanes, inclusive, *axes)
+    return gx

@@ -1,0 +1,34 @@
+"""The CUDA provider's tests run twice: with its kernels on the CPU (tests/cudasim), and on a GPU where there is one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from minires import cuda
+from minires.backend.cuda import launch
+from tests.backend.cuda.device import Device
+from tests.backend.standin import Cupy
+
+
+def _forget() -> None:
+    """What is cached of a device, for the next test may run on another."""
+    cuda._probe.cache_clear()
+    launch._function.cache_clear()
+    launch._module.cache_clear()
+
+
+@pytest.fixture(scope="module", params=["simulated", pytest.param("gpu", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """Of a whole module: hypothesis wants no fixtures that are made anew for each test and not for each example."""
+    _forget()
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "simulated":
+            patch.setitem(sys.modules, "cupy", Cupy())
+        elif not cuda.is_available():
+            (pytest.fail if os.environ.get("MINIRES_REQUIRE_GPU") == "1" else pytest.skip)(cuda.is_available().reason)
+        yield Device(sys.modules["cupy"])
+    _forget()

@@ -1,0 +1,178 @@
+"""Convolution and the matrix product on the GPU, against the reference in float64."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minires.backend import cuda, reference
+from minires.backend.cuda import convolution, tiles
+from minires.backend.shapes import conv_size
+from tests.backend.cpu import cases
+from tests.backend.cuda.device import ORDERS
+
+EXACT, TF32 = 5e-7, 1e-3  # of the largest of |x| ∗ |w|: what the kernels promise
+
+# images, channels, outputs, image, kernel, stride, padding, dilation; what is special about it
+CASES = {
+    "3×3": (2, 8, 16, (9, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "the stem: three channels, 7×7, stride 2": (1, 3, 20, (15, 13), (7, 7), (2, 2), (3, 3), (1, 1)),
+    "1×1": (3, 20, 36, (5, 6), (1, 1), (1, 1), (0, 0), (1, 1)),
+    "1×1 with stride: three phases of the gradient are zero": (2, 8, 24, (7, 7), (1, 1), (2, 2), (0, 0), (1, 1)),
+    "3×3, stride 2, numbers not divisible by 4": (2, 5, 33, (8, 9), (3, 3), (2, 2), (1, 1), (1, 1)),
+    "deep: K divided among blocks": (1, 64, 70, (7, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "stride and dilation with a common divisor": (1, 4, 8, (12, 11), (3, 3), (4, 4), (1, 1), (2, 2)),
+    "stride larger than the kernel": (2, 4, 4, (8, 8), (2, 2), (3, 3), (0, 0), (1, 1)),
+    "all different": (2, 8, 12, (10, 8), (2, 3), (2, 1), (0, 2), (2, 1)),
+    "padding beyond the kernel": (1, 4, 4, (2, 3), (2, 2), (1, 1), (3, 3), (1, 1)),
+    "wide: more than a tile of columns": (1, 4, 140, (5, 5), (3, 3), (1, 1), (1, 1), (1, 1)),
+    "one pixel": (1, 1, 1, (1, 1), (1, 1), (1, 1), (0, 0), (1, 1)),
+}
+
+
+@pytest.fixture(params=[False, True], ids=["exact", "TF32"])
+def bound(request):
+    """With TF32 allowed or not, what is promised."""
+    cuda.allow_tf32(request.param)
+    yield TF32 if request.param else EXACT
+    cuda.allow_tf32(False)
+
+
+def numbers(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def double(*arrays):
+    return [array.astype(np.float64) for array in arrays]
+
+
+def assert_close(result, expected, scale, bound):
+    assert (result.dtype, result.shape) == (np.float32, expected.shape)
+    assert np.abs(result - expected).max() <= bound * scale.max(), np.abs(result - expected).max() / scale.max()
+
+
+def check_all_three(device, case, bound, order=0):
+    """Forward with a bias, input gradient, weight gradient, with random cotangents."""
+    images, channels, outputs, image, kernel, *geometry = case
+    x, w, b = numbers(1, images, channels, *image), numbers(2, outputs, channels, *kernel), numbers(3, outputs)
+    gy = numbers(4, images, outputs, *map(conv_size, image, kernel, *geometry))
+    for name, arrays, more in (
+        ("conv2d", (x, w, b), ()),
+        ("conv2d_grad_input", (gy, w), (image,)),
+        ("conv2d_grad_weight", (x, gy), (kernel,)),
+    ):
+        rest = (*more, *geometry, 1)
+        result = device.run(getattr(cuda, name), *arrays, *rest, order=order)
+        compute = getattr(reference, name)
+        assert_close(result, compute(*double(*arrays), *rest), compute(*map(np.abs, double(*arrays)), *rest), bound)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_convolution(device, bound, name):
+    check_all_three(device, CASES[name], bound)
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_random_shapes_and_layouts(device, kernel, data):
+    choices = cases.Drawn(data)
+    case = cases.CASES[kernel](choices)
+    case.may_decline = False
+    device.check(case, getattr(cuda, kernel), choices.of(ORDERS))
+
+
+@pytest.mark.parametrize("name", ["3×3", "deep: K divided among blocks"])
+def test_the_same_bits_in_every_order_of_threads_and_every_layout(device, bound, name):
+    images, channels, outputs, image, kernel, *geometry = CASES[name]
+    x, w = numbers(1, images, channels, *image), numbers(2, outputs, channels, *kernel)
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    results = [device.run(cuda.conv2d, x, w, None, *geometry, 1, order=order) for order in ORDERS]
+    results += [device.run(cuda.conv2d, last, w, None, *geometry, 1)]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeypatch):
+    """Also those that only a large product would get."""
+    case = (1, 8, 130, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1))
+    for tile in (tiles.NARROW, tiles.SLIM, tiles.SMALL, tiles.LARGE, tiles.WIDE):
+        if bound == EXACT and tile is tiles.WIDE:
+            continue
+        monkeypatch.setattr(convolution, "choose", lambda *_, tile=tile: tile)
+        check_all_three(device, case, bound)
+
+
+@pytest.mark.parametrize("channels", [4, 64], ids=["whole", "K divided"])
+def test_residual_and_relu_in_the_same_pass(device, bound, channels):
+    for outputs in (36, 35):  # neighbours at once, and one by one
+        x, w, b = numbers(1, 1, channels, 6, 5), numbers(2, outputs, channels, 3, 3), numbers(3, outputs)
+        residual, geometry = numbers(4, 1, outputs, 6, 5), ((1, 1), (1, 1), (1, 1), 1)
+        y = device.run(convolution.fused_conv2d, x, w, b, *geometry, residual, True)
+        expected = reference.conv2d(*double(x, w, b), *geometry) + residual
+        scale = reference.conv2d(*map(np.abs, double(x, w, b)), *geometry) + np.abs(residual)
+        assert_close(y, np.maximum(expected, 0), scale, bound)
+
+
+def test_nan_and_infinity_reach_those_outputs_that_they_touch(device, bound):
+    x, w, geometry = numbers(1, 1, 4, 6, 6), numbers(2, 8, 4, 3, 3), ((1, 1), (1, 1), (1, 1), 1)
+    x[0, 1, 0, 0], x[0, 2, 5, 5] = np.nan, np.inf
+    for relu in (False, True):
+        y = device.run(convolution.fused_conv2d, x, w, None, *geometry, None, relu)
+        expected = reference.conv2d(*double(x, w), None, *geometry)
+        expected = np.where(expected < 0, 0, expected) if relu else expected
+        np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+        np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
+
+
+def test_long_sums_keep_their_digits(device):
+    """All of one sign, where a single chain of float32 additions would lose most: 9,216 products a number."""
+    x, w = np.abs(numbers(1, 1, 1024, 3, 3)), np.abs(numbers(2, 4, 1024, 3, 3))
+    geometry = ((1, 1), (0, 0), (1, 1), 1)
+    expected = reference.conv2d(*double(x, w), None, *geometry)
+    assert_close(device.run(cuda.conv2d, x, w, None, *geometry), expected, expected, EXACT)
+    rows, columns = x.reshape(1, -1), w.reshape(4, -1).T
+    assert_close(device.run(cuda.matmul, rows, columns), rows.astype(np.float64) @ columns, expected, EXACT)
+
+
+def test_what_is_left_to_the_reference(device):
+    x, w = device.upload(numbers(1, 2, 4, 5, 5)), device.upload(numbers(2, 8, 4, 3, 3))
+    geometry = ((1, 1), (1, 1), (1, 1))
+    assert cuda.conv2d(x, device.upload(numbers(2, 8, 2, 3, 3)), None, *geometry, 2) is NotImplemented  # groups
+    assert cuda.conv2d(device.upload(numbers(1, 0, 4, 5, 5)), w, None, *geometry, 1) is NotImplemented  # no images
+    assert cuda.conv2d(x, device.upload(np.ones((8, 4, 3, 3))), None, *geometry, 1) is NotImplemented  # float64
+    assert cuda.conv2d(x, w, None, (1, 1), (1 << 40, 1), (1, 1), 1) is NotImplemented  # rows beyond 32 bits
+    assert cuda.matmul(x, x) is NotImplemented
+    assert cuda.matmul(device.upload(numbers(1, 0, 3)), device.upload(numbers(1, 3, 2))) is NotImplemented
+
+
+def test_division_by_multiplication():
+    for d in (*range(1, 300), 12544, 50176, (1 << 16) - 1, 1 << 16, (1 << 20) + 1, (1 << 31) - 1):
+        divisor, multiplier, shift = convolution.divider(d)
+        near = {k * d + off for k in (1, 2, 3, ((1 << 31) - 1) // d) for off in (-1, 0, 1)}
+        for n in (n for n in {0, 1, (1 << 31) - 1, *near} if 0 <= n < 1 << 31):
+            assert divisor == d
+            assert (n if multiplier == 0 else ((n * multiplier) >> 32) >> shift) == n // d, (n, d)
+        assert multiplier < 1 << 32
+
+
+# --- the matrix product ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (70, 300, 40), (1, 600, 130), (33, 16, 17), (1, 1, 1), (130, 20, 129)])
+def test_products_of_matrices_stored_either_way(device, bound, shape):
+    m, k, n = shape
+    x, y = numbers(1, m, k), numbers(2, k, n)
+    expected, scale = np.matmul(*double(x, y)), np.matmul(*map(np.abs, double(x, y)))
+    for left, right in itertools.product((x, np.asfortranarray(x)), (y, np.asfortranarray(y))):
+        assert_close(device.run(cuda.matmul, left, right), expected, scale, bound)
+
+
+def test_products_of_views(device):
+    x, y = numbers(1, 12, 20)[1::2, 3:], numbers(2, 40, 30)[3:20, ::3]
+    expected, scale = np.matmul(*double(x, y)), np.matmul(*map(np.abs, double(x, y)))
+    assert_close(device.run(cuda.matmul, x, y), expected, scale, EXACT)
