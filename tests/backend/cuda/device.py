@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,15 +43,12 @@ class Device:
     def _copy(self, array: np.ndarray) -> Any:
         """The piece of memory that the array spans, whole, and a view of it; a GPU reads no misaligned numbers."""
         size = array.itemsize
-        if array.size == 0 or any(stride % size for stride in array.strides) or array.ctypes.data % size:
+        if array.size == 0 or any(place % size for place in (array.ctypes.data, *array.strides)):
             return self.cupy.asarray(np.ascontiguousarray(array))
         low, high = np.lib.array_utils.byte_bounds(array)
-        before = (array.ctypes.data - low) // size
-        span = np.lib.stride_tricks.as_strided(array[(slice(None, 1),) * array.ndim].reshape(-1), (1,), (size,))
-        flat = np.ndarray(((high - low) // size,), array.dtype, _memory(array, low, high))
-        assert flat[before] == span[0] or flat[before] != flat[before]
-        there = self.cupy.asarray(flat)
-        return self.cupy.ndarray(array.shape, array.dtype, there.data + before * size, array.strides)
+        spanned = np.frombuffer((ctypes.c_char * (high - low)).from_address(low), array.dtype)
+        memory = self.cupy.asarray(spanned).data + (array.ctypes.data - low)
+        return self.cupy.ndarray(array.shape, array.dtype, memory, array.strides)
 
     @contextmanager
     def order(self, number: int) -> Iterator[None]:
@@ -82,9 +80,3 @@ class Device:
 
         case.call = call
         case.check()
-
-
-def _memory(array: np.ndarray, low: int, high: int) -> memoryview:
-    import ctypes
-
-    return memoryview((ctypes.c_char * (high - low)).from_address(low))

@@ -1,0 +1,273 @@
+"""Work captured as a graph does at each replay what it would have done, on whatever lies in its inputs then."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import minires as mr
+from minires import backend
+from minires import functional as F
+from minires.backend import capturing
+from minires.backend.cuda import graph, rates
+from minires.errors import DeviceError, ShapeError
+
+
+@pytest.fixture
+def workspace(device):
+    return graph.Workspace("cuda")
+
+
+def numbers(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def work(x, w, classifier):
+    """Kernels of our own, functions of CuPy's, views, new arrays and writes into old ones."""
+    y = backend.relu(backend.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1))
+    rows = backend.sum(y, (2, 3), False)
+    z = backend.matmul(rows, classifier)
+    z = backend.divide(z, backend.scalar(3.0, z.dtype, z))
+    z[0] = z[1] * 2
+    return z[:, ::-1]
+
+
+def test_each_replay_does_the_work_on_what_lies_there_then(device, workspace):
+    x, w, classifier = map(device.upload, (numbers(3, 2, 5, 5), numbers(4, 2, 3, 3), numbers(4, 6)))
+    with workspace.entered():
+        work(x, w, classifier)
+    captured, z = workspace.capture(lambda: work(x, w, classifier), "it")
+    for seed in (1, 2):
+        x[...] = device.upload(numbers(3, 2, 5, 5, seed=seed))
+        w *= 1.5
+        with captured.turn():
+            captured.replay()
+            found = z.get()
+        np.testing.assert_array_equal(found, work(x, w, classifier).get())
+
+
+def test_a_capture_computes_nothing(device, workspace):
+    x = device.upload(numbers(4))
+    before = x.get()
+
+    def double():
+        x.__imul__(2)
+        x[0] = 7
+        x.fill(3)
+
+    captured, _ = workspace.capture(double, "it")
+    np.testing.assert_array_equal(x.get(), before)
+    with captured.turn():
+        captured.replay()
+    np.testing.assert_array_equal(x.get(), np.full(4, 3.0))
+
+
+def test_the_memory_of_a_graph_lives_as_long_as_it(device):
+    x = device.upload(numbers(64, 64))
+    place = graph.Workspace("cuda:0")
+    captured, y = place.capture(lambda: (x + 1) * 2, "it")
+    del place
+    gc.collect()
+    others = [device.cupy.zeros((64, 64), "float32") for _ in range(8)]  # what would be given the memory
+    with captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), (x.get() + 1) * 2)
+    assert all((other.get() == 0).all() for other in others)
+
+
+def test_threads_take_turns(device, workspace):
+    x = device.upload(np.zeros(1000, np.float32))
+    captured, y = workspace.capture(lambda: x * x + x, "it")
+
+    def ask(number):
+        with device.cupy.cuda.Stream(non_blocking=True), captured.turn():
+            x[...] = device.cupy.full(1000, number, "float32")
+            captured.replay()
+            return y.get()
+
+    with ThreadPoolExecutor(4) as threads:
+        for number, answer in enumerate(threads.map(ask, range(40))):
+            np.testing.assert_array_equal(answer, np.full(1000, number * number + number))
+
+
+def test_order_with_the_stream_around_it(device, workspace):
+    """What the stream was given before comes first, and what it is given later waits."""
+    with device.cupy.cuda.Stream() as around:
+        with workspace.entered():
+            inside = device.cupy.cuda.get_current_stream()
+        captured, _ = workspace.capture(lambda: None, "it")
+        with captured.turn():
+            captured.replay()
+        if device.is_simulated:
+            assert inside is workspace.stream
+            assert inside.waits == [around, around]
+            assert around.waits == [inside, inside]
+            with device.cupy.cuda.Stream() as other, captured.turn():
+                assert other.waits == [around]
+    assert not capturing.is_capturing()
+
+
+class Grouped:
+    """What the CUDA kernels decline goes to CuPy's own matrix product."""
+
+    def __init__(self, device):
+        self.x, self.w = device.upload(numbers(1, 4, 3, 3)), device.upload(numbers(4, 2, 1, 1))
+
+    def __call__(self, _):
+        return backend.conv2d(self.x, self.w, None, (1, 1), (0, 0), (1, 1), 2)
+
+
+FAULTS = {
+    "item": (lambda x: x[0].item(), "waits for numbers from the GPU"),
+    "a condition": (lambda x: 1 if x[0] > 0 else 2, "waits for numbers from the GPU"),
+    "a Tensor's number": (lambda x: float(mr.Tensor(x).sum()), "waits for numbers from the GPU"),
+    "to host memory": (lambda x: mr.Tensor(x).numpy(), "copied from the GPU to host memory"),
+    "from host memory": (lambda x: mr.Tensor(x) + mr.tensor(numbers(3)).to("cuda"), "copied from host memory"),
+    "dropout": (lambda x: F.dropout(mr.Tensor(x), 0.5), "random numbers of dropout"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_captured_is_named_with_its_line(device, workspace, fault):
+    wrong, reason = FAULTS[fault]
+    x = device.upload(numbers(3))
+    with pytest.raises(DeviceError, match="the step cannot be captured as a CUDA graph") as error:
+        workspace.capture(lambda: wrong(x), "the step")
+    assert reason in str(error.value)
+    assert f"test_graph.py:{wrong.__code__.co_firstlineno}: " in str(error.value)
+    assert "do without the graph" in str(error.value)
+    assert not capturing.is_capturing()
+    captured, y = workspace.capture(lambda: x + 1, "it")  # nothing is left of the first
+    with captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), x.get() + 1)
+
+
+def test_products_of_cublas_are_named(device, workspace):
+    with pytest.raises(DeviceError, match=r"groups, a dtype other than float32\) went to cuBLAS"):
+        workspace.capture(lambda: Grouped(device)(None), "the step")
+    x = device.upload(numbers(3, 3).astype(np.float64))
+    with pytest.raises(DeviceError, match="went to cuBLAS"):
+        workspace.capture(lambda: backend.matmul(x, x), "the step")
+
+
+def test_other_errors_stay_what_they_are(device, workspace):
+    x = mr.Tensor(device.upload(numbers(3)))
+    with pytest.raises(ShapeError, match="shapes"):
+        workspace.capture(lambda: x + mr.Tensor(x.data[:2]), "it")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workspace.capture(interrupted, "it")
+    workspace.capture(lambda: x + x, "it")
+
+
+def test_a_gpu_that_is_not_there(device):
+    with pytest.raises(DeviceError, match="no GPU 63"):
+        graph.Workspace("cuda:63")
+
+
+def test_capturing_belongs_to_its_thread(device, workspace):
+    seen = []
+
+    def look():
+        thread = threading.Thread(target=lambda: seen.append((capturing.is_capturing(), mr.tensor([1.0]).to("cuda"))))
+        thread.start()
+        thread.join()
+
+    workspace.capture(look, "it")
+    assert seen[0][0] is False
+    assert seen[0][1].tolist() == [1.0]
+
+
+# -- learning rates that a graph reads ---------------------------------------------------------------------------------
+
+
+def descend(theta, gradient, lr):
+    backend.sgd_step([theta], [gradient], None, lr, 0.0, 0.0, 0.0, False)
+
+
+def test_each_call_reads_its_own_rate_at_each_replay(device, workspace):
+    arrays = [device.upload(numbers(5, seed=seed)) for seed in range(4)]
+    expected = [array.get() for array in arrays]
+    with workspace.entered():
+        table = rates.Rates(2)
+
+    def step():
+        descend(arrays[0], arrays[1], 0.25)
+        descend(arrays[2], arrays[3], 99.0)
+
+    with table.in_use():
+        captured, _ = workspace.capture(step, "it")
+    assert table.taken == [0.25, 99.0]
+    for pair in ([0.5, 0.125], [0.5, 0.125], [1e-3, 2.0]):
+        with captured.turn():
+            table.write(pair)
+            captured.replay()
+        for k, lr in enumerate(pair):
+            expected[2 * k] = expected[2 * k] - np.float32(lr) * expected[2 * k + 1]
+            np.testing.assert_allclose(arrays[2 * k].get(), expected[2 * k], rtol=1e-6, atol=1e-7)
+
+
+def test_outside_the_block_a_rate_is_a_number(device):
+    theta, gradient = device.upload(numbers(5)), device.upload(numbers(5, seed=1))
+    table = rates.Rates(1)
+    with table.in_use():
+        pass
+    expected = theta.get() - np.float32(0.5) * gradient.get()
+    descend(theta, gradient, 0.5)
+    np.testing.assert_allclose(theta.get(), expected, rtol=1e-6, atol=1e-7)
+    assert table.taken == []
+    with table.in_use():
+        descend(theta, gradient, 0.5)
+        with pytest.raises(ValueError, match="more often than there are rates"):
+            descend(theta, gradient, 0.5)
+
+
+# -- the stand-in itself -----------------------------------------------------------------------------------------------
+
+
+def test_the_stand_in_lets_nothing_pass(device):
+    """Or the tests above would prove nothing."""
+    if not device.is_simulated:
+        pytest.skip("of the stand-in")
+    cupy, x = device.cupy, device.upload(numbers(3, 3))
+    stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+    with stream, cupy.cuda.using_allocator(pool.malloc):
+        stream.begin_capture()
+        for call in (
+            x.get,
+            lambda: x[0, 0].item(),
+            lambda: bool(x[0, 0] > 0),
+            lambda: float(x[0, 0]),
+            lambda: x[x > 0],
+            lambda: cupy.array_equal(x, x),
+            lambda: cupy.asarray(np.ones(2)),
+            lambda: cupy.matmul(x, x),
+            lambda: x @ x,
+        ):
+            with pytest.raises((RuntimeError, NotImplementedError), match="captur"):
+                call()
+        sums = x + 1
+        assert np.isnan(sums._host).all()  # not computed yet
+        replay = stream.end_capture()
+    replay.launch()
+    np.testing.assert_array_equal(sums.get(), x.get() + 1)
+    del pool
+    gc.collect()
+    with pytest.raises(AssertionError, match="the graph's memory pool is gone"):
+        replay.launch()
+    with stream:
+        stream.begin_capture()
+        with pytest.raises(AssertionError, match="memory of the common pool"):
+            x + 1
+        with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="StreamCaptureUnsupported"):
+            stream.synchronize()
+        with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="StreamCaptureInvalidated"):
+            stream.end_capture()
