@@ -14,13 +14,14 @@ struct Geometry {
     int height, width, channels;                 // of x; channels a multiple of 4
     int pixels, outputs;                         // K; the length of a row of gy, a multiple of 4
     int columns;                                 // taps · channels
-    Divider area, across;                        // p, q of k: by Ho·Wo and Wo
+    Divider area, across;                        // p, q of k: by Ho·Wo (a multiple of Wo) and Wo
     Divider channel, tap_columns;                // tap and channel of a column; i and j of the tap
     int step_y, step_x, origin_y, origin_x;      // stride, −padding
     int tap_y, tap_x;                            // dilation
 };
 
-// Four channels of x for B_LOADS pixels k; the column, and so the tap, of a thread is always the same.
+// Fetches four channels of x for B_LOADS pixels k in a row, so that only the first is found by division. The column, and
+// so the tap, of a thread is always the same.
 struct Gather {
     int down, right, c;
     bool exists;
@@ -35,12 +36,22 @@ struct Gather {
         exists = column < g.columns;
     }
 
-    __device__ __forceinline__ float4 fetch(const Geometry& g, const float* x, int k, int end) const {
-        const int n = g.area.quotient(k), inside = k - n * g.area.divisor;
-        const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
-        const int h = p * g.step_y + down, v = q * g.step_x + right;
-        if (!exists || k >= end || h < 0 || h >= g.height || v < 0 || v >= g.width) return zero4();
-        return load4(x + ((static_cast<long long>(n) * g.height + h) * g.width + v) * g.channels + c);
+    __device__ __forceinline__ static int row(int r) { return threadIdx.x / (BN / 4) * B_LOADS + r; }
+
+    __device__ __forceinline__ void fetch(const Geometry& g, const float* x, int k0, int end,
+                                          float4 (&v)[B_LOADS]) const {
+        const int first = k0 + row(0), whole = g.area.quotient(first), inside = first - whole * g.area.divisor;
+        int n = whole, p = g.across.quotient(inside), q = inside - p * g.across.divisor;
+#pragma unroll
+        for (int r = 0; r < B_LOADS; ++r) {
+            const int h = p * g.step_y + down, u = q * g.step_x + right;
+            const bool is_inside = exists && first + r < end && static_cast<unsigned>(h) < static_cast<unsigned>(g.height) &&
+                                   static_cast<unsigned>(u) < static_cast<unsigned>(g.width);
+            const long long pixel = (static_cast<long long>(n) * g.height + h) * g.width + u;
+            v[r] = is_inside ? load4(x + pixel * g.channels + c) : zero4();
+            if (++q == g.across.divisor) q = 0, ++p;
+            if (p * g.across.divisor == g.area.divisor) p = 0, ++n;
+        }
     }
 };
 
@@ -52,8 +63,7 @@ __device__ __forceinline__ void fetch_step(const Geometry& g, const Gather& gath
         const int at = threadIdx.x + r * THREADS, k = k0 + at / (BM / 4), o = first_row + at % (BM / 4) * 4;
         a[r] = k < end && o < g.outputs ? load4(gy + static_cast<long long>(k) * g.outputs + o) : zero4();
     }
-#pragma unroll
-    for (int r = 0; r < B_LOADS; ++r) b[r] = gather.fetch(g, x, k0 + (threadIdx.x + r * THREADS) / (BN / 4), end);
+    gather.fetch(g, x, k0, end, b);
 }
 
 __device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float4 (&a)[A_LOADS],
@@ -64,10 +74,8 @@ __device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float
         store4(&tiles.a[buffer][at / (BM / 4)][at % (BM / 4) * 4], operand(a[r]));
     }
 #pragma unroll
-    for (int r = 0; r < B_LOADS; ++r) {
-        const int at = threadIdx.x + r * THREADS;
-        store4(&tiles.b[buffer][at / (BN / 4)][at % (BN / 4) * 4], operand(b[r]));
-    }
+    for (int r = 0; r < B_LOADS; ++r)
+        store4(&tiles.b[buffer][Gather::row(r)][threadIdx.x % (BN / 4) * 4], operand(b[r]));
 }
 
 // x (N, H, W, C), gy (N, Ho, Wo, O) -> parts (splits, O, taps·C). Grid: tiles along O, tiles along taps·C, splits.
