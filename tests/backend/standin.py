@@ -2,23 +2,26 @@
 
 A `cupy.ndarray` is no `numpy.ndarray`, and does not become one unasked: whatever the engine does to it must go through
 the namespace of the array itself. Like CuPy, this one refuses NumPy's arrays as operands and takes NumPy's scalars.
-Only names that CuPy has (13.4) are here, so code that passes could run on a GPU; whether it is right there is for a
-machine that has one.
+Only names that CuPy has (14.0) are here, so code that passes could run on a GPU; whether it is right there is for a
+machine that has one. `RawModule` runs CUDA kernels on the CPU (tests/cudasim).
 """
 
 from __future__ import annotations
 
 import operator
-from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
+
+from tests.backend import standin_memory, standin_streams
+from tests.cudasim import build, module
 
 METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
 METHODS |= {"transpose", "view"}
 FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to", "concatenate", "copyto", "einsum"}
-FUNCTIONS |= {"empty", "empty_like", "exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
+FUNCTIONS |= {"exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
 FUNCTIONS |= {"minimum", "ones", "ones_like", "pad", "result_type", "sign", "sqrt", "stack", "take_along_axis", "tanh"}
 FUNCTIONS |= {"where", "zeros", "zeros_like"}
 CONSTANTS = {
@@ -61,6 +64,7 @@ class ndarray:
     nbytes = property(lambda self: self._host.nbytes)
     strides = property(lambda self: self._host.strides)
     device = property(lambda self: SimpleNamespace(id=0))
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
     T = property(lambda self: wrap(self._host.T, self))
     real = property(lambda self: wrap(self._host.real, self))
     imag = property(lambda self: wrap(self._host.imag, self))
@@ -69,6 +73,14 @@ class ndarray:
     def flags(self) -> SimpleNamespace:
         """CuPy knows whether an array is contiguous, and nothing of read-only ones."""
         return SimpleNamespace(c_contiguous=self._host.flags.c_contiguous, f_contiguous=self._host.flags.f_contiguous)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {**self._host.__array_interface__, "version": 3}
+
+    def set(self, host: np.ndarray, stream: Any = None) -> None:
+        """Copy from host memory, now or when `stream` comes to it."""
+        standin_memory.copy(host, self._host, stream)
 
     def get(self) -> np.ndarray:
         """The numbers in host memory: the one way out."""
@@ -167,18 +179,112 @@ class _Grid:
         return wrap(tuple(np.ogrid[key]))
 
 
+class Device:
+    """A GPU of the stand-in. `Device.capability` is what all of them say of themselves."""
+
+    capability = "90"
+    compute_capability = property(lambda self: self.capability)
+
+    def __init__(self, index: int | None = None) -> None:
+        self.id = index or 0
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def use(self) -> Device:
+        return self
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    """All work is done when the call that asks for it returns."""
+
+    ptr = 0
+
+    def synchronize(self) -> None:
+        pass
+
+
+class MemoryPool:
+    """The memory that the process has taken from the GPU: none is, so the numbers are those of a test."""
+
+    def __init__(self, used: int = 0, total: int = 0, limit: int = 0) -> None:
+        self.used, self.total, self.limit = used, total, limit
+
+    def used_bytes(self) -> int:
+        return self.used
+
+    def total_bytes(self) -> int:
+        return self.total
+
+    def free_bytes(self) -> int:
+        return self.total - self.used
+
+    def free_all_blocks(self) -> None:
+        self.total = self.used
+
+    def get_limit(self) -> int:
+        return self.limit
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy's: what was asked for, what is taken, the limit of the pool."""
+
+    __module__ = "cupy.cuda.memory"
+
+    def __init__(self, size: int, total: int, limit: int = 0) -> None:
+        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
+
+
+class RawModule(module.RawModule):
+    """Kernels run by the simulator; where it cannot run, the test that needs it is skipped with the reason."""
+
+    def compile(self, log_stream: Any = None) -> None:
+        if build.unavailable():
+            pytest.skip(build.unavailable())
+        super().compile(log_stream)
+
+
+def _cuda(devices: int) -> SimpleNamespace:
+    """What the module `cupy.cuda` has."""
+    runtime = SimpleNamespace(
+        getDeviceCount=lambda: devices,
+        getDevice=lambda: 0,
+        memGetInfo=lambda: (60 << 30, 80 << 30),  # free and total bytes
+        runtimeGetVersion=lambda: 13000,
+        driverGetVersion=lambda: 13000,
+        getDeviceProperties=lambda index: {"name": b"Stand-in", "totalGlobalMem": 80 << 30, "major": 9, "minor": 0},
+    )
+    return SimpleNamespace(
+        runtime=runtime,
+        Device=type("Device", (Device,), {}),  # its own for each stand-in: a test may set `capability`
+        get_current_stream=Stream,
+        alloc_pinned_memory=standin_memory.alloc_pinned_memory,
+        nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+        compiler=SimpleNamespace(CompileException=build.CompileException),
+        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    )
+
+
 class Cupy(ModuleType):
     """The module."""
 
     ndarray = ndarray
     ogrid = _Grid()
+    RawModule = RawModule
 
     def __init__(self, devices: int = 1) -> None:
         super().__init__("cupy")
-        self.__version__ = "13.4.0"
-        runtime = SimpleNamespace(getDeviceCount=lambda: devices)
-        self.cuda = SimpleNamespace(runtime=runtime, Device=_device)
+        self.__version__ = "14.0.0"
+        self.cuda = _cuda(devices)
         self.add = SimpleNamespace(at=lambda a, key, b: np.add.at(a._host, unwrap(key), unwrap(b)))
+        self._pool = MemoryPool()
+        standin_streams.extend(self)
 
     def __getattr__(self, name: str) -> Any:
         if name in CONSTANTS:
@@ -196,7 +302,23 @@ class Cupy(ModuleType):
         same = isinstance(value, ndarray) and (dtype is None or value.dtype == dtype)
         return value if same else self.array(value, dtype)
 
+    def empty(self, *arguments: Any, **options: Any) -> ndarray:
+        return ndarray(_garbage(np.empty(*arguments, **options)))
 
-@contextmanager
-def _device(index: int) -> Any:
-    yield
+    def empty_like(self, a: ndarray, *arguments: Any, **options: Any) -> ndarray:
+        return ndarray(_garbage(np.empty_like(unwrap(a), *arguments, **options)))
+
+    def get_default_memory_pool(self) -> MemoryPool:
+        return self._pool
+
+
+def _garbage(host: np.ndarray) -> np.ndarray:
+    """Fresh memory holds NaN or −1 (of bool: True), so that what a kernel forgot to write shows."""
+    for element in (host.real, host.imag) if host.dtype.kind == "c" else (host,):
+        element[...] = np.nan if host.dtype.kind in "fc" else np.array(-1).astype(host.dtype)
+    return host
+
+
+standin_streams.watch_arrays(ndarray)
+standin_streams.watch_module(Cupy)
+standin_streams.watch_kernels(RawModule)

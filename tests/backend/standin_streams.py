@@ -1,0 +1,341 @@
+"""Streams of the stand-in for CuPy: what is done to arrays while one captures becomes a graph, and is done at launch.
+
+As on a GPU, a capture computes nothing: new arrays hold garbage until the graph is launched, and each launch writes
+into the very memory that they had then. What no graph can hold raises, where CuPy raises: reading numbers, waiting,
+cuBLAS. Two things raise here that CuPy lets pass, for they would give wrong numbers later: a copy from host memory
+(CuPy copies from a buffer that is soon another's), and memory of the common pool (others are given it too).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+_here = (
+    threading.local()
+)  # .streams: those that were entered; .pool: where arrays are made; .inside: in one of CuPy's own
+_pointers = itertools.count(1)
+
+SYNCHRONOUS = {"get", "item", "__bool__", "__int__", "__float__", "__index__"}
+CUBLAS = {"matmul", "einsum", "__matmul__", "__rmatmul__", "__imatmul__"}
+WRITERS = {"__setitem__", "fill", "copyto", "at"}
+FROM_HOST = {"array", "asarray"}
+NO_WORK = {"__init__", "__array__", "__array_function__", "__len__", "__getattr__", "empty", "empty_like"}
+NO_WORK |= {"get_default_memory_pool", "result_type"}
+
+
+class CUDARuntimeError(RuntimeError):
+    """As CuPy's, of a call that CUDA refuses."""
+
+
+class Capture:
+    """What a stream has been given since begin_capture."""
+
+    def __init__(self) -> None:
+        self.operations: list[Callable[[], Any]] = []
+        self.made: list[Any] = []  # arrays: a kernel may have been given their bare addresses
+        self.pools: list[weakref.ref[MemoryPool]] = []
+        self.invalid = False
+
+    def allocate(self, array: Any) -> None:
+        """`array` is made while capturing."""
+        pool = getattr(_here, "pool", None)
+        assert pool is not None, "a captured graph was given memory of the common pool: others will be given it too"
+        self.made.append(array)
+        self.pools.append(weakref.ref(pool))
+
+    def note(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A function that makes an array of others: now of garbage, at each launch of what is there then."""
+        with _inside(), np.errstate(all="ignore"):  # of garbage
+            result = function(*arguments, **options)
+        if not hasattr(result, "_host"):
+            raise _is_capturing()  # a number or a bool: of the arrays' contents
+        if any(np.may_share_memory(result._host, source._host) for source in _arrays_in((arguments, options))):
+            return result  # a view
+        self.allocate(result)
+        result._host[...] = np.nan if result.dtype.kind in "fc" else np.array(-1).astype(result.dtype)
+
+        def again() -> None:
+            result._host[...] = function(*arguments, **options)._host
+
+        self.operations.append(again)
+        return result
+
+
+def _arrays_in(value: Any) -> Iterator[Any]:
+    if hasattr(value, "_host"):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for each in value:
+            yield from _arrays_in(each)
+    elif isinstance(value, dict):
+        yield from _arrays_in(list(value.values()))
+
+
+@contextmanager
+def _inside() -> Iterator[None]:
+    """One of CuPy's functions is at work: what it calls is part of it."""
+    before = getattr(_here, "inside", False)
+    _here.inside = True
+    try:
+        yield
+    finally:
+        _here.inside = before
+
+
+def _capture() -> Capture | None:
+    """Of this thread's current stream, if it captures."""
+    return None if getattr(_here, "inside", False) else current_stream().capture
+
+
+def _is_capturing() -> RuntimeError:
+    return RuntimeError("the current stream is capturing, so synchronous API calls are disallowed")
+
+
+class Graph:
+    """As cupy.cuda.graph.Graph."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+
+    def launch(self, stream: Stream | None = None) -> None:
+        """Do everything again."""
+        assert all(pool() is not None for pool in self._capture.pools), (
+            "the graph's memory pool is gone, its memory too"
+        )
+        assert (current_stream() if stream is None else stream).capture is None
+        with np.errstate(all="ignore"):  # a GPU warns of nothing
+            for operation in self._capture.operations:
+                operation()
+
+    def upload(self, stream: Stream | None = None) -> None:
+        """To the GPU, which is here."""
+
+
+class Event:
+    """A mark in a stream."""
+
+    done = True
+
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        self.stream: Stream | None = None
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.stream = current_stream() if stream is None else stream
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Stream:
+    """All work is done when the call that asks for it returns, unless the stream captures.
+
+    Attributes:
+        waits: the streams that it was told to wait for.
+    """
+
+    null: Stream
+
+    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
+        self.ptr = 0 if null else next(_pointers)
+        self.capture: Capture | None = None
+        self.waits: list[Stream] = []
+
+    def __enter__(self) -> Stream:
+        _here.streams = [*getattr(_here, "streams", []), self]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        _here.streams = _here.streams[:-1]
+
+    def use(self) -> Stream:
+        _here.streams = [self]
+        return self
+
+    def synchronize(self) -> None:
+        if self.capture is not None:
+            self.capture.invalid = True
+            raise CUDARuntimeError(
+                "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
+            )
+
+    def record(self, event: Event | None = None) -> Event:
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        assert self.capture is None, "the graph would wait for what is not in it"
+        if event.stream is not None and event.stream is not self:
+            self.waits.append(event.stream)
+
+    def is_capturing(self) -> bool:
+        if self.capture is not None and self.capture.invalid:
+            raise RuntimeError("the stream was capturing, but an error has invalidated the capture sequence")
+        return self.capture is not None
+
+    def begin_capture(self, mode: int | None = None) -> None:
+        if self.ptr == 0 or self.capture is not None:
+            raise CUDARuntimeError(
+                "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
+            )
+        self.capture = Capture()
+
+    def end_capture(self) -> Graph:
+        capture, self.capture = self.capture, None
+        if capture is None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the operation cannot be performed in the present state")
+        if capture.invalid:
+            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated: failed due to a previous error during capture")
+        return Graph(capture)
+
+
+Stream.null = Stream(null=True)
+
+
+def current_stream() -> Stream:
+    """Of this thread."""
+    streams = getattr(_here, "streams", [])
+    return streams[-1] if streams else Stream.null
+
+
+class MemoryPool:
+    """A pool of its own; arrays are NumPy's all the same, and a graph only asks whether the pool still lives."""
+
+    def malloc(self, size: int) -> Any:
+        raise NotImplementedError("the stand-in's arrays get their memory from NumPy")
+
+    def free_all_blocks(self) -> None:
+        pass
+
+
+@contextmanager
+def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
+    """New arrays of this thread belong to the pool whose `malloc` it is."""
+    before, _here.pool = getattr(_here, "pool", None), allocator.__self__  # type: ignore[attr-defined]  # a method
+    try:
+        yield
+    finally:
+        _here.pool = before
+
+
+# -- what arrays and the module do while a stream captures ------------------------------------------------------------
+
+
+def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of arrays, or a function of the module, that also knows what to do while capturing."""
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        capture = _capture()
+        if capture is None:
+            return function(*arguments, **options)
+        if name in SYNCHRONOUS:
+            raise _is_capturing()
+        if name in CUBLAS:
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+        if name in FROM_HOST and not any(hasattr(each, "_host") for each in arguments):
+            raise RuntimeError(
+                "a copy from host memory while the stream is capturing: stale when the graph is launched"
+            )
+        if name == "__getitem__" and any(key.dtype == bool for key in _arrays_in(arguments[1:])):
+            raise _is_capturing()  # how many there are must be known
+        if name in WRITERS or (name.startswith("__i") and name != "__invert__"):
+            capture.operations.append(lambda: function(*arguments, **options))
+            return arguments[0] if name.startswith("__i") else None
+        if "out" in options:
+            capture.operations.append(lambda: function(*arguments, **options))
+            return options["out"]
+        return capture.note(function, arguments, options)
+
+    return call
+
+
+def watch_arrays(ndarray: type) -> None:
+    """Let the stand-in's arrays be captured."""
+    for name, function in list(vars(ndarray).items()):
+        if callable(function) and name not in NO_WORK:
+            setattr(ndarray, name, _watched(name, function))
+    attribute: Callable[[Any, str], Any] = vars(ndarray)["__getattr__"]
+
+    def watched_attribute(array: Any, name: str) -> Any:
+        method = attribute(array, name)
+
+        def bound(_: Any, *arguments: Any, **options: Any) -> Any:
+            return method(*arguments, **options)
+
+        return lambda *arguments, **options: _watched(name, bound)(array, *arguments, **options)
+
+    setattr(ndarray, "__getattr__", watched_attribute)  # noqa: B010  (mypy would take it for a method's redefinition)
+
+
+def watch_module(cupy: type) -> None:
+    """Let the functions of the stand-in's module be captured."""
+    for name in ("empty", "empty_like"):
+        setattr(cupy, name, _allocating(vars(cupy)[name]))
+    for name in FROM_HOST:
+        function = vars(cupy)[name]
+        setattr(cupy, name, _of_module(name, function))
+    attribute: Callable[[Any, str], Any] = vars(cupy)["__getattr__"]
+
+    def watched_attribute(module: Any, name: str) -> Any:
+        value = attribute(module, name)
+        return (
+            _watched(name, value) if callable(value) and not isinstance(value, type) and name not in NO_WORK else value
+        )
+
+    setattr(cupy, "__getattr__", watched_attribute)  # noqa: B010
+
+
+def _of_module(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of the module's class, watched as the function that it is."""
+    return lambda self, *arguments, **options: _watched(name, lambda *a, **k: function(self, *a, **k))(
+        *arguments, **options
+    )
+
+
+def _allocating(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        array = function(*arguments, **options)
+        if (capture := _capture()) is not None:
+            capture.allocate(array)
+        return array
+
+    return call
+
+
+def watch_kernels(raw_module: type) -> None:
+    """Let launches be captured: the arguments are those of now, the numbers in the arrays those of then."""
+    find = raw_module.get_function  # type: ignore[attr-defined]
+
+    def get_function(self: Any, name: str) -> Callable[..., None]:
+        kernel = find(self, name)
+
+        def launch(grid: Any, block: Any, arguments: Any, **options: Any) -> None:
+            capture = _capture()
+            if capture is None:
+                kernel(grid, block, arguments, **options)
+                return
+            held = tuple(each.copy() if isinstance(each, np.ndarray) else each for each in arguments)
+            capture.operations.append(lambda: kernel(grid, block, held, **options))
+
+        return launch
+
+    setattr(raw_module, "get_function", get_function)  # noqa: B010
+
+
+def extend(cupy: Any) -> None:
+    """Give an instance of the stand-in what `cupy.cuda` has of streams, events and pools."""
+    cupy.__file__ = __file__  # where its functions are, for those who read tracebacks
+    cupy.cuda.Stream, cupy.cuda.Event, cupy.cuda.MemoryPool = Stream, Event, MemoryPool
+    cupy.cuda.get_current_stream, cupy.cuda.using_allocator = current_stream, using_allocator
+    cupy.cuda.runtime.CUDARuntimeError = CUDARuntimeError
+    cupy.add = SimpleNamespace(at=_watched("at", cupy.add.at))

@@ -1,0 +1,107 @@
+"""For each CUDA source, calls that reach every barrier in it: what a kernel without one of them must fail (mutate.py).
+
+A check takes the stand-in for CuPy, calls the provider, and raises AssertionError where the result is not the
+reference's in float64. The shapes are such that a block has several warps, rows and columns beyond its first tile, and
+several steps of what it walks over: a barrier between two steps is idle where there is one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minires.backend import cuda, reference
+from tests.backend.calls import call
+
+Check = Callable[[Any], None]
+
+BOUND = 1e-4  # of the largest number expected: a missing barrier is a wrong number, not a rounded one
+_rng = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return _rng.normal(size=shape).astype(np.float32)
+
+
+def image(*shape: int) -> np.ndarray:
+    """Channels-last in memory: what kernels work on without a conversion."""
+    n, c, h, w = shape
+    return normal(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def agrees(kernel: str, *arguments: Any, tf32: bool = False) -> Check:
+    """That `kernel` of the provider computes what the reference does in float64; with `tf32` to three digits."""
+
+    def check(cupy: Any) -> None:
+        expected = call(getattr(reference, kernel), _each(arguments, _double))
+        cuda.allow_tf32(tf32)
+        try:
+            result = call(getattr(cuda, kernel), _each(arguments, cupy.asarray))
+        finally:
+            cuda.allow_tf32(False)
+        assert result is not NotImplemented, f"{kernel} declines"
+        pairs = zip(_listed(result), _listed(expected), strict=True)
+        for got, wanted in pairs:
+            bound = (2e-3 if tf32 else BOUND) * np.abs(wanted).max()
+            np.testing.assert_allclose(got.get(), wanted, rtol=0, atol=bound, err_msg=kernel)
+
+    return check
+
+
+def _double(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if array.dtype == np.float32 else array
+
+
+def _each(argument: Any, change: Callable[[np.ndarray], Any]) -> Any:
+    """`change` of every array, also in lists and tuples."""
+    if isinstance(argument, (list, tuple)):
+        return type(argument)(_each(part, change) for part in argument)
+    return change(argument) if isinstance(argument, np.ndarray) else argument
+
+
+def _listed(result: Any) -> list[Any]:
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _convolutions(kernel: str) -> list[Check]:
+    x, w, gy = image(2, 20, 11, 13), normal(36, 20, 3, 3), image(2, 36, 11, 13)
+    geometry = ((1, 1), (1, 1), (1, 1), 1)
+    arguments = {
+        "conv2d": (x, w, normal(36), *geometry),
+        "conv2d_grad_input": (gy, w, x.shape[2:], *geometry),
+        "conv2d_grad_weight": (x, gy, w.shape[2:], *geometry),
+    }[kernel]
+    return [agrees(kernel, *arguments), agrees(kernel, *arguments, tf32=True)]
+
+
+def _normalisation() -> list[Check]:
+    x, gy, w = image(5, 24, 9, 11), image(5, 24, 9, 11), normal(24)
+    mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    return [
+        agrees("batch_norm_stats", x),
+        agrees("batch_norm", x, mean, var, w, w, 1e-5, gy, True),
+        agrees("batch_norm_grad", gy, x, mean, var, w, 1e-5, None),
+    ]
+
+
+def _rows() -> list[Check]:
+    x, labels = normal(5, 1000), np.array([0, 999, 17, 500, 3])
+    loss = [agrees("cross_entropy", x, labels), agrees("cross_entropy_grad", normal(5), x, labels)]
+    return [agrees("log_softmax", x, 1), agrees("log_softmax", normal(3, 70), 1), *loss]
+
+
+CASES: dict[str, list[Check]] = {
+    "batch_norm": _normalisation(),
+    "conv": _convolutions("conv2d") + _convolutions("conv2d_grad_input"),
+    "conv_weight": _convolutions("conv2d_grad_weight"),
+    "layout": [agrees("batch_norm_stats", normal(2, 40, 9, 13))],  # an image that is not channels-last yet
+    "matmul": [agrees("matmul", normal(70, 90), normal(90, 50), tf32=tf32) for tf32 in (False, True)],
+    "reduction": [
+        agrees("sum", image(6, 24, 9, 11), (2, 3), False),
+        agrees("sum", image(6, 24, 9, 11), (0, 2, 3), True),
+        agrees("sum", normal(300, 10), (0,), False),
+    ],
+    "softmax": _rows(),
+}
