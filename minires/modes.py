@@ -17,6 +17,7 @@ _recording: ContextVar[bool] = ContextVar("minires_recording", default=True)
 _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
 _inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", default=False)
 _formulas: ContextVar[bool] = ContextVar("minires_formulas", default=False)
+_indices_checked: ContextVar[bool] = ContextVar("minires_indices_checked", default=False)
 _tracer: ContextVar[Callable[..., None] | None] = ContextVar("minires_tracer", default=None)
 _conductor: ContextVar[Callable[..., Any] | None] = ContextVar("minires_conductor", default=None)
 _write_watcher: ContextVar[Callable[..., None] | None] = ContextVar("minires_write_watcher", default=None)
@@ -103,6 +104,19 @@ def use_formulas() -> _Switch:
 def is_using_formulas() -> bool:
     """Whether `use_formulas` is on in this thread."""
     return _formulas.get()
+
+
+def indices_checked() -> _Switch:
+    """The caller vouches that labels and indices used in this block are in range, and that no label is to be ignored.
+
+    On a GPU a look at them waits for all that it was asked for before, and cannot be part of a CUDA graph.
+    """
+    return _Switch(_indices_checked, True)
+
+
+def are_indices_checked() -> bool:
+    """Whether `indices_checked` is on in this thread."""
+    return _indices_checked.get()
 
 
 @contextmanager

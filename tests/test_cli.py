@@ -245,7 +245,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
         "--model plain20 --data cifar10 --data-dir D --epochs 3 --batch-size 5 --optimizer adamw --lr 0.25 "
         "--momentum 0.5 --weight-decay 0.125 --schedule multistep --milestones 1,2 --warmup-epochs 0.5 "
         "--label-smoothing 0.1 --clip-norm 2 --patience 4 --no-augment --normalize imagenet --seed 7 "
-        "--weights w.npz --freeze --workers 0 --checkpoint-seconds 9 --no-download"
+        "--weights w.npz --freeze --workers 0 --checkpoint-seconds 9 --no-download --graph"
     )
     assert main(["train", "--out", str(tmp_path), *options.split()]) == 0
     settings = seen.pop("settings")
@@ -257,7 +257,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     }  # fmt: skip
     assert seen == {
         "build": models.build, "out": tmp_path, "data_dir": Path("D"), "resume": False, "device": "cpu", "workers": 0,
-        "download": False, "checkpoint_seconds": 9.0,
+        "download": False, "checkpoint_seconds": 9.0, "graph": True,
     }  # fmt: skip
 
 
@@ -369,6 +369,10 @@ def test_demo_fails_where_the_gradients_do(tmp_path, monkeypatch):
         ("evaluate --weights none.pth --predictions . --data digits", "name a file"),
         ("evaluate --weights none.pth", "--data"),
         ("train --model resnet8 --data digits", "--out"),
+        (
+            "train --model resnet8 --data digits --out new --graph",
+            "captures the step of a GPU as a CUDA graph: it needs --device cuda",
+        ),
         ("train --data digits --out new", "needs --model and --data"),
         ("train --model resnet8 --out new", "needs --model and --data"),
         ("train --model resnet9 --data digits --out new", "no model 'resnet9'"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minires.backend.capturing import refuse_while_capturing
 from minires.errors import DeviceError, OutOfMemoryError
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray; Python has no common type for the two
@@ -36,6 +37,12 @@ def as_array(value: Any, like: Array) -> Array:
     return value if is_array(value) else array_module(like).asarray(value)
 
 
+def scalar(value: Any, dtype: Any, like: Array) -> Array:
+    """`value` as an array () on `like`'s device. On a GPU a kernel writes it: a copy from host memory takes longer."""
+    xp = array_module(like)
+    return np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
+
+
 def device_of(array: Array) -> str:
     """ "cpu", or "cuda:N" for a CuPy array on GPU N."""
     return "cpu" if array_module(array) is np else f"cuda:{array.device.id}"
@@ -54,13 +61,20 @@ def to_device(array: Array, device: str) -> Array:
     if not is_device(device):
         raise DeviceError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:N'")
     if device == "cpu":
-        return array if array_module(array) is np else array.get()
+        if array_module(array) is np:
+            return array
+        refuse_while_capturing("an array is copied from the GPU to host memory")
+        return array.get()
     from minires import cuda
 
     index = int(device.partition(":")[2] or 0)
     cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array
+    refuse_while_capturing(
+        "an array is copied from host memory to the GPU, once and not at each replay (the random numbers of dropout, "
+        "matrices or indices that NumPy makes in the model's forward)"
+    )
     try:
         with cupy.cuda.Device(index):
             return cupy.asarray(array)

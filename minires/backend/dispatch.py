@@ -50,17 +50,27 @@ def available_providers() -> tuple[str, ...]:
     return tuple(provider.name for provider in PROVIDERS if provider is not CUDA or gpu.is_available())
 
 
-def _checked(name: str) -> str:
-    if name == CUDA.name:
-        gpu.require()
-    elif name not in {provider.name for provider in PROVIDERS}:
+def _known(name: str) -> str:
+    if name not in {provider.name for provider in PROVIDERS}:
         raise DeviceError(f"no backend {name!r} here: available are {', '.join(available_providers())}")
     return name
 
 
-_process_wide = os.environ.get("MINIRES_BACKEND") or None
-if _process_wide:
-    _checked(_process_wide)
+def _checked(name: str) -> str:
+    if _known(name) == CUDA.name:
+        gpu.require()
+    return name
+
+
+_wanted = os.environ.get("MINIRES_BACKEND")
+if _wanted:
+    _known(_wanted)
+
+
+@functools.cache
+def _process_wide() -> str | None:
+    """What MINIRES_BACKEND says. Whether there is a GPU is asked by the first kernel: importing needs none."""
+    return _checked(_wanted) if _wanted else None
 
 
 @contextmanager
@@ -78,7 +88,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
     """The providers that may compute `kernel_name` on arrays like `array`, the first choice first."""
-    forced = _forced.get() or _process_wide
+    forced = _forced.get() or _process_wide()
     for provider in PROVIDERS:
         if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.serves(array):
             yield provider

@@ -5,7 +5,8 @@
 
 The plan behind it folds batch norm into the convolutions, packs (or transforms) every weight once, fuses the sum and
 the ReLU of a residual block into its last convolution, and lays out all buffers beforehand: a call allocates its result
-alone. Another shape of input is planned when it first comes. What is compiled is a snapshot, of a function as of a
+alone. Another shape of input is planned when it first comes. On a GPU the plan is captured as a CUDA graph, which one
+launch replays. What is compiled is a snapshot, of a function as of a
 Module: training the weights further changes no answer, also not for a shape that comes later.
 """
 
@@ -23,7 +24,9 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.cuda.precision import tf32_allowed
 from minires.errors import DtypeError, MiniResError, ShapeError
+from minires.inference.captured import CapturedPlan
 from minires.inference.constants import Constants
 from minires.inference.plan import Plan
 from minires.inference.trace import Trace, trace
@@ -38,7 +41,8 @@ __all__ = ["CompiledModel", "compile"]
 
 
 class CompiledModel:
-    """What `compile` returns. May be called from several threads at once: each has buffers of its own.
+    """What `compile` returns. May be called from several threads at once: each has buffers of its own; on a GPU they
+    take turns.
 
     A call takes a Tensor or an array (N, C, H, W) and returns what the model returns: Tensors for a Tensor, arrays for
     an array. No graph is recorded.
@@ -47,7 +51,7 @@ class CompiledModel:
     def __init__(self, model: Callable[[Tensor], Any], example: Array, constants: Constants) -> None:
         self._model, self._constants = model, constants
         self._weights = Weights()
-        self._plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[Any, ...], Plan | CapturedPlan] = OrderedDict()
         self._lock = threading.Lock()
         _living.add(self)
         plan = self._plan_for(example)
@@ -74,15 +78,17 @@ class CompiledModel:
             raise ShapeError(f"describe: no plan for inputs of shape {shape}; there is one for {known}")
         return chosen[-1].describe()
 
-    def _plan_for(self, x: Array) -> Plan:
+    def _plan_for(self, x: Array) -> Plan | CapturedPlan:
         """The plan for arrays like `x`; made, and checked on x itself, when such an array first comes."""
-        key = tuple(x.shape), x.dtype.str, backend.device_of(x), backend.provider_for("conv2d", x).name
+        provider = backend.provider_for("conv2d", x).name
+        key = tuple(x.shape), x.dtype.str, backend.device_of(x), provider, tf32_allowed()
         with self._lock:
             if key in self._plans:
                 self._plans.move_to_end(key)
                 return self._plans[key]
             run = trace(self._model, x, self._constants)
-            plan = Plan(run, self._weights)
+            steps = Plan(run, self._weights)
+            plan = CapturedPlan(steps, x) if provider == "cuda" else steps
             _check(plan, run, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
             if len(self._plans) > MOST_PLANS:
@@ -103,7 +109,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _check(plan: Plan, expected: Trace, x: Array, when: str) -> None:
+def _check(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
     """Raise MiniResError unless the plan answers as the model did in the run `expected`."""
     for number, ours in zip(expected.outputs, plan.run(x), strict=True):
         theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")

@@ -17,6 +17,7 @@ from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.inference import steps
 from minires.inference.constants import identity
+from minires.inference.cuda_steps import FusedConvolution, FusedLinear
 from minires.inference.steps import Convolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.inference.weights import Folded, Key, Weights
@@ -89,7 +90,7 @@ class Fuser:
             self.found[last] = self._convolution(op, chain)
         elif (matrix := self._linear_weights(call)) is not None:
             last, chain = self._chain(number, call, matrix.T[:, :, None, None], None)
-            self.found[last] = self._packed_step(Linear, chain, (1, 1), (0, 0), (1, 1))
+            self.found[last] = self._linear(chain)
         elif self._serves(call):
             last, step = self._simple(number, call)
             self.found[last] = step
@@ -102,6 +103,11 @@ class Fuser:
             return False
         arrays = [self._array(each) for each in call.inputs]
         return all(array.size and provider_for("relu", array).name == "cpu" for array in arrays)
+
+    def _is_on_gpu(self, call: Call) -> bool:
+        """Whether the CUDA kernels work on all that the call reads."""
+        arrays = [self._array(each) for each in call.inputs]
+        return all(array.size and provider_for("conv2d", array).name == "cuda" for array in arrays)
 
     def _array(self, operand: Any) -> Array:
         return self.trace.arrays[operand] if isinstance(operand, int) else operand
@@ -152,13 +158,21 @@ class Fuser:
 
     def _convolution(self, op: conv.Conv2d, chain: Chain) -> Step:
         x = self._array(chain.inputs[0])
-        if library is None or op.groups != 1 or not x.size or provider_for("conv2d", x).name != "cpu":
-            return steps.FoldedConvolution(chain.inputs, chain.output, self._folded(chain), chain.relu, op.geometry)
+        provider = provider_for("conv2d", x).name if x.size and op.groups == 1 else ""
+        if provider != "cpu" or library is None:
+            kind = FusedConvolution if provider == "cuda" else steps.FoldedConvolution
+            return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, op.geometry)
         return self._packed_step(Convolution, chain, op.stride, op.padding, op.dilation)
+
+    def _linear(self, chain: Chain) -> Step:
+        if provider_for("matmul", self._array(chain.inputs[0])).name == "cuda":
+            geometry = ((1, 1), (0, 0), (1, 1), 1)
+            return FusedLinear(chain.inputs, chain.output, self._folded(chain), chain.relu, geometry)
+        return self._packed_step(Linear, chain, (1, 1), (0, 0), (1, 1))
 
     def _linear_weights(self, call: Call) -> Array | None:
         """The matrix of a product of rows with a constant matrix; None for any other call."""
-        if not isinstance(call.op, linear.MatMul) or not self._serves(call):
+        if not isinstance(call.op, linear.MatMul) or not (self._serves(call) or self._is_on_gpu(call)):
             return None
         x, matrix = call.inputs
         if not isinstance(x, int) or isinstance(matrix, int) or not self._array(x).ndim == matrix.ndim == 2:

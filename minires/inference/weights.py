@@ -6,6 +6,7 @@ norm by their numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -26,13 +27,17 @@ class Folded:
 
     def __init__(self, origin: Array, w: Array, bias: Array | None) -> None:
         self.origin, self.w, self.bias = origin, w, bias
-        self._packed: dict[int, Array] = {}
+        self._packed: dict[int | str, Array] = {}
 
     def packed(self, algorithm: int) -> Array:
         """w as the C kernels' algorithm wants it."""
-        if algorithm not in self._packed:
-            self._packed[algorithm] = library.pack(self.w, algorithm)
-        return self._packed[algorithm]
+        return self.once(algorithm, lambda: library.pack(self.w, algorithm))
+
+    def once(self, layout: int | str, pack: Callable[[], Array]) -> Array:
+        """w in a layout, which `pack` makes where it was not asked for before."""
+        if layout not in self._packed:
+            self._packed[layout] = pack()
+        return self._packed[layout]
 
 
 class Weights:

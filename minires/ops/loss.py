@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minires import backend
+from minires import backend, modes
 from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
@@ -91,10 +91,17 @@ def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) ->
         raise DtypeError(f"{op}: target must hold integer class indices, got dtype {target.dtype}")
     if input.ndim < 2 or target.shape != (input.shape[0], *input.shape[2:]):
         raise ShapeError(f"{op}: target {target.shape} does not fit input {input.shape}: (N, C, …) needs target (N, …)")
+    if modes.are_indices_checked():
+        return
     labels = target.data[target.data != ignore_index]
     if labels.size and not (0 <= int(labels.min()) and int(labels.max()) < input.shape[1]):
         bad = int(labels.min()) if labels.min() < 0 else int(labels.max())
         raise ShapeError(f"{op}: label {bad} is out of range: input {input.shape} has classes 0 … {input.shape[1] - 1}")
+
+
+def _all_count(target: Tensor, ignore_index: int) -> bool:
+    """Whether no target is to be ignored."""
+    return modes.are_indices_checked() or bool((target.data != ignore_index).all())
 
 
 def nll_loss(
@@ -122,7 +129,7 @@ def _nll_loss(
     counted = target != ignore_index
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))  # any valid index; masked out below
     losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
-    if weight is None and bool(counted.data.all()):
+    if weight is None and _all_count(target, ignore_index):
         return _reduce(op, losses, reduction)
     per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
     return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
@@ -150,7 +157,7 @@ def cross_entropy(
         raise ShapeError(f"cross_entropy: needs logits (N, C, …) with at least one class, got {input.shape}")
     if weight is None and not label_smoothing and input.ndim == 2 and target.dtype.kind not in "fc":
         _check_classes("cross_entropy", input, target, ignore_index)
-        if bool((target.data != ignore_index).all()):
+        if _all_count(target, ignore_index):
             # A copy: the labels may be the user's own array, and the graph keeps them.
             return _reduce("cross_entropy", CrossEntropy(target.data.astype("int64"))(input), reduction)
     log_p = log_softmax(input, 1)

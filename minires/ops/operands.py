@@ -20,11 +20,10 @@ def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     """
     if isinstance(value, Tensor):
         return value
-    xp = backend.array_module(like.data)
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, complex)):
         with np.errstate(over="ignore"):  # 1e40 in float32 is an infinity
-            return Tensor(xp.asarray(value, dtype=_scalar_dtype(value, like.dtype)))
+            return Tensor(backend.scalar(value, _scalar_dtype(value, like.dtype), like.data))
     array: Array = backend.array_module(value).array(value)  # a copy
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"a {type(value).__name__} cannot be an operand: use numbers, arrays or Tensors")

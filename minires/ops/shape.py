@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minires import backend
+from minires import backend, modes
 from minires.backend import Array
 from minires.errors import DtypeError, ShapeError
 from minires.function import Function
@@ -326,7 +326,8 @@ def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:
         raise ShapeError(
             f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}"
         )
-    if index.size and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
+    is_unknown = index.size and not modes.are_indices_checked()
+    if is_unknown and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
         raise ShapeError(
             f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}"
         )

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from minires import functional as F
 from minires.backend import to_device
 from minires.data import Loader
 from minires.modes import no_grad
 from minires.nn import Module
 from minires.tensor import Tensor
-from minires.training.placing import as_input, as_target
+from minires.training.placing import as_input, as_target, mean_loss
+from minires.training.prefetch import on_device_of
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def measure(
     started = time.perf_counter()
     loss, ranks, predictions = 0.0, [], []
     with eval_mode(model), no_grad():
-        for number, (images, labels) in enumerate(loader.epoch(0), start=1):
+        for number, (images, labels) in enumerate(on_device_of(model, loader.epoch(0)), start=1):
             logits = forward(as_input(images, model))
-            loss += float(F.cross_entropy(logits, as_target(labels, model)).item()) * len(labels)
+            loss += float(mean_loss(logits, labels, as_target(labels, model)).item()) * len(labels)
             scores = to_device(logits.data, "cpu")
             ranks.append(ranks_of(scores, labels))
             predictions.append(scores.argmax(axis=1).astype(np.int64))

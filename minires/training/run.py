@@ -13,7 +13,7 @@ from typing import Literal
 
 from minires import data, random
 from minires.data import Dataset, Loader
-from minires.errors import MiniResError
+from minires.errors import DeviceError, MiniResError
 from minires.nn import Module
 from minires.optim import (
     SGD,
@@ -51,21 +51,25 @@ def train(
     workers: int = 2,
     download: bool = True,
     progress: bool = True,
+    graph: bool = False,
     checkpoint_seconds: float = 300.0,
 ) -> list[EpochRecord]:
     """Train the network that `settings` describe, into the folder `out`; returns the records of all epochs.
 
     `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`. `data_dir`, `device`,
-    `workers` and how often to save may differ when a run is resumed; the settings may not.
+    `workers`, `graph` (of `Trainer`) and how often to save may differ when a run is resumed; the settings may not.
 
     The checkpoints' metadata holds "model", "in_channels", "classes", "recipe" (how images are prepared,
     `Recipe.from_dict`) and "settings": all that is needed to use the network.
 
     Raises:
         MiniResError: `out` holds a run already; or with resume none, or one with other settings.
+        DeviceError: `graph`, and the step cannot be captured.
         DataError, WeightsError: the data set or the weights to start from are missing, damaged or do not fit.
         and what `Trainer.fit` raises.
     """
+    if graph and device == "cpu":
+        raise DeviceError("graph (--graph) captures the step of a GPU as a CUDA graph: it needs --device cuda")
     folder = RunFolder(Path(out))
     folder.check(resume)
     if resume:
@@ -98,6 +102,7 @@ def train(
         clip_norm=settings.clip_norm,
         patience=settings.patience,
         progress=progress,
+        graph=graph,
         checkpoint_seconds=checkpoint_seconds,
     ).fit(resume)
 

@@ -15,9 +15,8 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from minires import functional as F
 from minires import random
 from minires.backend import is_array, to_device
 from minires.data import Loader
@@ -25,13 +24,15 @@ from minires.errors import MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
 from minires.tensor import Tensor
+from minires.training.captured import CapturedStep
 from minires.training.checkpoint import Checkpoint
 from minires.training.display import Display
 from minires.training.evaluation import measure
 from minires.training.identity import abridged, as_read_back, differences, identify, shapes
 from minires.training.interrupt import Interruption, TrainingInterrupted
 from minires.training.nonfinite import explain_loss, nonfinite_state
-from minires.training.placing import as_input, as_target
+from minires.training.placing import as_input, as_target, mean_loss
+from minires.training.prefetch import on_device_of
 from minires.training.records import EpochRecord, Totals, best_epoch
 from minires.training.run_folder import RunFolder
 
@@ -54,6 +55,9 @@ class Trainer:
         clip_norm: scale the gradients so that their common norm is at most this.
         patience: stop when the validation accuracy has not improved for so many epochs.
         progress: print a line an epoch, and show bars below where standard output is a terminal.
+        graph: capture the step of a model on a GPU as a CUDA graph, and replay it for each batch of full size
+            (`minires.training.captured`). The weights come out the same, bit for bit. Needs SGD; no clip_norm, no
+            dropout, and nothing in forward that looks at numbers. Hooks of modules are called before the capture alone.
         checkpoint_seconds, checkpoint_steps: save in the middle of an epoch too, that often; None: not by this measure.
 
     Attributes:
@@ -76,6 +80,7 @@ class Trainer:
         clip_norm: float | None = None,
         patience: int | None = None,
         progress: bool = True,
+        graph: bool = False,
         checkpoint_seconds: float | None = 300.0,
         checkpoint_steps: int | None = None,
     ) -> None:
@@ -96,6 +101,7 @@ class Trainer:
         self.progress, self.metadata = progress, as_read_back(metadata or {})
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self.folder = None if out is None else RunFolder(Path(out))
+        self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
         self.identity = identify(model, optimizer, schedule, train_loader, settings)
         self.epoch, self.step, self.totals = 0, 0, Totals()
@@ -150,7 +156,7 @@ class Trainer:
         """The steps of this epoch that are still to be done."""
         _training_mode(self.model)
         started = time.perf_counter()
-        for images, labels in self.train_loader.epoch(self.epoch, start=self.step):
+        for images, labels in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
             self._whole = False
             loss, correct = self._train_step(images, labels)
             self.totals.add(loss, correct, len(labels))
@@ -165,23 +171,37 @@ class Trainer:
 
     def _train_step(self, images: Any, labels: Any) -> tuple[float, int]:
         """Change the weights by one batch; returns its mean loss, and how many images were right beforehand."""
+        self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        if self._captured is None:
+            loss, correct = self._usual_step(images, labels)
+        else:
+            loss, correct = self._captured(images, labels, self._usual_step)
+        if not math.isfinite(loss):
+            self._stop_for_loss(loss, "captured as a CUDA graph, a step does not tell in which layer; without, it does")
+        if self.schedule is not None and self.schedule_per == "step":
+            self.schedule.step()
+        return loss, correct
+
+    def _usual_step(self, images: Any, labels: Any) -> tuple[float, int]:
+        """Loss, gradients and the optimiser's step of one batch."""
         random_state = random.get_state()
         self.optimizer.zero_grad()
         x, target = as_input(images, self.model), as_target(labels, self.model)
         logits = self.model(x)
-        loss = F.cross_entropy(logits, target, label_smoothing=self.label_smoothing)
-        value = float(loss.item())
+        loss = mean_loss(logits, labels, target, self.label_smoothing)
+        right = (logits.data.argmax(axis=1) == target.data).sum()
+        value, correct = float(loss.item()), int(right)  # both now: for what comes after, a GPU need not be waited for
         if not math.isfinite(value):
-            why = explain_loss(self.model, x, random_state)
-            raise NonFiniteError(f"{self._place(self.step + 1)}: the loss is {value}; {why}. {self._advice()}")
+            self._stop_for_loss(value, explain_loss(self.model, x, random_state))
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_norm)
-        self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
-        if self.schedule is not None and self.schedule_per == "step":
-            self.schedule.step()
-        return value, int((logits.data.argmax(axis=1) == target.data).sum())
+        return value, correct
+
+    def _stop_for_loss(self, loss: float, why: str) -> NoReturn:
+        """The loss of the step under way is not finite."""
+        raise NonFiniteError(f"{self._place(self.step + 1)}: the loss is {loss}; {why}. {self._advice()}")
 
     def _trained(self) -> list[Tensor]:
         """The parameters that the optimiser changes, in its order."""

@@ -13,10 +13,11 @@ their arguments, and becomes a graph. Its launch does all of it, on the same mem
 from __future__ import annotations
 
 import linecache
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,11 +87,8 @@ class Workspace:
 
     def _abandon(self) -> None:
         """End a capture that failed, so that the stream can be used again."""
-        if self.stream.is_capturing():
-            try:
-                self.stream.end_capture()
-            except Exception:  # it says that the capture failed, which is known; it has ended all the same
-                return
+        with suppress(Exception):  # it says that the capture failed, which is known; it ends all the same
+            self.stream.end_capture()
 
 
 class Graph:
@@ -137,11 +135,16 @@ def _explain(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    """The innermost line outside this package's engine rooms: the model's, the loss's, or the caller's."""
-    package = Path(__file__).parents[2]
-    engine = {str(package / name) for name in ("backend", "function.py", "tensor.py", "autograd.py", "ops")}
+    """The innermost line that is neither the engine's nor CuPy's: the model's, the loss's, or the caller's."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not any(frame.filename.startswith(room) for room in engine)]
-    frame = (own or frames)[-1]
+    frame = next((frame for frame in reversed(frames) if not _is_engine(Path(frame.filename))), frames[-1])
     line = linecache.getline(frame.filename, frame.lineno or 0).strip()
     return f"{frame.filename}:{frame.lineno}: {line}"
+
+
+def _is_engine(file: Path) -> bool:
+    """Whether a file is CuPy's (what is written in Cython is not there) or of the floors on which ops compute."""
+    cupy, package = Path(sys.modules["cupy"].__file__ or ""), Path(__file__).parents[2]
+    cupy = cupy.parent if cupy.name == "__init__.py" else cupy
+    rooms = [cupy, *(package / name for name in ("backend", "ops", "autograd.py", "function.py", "tensor.py"))]
+    return not file.exists() or any(file.is_relative_to(room) for room in rooms)

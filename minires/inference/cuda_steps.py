@@ -1,0 +1,40 @@
+"""Steps by the CUDA provider's kernels: a convolution with all that follows it in one, its weights packed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minires.backend import Array
+from minires.backend.cuda import convolution
+from minires.backend.cuda.launch import on_device_of_arrays
+from minires.inference.steps import Arrays, FoldedConvolution
+
+_fused = on_device_of_arrays(convolution.fused_conv2d)
+_pack = on_device_of_arrays(convolution.packed_weight)
+
+
+class FusedConvolution(FoldedConvolution):
+    """y = x ∗ w + b [+ residual] [then ReLU] in one kernel; w is packed once. What that declines goes the usual way."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.packed = self.weights.once("cuda", lambda: _pack(self.weights.w, False))
+        extras = " + bias" * (self.weights.bias is not None) + " + residual" * (len(self.inputs) == 2)
+        self.name += f"{extras}{', ReLU' * self.relu} (CUDA)"
+
+    def run(self, arrays: Arrays, out: Array | None) -> Array:
+        x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None
+        y = _fused(x, self.weights.w, self.weights.bias, *self.geometry, residual, self.relu, self.packed)
+        return super().run(arrays, out) if y is NotImplemented else y
+
+
+class FusedLinear(FusedConvolution):
+    """y = x Wᵀ + b [then ReLU]: a 1×1 convolution of images of one pixel."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.name = self.name.replace("conv 1×1", "linear")
+
+    def run(self, arrays: Arrays, out: Array | None) -> Array:
+        y = super().run([rows.reshape(*rows.shape, 1, 1) for rows in arrays], out)
+        return y.reshape(y.shape[:2])
