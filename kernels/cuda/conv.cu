@@ -59,11 +59,16 @@ __device__ __forceinline__ long long pixel(const Geometry& g, int m) {
 }
 
 // Fetches A_LOADS times four channels for a step: thread t those with k = 4·(t mod 4), for rows t/4, t/4 + THREADS/4, …
+// Counted from the image of the block's first row, 32 bits hold the place of every pixel that the block reads
+// (`_representable` in convolution.py sees to that). Those that it does not read may overflow, so they are unsigned.
 struct Gather {
-    long long base[A_LOADS];  // of the pixel that tap (0, 0) meets; it may lie outside the image
+    const float* first;      // image
+    unsigned base[A_LOADS];  // of the pixel that tap (0, 0) meets; it may lie outside the image
     int y[A_LOADS], x[A_LOADS];
 
-    __device__ __forceinline__ Gather(const Geometry& g, int first_row) {
+    __device__ __forceinline__ Gather(const Geometry& g, const float* images, int first_row) {
+        const int number = g.area.quotient(first_row), size = g.height * g.width * g.channels;
+        first = images + static_cast<long long>(number) * size;
 #pragma unroll
         for (int r = 0; r < A_LOADS; ++r) {
             const int m = first_row + threadIdx.x / 4 + r * (THREADS / 4);
@@ -71,21 +76,25 @@ struct Gather {
             const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
             y[r] = m < g.rows ? p * g.step_y + g.origin_y : -(1 << 30);  // beyond the last row: outside, for every tap
             x[r] = q * g.step_x + g.origin_x;
-            base[r] = ((static_cast<long long>(n) * g.height + y[r]) * g.width + x[r]) * g.channels;
+            base[r] = static_cast<unsigned>(n - number) * size + place(g, y[r], x[r]);
         }
     }
 
-    __device__ __forceinline__ void fetch(const Geometry& g, const float* image, int k, int end,
-                                          float4 (&v)[A_LOADS]) const {
+    // Of pixel (y, x) in its image.
+    __device__ __forceinline__ static unsigned place(const Geometry& g, int y, int x) {
+        return (static_cast<unsigned>(y) * g.width + x) * g.channels;
+    }
+
+    __device__ __forceinline__ void fetch(const Geometry& g, int k, int end, float4 (&v)[A_LOADS]) const {
         const int tap = g.channel.quotient(k), c = k - tap * g.channels;
         const int i = g.tap_columns.quotient(tap), j = tap - i * g.tap_columns.divisor;
         const int down = i * g.tap_y, right = j * g.tap_x;
-        const long long offset = (static_cast<long long>(down) * g.width + right) * g.channels + c;
+        const unsigned offset = place(g, down, right) + c;
 #pragma unroll
         for (int r = 0; r < A_LOADS; ++r) {
             const bool inside = k < end && static_cast<unsigned>(y[r] + down) < static_cast<unsigned>(g.height) &&
                                 static_cast<unsigned>(x[r] + right) < static_cast<unsigned>(g.width);
-            v[r] = inside ? load4(image + base[r] + offset) : zero4();
+            v[r] = inside ? load4(first + static_cast<int>(base[r] + offset)) : zero4();
         }
     }
 };
@@ -128,17 +137,18 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ Tiles tiles;
     const int first_row = blockIdx.x * BM, first_column = blockIdx.y * BN;
     const int begin = blockIdx.z * chunk, end = min(begin + chunk, g.depth);
-    const Gather gather(g, first_row);
+    const Gather gather(g, x, first_row);
     Accumulators tile;
     float4 a[A_LOADS], b[B_LOADS];
-    gather.fetch(g, x, begin + threadIdx.x % 4 * 4, end, a);
+    gather.fetch(g, begin + threadIdx.x % 4 * 4, end, a);
     fetch_weights(g, w, begin, end, first_column, b);
     store_step(tiles, 0, a, b);
     __syncthreads();
+#pragma unroll 1
     for (int k = begin, buffer = 0; k < end; k += BK, buffer ^= 1) {
         const bool more = k + BK < end;
         if (more) {  // on their way while this step is multiplied
-            gather.fetch(g, x, k + BK + threadIdx.x % 4 * 4, end, a);
+            gather.fetch(g, k + BK + threadIdx.x % 4 * 4, end, a);
             fetch_weights(g, w, k + BK, end, first_column, b);
         }
         tile.multiply<true>(tiles.a[buffer], tiles.b[buffer]);

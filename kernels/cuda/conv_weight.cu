@@ -78,8 +78,9 @@ __device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float
         store4(&tiles.b[buffer][Gather::row(r)][threadIdx.x % (BN / 4) * 4], operand(b[r]));
 }
 
+// So few threads as 256 for a multiprocessor: each may have 255 registers, and none is spilled.
 // x (N, H, W, C), gy (N, Ho, Wo, O) -> parts (splits, O, taps·C). Grid: tiles along O, tiles along taps·C, splits.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 256 / THREADS)
     conv2d_grad_weight(const float* __restrict__ x, const float* __restrict__ gy, float* __restrict__ parts, Geometry g,
                        int chunk) {
     __shared__ Tiles tiles;
@@ -91,6 +92,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     fetch_step(g, gather, x, gy, begin, end, first_row, a, b);
     store_step(tiles, 0, a, b);
     __syncthreads();
+#pragma unroll 1
     for (int k = begin, buffer = 0; k < end; k += BK, buffer ^= 1) {
         const bool more = k + BK < end;
         if (more) fetch_step(g, gather, x, gy, k + BK, end, first_row, a, b);

@@ -111,12 +111,12 @@ class Kernel:
         """The bytes that CuPy would pass, held against what the kernel reads."""
         value, is_pointer, dtype = _passed(argument)
         # A null pointer has no type; that of 8 bytes which is a number is right where it is 0.
-        null = argument is None or (not is_pointer and dtype.kind in "iu" and value.nbytes == 8 and not value.any())
+        null = not is_pointer and dtype.kind in "iu" and value.nbytes == 8 and not value.any()
         if parameter.is_pointer and null:
             return value
         wanted = (parameter.kind.decode().replace("S", "V"), parameter.bytes)
         if (is_pointer, dtype.kind, dtype.itemsize) != (parameter.is_pointer, *wanted):
-            given = f"a pointer to {dtype}" if is_pointer else "a null pointer" if argument is None else str(dtype)
+            given = f"a pointer to {dtype}" if is_pointer else str(dtype)
             raise LaunchError(f"{self.name}: argument {k} is {given}, the kernel reads {parameter.describe()}")
         return value
 
@@ -124,7 +124,7 @@ class Kernel:
 def _passed(argument: Any) -> tuple[np.ndarray, bool, np.dtype]:
     """What CuPy passes for it: the bytes, whether they are an address, and the type (of what is there)."""
     if argument is None:
-        return np.array(0, np.uintp), True, np.dtype(np.void)
+        raise TypeError("None: CuPy 13.3 makes a wild pointer of it (its issue 9046); a null pointer is numpy.uintp(0)")
     host = getattr(argument, "_host", None)
     if host is not None:  # an array of the stand-in for CuPy
         return np.array(host.ctypes.data, np.uintp), True, host.dtype

@@ -240,5 +240,21 @@ def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, pa
     farthest = max(
         (o + 1) * s + P + k * d for o, s, P, k, d in zip(output, stride, padding, kernel, dilation, strict=True)
     )
-    rows, columns = max(n * math.prod(image), n * math.prod(output)), math.prod(kernel) * padded(max(w.shape[:2]))
-    return farthest < most and max(image) < most and rows <= MOST_ROWS and columns <= MOST_COLUMNS
+    pixels, outputs = math.prod(image), math.prod(output)
+    phase = math.prod(max(1, size // s) for size, s in zip(image, stride, strict=True))
+    reads = max(
+        _images_of_a_tile(outputs) * pixels * padded(w.shape[1]),
+        _images_of_a_tile(phase) * outputs * padded(w.shape[0]),
+    )
+    columns = math.prod(kernel) * padded(max(w.shape[:2]))
+    return (
+        max(farthest, *image) < most
+        and reads < 1 << 31
+        and n * max(pixels, outputs) <= MOST_ROWS
+        and columns <= MOST_COLUMNS
+    )
+
+
+def _images_of_a_tile(pixels: int) -> int:
+    """Of how many images the rows of a tile can be at most, a row being one of so many pixels of each."""
+    return LARGE.rows // pixels + 2

@@ -69,7 +69,7 @@ def _checked(kernel: str, parameter: Parameter, argument: Any) -> Any:
     if not parameter.is_pointer:
         return _number(what, parameter.type, argument)
     if argument is None:
-        return argument
+        return np.uintp(0)  # CuPy 13.3 makes a wild pointer of None (its issue 9046)
     if argument.dtype != _POINTERS[parameter.type]:
         raise TypeError(f"{what} is {argument.dtype}, the kernel reads {parameter.type}")
     if argument.device.id != sys.modules["cupy"].cuda.runtime.getDevice():
