@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-out
+CUPY ?= cuda13x
 KERNELS := build/kernels-$(subst /,-,$(VENV))
 JOBS ?= auto
 ARGS ?=
@@ -23,12 +24,12 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test sanitize lint format wheel clean install install-dev FORCE
+.PHONY: help demo test test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "with, where wanted, PYTHON=python3.12 (interpreter), VENV=DIR (environment), OUT=DIR (the demo's report),"
-	@echo "JOBS=N (processes of the tests), ARGS='-k conv' (more for pytest)"
+	@echo "JOBS=N (processes of the tests), ARGS='-k conv' (more for pytest), CUPY=cuda12x (for an older NVIDIA driver)"
 
 demo: install  ## train a residual network and its plain twin on handwritten digits, and write a report
 	$(RUN) -m minires demo --out "$(OUT)"
@@ -38,8 +39,27 @@ test: install-dev  ## run the tests and measure their coverage, in about eight m
 	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist worksteal \
 		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
-sanitize: install-dev  ## drive the C kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC on Linux)
+test-gpu: install-gpu  ## run the tests that need a GPU on it, as they are and under NVIDIA's compute-sanitizer
+	@$(HAS_GPU)
+	MINIRES_REQUIRE_GPU=1 $(RUN) -m pytest -m gpu $(ARGS)
+	@$(if $(SANITIZER),,echo "There is no compute-sanitizer (it comes with NVIDIA's CUDA toolkit): not run under it.")
+	$(if $(SANITIZER),$(foreach tool,memcheck racecheck synccheck initcheck,$(call sanitized,$(tool)) &&) true)
+
+bench-gpu: install-gpu  ## measure MiniRes beside PyTorch on a GPU (ARGS=--json, ARGS=--quick)
+	@$(HAS_GPU)
+	@$(RUN) -c 'import torch' 2>/dev/null || $(INSTALL) --editable '.[bench]' || { $(NOT_INSTALLED); }
+	$(RUN) benchmarks/gpu.py $(ARGS)
+
+# CuPy's pool would hide a kernel that writes beyond its array: the sanitizer sees what CUDA itself has given out.
+SANITIZER := $(firstword $(shell command -v compute-sanitizer) $(wildcard /usr/local/cuda/bin/compute-sanitizer))
+sanitized = MINIRES_REQUIRE_GPU=1 MINIRES_CUPY_POOL=0 "$(SANITIZER)" --tool $(1) --error-exitcode 1 \
+	$(RUN) -m pytest -m gpu $(ARGS)
+HAS_GPU = $(RUN) -c 'import sys; from minires import cuda; found = cuda.is_available(); \
+	found or sys.exit("There is no GPU to use: " + found.reason)'
+
+sanitize: install-dev  ## drive the C and CUDA kernels under AddressSanitizer and UndefinedBehaviorSanitizer (GCC on Linux)
 	$(RUN) -m tests.backend.cpu.sanitize $(ARGS)
+	$(RUN) -m tests.cudasim.sanitize
 
 lint: install-dev  ## check style, layout and types
 	$(RUN) -m ruff check .
@@ -67,6 +87,7 @@ INSTALL := MINIRES_KERNELS=none $(PIP) install --quiet 'setuptools>=77'
 
 install: $(VENV)/.installed $(KERNELS)
 install-dev: $(VENV)/.installed-dev $(KERNELS)
+install-gpu: install-dev $(VENV)/.installed-$(CUPY)
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes and what it needs into $(VENV)"
@@ -77,6 +98,14 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes, what it needs and what tests it into $(VENV)"
 	@$(INSTALL) --editable '.[dev]' || { $(NOT_INSTALLED); }
 	@touch "$@" "$(VENV)/.installed"
+
+# One CuPy at a time: two of them in one environment overwrite each other's files.
+$(VENV)/.installed-$(CUPY): pyproject.toml $(VENV)/.created
+	@echo "Installing CuPy with the parts of CUDA that it needs ($(CUPY)) into $(VENV)"
+	@rm -f "$(VENV)"/.installed-cuda*
+	@$(PIP) uninstall --quiet --yes cupy-cuda12x cupy-cuda13x 2>/dev/null
+	@$(INSTALL) --editable '.[dev,$(CUPY)]' || { $(NOT_INSTALLED); }
+	@touch "$@"
 
 # The C kernels, built inside minires/ by what has been installed: a change to them needs no network. Without a compiler
 # there are none; setup.py says so, nothing is stamped, and the next `make` tries again.

@@ -26,7 +26,7 @@ def write(folder: Path, model: str, batch: int, size: int, lived_in: bool) -> No
     from minires import models
 
     mr.manual_seed(0)
-    network = getattr(models, model)()
+    network = models.build(model)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     generator = np.random.default_rng(0)
     images = generator.standard_normal((batch, 3, size, size), np.float32)

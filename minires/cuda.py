@@ -44,26 +44,35 @@ def _probe() -> tuple[Any, str]:
         return None, f"CuPy finds no usable GPU: {error}{_advice(cupy, str(error))}"
     if not count:
         return None, "CuPy finds no GPU"
+    try:
+        cupy.cuda.nvrtc.getVersion()  # loads the library
+    except Exception as error:
+        return None, (
+            f"CuPy finds no compiler for kernels (NVRTC, a part of CUDA): {' '.join(str(error).split())}; pip install "
+            "'minires[cuda12x]' or 'minires[cuda13x]' brings it along"
+        )
     return cupy, ""
 
 
 def _advice(cupy: Any, error: str) -> str:
-    """What to do about a driver that is too old; else nothing."""
+    """What to do about a driver that is too old, or not there: CUDA has one error for both. Else nothing."""
     if "InsufficientDriver" not in error:
         return ""
     try:
         needed, known = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
     except Exception:  # the same broken installation, asked something else
         return "; update NVIDIA's driver"
+    if not known:
+        return "; there is no NVIDIA driver here: install it, where there is a GPU"
     return (
-        f"; this CuPy is built for CUDA {_version(needed)} and NVIDIA's driver knows CUDA {_version(known)}: update "
+        f"; this CuPy is built for CUDA {version(needed)} and NVIDIA's driver knows CUDA {version(known)}: update "
         "the driver, or install the CuPy for its version (pip install 'minires[cuda12x]')"
     )
 
 
-def _version(number: int) -> str:
-    """13020 -> "13.2"; 0, where there is no driver, -> "none"."""
-    return f"{number // 1000}.{number % 1000 // 10}" if number else "none"
+def version(number: int) -> str:
+    """Of CUDA, as it is usually written: 13020 -> "13.2"."""
+    return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def is_available() -> Availability:
@@ -85,7 +94,6 @@ def require(index: int = 0) -> ModuleType:
     return cupy
 
 
-@cache
 def _too_old(index: int) -> str:
     """Why the kernels do not run on GPU `index`; empty where they do."""
     capability = str(_probe()[0].cuda.Device(index).compute_capability)
@@ -97,20 +105,35 @@ def _too_old(index: int) -> str:
     )
 
 
+_FULL = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")  # of CUDA, its driver, its libraries
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether CuPy raised `error` because the GPU's memory is full."""
-    return type(error).__name__ == "OutOfMemoryError" and type(error).__module__.startswith("cupy")
+    """Whether CuPy raised `error` because the GPU's memory is full: its pool did, or CUDA for memory of its own."""
+    if not type(error).__module__.startswith("cupy"):
+        return False
+    return type(error).__name__ == "OutOfMemoryError" or any(name in str(error) for name in _FULL)
 
 
 def explain_out_of_memory(what: str, error: BaseException) -> str:
     """What was asked for (CuPy's own words say how many bytes), the state of the pool, and what to do."""
-    cupy = _probe()[0]
-    pool = cupy.get_default_memory_pool()
-    free, total = cupy.cuda.runtime.memGetInfo()
     return (
-        f"{what}: the GPU's memory is full: {str(error).rstrip('.')}. Arrays in use {_mebibytes(pool.used_bytes())}, "
-        f"kept for the next {_mebibytes(pool.free_bytes())}, free on the GPU {_mebibytes(free)} of "
-        f"{_mebibytes(total)}. A smaller batch needs less; minires.cuda.empty_cache() returns what is kept"
+        f"{what}: the GPU's memory is full: {str(error).rstrip('.')}{_pool()}. A smaller batch needs less; "
+        "minires.cuda.empty_cache() returns what is kept"
+    )
+
+
+def _pool() -> str:
+    """Who has the GPU's memory, as a sentence; nothing where even that cannot be asked any more."""
+    cupy = _probe()[0]
+    try:
+        pool = cupy.get_default_memory_pool()
+        free, total = cupy.cuda.runtime.memGetInfo()
+    except Exception:  # CUDA needs some memory for itself on each GPU before it answers
+        return ""
+    return (
+        f". Arrays in use {_mebibytes(pool.used_bytes())}, kept for the next {_mebibytes(pool.free_bytes())}, "
+        f"free on the GPU {_mebibytes(free)} of {_mebibytes(total)}"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minires import backend
+from minires import backend, cuda
 from minires.backend import cpu
 from minires.backend.cpu import isa
 
@@ -47,6 +47,25 @@ class Kernels:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A GPU that can be used.
+
+    Attributes:
+        capability: its compute capability.
+        memory: bytes.
+        driver: the newest CUDA that NVIDIA's driver knows.
+        cuda: the CUDA that CuPy was built for.
+    """
+
+    name: str
+    capability: str
+    memory: int
+    driver: str
+    cuda: str
+    cupy: str
+
+
+@dataclass(frozen=True)
 class Machine:
     """What `describe` returns.
 
@@ -58,6 +77,8 @@ class Machine:
         threads: of the C kernels; 1 where there are none.
         blas: the libraries behind NumPy's matrix product, with their threads.
         omp_num_threads: the environment variable, as it stands.
+        gpus: all that can be used.
+        no_gpu: why there is none; empty where there is one.
     """
 
     python: str
@@ -71,6 +92,8 @@ class Machine:
     threads: int
     blas: dict[str, int]
     omp_num_threads: str | None
+    gpus: tuple[Gpu, ...]
+    no_gpu: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +125,8 @@ def describe() -> Machine:
         threads=cpu.get_num_threads(),
         blas=_blas(),
         omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
+        gpus=_gpus(),
+        no_gpu=cuda.is_available().reason,
     )
 
 
@@ -152,6 +177,20 @@ def _kernels() -> Kernels | None:
     if compiler[:1].isdigit():  # GCC gives its version alone, Clang its name too
         compiler = f"GCC {compiler}"
     return Kernels(cpu.ISA, tuple(isa.built()), compiler, cpu.cache_state().limit)
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    if not cuda.is_available():
+        return ()
+    cupy = cuda.require()
+    runtime = cupy.cuda.runtime
+    versions = (cuda.version(runtime.driverGetVersion()), cuda.version(runtime.runtimeGetVersion()), cupy.__version__)
+    found = []
+    for index in range(runtime.getDeviceCount()):
+        properties = runtime.getDeviceProperties(index)
+        name, capability = properties["name"].decode(), f"{properties['major']}.{properties['minor']}"
+        found.append(Gpu(name, capability, properties["totalGlobalMem"], *versions))
+    return tuple(found)
 
 
 def _blas() -> dict[str, int]:

@@ -1,13 +1,15 @@
-"""What every test of MiniRes stands on: sane threads, hypothesis profiles, PyTorch and the real data as fixtures.
+"""What every test of MiniRes stands on: sane threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
 A skipped test is a check that did not happen. Where a run is meant to have PyTorch or the real data
-(MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, as `.ci/run` sets them), a skip for want of it is a failure.
+(MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, as `.ci/run` sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as
+`make test-gpu` does), a skip for want of it is a failure.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +36,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 _WANTS = {
     "PyTorch": (re.compile(r"torch", re.IGNORECASE), "MINIRES_REQUIRE_TORCH"),
     "the real data": (re.compile(r"MINIRES_DATA"), "MINIRES_REQUIRE_DATA"),
+    "a GPU": (re.compile(r"needs a GPU"), "MINIRES_REQUIRE_GPU"),
 }
 _IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")
 
@@ -57,15 +60,58 @@ def data_root() -> Path:
     return Path(folder)
 
 
+def pytest_sessionstart() -> None:
+    """With MINIRES_CUPY_POOL=0 every array of CuPy's is a piece of CUDA's memory: compute-sanitizer sees its ends."""
+    if os.environ.get("MINIRES_CUPY_POOL") == "0":
+        from minires import cuda
+
+        if cuda.is_available():
+            cuda.require().cuda.set_allocator(None)
+
+
+@pytest.fixture
+def gpu() -> ModuleType:
+    """CuPy with a GPU that can be used; the test is skipped without one, and marked `gpu` for `pytest -m gpu`."""
+    from minires import cuda
+
+    if not (found := cuda.is_available()):
+        pytest.skip(f"needs a GPU: {found.reason}")
+    return cuda.require()
+
+
+@pytest.fixture
+def standin(monkeypatch: pytest.MonkeyPatch) -> Generator[Any, None, None]:
+    """The stand-in for CuPy, imported as `cupy`, with one GPU; also where there is a real one."""
+    from tests.backend.standin import Cupy
+
+    module = Cupy()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    _forget_cupy()
+    yield module
+    _forget_cupy()
+
+
+def _forget_cupy() -> None:
+    """What is remembered of one CuPy must not reach the next."""
+    from minires import cuda
+    from minires.backend.cuda import launch
+
+    for remembered in (cuda._probe, launch._module, launch._function):
+        remembered.cache_clear()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark `torch` what may be skipped for want of it: users of the fixture, and files that import it themselves."""
+    """Mark what may be skipped for want of it: users of the fixtures torch and gpu, and files that import torch."""
     sources: dict[Path, bool] = {}
     for item in items:
         if item.path not in sources:
             sources[item.path] = bool(_IMPORTS_TORCH.search(item.path.read_text("utf-8")))
-        if sources[item.path] or "torch" in getattr(item, "fixturenames", ()):
+        wanted = getattr(item, "fixturenames", ())
+        if sources[item.path] or "torch" in wanted:
             item.add_marker("torch")
+        if "gpu" in wanted:
+            item.add_marker("gpu")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,6 +124,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, p
     complaint = _forbidden(reason)
     if "torch" in reason.lower() and not item.get_closest_marker("torch"):
         complaint = f"skipped ({reason}) but not marked torch, so `pytest -m torch` would never run it: use the fixture"
+    if _WANTS["a GPU"][0].search(reason) and not item.get_closest_marker("gpu"):
+        complaint = f"skipped ({reason}) but not marked gpu, so `pytest -m gpu` would never run it: use the fixture"
     return _failed(report, complaint)
 
 

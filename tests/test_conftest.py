@@ -1,4 +1,4 @@
-"""The guard in conftest.py: a skip for want of PyTorch or of data is a failure where the run is meant to have it."""
+"""The guard in conftest.py: a skip for want of PyTorch, data or a GPU is a failure where the run is to have it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A `torch` that cannot be imported, so that this file means the same where PyTorch is installed.
+# A `torch` and a `cupy` that cannot be imported, so that this file means the same where they are installed.
 NO_TORCH = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+NO_CUPY = "raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')"
 
 TESTS = {
     "test_fixture.py": "def test_it(torch): pass",
@@ -22,17 +23,21 @@ TESTS = {
     "test_data_mark.py": "import pytest\n@pytest.mark.skipif(True, reason='needs MINIRES_DATA')\ndef test_it(): pass",
     "test_windows.py": "import pytest\n@pytest.mark.skip(reason='for Windows')\ndef test_it(): pass",
     "test_hidden.py": "import pytest\ndef test_it(): pytest.skip('no PyTorch here')",
+    "test_gpu.py": "def test_it(gpu): pass",
+    "test_hidden_gpu.py": "import pytest\ndef test_it(): pytest.skip('needs a GPU')",
     "test_plain.py": "def test_it(): pass",
 }
 TORCH = {"test_fixture.py", "test_function.py", "test_module.py"}
 DATA = {"test_data.py", "test_data_mark.py"}
+GPU = "test_gpu.py"
+HIDDEN = {"test_hidden.py", "test_hidden_gpu.py"}  # `pytest -m torch` or -m gpu would never run it
 
 
 def run(folder: Path, *arguments: str, torch: str = NO_TORCH, **variables: str) -> tuple[dict[str, set[str]], str]:
     """Files by outcome, and the output, of running TESTS in `folder` under the project's conftest and settings."""
     for name in ("tests/conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
-    for name, source in {**TESTS, "torch.py": torch}.items():
+    for name, source in {**TESTS, "torch.py": torch, "cupy.py": NO_CUPY}.items():
         (folder / name).write_text(source)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINIRES_", "PYTEST_", "COV_"))}
     command = [sys.executable, "-m", "pytest", "-rA", "--continue-on-collection-errors", *arguments, "."]
@@ -46,15 +51,17 @@ def run(folder: Path, *arguments: str, torch: str = NO_TORCH, **variables: str) 
 def test_skips_that_the_run_allows(tmp_path):
     files, output = run(tmp_path)
     assert files["PASSED"] == {"test_plain.py"}
-    assert files["SKIPPED"] == {*TORCH, *DATA, "test_windows.py"}
-    assert files["FAILED"] == {"test_hidden.py"}  # `pytest -m torch` would never run it
+    assert files["SKIPPED"] == {*TORCH, *DATA, GPU, "test_windows.py"}
+    assert files["FAILED"] == HIDDEN
     assert "not marked torch" in output
+    assert "not marked gpu" in output
 
 
 def test_skips_that_the_run_forbids(tmp_path):
-    files, output = run(tmp_path, MINIRES_REQUIRE_TORCH="1", MINIRES_REQUIRE_DATA="1")
+    files, output = run(tmp_path, MINIRES_REQUIRE_TORCH="1", MINIRES_REQUIRE_DATA="1", MINIRES_REQUIRE_GPU="1")
     assert files["SKIPPED"] == {"test_windows.py"}
-    assert files["FAILED"] | files["ERROR"] == {*TORCH, *DATA, "test_hidden.py"}
+    assert files["FAILED"] | files["ERROR"] == {*TORCH, *DATA, *HIDDEN, GPU}
+    assert "MINIRES_REQUIRE_GPU=1, but this was skipped for want of a GPU: needs a GPU: CuPy is not" in output
     assert "MINIRES_REQUIRE_TORCH=1, but this was skipped for want of PyTorch: could not import 'torch'" in output
     assert "MINIRES_REQUIRE_DATA=1, but this was skipped for want of the real data: needs MINIRES_DATA" in output
 
@@ -62,6 +69,11 @@ def test_skips_that_the_run_forbids(tmp_path):
 def test_the_marker_torch_selects_all_that_use_it(tmp_path):
     files, _ = run(tmp_path, "-m", "torch", torch="def set_num_threads(count): pass")
     assert files == {"PASSED": TORCH, "SKIPPED": set(), "FAILED": set(), "ERROR": set()}
+
+
+def test_the_marker_gpu_selects_all_that_use_it(tmp_path):
+    files, _ = run(tmp_path, "-m", "gpu", torch="")
+    assert files == {"PASSED": set(), "SKIPPED": {GPU}, "FAILED": set(), "ERROR": set()}
 
 
 def test_data_root_that_is_no_folder_fails(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -13,12 +14,15 @@ import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
 
+import numpy
 import pytest
 
 import minires
 from minires.backend.cpu import isa
+from minires.backend.cuda import sources as cuda_texts
 
 ROOT = Path(__file__).resolve().parent.parent
+CUDA = "minires/backend/cuda/sources/"  # where an installation keeps the CUDA sources
 KERNELS = "minires/backend/cpu/_{}" + str(sysconfig.get_config_var("EXT_SUFFIX"))  # of an instruction set
 COMPILER = shutil.which(shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "none")[0])
 IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
@@ -80,13 +84,20 @@ def source_files() -> set[str]:
     }
 
 
+def cuda_sources() -> dict[str, str]:
+    """{name: text} of the CUDA sources in the checkout."""
+    folder = ROOT / "kernels" / "cuda"
+    return {path.name: path.read_text("utf-8") for pattern in ("*.cu", "*.cuh") for path in folder.glob(pattern)}
+
+
 def installed_files(wheel: zipfile.ZipFile) -> set[str]:
     return {name for name in wheel.namelist() if ".dist-info/" not in name}
 
 
 def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
     installed = installed_files(wheel)
-    assert installed == source_files() | ({KERNELS.format("baseline")} if COMPILER else set())
+    cuda = {CUDA + name for name in cuda_sources()}
+    assert installed == source_files() | cuda | ({KERNELS.format("baseline")} if COMPILER else set())
     assert "minires/py.typed" in installed
     assert "minires/data/digits.npz" in installed
 
@@ -117,13 +128,107 @@ def test_wheel_runs(wheel, tmp_path):
     assert ("backend cpu (baseline)" in said) == bool(COMPILER)
 
 
+# --- the CUDA sources, which the GPU's machine compiles ------------------------------------------------------------
+
+ASK_FOR_SOURCES = """
+import json, minires
+from minires.backend.cuda import sources
+texts = {name: sources.text(name) for name in sources.names()}
+kernels = {name: sorted(sources.signatures(name)) for name in sources.names()}
+print(json.dumps({"minires": minires.__file__, "folder": str(sources.folder()), "texts": texts, "kernels": kernels}))
+"""
+
+
+def check_sources(said: str) -> dict[str, str]:
+    """What ASK_FOR_SOURCES printed holds every source of the checkout, whole, its headers put in place."""
+    found = json.loads(said)
+    expected = cuda_sources()
+    assert set(found["texts"]) == {Path(name).stem for name in expected if name.endswith(".cu")}
+    assert "conv" in found["texts"]
+    for name, text in found["texts"].items():
+        own = [line for line in expected[f"{name}.cu"].splitlines() if not line.startswith("#include")]
+        assert set(own) <= set(text.splitlines())
+        assert "#include" not in text
+        assert found["kernels"][name]
+    return found
+
+
+def test_the_source_archive_holds_the_kernels(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kernels = {path.relative_to(ROOT).as_posix() for path in (ROOT / "kernels").rglob("*.*") if path.is_file()}
+    assert {f"kernels/cuda/{name}" for name in cuda_sources()} <= kernels <= names
+
+
+def test_the_wheel_holds_the_cuda_sources_as_they_are(wheel):
+    assert {name: wheel.read(CUDA + name).decode() for name in cuda_sources()} == cuda_sources()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """The interpreter of a new environment that knows NumPy, and nothing else of what is installed here."""
+    run_python("-m", "venv", "--without-pip", str(tmp_path / "env"))
+    [site] = (tmp_path / "env").rglob("site-packages")
+    packages = Path(numpy.__file__).parent.parent
+    for name in ("numpy", *(path.name for path in packages.glob("numpy*.libs"))):
+        (site / name).symlink_to(packages / name)
+    return tmp_path / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def pip_install(environment: Path, wheel: str) -> None:
+    options = ("--quiet", "--no-deps", "--no-index", "--disable-pip-version-check")
+    run_python("-m", "pip", "--python", str(environment), "install", *options, wheel)
+
+
+def ask(environment: Path, folder: Path) -> str:
+    """What that environment's Python says, started in a folder where no minires/ lies."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(environment), "-c", ASK_FOR_SOURCES]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=kept)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_installation_finds_its_cuda_sources(wheel, environment, tmp_path):
+    assert wheel.filename is not None
+    pip_install(environment, wheel.filename)
+    found = check_sources(ask(environment, tmp_path))
+    [site] = (tmp_path / "env").rglob("site-packages")
+    assert Path(found["folder"]).is_relative_to(site.resolve())
+    assert {path.name for path in site.iterdir() if not path.is_symlink() and path.name != "__pycache__"} == {
+        "minires",
+        f"minires-{minires.__version__}.dist-info",
+    }
+    assert not list(site.rglob("kernels"))
+
+
+def test_an_editable_installation_reads_them_from_the_checkout(sdist, environment, tmp_path):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "checkout", filter="data")
+    [root] = (tmp_path / "checkout").iterdir()
+    build = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
+    run_python("-c", build, str(tmp_path), cwd=root, MINIRES_KERNELS="none")  # as pip does, and then installs it
+    [built] = tmp_path.glob("*.whl")
+    pip_install(environment, str(built))
+    found = check_sources(ask(environment, tmp_path))
+    assert Path(found["minires"]).is_relative_to(root.resolve())
+    assert Path(found["folder"]) == (root / "kernels" / "cuda").resolve()
+    assert not (root / CUDA).exists()
+
+
+def test_an_installation_without_sources_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(cuda_texts, "_PLACES", (tmp_path / "a", tmp_path / "b"))
+    with pytest.raises(minires.MiniResError, match=r"the CUDA sources of MiniRes are missing, .*install MiniRes again"):
+        cuda_texts.folder()
+
+
 # --- the C kernels, which may not be there -----------------------------------------------------------------------
 
 
 def test_without_a_compiler_the_reference_serves(sdist, tmp_path):
     wheel, said = build_wheel(sdist, tmp_path, CC=NO_COMPILER)
     assert said.count("MiniRes: no C kernels, for want of a compiler") == 1
-    assert installed_files(wheel) == source_files()
+    assert installed_files(wheel) == source_files() | {CUDA + name for name in cuda_sources()}
     assert "backend reference" in smoke(wheel, tmp_path / "installed", "reference")
 
 

@@ -16,11 +16,13 @@ from tests.models import torch_resnet
 
 
 class Block(torch_resnet.Block):
-    """The basic block without the arrays that it need not make."""
+    """Both kinds of block without the arrays that they need not make."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
+        if self.bottleneck:
+            y = self.bn3(self.conv3(F.relu(y, inplace=True)))
         y += self.downsample(x)
         return F.relu(y, inplace=True)
 
@@ -46,6 +48,8 @@ def network(model: str) -> ResNet:
     """As minires.models has it under this name."""
     if model == "resnet18":
         return ResNet(False, (2, 2, 2, 2), 1000)
+    if model == "resnet50":
+        return ResNet(True, (3, 4, 6, 3), 1000)
     return ResNet(False, (3, 3, 3), 10, stem="cifar", shortcut="A")
 
 

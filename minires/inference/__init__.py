@@ -36,6 +36,7 @@ from minires.tensor import Tensor, read_only
 
 MOST_PLANS = 8  # shapes that are remembered; the one that was not used for longest is planned anew
 TOLERANCE = 1e-4  # of the largest output, between the plan's answer and the model's
+TF32_TOLERANCE = 1e-2  # where products may be made in TF32: folded weights are rounded otherwise than the model's
 
 __all__ = ["CompiledModel", "compile"]
 
@@ -111,15 +112,16 @@ if hasattr(os, "register_at_fork"):
 
 def _check(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
     """Raise MiniResError unless the plan answers as the model did in the run `expected`."""
+    tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
     for number, ours in zip(expected.outputs, plan.run(x), strict=True):
         theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")
         with np.errstate(all="ignore"):
             off = np.abs(backend.to_device(ours, "cpu") - theirs).max(initial=0)
         largest = np.abs(theirs).max(initial=0)
-        if np.isfinite(theirs).all() and not off <= TOLERANCE * largest:
+        if np.isfinite(theirs).all() and not off <= tolerance * largest:
             raise MiniResError(
                 f"compile: the plan's answer is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, "
-                f"its largest number is {largest:.2g}, and {TOLERANCE:g} of that is allowed. Either the model's "
+                f"its largest number is {largest:.2g}, and {tolerance:g} of that is allowed. Either the model's "
                 "forward decides something by the numbers of its input or computes outside MiniRes's operations, where "
                 "no plan can see it; or the plan rounds differently where the model's numbers cancel, or is wrong, "
                 "which is MiniRes's fault. Call the model itself"
@@ -131,9 +133,9 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
 
     model: a Module in eval mode, or any function of one Tensor made of MiniRes's operations; it returns a Tensor, or a
     tuple, list or dict of Tensors. example: (N, C, H, W), a Tensor or an array of the model's dtype. The answers equal
-    those of the model as it is now, to 1e-4 of the largest: a Module is copied, and so is every tensor that a function
-    reads, when it first reads it. A function runs once more for each new shape; what it writes (running statistics) is
-    put back. Raises MiniResError for a model in training mode, or that no plan can follow.
+    those of the model as it is now, to 1e-4 of the largest (with TF32 to 1e-2): a Module is copied, and so is every
+    tensor that a function reads, when it first reads it. A function runs once more for each new shape; what it writes
+    (running statistics) is put back. Raises MiniResError for a model in training mode, or that no plan can follow.
     """
     constants = Constants()
     if isinstance(model, Module):

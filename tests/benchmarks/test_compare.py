@@ -296,6 +296,7 @@ def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     assert any("PyTorch" in version for version in found["versions"])
 
 
+@pytest.mark.slow  # 10 s: three processes, two of them with PyTorch or ResNet-18 in them
 def test_resnet18_makes_the_same_training_steps(torch, tmp_path):
     found = {}
     for name in ("inputs", OURS, "torch-nchw"):

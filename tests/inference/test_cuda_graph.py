@@ -48,6 +48,7 @@ def assert_close(ours: np.ndarray, expected: np.ndarray, tolerance: float = 1e-5
 
 @pytest.fixture
 def model(device):
+    mr.manual_seed(0)  # of some weights all hidden units are dead, and then every answer is zero
     return lived_in(Small()).to("cuda")
 
 
@@ -79,6 +80,16 @@ def test_resnet8(device):
     model = lived_in(models.build("resnet8", num_classes=10, in_channels=3)).to("cuda")
     x = images(2, 3, 8, 8)
     assert_close(inference.compile(model, on_gpu(x))(on_gpu(x)).numpy(), answers(model, x))
+
+
+def test_with_tf32_it_answers_as_exactly_as_tf32_is(model, request):
+    request.addfinalizer(lambda: mr.allow_tf32(False))
+    x = images(2, 3, 12, 12)
+    exact = answers(model, x)
+    mr.allow_tf32(True)
+    compiled = inference.compile(model, on_gpu(x))
+    assert CAPTURED in compiled.describe()
+    assert_close(compiled(on_gpu(x)).numpy(), exact, 1e-2)
 
 
 def test_a_call_makes_arrays_alone_that_are_its_own(model, device):

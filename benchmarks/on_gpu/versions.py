@@ -1,0 +1,37 @@
+"""On what, and with what, was measured: a figure without that says nothing a year later."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shutil
+import subprocess
+from typing import Any
+
+import minires as mr
+from benchmarks import machine
+from minires.machine import describe
+
+
+def versions(torch: Any) -> dict[str, str]:
+    """GPU, driver, CUDA, CuPy, PyTorch with its own CUDA and cuDNN, Python, processor, date."""
+    gpu = describe().gpus[0]
+    found = {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "GPU": f"{gpu.name}, compute capability {gpu.capability}, {gpu.memory / 2**30:.0f} GiB",
+        "driver": f"{driver()}for CUDA {gpu.driver}",
+        "MiniRes": mr.__version__,
+        "CuPy": f"{gpu.cupy} for CUDA {gpu.cuda}",
+    }
+    if torch is not None:
+        found["PyTorch"] = f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return {**found, "Python": platform.python_version(), "host": f"{machine.processor()}, {machine.cores()} cores"}
+
+
+def driver() -> str:
+    """The version of NVIDIA's driver and a space, as nvidia-smi tells it; nothing where it does not."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"{done.stdout.split()[0]} " if done.returncode == 0 and done.stdout.split() else ""
