@@ -7,7 +7,8 @@ the way is an alarm too: to a user, a check that crashes did not pass.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -137,15 +138,23 @@ def check_autograd(case: Case) -> Outcome:
         return lambda answer, *arrays: lambda g: gradients(case, g, arrays)[i]
 
     defvjp(op, *[vjp(i) for i in range(len(case.inputs))])
-    before = np.random.get_state()  # noqa: NPY002, the global generator is the one that autograd uses
-    np.random.seed(0)  # noqa: NPY002
     try:
-        check_grads(op, tuple(range(len(case.inputs))), modes=["rev"], order=1)(*case.inputs)
+        with _global_generator_seeded():
+            check_grads(op, tuple(range(len(case.inputs))), modes=["rev"], order=1)(*case.inputs)
     except AssertionError as error:
         return Outcome(True, str(error))
+    return Outcome(False)
+
+
+@contextmanager
+def _global_generator_seeded() -> Iterator[None]:
+    # NPY002 is against NumPy's global generator; but that is where autograd takes its random numbers from.
+    before = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    try:
+        yield
     finally:
         np.random.set_state(before)  # noqa: NPY002
-    return Outcome(False)
 
 
 # -- a central difference, by hand ------------------------------------------------------------------------------------

@@ -13,17 +13,14 @@ from typing import Annotated
 
 import typer
 
-from minires.cli.shared import app
+from minires.cli import gradients, lab, machine, networks
 from minires.errors import MiniResError
 from minires.weights.messages import printable
 
-# Each adds its commands to the application; in this order the help lists them.
-# isort: off
-from minires.cli import networks  # noqa: F401
-from minires.cli import gradients  # noqa: F401
-from minires.cli import machine  # noqa: F401
-from minires.cli import lab  # noqa: F401
-# isort: on
+HELP = "Residual networks on NumPy, small enough to read."
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich's help cuts off long options
+for _module in (networks, gradients, machine, lab):  # in this order the help lists their commands
+    app.add_typer(_module.commands)
 
 LONGEST = 600  # characters of an error's one line; what stands in the middle of a longer one is left out
 
@@ -40,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt as stop:
         return _fail(str(stop) or "interrupted", 130)
-    except MemoryError as error:
-        return _fail(f"not enough memory ({error}): try a smaller batch or image")
     except MiniResError as error:
         return _fail(str(error))
+    except MemoryError as error:
+        return _fail(f"not enough memory ({error}): try a smaller batch or image")
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's usage errors have it, wherever the version keeps its classes
             raise

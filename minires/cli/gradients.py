@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minires.cli.shared import Json, app, example, input_shape, model_name, output_file, print_json
+from minires.cli.shared import Json, example, input_shape, model_name, output_file, print_json
 from minires.errors import MiniResError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minires.gradcheck.catalogue import Example
 
 DTYPES = ("float64", "float32")
+commands = typer.Typer()
 
 
 def _dtype(value: str) -> str:
@@ -25,7 +26,7 @@ def _dtype(value: str) -> str:
     return value
 
 
-@app.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
+@commands.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
 def gradcheck(
     model: Annotated[str | None, typer.Argument(callback=model_name, metavar="[MODEL]", help="A network.")] = None,
     op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="An op, e.g. conv2d, instead.")] = None,
@@ -60,7 +61,7 @@ def gradcheck(
         raise MiniResError("gradcheck: --html is for one report: not with --all-ops or --audit")
     options = {"order": order, "method": method, "provider": provider, "fast_mode": fast, "seed": seed}
     subjects = [_network(model, image, batch, classes, seed, dtype)] if model is not None else _ops(op, dtype, seed)
-    results: Sequence[Any] = (_audits if audit else _reports)(subjects, options, as_json)
+    results: Sequence[Any] = _results(audit, subjects, options, as_json)
     if html is not None:
         results[0].to_html(html)
     if as_json:
@@ -96,30 +97,20 @@ def _ops(name: str | None, dtype: str, seed: int) -> list[Subject]:
     return [(each.name, each.f, each.tensors(seed, dtype)) for each in examples]
 
 
-def _reports(subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Report]:
-    from minires.gradcheck import gradcheck
+def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Report] | list[Audit]:
+    """Each subject's report or audit, printed as soon as it is there; among several, a good report in one line."""
+    from minires import gradcheck as checks
 
-    reports = []
+    check: Callable[..., Any] = checks.audit if audit else checks.gradcheck
+    results = []
     for title, f, inputs in subjects:
         with _progress(title) as tell:
-            report = gradcheck(f, inputs, progress=tell, **options).titled(title)
-        reports.append(report)
+            result = check(f, inputs, progress=tell, **options).titled(title)
+        results.append(result)
         if not quiet:
-            typer.echo(str(report) if len(subjects) == 1 or not report else str(report).partition("\n")[0])
-    return reports
-
-
-def _audits(subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Audit]:
-    from minires.gradcheck import audit
-
-    audits = []
-    for title, f, inputs in subjects:
-        with _progress(title) as tell:
-            found = audit(f, inputs, progress=tell, **options).titled(title)
-        audits.append(found)
-        if not quiet:
-            typer.echo(str(found))
-    return audits
+            brief = len(subjects) > 1 and not audit and result
+            typer.echo(str(result).partition("\n")[0] if brief else str(result))
+    return results
 
 
 class _progress:

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from minires.cli.shared import Json, app, example, print_json
+from minires.cli.shared import Json, example, print_json
 
 FULL_MARK = 20
+
+commands = typer.Typer()
 
 lab = typer.Typer(
     add_completion=False, rich_markup_mode=None, help="Break the engine on purpose, and see what notices."
 )
-app.add_typer(lab, name="lab")
+commands.add_typer(lab, name="lab")
 
 
 @lab.callback(invoke_without_command=True)
@@ -34,9 +36,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the mistake, as `minires lab` lists it.")],
 ) -> None:
     """Show a mistake's code, its symptom and the check that notices."""
-    from minires.lab import commands
+    from minires.lab.commands import show as shown
 
-    typer.echo(commands.show(name))
+    typer.echo(shown(name))
 
 
 @lab.command(epilog=example("minires lab grade my_relu.py"))

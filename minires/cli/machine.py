@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minires.cli.shared import Json, app, console, example, model_name, print_json
+from minires.cli.shared import Json, console, example, model_name, print_json
 
 if TYPE_CHECKING:
     from minires.bench import Timing
     from minires.machine import Speed
 
+commands = typer.Typer()
 
-@app.command(epilog=example("minires info --json"))
+
+@commands.command(epilog=example("minires info --json"))
 def info(as_json: Json = False) -> None:
     """Say what computes here, and how fast: kernels, threads, memory.
 
@@ -38,6 +40,12 @@ def info(as_json: Json = False) -> None:
         "threads": f"{found.threads} for the kernels; "
         + ", ".join(f"{threads} for {name}" for name, threads in found.blas.items())
         + ("" if found.omp_num_threads is None else f"; OMP_NUM_THREADS={found.omp_num_threads}"),
+        "GPU": "; ".join(
+            f"{gpu.name}, compute capability {gpu.capability}, {gpu.memory / 2**30:.0f} GiB; driver for CUDA "
+            f"{gpu.driver}, CuPy {gpu.cupy} for CUDA {gpu.cuda}"
+            for gpu in found.gpus
+        )
+        or f"none: {found.no_gpu}",
         "cache": "" if kernels is None else f"at most {kernels.cache_limit >> 20} MiB of freed arrays are kept",
         "product": ("" if speed.kernels is None else f"{speed.kernels:.0f} GFLOP/s by the kernels, ")
         + f"{speed.numpy:.0f} GFLOP/s by NumPy (1024³, float32)",
@@ -49,7 +57,7 @@ def info(as_json: Json = False) -> None:
 
 
 bench = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure parts of MiniRes on this machine.")
-app.add_typer(bench, name="bench")
+commands.add_typer(bench, name="bench")
 
 
 @bench.command(epilog=example("minires bench conv --model resnet18 --batch 1"))

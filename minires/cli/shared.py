@@ -1,4 +1,4 @@
-"""What several commands share: the application, their arguments, and how results are printed."""
+"""What several commands share: their arguments, and how results are printed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-HELP = "Residual networks on NumPy, small enough to read."
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich's help cuts off long options
-
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -25,7 +22,7 @@ def _device(value: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
         raise typer.BadParameter(f"{value!r} is not cpu, cuda or cuda:N")
     if value != "cpu":
-        cuda.require()
+        cuda.require(int(value.partition(":")[2] or 0))
     return value
 
 

@@ -39,7 +39,7 @@ class Alone:
         self.problem, self.how, self.seed = problem, replace(how, method="auto", eps=None), seed
         self.checked: dict[tuple[int, bool], dict[int, ArrayResult]] = {}
         point = [array.astype(problem.dtype) for array in problem.point]  # so that what an op keeps fits its inputs
-        with problem._at(point) as (arguments, variables), modes.no_grad():
+        with problem.installed(point) as (arguments, variables), modes.no_grad():
             tracer = Tracer(variables, problem.modules)
             with modes.tracing(tracer):
                 self.outputs = tensors_of(problem.f(*arguments))

@@ -51,15 +51,16 @@ def gradcheck(
     or all floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are
     checked by name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_arrays`).
 
-    order: 2 checks the gradient of the gradient too. method: "complex" (step), "central3", "central5", "richardson",
-    "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d), or "auto": the sharpest that applies, confirmed by another. eps: the
-    step of central3, else steps are swept. atol, rtol: allowed beside the estimated errors; by default 0 and 1e-7
-    (float32: 1e-4), where torch has 1e-5 and 1e-3. nondet_tol: by how much two runs may differ. fast_mode: random
-    projections only. check_forward: the jvp as well. check_grad_dtypes: f's outputs must have the inputs' dtype; that
-    gradients do, the engine always checks. provider: "cpu" or "cuda": its float32 gradient is held against the float64
-    reference. dtype: other than that of the inputs. seed: of cotangents and directions. explain: of what is WRONG,
-    check each op alone to find the one to blame, and guess at the mistake. progress: called with (arrays done, arrays
-    in all).
+    order: 2 checks the gradient of the gradient too. method: "auto", the complex step where f takes complex numbers, if
+    differences confirm it, else differences; "complex", that step unconfirmed; "central3", "central5", "richardson",
+    which are differences; "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d). Steps are swept, unless eps is one: then
+    "auto" and "central3" take the central difference of that very step (the others take no notice of eps). atol, rtol:
+    allowed beside the estimated errors; by default 0 and 1e-7 (float32: 1e-4), where torch has 1e-5 and 1e-3.
+    nondet_tol: by how much two runs may differ. fast_mode: random projections only. check_forward: the jvp as well.
+    check_grad_dtypes: f's outputs must have the inputs' dtype; that gradients do, the engine always checks. provider:
+    "cpu" or "cuda": its float32 gradient is held against the float64 reference. dtype: other than that of the inputs.
+    seed: of cotangents and directions. explain: of what is WRONG, check each op alone to find the one to blame, and
+    guess at the mistake. progress: called with (arrays done, arrays in all).
 
     Up to 400 numbers are checked one by one; of more, some, and random directions; of a network, a direction in each
     array, or with fast_mode one in all together, and each only if that is not right.
@@ -69,9 +70,7 @@ def gradcheck(
     _check_options(order, method, {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "seed": seed})
     dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
     problem = Problem(f, inputs, names, dtype, provider)
-    chosen_rtol = RTOL[problem.dtype] if rtol is None else rtol
-    small = 1e-3 if problem.dtype == np.float32 else 1e-6
-    how = Tolerances(0.0 if atol is None else atol, chosen_rtol, eps, method, small)
+    how = _tolerances(problem.dtype, method, eps, atol, rtol)
     run = Run(seed, fast_mode, nondet_tol, explain, progress)
     arrays, notes, suspects, steady = _first_order(problem, how, run)
     if check_grad_dtypes:
@@ -79,26 +78,22 @@ def gradcheck(
     if check_forward and steady:
         arrays += _forward(problem, how, run)
     if order == 2 and steady:
-        gradient = second_order(problem)
-        run = replace(run, fast=run.fast or len(gradient.point) >= MANY_VARIABLES)  # a pass costs several of the first
-        second, more, found, _ = _first_order(gradient, how, run, problem)
-        arrays += [_second(each) for each in second]
-        notes += more
+        second, more, found = _second_order(problem, how, run)
+        arrays, notes = arrays + second, notes + more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
     if problem.dtype == np.float32:
-        notes.append(UNNOTICED.format(chosen_rtol))
+        notes.append(UNNOTICED.format(how.rtol))
     settings = {"order": order, "method": method, "dtype": str(problem.dtype), "provider": provider, "seed": seed}
     report = Report(_title(f), tuple(arrays), tuple(dict.fromkeys(notes)), suspects, steady, settings)
     return report.check() if raise_exception else report
 
 
-def _second(array: ArrayResult) -> ArrayResult:
-    """A result of the second order. What the gradient does not depend on has no second derivative: that is no gap."""
-    named = replace(array, name=f"{array.name}, order 2")
-    return replace(named, verdict=Verdict.PASS, note=LINEAR) if array.note == UNUSED else named
-
-
-LINEAR = "none: the gradient does not depend on it"
+def _tolerances(
+    dtype: np.dtype[Any], method: str, eps: float | None, atol: float | None, rtol: float | None
+) -> Tolerances:
+    """What was asked for, and the defaults of the dtype."""
+    small = 1e-3 if dtype == np.float32 else 1e-6
+    return Tolerances(0.0 if atol is None else atol, RTOL[dtype] if rtol is None else rtol, eps, method, small)
 
 
 def _check_options(order: int, method: str, numbers: dict[str, float | None]) -> None:
@@ -156,6 +151,25 @@ def _first_order(
         )
     arrays, suspects = _explained(problem, how, run, found, first)
     return arrays, notes, suspects, True
+
+
+def _second_order(
+    problem: Problem, how: Tolerances, run: Run
+) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...]]:
+    """(results, notes, suspects) of the gradient's gradient."""
+    gradient = second_order(problem)
+    run = replace(run, fast=run.fast or len(gradient.point) >= MANY_VARIABLES)  # a pass costs several of the first
+    arrays, notes, suspects, _ = _first_order(gradient, how, run, problem)
+    return [_renamed(each) for each in arrays], notes, suspects
+
+
+def _renamed(array: ArrayResult) -> ArrayResult:
+    """A result of the second order. What the gradient does not depend on has no second derivative: that is no gap."""
+    named = replace(array, name=f"{array.name}, order 2")
+    return replace(named, verdict=Verdict.PASS, note=LINEAR) if array.note == UNUSED else named
+
+
+LINEAR = "none: the gradient does not depend on it"
 
 
 def _explained(

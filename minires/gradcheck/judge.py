@@ -104,7 +104,7 @@ SWEEPS = (FEW, range(6, 10), range(10, 14))
 
 def measure_on_piece(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
     """The same along a direction that moves many numbers, and so crosses many kinks: with the choices made at x."""
-    exact = line.complex_step(u) if how.method in ("auto", "adjoint", "complex") and not how.eps else None
+    exact = line.complex_step(u) if how.method in ("auto", "adjoint") and not how.eps else None
     steps: list[Step] = []
     for powers in SWEEPS if exact is not None else ():
         steps += line.sweep(u, frozen=True, powers=powers)

@@ -42,6 +42,7 @@ from minires.tensor import Tensor, read_only
 
 Backward = Callable[[Function, Tensor], list[Tensor | None]]
 Shape = tuple[int, ...]
+Applies = Callable[[Function, Sequence[Shape], Shape], bool]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Mutant:
     """
 
     name: str
-    applies: Callable[[Function, Sequence[Shape], Shape], bool]
+    applies: Applies
     wrong: Callable[[Function, Tensor, Backward], Sequence[Tensor | None]]
     hint: str = "its gradient is the same here: zero, or two of them cancel"
 
@@ -62,7 +63,7 @@ def always(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
     return True
 
 
-def only(*kinds: type[Function]) -> Callable[[Function, Sequence[Shape], Shape], bool]:
+def only(*kinds: type[Function]) -> Applies:
     """Of ops of these classes."""
     return lambda op, inputs, output: isinstance(op, kinds)
 
@@ -85,6 +86,11 @@ def _last_row_lost(g: Tensor) -> Tensor:
 def _forgets(number: int) -> Callable[[Function, Tensor, Backward], list[Tensor | None]]:
     """The gradient of one input is left out."""
     return lambda op, g, right: [None if k == number else each for k, each in enumerate(right(op, g))]
+
+
+def _has_another_beside(number: int) -> Applies:
+    """Of ops with this input and another: an op of one input without its gradient has none at all."""
+    return lambda op, inputs, output: len(inputs) > max(number, 1)
 
 
 def _ignores_what_arrives(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
@@ -120,13 +126,13 @@ def _is_padded(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
     return isinstance(op, Pad) and any(map(any, op.widths)) if padding is None else any(padding)
 
 
-def _not_cropped(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
+def _not_cropped(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     """The gradient of the padded image read from its corner on: everything sits too far down and right."""
     first, *others = right(op, g)
     if first is None:
         return [first, *others]
     array = first.numpy()
-    shifts = [before for before, _ in op.widths] if isinstance(op, Pad) else [0, 0, *op.padding]  # type: ignore[attr-defined]
+    shifts = [before for before, _ in op.widths] if isinstance(op, Pad) else [0, 0, *op.padding]
     moved = np.zeros_like(array)
     to = tuple(slice(min(k, n), None) for k, n in zip(shifts, array.shape, strict=True))
     of = tuple(slice(None, n - min(k, n)) for k, n in zip(shifts, array.shape, strict=True))
@@ -246,10 +252,7 @@ MUTANTS = (
     Mutant("off by a thousandth", always, _each(lambda g: g * 1.001)),
     Mutant("last row lost", always, _each(_last_row_lost), "the last row's gradient is zero here"),
     Mutant("ignores the gradient that arrives", always, _ignores_what_arrives),
-    *(
-        Mutant(f"forgets input {k}", lambda op, inputs, output, k=k: len(inputs) > max(k, 1), _forgets(k))  # type: ignore[misc]
-        for k in range(4)
-    ),
+    *(Mutant(f"forgets input {k}", _has_another_beside(k), _forgets(k)) for k in range(4)),
     Mutant("one copy of a broadcast operand", _is_broadcast, _first_copy_only, "nothing is broadcast here"),
     Mutant("padding not cropped", _is_padded, _not_cropped),
     Mutant(

@@ -107,7 +107,7 @@ class Problem:
         backend_used = nullcontext() if provider is None else use_backend(provider)
         conducted = nullcontext() if conductor is None else modes.conducting(conductor)
         recorded = modes.recording(self.records)
-        with self._at(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
+        with self.installed(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
             return _flat(tensors_of(self.f(*arguments)))
 
     def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
@@ -125,7 +125,7 @@ class Problem:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
         point = [array.astype(self.dtype) for array in self.point]
         backend_used = nullcontext() if self.provider is None else use_backend(self.provider)
-        with self._at(point) as (arguments, _), modes.no_grad(), backend_used:
+        with self.installed(point) as (arguments, _), modes.no_grad(), backend_used:
             return [(each.shape, each.dtype) for each in tensors_of(self.f(*arguments))]
 
     def gradient(
@@ -148,7 +148,7 @@ class Problem:
         dtype = np.result_type(self.dtype, np.complex64) if _any_complex(arrays) else self.dtype
         point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
-            arguments, leaves = stack.enter_context(self._at(point, record=True, only=only))
+            arguments, leaves = stack.enter_context(self.installed(point, record=True, only=only))
             stack.enter_context(modes.recording(True))
             if self.provider is not None:
                 stack.enter_context(use_backend(self.provider))
@@ -189,7 +189,7 @@ class Problem:
     # -- putting numbers in place -------------------------------------------------------------------------------------
 
     @contextmanager
-    def _at(
+    def installed(
         self, arrays: Arrays, record: bool = False, only: Collection[int] | None = None
     ) -> Iterator[tuple[list[Any], list[Tensor]]]:
         """(arguments, variables) holding `arrays`; afterwards all that was there before is there again."""

@@ -255,7 +255,7 @@ class _Hint(NamedTuple):
 
 _HINTS = (
     _Hint(SystemExit, "", "An op computes and returns; it does not end the program."),
-    _Hint(NotImplementedError, "", "This is where your work begins."),
+    _Hint(NotImplementedError, "", "This is where your work begins."),  # what a template raises where code belongs
     _Hint(TypeError, "has no forward", "A Function has two methods. Which one is missing?"),
     _Hint(TypeError, "has no backward", "A Function has two methods. Which one is missing?"),
     _Hint(MemoryError, "", "Which array is so large? Follow the shapes."),

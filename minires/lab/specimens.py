@@ -75,6 +75,17 @@ def slopes(f: Map, inputs: Sequence[Tensor]) -> tuple[float, float]:
     return by_difference, by_backward
 
 
+def slope_lines(f: Map, inputs: Sequence[Tensor]) -> dict[str, float]:
+    """Both slopes as the first lines of a table."""
+    by_difference, by_backward = slopes(f, inputs)
+    return {"slope of L, from two forward passes": by_difference, "slope of L, from backward": by_backward}
+
+
+def length(array: np.ndarray) -> float:
+    """The Euclidean norm of all its numbers."""
+    return float(np.linalg.norm(array))
+
+
 def verdict(f: Map, inputs: Sequence[Tensor], by_element: bool = False) -> str:
     """What the gradient check says of f, in a word."""
     return "passes" if checked(f, inputs, by_element).passed else "fails"

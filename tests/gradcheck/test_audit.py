@@ -94,13 +94,13 @@ def test_both_backwards_are_broken(mutant):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
 def test_every_example_passes(example):
-    report = gradcheck(example.f, example.tensors(), order=1)
+    report = gradcheck(example.f, example.tensors(), fast_mode=True)
     assert report, str(report)
 
 
-@pytest.mark.slow  # second derivatives of 65 functions, number by number: half a minute
+@pytest.mark.slow  # first and second derivatives of 65 functions, number by number: half a minute
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
-def test_every_example_passes_at_order_two(example):
+def test_every_example_passes_number_by_number(example):
     report = gradcheck(example.f, example.tensors(), order=2)
     assert report, str(report)
 

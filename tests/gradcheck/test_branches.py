@@ -166,7 +166,10 @@ def give_all_ties(self: MaxPool2d, g: mr.Tensor) -> mr.Tensor:
     """For windows that tile the image: the gradient to every largest element."""
     x, k = self.inputs[0], self.kernel[0]
     y = F.max_pool2d(x, k)
-    up = lambda t: np.kron(t.numpy(), np.ones((k, k)))  # noqa: E731
+
+    def up(t: mr.Tensor) -> np.ndarray:
+        return np.kron(t.numpy(), np.ones((k, k)))
+
     return mr.tensor((x.numpy() == up(y)) * up(g))
 
 

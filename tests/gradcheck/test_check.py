@@ -418,6 +418,9 @@ def test_a_backward_that_gives_two_answers_is_reported():
 
 def test_nondet_tol():
     rng = np.random.default_rng(0)
-    f = lambda x: x * (1 + 1e-12 * float(rng.normal()))  # noqa: E731
+
+    def f(x: mr.Tensor) -> mr.Tensor:
+        return x * (1 + 1e-12 * float(rng.normal()))
+
     assert not gradcheck(f, normal(5)).deterministic
     assert gradcheck(f, normal(5), nondet_tol=1e-9, rtol=1e-3).check().deterministic

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -17,9 +20,24 @@ from tests.ops.problems import Draw
 HONEST = (Verdict.PASS, Verdict.KINK, Verdict.ROUNDING, Verdict.VACUOUS)
 
 
-def check(p: Program, **options: int) -> Report:
+def tried_on(few: int, many: int, *strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Any]:
+    """Make a test of what should hold of every example: on a few of them, and on many, half a minute in all, as a slow
+    test.
+    """
+
+    def of(holds: Callable[..., None]) -> Any:
+        @pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])
+        def test(examples: int) -> None:
+            settings(max_examples=examples)(given(*strategies)(holds))()
+
+        return test
+
+    return of
+
+
+def check(p: Program, **options: Any) -> Report:
     with np.errstate(all="ignore"):  # numbers of 1e8 may overflow
-        return gradcheck(p, p.inputs(), **options)  # type: ignore[arg-type]
+        return gradcheck(p, p.inputs(), **options)
 
 
 def assert_honest(p: Program, report: Report) -> None:
@@ -37,8 +55,7 @@ def is_dead(p: Program) -> bool:
     return any(abs(g).max() * max(abs(x).max(), 1e-300) <= 1e-9 * size for g, x in zip(found, p.arrays, strict=True))
 
 
-@settings(max_examples=25)
-@given(st.data())
+@tried_on(8, 25, st.data())
 def test_honest_compositions_pass(data):
     d = Draw.from_hypothesis(data)
     p = program(d, d.integer(1, 6))
@@ -47,24 +64,21 @@ def test_honest_compositions_pass(data):
     assert report or is_dead(p), f"{p}\n{report}"
 
 
-@settings(max_examples=10)
-@given(st.data())
+@tried_on(4, 10, st.data())
 def test_honest_compositions_of_any_scale_are_not_accused(data):
     d = Draw.from_hypothesis(data)
     p = program(d, d.integer(1, 4), 10.0 ** d.integer(-8, 8))
     assert_honest(p, check(p))
 
 
-@settings(max_examples=4)
-@given(st.data())
+@tried_on(2, 4, st.data())
 def test_honest_compositions_pass_at_second_order(data):
     d = Draw.from_hypothesis(data)
     p = program(d, d.integer(1, 3))
     assert_honest(p, check(p, order=2))
 
 
-@settings(max_examples=15)
-@given(st.data())
+@tried_on(5, 15, st.data())
 def test_one_broken_op_is_found_and_named(data):
     d = Draw.from_hypothesis(data)
     p = program(d, d.integer(1, 6))
@@ -97,8 +111,7 @@ SCALED = {
 }
 
 
-@settings(max_examples=12)
-@given(st.sampled_from(sorted(SCALED)), st.integers(-8, 8), st.integers(-8, 8), st.integers(0, 99))
+@tried_on(4, 12, st.sampled_from(sorted(SCALED)), st.integers(-8, 8), st.integers(-8, 8), st.integers(0, 99))
 def test_every_scale_passes_and_a_thousandth_is_found(name, x_power, w_power, seed):
     """A step or a tolerance in absolute numbers would fail at one end or the other."""
     rng = np.random.default_rng(seed)
@@ -112,8 +125,7 @@ def test_every_scale_passes_and_a_thousandth_is_found(name, x_power, w_power, se
     assert wrong.verdict is Verdict.WRONG, wrong
 
 
-@settings(max_examples=10)
-@given(st.integers(-8, 8), st.integers(-8, 8))
+@tried_on(4, 10, st.integers(-8, 8), st.integers(-8, 8))
 def test_numbers_of_different_scales_in_one_array(a, b):
     """The step is measured by the whole array: an element far below it has to be reached all the same."""
     x = np.array([10.0**a, -(10.0**b), 1.0, 0.3])

@@ -99,7 +99,10 @@ def test_an_f_that_branches_in_python(point, method):
 
 def test_a_condition_made_of_what_is_differentiated():
     """Where's branches are its condition, which a step may change."""
-    f = lambda x: F.where(x.detach() > 0, x * x, 3.0 * x)  # noqa: E731
+
+    def f(x: mr.Tensor) -> mr.Tensor:
+        return F.where(x.detach() > 0, x * x, 3.0 * x)
+
     assert gradcheck(f, np.array([1e-9, -1e-9, 1.0])).check()
     assert gradcheck(f, np.array([0.0, 1.0])).check().verdict is Verdict.KINK
 

@@ -148,7 +148,10 @@ def test_infinite_slopes_are_told_from_kinks_and_jumps():
 
 def test_a_staircase_is_measured_above_its_stairs():
     """f rounds to float32 on the way: flat over tiny steps."""
-    f = lambda x: float(np.float32(math.sin(x)))  # noqa: E731
+
+    def f(x: float) -> float:
+        return float(np.float32(math.sin(x)))
+
     steps = []
     for h in (0.7 * 8.0**-k for k in ALL):
         right, left = (f(0.7 + h) - f(0.7)) / h, (f(0.7) - f(0.7 - h)) / h
@@ -164,8 +167,7 @@ def test_a_staircase_is_measured_above_its_stairs():
 
 def test_large_steps_that_agree_on_another_slope_are_contradicted_by_small_ones():
     """Steps far larger than x see log(x² + 1/1000) as even in x: a slope of zero."""
-    f = lambda x: (x * x + 1e-3).log()  # noqa: E731
-    through, u = line(f, 0.3)
+    through, u = line(lambda x: (x * x + 1e-3).log(), 0.3)
     through.scale = 2.0**20
     steps = through.sweep(u)
     assert contradicted(0.0, steps[3:])

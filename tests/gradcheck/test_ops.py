@@ -24,11 +24,11 @@ DRAWS = [(case, k) for case in CASES for k in range(2)]
 NAMES = [f"{case}, draw {k}" for case, k in DRAWS]
 
 
-def check(case: Case, k: int, order: int) -> Report:
+def check(case: Case, k: int, order: int, fast_mode: bool = False) -> Report:
     problem = case.draw(Draw.from_seed(zlib.crc32(case.name.encode()), k))
     constants = [mr.tensor(each) for each in problem.constants]
     inputs = [mr.tensor(each, requires_grad=True) for each in problem.inputs]
-    return gradcheck(lambda *x: case.ours(*x, *constants, **problem.options), inputs, order=order)
+    return gradcheck(lambda *x: case.ours(*x, *constants, **problem.options), inputs, order=order, fast_mode=fast_mode)
 
 
 def assert_as_expected(report: Report, case: Case, k: int) -> None:
@@ -45,15 +45,14 @@ def test_first_order(case, k):
     assert_as_expected(check(case, k, 1), case, k)
 
 
-# 5 s: the gradient of batch norm's gradient, number by number.
-SLOW = {"batch_norm"}
-MARKED = [pytest.param(case, marks=pytest.mark.slow) if case.name in SLOW else case for case in CASES]
-
-
-@pytest.mark.parametrize("case", MARKED, ids=[case.name for case in CASES])
-def test_second_order(case):
+# Along random directions, which see every number; and, half a minute in all, number by number.
+@pytest.mark.parametrize(
+    "fast_mode", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["along directions", "number by number"]
+)
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_second_order(case, fast_mode):
     k = 1 if (case.name, 0) in VACUOUS else 0
-    report = check(case, k, 2)
+    report = check(case, k, 2, fast_mode)
     assert_as_expected(report, case, k)
     assert any(array.name.endswith(", order 2") for array in report.arrays)
 

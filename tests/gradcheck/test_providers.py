@@ -29,12 +29,12 @@ def normal(*shape: int, seed: int = 0) -> mr.Tensor:
 
 
 OPS: dict[str, tuple[Callable[..., Any], list[mr.Tensor]]] = {
-    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [normal(2, 3, 6, 6), normal(4, 3, 3, 3), normal(4)]),
-    "strided": (lambda x, w: F.conv2d(x, w, stride=2), [normal(2, 3, 7, 6), normal(4, 3, 3, 3)]),
-    "batch norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [normal(4, 3, 3, 3), normal(3), normal(3)]),
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [normal(2, 2, 4, 5), normal(3, 2, 3, 3), normal(3)]),
+    "strided": (lambda x, w: F.conv2d(x, w, stride=2), [normal(2, 2, 5, 4), normal(3, 2, 3, 3)]),
+    "batch norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [normal(4, 3, 1, 2), normal(3), normal(3)]),
     "relu": (F.relu, [normal(4, 5)]),
-    "max pool": (lambda x: F.max_pool2d(x, 3, 2, 1), [normal(1, 2, 7, 7)]),
-    "average pool": (lambda x: F.avg_pool2d(x, 2), [normal(2, 3, 6, 6)]),
+    "max pool": (lambda x: F.max_pool2d(x, 3, 2, 1), [normal(1, 2, 5, 4)]),
+    "average pool": (lambda x: F.avg_pool2d(x, 2), [normal(1, 3, 4, 4)]),
     "linear": (F.linear, [normal(4, 3), normal(2, 3), normal(2)]),
     "cross-entropy": (lambda x: F.cross_entropy(x, LABELS), [normal(3, 4)]),
     "softmax": (lambda x: F.softmax(x, 1), [normal(3, 4)]),
@@ -51,11 +51,11 @@ def test_ops(name, provider):
 
 
 @PROVIDERS
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_network_with_gradients_that_vanish(provider, seed):
     mr.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.3))
-    report = gradcheck(net, normal(4, 2, 5, 5), provider=provider, dtype=np.float32).check()
+    report = gradcheck(net, normal(3, 2, 4, 3), provider=provider, dtype=np.float32).check()
     assert [array.note[:9] for array in report.arrays if array.name == "0.bias"] == ["zero here"]
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_op_behind_dropout_and_running_statistics_is_named(provider, mon
     mr.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3).eval(), nn.Dropout(0.3), nn.ReLU())
     monkeypatch.setattr(mr.ops.dropout.Dropout, "backward", lambda self, g: g)
-    report = gradcheck(net, normal(4, 2, 5, 5), provider=provider, dtype=np.float32)
+    report = gradcheck(net, normal(2, 2, 4, 4), provider=provider, dtype=np.float32)
     assert [suspect.op for suspect in report.suspects] == ["Dropout"]
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from minires import functional as F
 from minires.backend import Array, array_module
 from minires.backend.reference import convolution
 from minires.backend.reference.convolution import Block, Windows
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Everywhere
-from minires.lab.specimens import block, checked, gradients, normal, slopes, verdict
+from minires.lab.specimens import block, checked, gradients, length, normal, slope_lines, verdict
 from minires.tensor import Tensor
 
 
@@ -27,15 +25,13 @@ def _overwriting_col2im(columns: Array, block: Block, windows: Windows) -> Array
 def _length_behind(kernel: int, stride: int) -> float:
     """|∂L/∂x| of one convolution."""
     x, w = normal(2, 4, 6, 6), normal(4, 4, kernel, kernel, seed=5, requires_grad=False)
-    return float(np.linalg.norm(gradients(lambda x: F.conv2d(x, w, stride=stride), [x])[0]))
+    return length(gradients(lambda x: F.conv2d(x, w, stride=stride), [x])[0])
 
 
 def _measure_overlap() -> Measured:
     one, x = block(), normal(2, 4, 6, 6)
-    by_difference, by_backward = slopes(one, [x])
     return {
-        "slope of L, from two forward passes": by_difference,
-        "slope of L, from backward": by_backward,
+        **slope_lines(one, [x]),
         "length of ∂L/∂x, kernel 3, stride 1": _length_behind(3, 1),
         "length of ∂L/∂x, kernel 3, stride 3": _length_behind(3, 3),
         "length of ∂L/∂x, kernel 1, stride 1": _length_behind(1, 1),

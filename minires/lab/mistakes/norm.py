@@ -9,7 +9,7 @@ import numpy as np
 from minires import nn
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import Attribute, Everywhere
-from minires.lab.specimens import block, checked, cotangent, normal, slopes, verdict
+from minires.lab.specimens import block, checked, cotangent, normal, slope_lines, verdict
 from minires.ops.norm import BatchNormTraining, batch_norm
 from minires.tensor import Tensor
 
@@ -99,6 +99,7 @@ running_var.assign_(running_var.data + momentum * (node.var - running_var.data))
 # -- the variance is taken for a constant -----------------------------------------------------------------------------
 
 
+# BatchNormTraining.backward over again but for one term, so that the two can be laid side by side.
 def _constant_variance(self: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, *_ = self.inputs
     axes = (0, *range(2, x.ndim))
@@ -112,15 +113,13 @@ def _constant_variance(self: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
 
 def _measure_variance() -> Measured:
     one, x = block(), normal(2, 4, 6, 6)
-    by_difference, by_backward = slopes(one, [x])
     conv_out = one.conv1(x).detach().requires_grad_()
     y = one.bn1(conv_out)
     y.backward(cotangent(y))
     assert conv_out.grad is not None
     along = float((conv_out.grad.numpy() * conv_out.numpy())[:, 0].sum())
     return {
-        "slope of L, from two forward passes": by_difference,
-        "slope of L, from backward": by_backward,
+        **slope_lines(one, [x]),
         "batch norm alone: ⟨∂L/∂x, x⟩ in channel 0": round(along, 3),  # 0 but for ε
         "gradient check of the block": verdict(one, [x]),
     }

@@ -12,7 +12,7 @@ from minires.backend.reference import pooling
 from minires.backend.shapes import Pair
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Attribute, Everywhere
-from minires.lab.specimens import block, checked, normal, slopes, verdict
+from minires.lab.specimens import block, checked, normal, slope_lines, verdict
 from minires.ops.elementwise import where
 from minires.ops.pool import GatherAtArgmax, MaxPool2d, RouteToArgmax
 from minires.tensor import Tensor
@@ -190,10 +190,10 @@ def _measure_average() -> Measured:
     def pooled(x: Tensor) -> Tensor:
         return F.avg_pool2d(one(x), 2)
 
-    by_difference, by_backward = slopes(pooled, [x])
+    lines = slope_lines(pooled, [x])
+    by_difference, by_backward = lines.values()
     return {
-        "slope of L, from two forward passes": by_difference,
-        "slope of L, from backward": by_backward,
+        **lines,
         "their ratio": by_backward / by_difference,
         "gradient check of block and pool": verdict(pooled, [x]),
     }

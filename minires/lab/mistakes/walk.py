@@ -14,7 +14,7 @@ from minires.backend import Array, add
 from minires.errors import ShapeError
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import Attribute, Everywhere
-from minires.lab.specimens import block, checked, cotangent, gradients, normal, slopes, verdict
+from minires.lab.specimens import block, checked, cotangent, gradients, length, normal, slope_lines, slopes, verdict
 from minires.ops.elementwise import Add
 from minires.ops.shape import sum_to
 from minires.tensor import Tensor
@@ -28,24 +28,18 @@ def _overwrite(self: Any, vertex: Vertex, gradient: Tensor) -> None:
 
 def _measure_join() -> Measured:
     one, x = block(), normal(2, 4, 6, 6)
-    by_difference, by_backward = slopes(one, [x])
     y = one(x)
     (at_sum,) = grad(y, y, cotangent(y) * (y.detach() > 0).astype(np.float64))  # ∂L/∂s of y = relu(s), s = F(x) + x
     assert at_sum is not None
     (through,) = grad(one.residual(x), x, at_sum)
     assert through is not None
     return {
-        "slope of L, from two forward passes": by_difference,
-        "slope of L, from backward": by_backward,
-        "length of ∂L/∂x": _length(gradients(one, [x])[0]),
-        "  of its part through F": _length(through.numpy()),
-        "  of its part around F": _length(at_sum.numpy()),
+        **slope_lines(one, [x]),
+        "length of ∂L/∂x": length(gradients(one, [x])[0]),
+        "  of its part through F": length(through.numpy()),
+        "  of its part around F": length(at_sum.numpy()),
         "gradient check of the block": verdict(one, [x]),
     }
-
-
-def _length(array: Array) -> float:
-    return float(np.linalg.norm(array))
 
 
 OVERWRITE = Mistake(
@@ -96,11 +90,9 @@ def _measure_order() -> Measured:
     def two_blocks(x: Tensor) -> Tensor:
         return second(first(x))
 
-    by_difference, by_backward = slopes(two_blocks, [x])
     return {
-        "slope of L, from two forward passes": by_difference,
-        "slope of L, from backward": by_backward,
-        "length of ∂L/∂x": _length(gradients(two_blocks, [x])[0]),
+        **slope_lines(two_blocks, [x]),
+        "length of ∂L/∂x": length(gradients(two_blocks, [x])[0]),
         "length of ∂L/∂w, last convolution": _of_weight(two_blocks(x), second.conv2.weight),
         "length of ∂L/∂w, first convolution": _of_weight(two_blocks(x), first.conv1.weight),
         "gradient check of the blocks": verdict(two_blocks, [x]),
@@ -110,7 +102,7 @@ def _measure_order() -> Measured:
 def _of_weight(y: Tensor, weight: Tensor) -> float:
     (found,) = grad(y, weight, cotangent(y))
     assert found is not None
-    return _length(found.numpy())
+    return length(found.numpy())
 
 
 EARLY = Mistake(
