@@ -54,6 +54,11 @@ def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive
 
 
+def unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """With the filter that Python 3.12 asks for, and 3.11.2 (Debian's) does not know."""
+    archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+
+
 def build_wheel(sdist: Path, out: Path, **environment: str) -> tuple[zipfile.ZipFile, str]:
     """The wheel that pip builds from the source archive with no network, and what is printed meanwhile."""
     options = ("--verbose", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out))
@@ -204,7 +209,7 @@ def test_an_installation_finds_its_cuda_sources(wheel, environment, tmp_path):
 
 def test_an_editable_installation_reads_them_from_the_checkout(sdist, environment, tmp_path):
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "checkout", filter="data")
+        unpack(archive, tmp_path / "checkout")
     [root] = (tmp_path / "checkout").iterdir()
     build = "import sys; from setuptools import build_meta; build_meta.build_editable(sys.argv[1])"
     run_python("-c", build, str(tmp_path), cwd=root, MINIRES_KERNELS="none")  # as pip does, and then installs it
@@ -237,7 +242,7 @@ class Sources:
 
     def __init__(self, sdist: Path, folder: Path) -> None:
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
+            unpack(archive, folder)
         [self.root] = folder.glob("minires-*")
         self.log = folder / "log"
         self.compiler = folder / "cc"
