@@ -116,7 +116,8 @@ def test_what_needs_no_gradient_gets_none():
 # -- depth and memory --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("retain_graph", [True, False])
+# Slow: with the graph kept it is freed at once, by another road; each takes some eight seconds.
+@pytest.mark.parametrize("retain_graph", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_chain_of_100000_nodes(retain_graph):
     """Neither the walk nor the freeing of the graph, by the walk or at once, may recurse."""
     x = leaf(1.0)

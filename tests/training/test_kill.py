@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from minires import training
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +67,7 @@ def unfinished(out: Path) -> list[Path]:
     return list(out.glob(".*.part"))
 
 
+@pytest.mark.slow  # some thirty processes that train, one after another: half a minute
 def test_killed_at_twenty_random_moments_and_in_writes(tmp_path):
     """Sixteen kills at random moments of training, four of starting, and four more as soon as a write is seen."""
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
