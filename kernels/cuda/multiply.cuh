@@ -13,7 +13,7 @@
 // A tensor core wants of a lane rows g and g + 8 of sixteen. Which of our rows these are is ours to say, since their order
 // means nothing to a product; so a lane gets neighbours, and reads both at once.
 //
-// Shared memory is read without bank conflicts: rows are 8 floats longer than the tile. Where a[k][m] is written along k
+// Shared memory is read without bank conflicts (matmul.cu, which does not exchange, has some where it writes): rows are 8 floats longer than the tile. Where a[k][m] is written along k
 // (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank.
 #pragma once
 #include "common.cuh"
@@ -23,11 +23,11 @@ constexpr int BM = 64 * WARPS_M, BN = 16 * HALVES * WARPS_N, BK = 16;
 constexpr int ROWS = 8, COLUMNS = 4 * HALVES;  // that a thread holds
 constexpr int A_STRIDE = BM + 8, B_STRIDE = BN + 8;
 constexpr int A_LOADS = BM * BK / 4 / THREADS, B_LOADS = BK * BN / 4 / THREADS;  // float4 that a thread fetches for a step
-constexpr int FOLD = 256;  // products in a chain of additions
+constexpr int FOLD = 64;  // products in a chain of additions
 static_assert(A_LOADS * 4 * THREADS == BM * BK && B_LOADS * 4 * THREADS == BN * BK, "each thread fetches whole float4s");
 
 // Two of each: one is read while the next is written.
-struct Tiles {
+struct alignas(16) Tiles {
     float a[2][BK][A_STRIDE];
     float b[2][BK][B_STRIDE];
 };

@@ -1,4 +1,4 @@
-// Stochastic gradient descent with momentum, over all parameters of a network in one launch (torch.optim.SGD):
+// Stochastic gradient descent with momentum, 110 tensors in one launch (torch.optim.SGD):
 //
 //     d = g + decay theta      v <- momentum v + (1 - dampening) d      theta <- theta - lr v, or lr (d + momentum v)
 //

@@ -1,7 +1,7 @@
 """The one place where kernels are launched.
 
 CuPy passes on whatever it is given: a Python integer as 64 bits where the kernel reads 32, a pointer to float64 where
-it reads float32, a transposed view as if it were contiguous, an array of another GPU. Each would be a wrong result or a
+it reads float32, a view with gaps as if it had none, an array of another GPU. Each would be a wrong result or a
 crash far away. Here arguments are held against the kernel's own signature.
 """
 

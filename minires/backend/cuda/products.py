@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from minires.backend.arrays import Array
 from minires.backend.cuda import images
 from minires.backend.cuda.launch import blocks, is_dense, launch
 from minires.backend.cuda.precision import tf32
+from minires.backend.cuda.served import fit
 from minires.backend.cuda.tiles import MOST_COLUMNS, MOST_ROWS, choose, divide
 
 THREADS = 256  # in a block, where each thread makes one number
 
 
 def matmul(x: Array, y: Array) -> Array:
-    if x.ndim != 2 or y.ndim != 2 or y.dtype != np.float32 or 0 in (*x.shape, *y.shape):
+    if x.ndim != 2 or y.ndim != 2 or not fit(x, y):
         return NotImplemented
     if max(*x.shape, y.shape[0]) > MOST_ROWS or y.shape[1] > MOST_COLUMNS or x.shape[1] != y.shape[0]:
         return NotImplemented
