@@ -12,7 +12,8 @@ STEP = 16  # of K, that a block multiplies at a time: BK in kernels/cuda/multipl
 # of K decides how sums are rounded, and the same network shall give the same bits on every GPU.
 ENOUGH_BLOCKS = 296
 LEAST_DEPTH = 128  # of K, for a block: less, and adding the parts up costs more than it saves
-MOST_SPLITS = 64
+MOST_SPLITS = 64  # to keep the GPU busy
+LONGEST = 4608  # of K, for a block: a longer sum is divided however many blocks there are, for its digits' sake
 MOST_ROWS = (1 << 31) - (1 << 12)  # of a product: kernels count them in 32 bits, and a last tile reaches beyond
 MOST_COLUMNS = 1 << 20  # a grid has at most 65,535 tiles along this axis
 
@@ -73,7 +74,7 @@ def _count(tile: Tile, rows: int, columns: int) -> int:
 def divide(tile: Tile, rows: int, columns: int, depth: int) -> tuple[int, int]:
     """(splits, chunk): K = depth among so many blocks of `chunk` each, a multiple of STEP; the last may have less."""
     wanted = min(ENOUGH_BLOCKS // _count(tile, rows, columns), depth // LEAST_DEPTH, MOST_SPLITS)
-    chunk = STEP * blocks(depth, STEP * max(1, wanted))
+    chunk = STEP * blocks(depth, STEP * max(wanted, blocks(depth, LONGEST)))
     return blocks(depth, chunk), chunk
 
 
