@@ -1,8 +1,8 @@
 """What every test of MiniRes stands on: sane threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
-A skipped test is a check that did not happen. Where a run is meant to have PyTorch or the real data
-(MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, as `.ci/run` sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as
-`make test-gpu` does), a skip for want of it is a failure.
+A skipped test is a check that did not happen. Where a run is meant to have PyTorch, the real data or the simulator and
+compiler of CUDA kernels (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1, as `.ci/run` sets
+them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` does), a skip for want of it is a failure.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 _WANTS = {
     "PyTorch": (re.compile(r"torch", re.IGNORECASE), "MINIRES_REQUIRE_TORCH"),
     "the real data": (re.compile(r"MINIRES_DATA"), "MINIRES_REQUIRE_DATA"),
+    "what checks the CUDA kernels": (
+        re.compile(r"the CUDA simulator needs|no nvidia-cuda-"),
+        "MINIRES_REQUIRE_CUDASIM",
+    ),
     "a GPU": (re.compile(r"needs a GPU"), "MINIRES_REQUIRE_GPU"),
 }
 _IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")

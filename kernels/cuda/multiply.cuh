@@ -13,8 +13,9 @@
 // A tensor core wants of a lane rows g and g + 8 of sixteen. Which of our rows these are is ours to say, since their order
 // means nothing to a product; so a lane gets neighbours, and reads both at once.
 //
-// Shared memory is read without bank conflicts (matmul.cu, which does not exchange, has some where it writes): rows are 8 floats longer than the tile. Where a[k][m] is written along k
-// (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank.
+// Shared memory is read without bank conflicts: rows are 8 floats longer than the tile. Where a[k][m] is written along k
+// (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank;
+// matmul.cu, for small matrices, does without.
 #pragma once
 #include "common.cuh"
 

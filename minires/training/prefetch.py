@@ -107,7 +107,8 @@ class _Pinned:
     """A piece of host memory that a copy reads; `read` is when it has."""
 
     def __init__(self, cupy: Any) -> None:
-        self._cupy, self._memory, self._size = cupy, None, 0
+        self._cupy, self._size = cupy, 0
+        self._memory: Any = None
         self.read: Any = None
 
     def filled(self, images: np.ndarray) -> np.ndarray:
@@ -116,7 +117,7 @@ class _Pinned:
             self.read.synchronize()
         if images.nbytes > self._size:
             self._memory, self._size = _allocate(self._cupy, images.nbytes), images.nbytes
-        host = np.frombuffer(self._memory, images.dtype, images.size).reshape(images.shape)  # type: ignore[call-overload]
+        host = np.frombuffer(self._memory, images.dtype, images.size).reshape(images.shape)
         np.copyto(host, images)
         return host
 

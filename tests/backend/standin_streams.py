@@ -211,16 +211,16 @@ class MemoryPool:
     """A pool of its own; arrays are NumPy's all the same, and a graph only asks whether the pool still lives."""
 
     def malloc(self, size: int) -> Any:
-        raise NotImplementedError("the stand-in's arrays get their memory from NumPy")
+        raise RuntimeError("the stand-in's arrays get their memory from NumPy: only its pool is asked for")
 
     def free_all_blocks(self) -> None:
         pass
 
 
 @contextmanager
-def using_allocator(allocator: Callable[[int], Any]) -> Iterator[None]:
-    """New arrays of this thread belong to the pool whose `malloc` it is."""
-    before, _here.pool = getattr(_here, "pool", None), allocator.__self__  # type: ignore[attr-defined]  # a method
+def using_allocator(allocator: Any) -> Iterator[None]:
+    """New arrays of this thread belong to the pool whose bound method `malloc` it is."""
+    before, _here.pool = getattr(_here, "pool", None), allocator.__self__
     try:
         yield
     finally:
@@ -241,6 +241,7 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name in SYNCHRONOUS:
             raise _is_capturing()
         if name in CUBLAS:
+            # This class and these words are CuPy's.
             raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         if name in FROM_HOST and not any(hasattr(each, "_host") for each in arguments):
             raise RuntimeError(
@@ -259,7 +260,7 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def watch_arrays(ndarray: type) -> None:
+def watch_arrays(ndarray: Any) -> None:
     """Let the stand-in's arrays be captured."""
     for name, function in list(vars(ndarray).items()):
         if callable(function) and name not in NO_WORK:
@@ -274,10 +275,10 @@ def watch_arrays(ndarray: type) -> None:
 
         return lambda *arguments, **options: _watched(name, bound)(array, *arguments, **options)
 
-    setattr(ndarray, "__getattr__", watched_attribute)  # noqa: B010  (mypy would take it for a method's redefinition)
+    ndarray.__getattr__ = watched_attribute
 
 
-def watch_module(cupy: type) -> None:
+def watch_module(cupy: Any) -> None:
     """Let the functions of the stand-in's module be captured."""
     for name in ("empty", "empty_like"):
         setattr(cupy, name, _allocating(vars(cupy)[name]))
@@ -292,7 +293,7 @@ def watch_module(cupy: type) -> None:
             _watched(name, value) if callable(value) and not isinstance(value, type) and name not in NO_WORK else value
         )
 
-    setattr(cupy, "__getattr__", watched_attribute)  # noqa: B010
+    cupy.__getattr__ = watched_attribute
 
 
 def _of_module(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -312,9 +313,9 @@ def _allocating(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def watch_kernels(raw_module: type) -> None:
+def watch_kernels(raw_module: Any) -> None:
     """Let launches be captured: the arguments are those of now, the numbers in the arrays those of then."""
-    find = raw_module.get_function  # type: ignore[attr-defined]
+    find = raw_module.get_function
 
     def get_function(self: Any, name: str) -> Callable[..., None]:
         kernel = find(self, name)
@@ -329,7 +330,7 @@ def watch_kernels(raw_module: type) -> None:
 
         return launch
 
-    setattr(raw_module, "get_function", get_function)  # noqa: B010
+    raw_module.get_function = get_function
 
 
 def extend(cupy: Any) -> None:

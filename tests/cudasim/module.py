@@ -52,7 +52,7 @@ class RawModule:
         if not isinstance(options, tuple):
             raise TypeError(f"options must be a tuple, as for CuPy, not {type(options).__name__}")
         if name_expressions or backend != "nvrtc":
-            raise NotImplementedError('the simulator takes extern "C" kernels for the backend nvrtc')
+            raise ValueError('the simulator takes extern "C" kernels for the backend nvrtc')
         self.code, self.options = code, options
         self._library: ctypes.CDLL | None = None
 

@@ -8,7 +8,8 @@ from minires.backend.cuda import sources
 from tests.cudasim import build, mutate
 from tests.cudasim.cases import CASES
 
-pytestmark = pytest.mark.skipif(bool(build.unavailable()), reason=build.unavailable() or "never")
+if build.unavailable():
+    pytest.skip(build.unavailable(), allow_module_level=True)
 
 
 @pytest.mark.parametrize("source", CASES)

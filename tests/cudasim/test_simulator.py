@@ -326,7 +326,7 @@ def test_code_that_does_not_compile(cupy):
 def test_options_of_another_kind(cupy):
     with pytest.raises(TypeError, match="tuple"):
         cupy.RawModule(code=SCALE, options=["-DFACTOR=2"])
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(ValueError, match="kernels for the backend nvrtc"):
         cupy.RawModule(code=SCALE, name_expressions=["scale<1>"])
 
 
