@@ -10,7 +10,8 @@
 // The input gradient is the same product: gx[n,h,v,c] = Σ gy[n, (h + P − i·d)/s, (v + P − j·d)/s, o] w[o,c,i,j] over the
 // taps for which the divisions are exact. Pixels with equal h mod s (and v mod s) use the same taps: such a phase is a
 // convolution of gy with stride 1 by a part of the taps. The caller launches one for each phase, s² in all; so nothing is
-// multiplied by zeros. Where the pixels of a phase go is the last line of Geometry.
+// multiplied by zeros. Where the pixels of a phase go is the last line of Geometry. For 3×3, s = 2, P = 1: an even h meets
+// row i = 1 alone, an odd one rows 0 and 2; so the four phases have 1, 2, 2 and 4 of the nine taps.
 //
 // Floor: 2·M·N·K operations over the peak rate, or the bytes of x, w and y over the bandwidth, whichever is longer. A
 // step of a BM × BN tile reads (BM + BN)·BK numbers and makes BM·BN·BK products of them: 43 a number for 128 × 64.

@@ -46,13 +46,13 @@ def on_device_of_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let `function`, of arrays on one GPU, run while that GPU is the current one: kernels and new arrays want that."""
 
     @wraps(function)
-    def run(*arguments: Any) -> Any:
+    def run(*arguments: Any, **options: Any) -> Any:
         cupy = sys.modules["cupy"]
         device = _first_array(arguments).device.id
         if cupy.cuda.runtime.getDevice() == device:  # nearly always: then no time is taken
-            return function(*arguments)
+            return function(*arguments, **options)
         with cupy.cuda.Device(device):
-            return function(*arguments)
+            return function(*arguments, **options)
 
     return run
 

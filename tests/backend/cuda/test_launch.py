@@ -109,3 +109,8 @@ def test_a_log_is_cut_to_its_first_error():
     log = "k.cu(1): warning: unused\n" + first + "k.cu(4): error\n" * 900
     assert first_error(log) == 'k.cu(3): error: identifier "x" is undefined x = 1;'
     assert first_error("") == "the compiler says nothing"
+
+
+def test_the_provider_takes_names_as_the_contract_does(device):
+    x = device.upload(np.float32([[1.0, 2.0], [3.0, 4.0]]))
+    assert device.download(cuda.sum(x, axes=(0,), keepdims=False)).tolist() == [4.0, 6.0]
