@@ -6,11 +6,13 @@ kernels. None of these may break `import minires`, so CuPy is imported here, on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from minires.errors import DeviceError
+from minires.errors import DeviceError, OutOfMemoryError
 
 
 class Availability:
@@ -113,6 +115,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     if not type(error).__module__.startswith("cupy"):
         return False
     return type(error).__name__ == "OutOfMemoryError" or any(name in str(error) for name in _FULL)
+
+
+@contextmanager
+def explaining_out_of_memory(what: str) -> Iterator[None]:
+    """In this block CuPy's error about a full memory becomes OutOfMemoryError, with what failed and what to do."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(explain_out_of_memory(what, error)) from None
+        raise
 
 
 def explain_out_of_memory(what: str, error: BaseException) -> str:

@@ -16,7 +16,8 @@
 // Floor: 2·M·N·K operations over the peak rate, or the bytes of x, w and y over the bandwidth, whichever is longer. A
 // step of a BM × BN tile reads (BM + BN)·BK numbers and makes BM·BN·BK products of them: 43 a number for 128 × 64.
 //
-// Where a layer has too few tiles to fill a GPU, K is divided among `splits` blocks (grid z), each writes its part, and
+// Where a layer has too few tiles to fill a GPU, or its sums are long, K is divided among `splits` blocks (grid z), which
+// write their parts, and
 // `finish` adds them up in order: the same bits each time, on every GPU.
 #include "division.cuh"
 #include "multiply.cuh"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend.capturing import refuse_while_capturing
-from minires.errors import DeviceError, OutOfMemoryError
+from minires.errors import DeviceError
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray; Python has no common type for the two
 
@@ -75,10 +75,5 @@ def to_device(array: Array, device: str) -> Array:
         "an array is copied from host memory to the GPU, once and not at each replay (the random numbers of dropout, "
         "matrices or indices that NumPy makes in the model's forward)"
     )
-    try:
-        with cupy.cuda.Device(index):
-            return cupy.asarray(array)
-    except Exception as error:
-        if cuda.is_out_of_memory(error):
-            raise OutOfMemoryError(cuda.explain_out_of_memory(f"to({device!r})", error)) from None
-        raise
+    with cuda.explaining_out_of_memory(f"to({device!r})"), cupy.cuda.Device(index):
+        return cupy.asarray(array)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minires import cuda
 from minires.backend import Array
 from minires.backend.cuda import convolution
 from minires.backend.cuda.launch import on_device_of_arrays
@@ -24,7 +25,8 @@ class FusedConvolution(FoldedConvolution):
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None
-        y = _fused(x, self.weights.w, self.weights.bias, *self.geometry, residual, self.relu, self.packed)
+        with cuda.explaining_out_of_memory(self.name):
+            y = _fused(x, self.weights.w, self.weights.bias, *self.geometry, residual, self.relu, self.packed)
         return super().run(arrays, out) if y is NotImplemented else y
 
 

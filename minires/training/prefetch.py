@@ -16,7 +16,6 @@ import numpy as np
 
 from minires import cuda
 from minires.backend import Array
-from minires.errors import OutOfMemoryError
 from minires.nn import Module
 from minires.training.placing import device_of
 
@@ -86,12 +85,8 @@ class Copies:
         piece, self._turn = self._pieces[self._turn], 1 - self._turn
         with self._cupy.cuda.Device(self._index):
             host = piece.filled(images)
-            try:
+            with cuda.explaining_out_of_memory("copying a batch"):
                 array = self._cupy.empty(images.shape, images.dtype)
-            except Exception as error:
-                if cuda.is_out_of_memory(error):
-                    raise OutOfMemoryError(cuda.explain_out_of_memory("copying a batch", error)) from None
-                raise
             # That memory may have been an array's that the steps' stream still reads: it was asked to, not waited for.
             self._stream.wait_event(self._cupy.cuda.get_current_stream().record())
             array.set(host, stream=self._stream)

@@ -10,9 +10,11 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import inference, models, nn
+from minires.backend.cuda import convolution
 from minires.backend.cuda import graph as cuda_graph
-from minires.errors import MiniResError
+from minires.errors import MiniResError, OutOfMemoryError
 from minires.inference.cuda_steps import FusedConvolution
+from minires.inference.weights import Folded
 from tests.inference.test_compile import images, lived_in
 
 CAPTURED = "captured as a CUDA graph"
@@ -193,3 +195,20 @@ def test_other_dtypes_and_providers_have_no_graph(model, replays):
 def test_a_model_that_decides_by_its_numbers_is_still_refused(device):
     with pytest.raises(MiniResError, match="decides something by the numbers of its input"):
         inference.compile(lambda x: x * 2.0 if float(x.sum()) > 0 else x, on_gpu(np.ones((2, 3), np.float32)))
+
+
+def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
+    if not device.is_simulated:
+        pytest.skip("a GPU's memory is not filled for a test")
+    fast = inference.compile(model, on_gpu(images(1, 3, 9, 9)))
+
+    def full(*_):
+        raise device.cupy.cuda.memory.OutOfMemoryError(4096, 1024)
+
+    monkeypatch.setattr(convolution.images, "empty_image", full)
+    with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
+        fast(on_gpu(images(2, 3, 9, 9)))
+    weights = Folded(*2 * (model.conv.weight.data,), None)
+    step = FusedConvolution((0,), 1, weights, False, ((1, 1), (1, 1), (1, 1), 1))
+    with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
+        step.run([on_gpu(images(1, 4, 9, 9)).data], None)
