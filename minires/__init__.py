@@ -9,20 +9,21 @@ Importing it needs NumPy alone; what else a part needs is imported when that par
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from minires import backend, cuda, functional
-from minires.autograd import backward, grad
-from minires.backend import use_backend
+from minires import backend, functional
+from minires.backend import cuda, use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.backend.cuda.precision import allow_tf32
-from minires.creation import ones, rand, randn, tensor, zeros
+from minires.backend.threads import get_num_threads, set_num_threads
+from minires.core.autograd import backward, grad
+from minires.core.creation import ones, rand, randn, tensor, zeros
+from minires.core.function import Function
+from minires.core.modes import detect_anomaly, disable_fused_backward, enable_grad, is_grad_enabled, no_grad
+from minires.core.random import manual_seed
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
-from minires.function import Function
-from minires.modes import detect_anomaly, enable_grad, is_recording, no_grad, use_formulas
-from minires.random import manual_seed
-from minires.tensor import Tensor
-from minires.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     import minires.data as data
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
     import minires.optim as optim
     import minires.training as training
     import minires.weights as weights
-    from minires.draw import draw_graph
+    from minires.inspection.drawing import draw_graph
 
 __version__ = "0.1.0"
+
+sys.modules["minires.cuda"] = cuda  # so that `import minires.cuda` works too, as torch.cuda does
 
 _LAZY = {
     "data",
@@ -55,7 +58,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"minires.{name}")
     if name == "draw_graph":
-        return importlib.import_module("minires.draw").draw_graph
+        return importlib.import_module("minires.inspection.drawing").draw_graph
     raise AttributeError(f"module 'minires' has no attribute {name!r}")
 
 
@@ -70,6 +73,7 @@ __all__ = [
     "cuda",
     "data",
     "detect_anomaly",
+    "disable_fused_backward",
     "draw_graph",
     "empty_cache",
     "enable_grad",
@@ -78,7 +82,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "inference",
-    "is_recording",
+    "is_grad_enabled",
     "lab",
     "manual_seed",
     "models",
@@ -93,7 +97,6 @@ __all__ = [
     "tensor",
     "training",
     "use_backend",
-    "use_formulas",
     "weights",
     "zeros",
 ]

@@ -100,7 +100,7 @@ def _forget_cupy() -> None:
     from minires import cuda
     from minires.backend.cuda import launch
 
-    for remembered in (cuda._probe, launch._module, launch._function):
+    for remembered in (cuda.device._probe, launch._module, launch._function):
         remembered.cache_clear()
 
 

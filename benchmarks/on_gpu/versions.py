@@ -10,7 +10,7 @@ from typing import Any
 
 import minires as mr
 from benchmarks import machine
-from minires.machine import describe
+from minires.inspection.machine import describe
 
 
 def versions(torch: Any) -> dict[str, str]:

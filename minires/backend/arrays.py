@@ -65,7 +65,7 @@ def to_device(array: Array, device: str) -> Array:
             return array
         refuse_while_capturing("an array is copied from the GPU to host memory")
         return array.get()
-    from minires import cuda
+    from minires.backend import cuda
 
     index = int(device.partition(":")[2] or 0)
     cupy = cuda.require(index)

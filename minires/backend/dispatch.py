@@ -17,9 +17,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minires import cuda as gpu
-from minires.backend import cpu, cuda, reference
+from minires.backend import cpu, reference
 from minires.backend.arrays import Array
+from minires.backend.cuda import device as gpu
+from minires.backend.cuda import provider as cuda
 from minires.errors import DeviceError, OutOfMemoryError
 
 Signature = TypeVar("Signature", bound=Callable[..., Any])

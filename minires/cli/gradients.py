@@ -79,8 +79,8 @@ Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
 
 def _network(name: str, image: str, batch: int, classes: int, seed: int, dtype: str) -> Subject:
     from minires import models
-    from minires.creation import randn
-    from minires.random import manual_seed
+    from minires.core.creation import randn
+    from minires.core.random import manual_seed
 
     manual_seed(seed)
     shape = input_shape(image)

@@ -11,8 +11,8 @@ import typer
 from minires.cli.shared import Json, console, example, model_name, print_json
 
 if TYPE_CHECKING:
-    from minires.bench import Timing
-    from minires.machine import Speed
+    from minires.inspection.machine import Speed
+    from minires.inspection.timing import Timing
 
 commands = typer.Typer()
 
@@ -23,7 +23,8 @@ def info(as_json: Json = False) -> None:
 
     Measures a matrix product of 1024 × 1024, by the kernels and by NumPy, and a copy: the best of some runs.
     """
-    from minires import __version__, machine
+    from minires import __version__
+    from minires.inspection import machine
 
     found, speed = machine.describe(), machine.measure()
     if as_json:
@@ -73,13 +74,15 @@ def conv(
 
     GFLOP/s are by the operations of the direct method, so an algorithm that needs fewer may exceed the machine's.
     """
-    from minires import machine
-    from minires import threads as threads_of
-    from minires.bench import convolutions, measure
+    from minires import models, set_num_threads
+    from minires.inspection import machine
+    from minires.inspection.timing import convolutions, measure
 
     if threads is not None:
-        threads_of.set_num_threads(threads)
-    timings = [timing for shape, count in convolutions(model, batch, size) for timing in measure(shape, count, train)]
+        set_num_threads(threads)
+    side = models.image_size(model) if size is None else size
+    found = convolutions(models.build(model), batch, side)
+    timings = [timing for shape, count in found for timing in measure(shape, count, train)]
     if as_json:
         rows = [
             {**asdict(timing), "operations": timing.operations, "fastest": timing.fastest, "loss": timing.loss}

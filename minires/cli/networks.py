@@ -34,8 +34,8 @@ from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
 from minires.weights.messages import printable
 
 if TYPE_CHECKING:
-    from minires.classifier import Prediction
-    from minires.summary import Summary
+    from minires.inference.classifier import Prediction
+    from minires.inspection.summary import Summary
     from minires.training import Evaluation
 
 commands = typer.Typer()
@@ -135,7 +135,7 @@ def train(
 
 def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:
     """What was asked for; in a resumed run, the stored settings and what was given again."""
-    from minires.classifier import stored_model
+    from minires.inference.classifier import stored_model
     from minires.training import checkpoint_metadata
     from minires.training.run import stored_settings
 
@@ -182,7 +182,7 @@ def evaluate(
 
     A checkpoint of `minires train` knows its network, classes and normalisation: then --model may be left out.
     """
-    from minires import classifier
+    from minires.inference import classifier
 
     network = classifier.load(model, weights, normalize=normalize, device=device)
     dataset = network.test_set(data, data_dir, download)
@@ -218,7 +218,7 @@ def predict(
     device: Device = "cpu",
 ) -> None:
     """Say what is in photographs."""
-    from minires import classifier
+    from minires.inference import classifier
 
     found = classifier.load(model, weights, normalize=normalize, device=device).predict(images)
     if logits is not None:
@@ -269,7 +269,7 @@ def summary(
     count them.
     """
     from minires import models
-    from minires.summary import summarize
+    from minires.inspection.summary import summarize
 
     shape = input_shape(image) if image is not None else (3, models.image_size(model), models.image_size(model))
     network = models.build(model, num_classes=classes, in_channels=max(shape[0], 1)).to(device)

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minires import functional as F
-from minires.autograd import grad
-from minires.creation import tensor
+from minires.core.autograd import grad
+from minires.core.creation import tensor
+from minires.core.modes import no_grad
+from minires.core.random import manual_seed
+from minires.core.tensor import Tensor
 from minires.models.resnet import BasicBlock
-from minires.modes import no_grad
-from minires.random import manual_seed
-from minires.tensor import Tensor
 
 STEP = 1e-6  # h: truncation costs about h² = 1e-12, rounding 1e-16/h = 1e-10
 TOLERANCE = 1e-6

@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from minires import data, models, optim, training
 from minires import functional as F
+from minires.core.modes import no_grad
+from minires.core.random import manual_seed
+from minires.core.tensor import Tensor
 from minires.data.transforms import Normalize
 from minires.errors import MiniResError
-from minires.modes import no_grad
 from minires.nn import Conv2d, Module
-from minires.random import manual_seed
-from minires.tensor import Tensor
 
 
 @dataclass(frozen=True)

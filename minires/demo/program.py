@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from minires.backend.threads import num_threads
 from minires.demo.check import check_blocks
 from minires.demo.networks import Lesson, train
 from minires.demo.report import Findings, render
 from minires.demo.show import Narrator
 from minires.errors import MiniResError
 from minires.files import atomic_write
-from minires.threads import num_threads
 from minires.training.run_folder import make_folders, remove_folders
 
 

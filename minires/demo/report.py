@@ -17,11 +17,11 @@ from textwrap import dedent
 
 import numpy as np
 
-from minires.creation import tensor
+from minires.core.creation import tensor
 from minires.demo import plots
 from minires.demo.check import STEP, TOLERANCE, ArrayCheck, BlockCheck
 from minires.demo.networks import Lesson, Mistake, Trained
-from minires.draw import draw_graph
+from minires.inspection.drawing import draw_graph
 from minires.models.resnet import BasicBlock
 
 SHOWN_MISTAKES = 12

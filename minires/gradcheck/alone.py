@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from minires import modes
+from minires.core import modes
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.gradcheck.examination import Examination
 from minires.gradcheck.examine import examine
@@ -22,7 +23,6 @@ from minires.gradcheck.problem import Problem, tensors_of
 from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict, worst
 from minires.gradcheck.second import second_order
 from minires.gradcheck.trace import Applied, Tracer, between, defined_at
-from minires.tensor import Tensor
 
 NOTHING = "the gradient is zero here whatever backward does; check at another point, or a part of f"
 SEEN = (Verdict.PASS, Verdict.KINK)
@@ -76,7 +76,7 @@ class Alone:
         names = [f"input {k}" for k in range(len(inputs))]
 
         def apply(*tensors: Tensor) -> Tensor:
-            return applied.op.again()(*tensors)
+            return applied.op.fresh_copy()(*tensors)
 
         return Problem(apply, inputs, names, self.problem.dtype, self.problem.provider)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minires.core.function import Function
 from minires.errors import MiniResError
-from minires.function import Function
 from minires.gradcheck.alone import Alone
 from minires.gradcheck.check import gradcheck
 from minires.gradcheck.examination import cotangent

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from minires import functional as F
+from minires.core.tensor import Tensor
 from minires.ops import conv, pool
-from minires.tensor import Tensor
 
 Numbers = np.ndarray
 

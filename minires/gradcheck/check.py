@@ -49,7 +49,7 @@ def gradcheck(
 
     f maps Tensors to a Tensor or several; inputs are its arguments. Those Tensors that require gradients are checked,
     or all floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are
-    checked by name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_arrays`).
+    checked by name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_fused`).
 
     order: 2 checks the gradient of the gradient too. method: "auto", the complex step where f takes complex numbers, if
     differences confirm it, else differences; "complex", that step unconfirmed; "central3", "central5", "richardson",

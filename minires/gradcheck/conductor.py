@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend import Array, to_device
-from minires.function import Function
+from minires.core.function import Function
 
 MOST_CROSSINGS = 20  # remembered of one pass; a large step in a network crosses thousands
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.autograd import grad
+from minires.core.autograd import grad
+from minires.core.modes import enable_grad
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.modes import enable_grad
-from minires.tensor import Tensor
 
 Inputs = Tensor | Sequence[Tensor]
 

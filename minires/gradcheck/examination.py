@@ -77,7 +77,7 @@ class Examination:
         self.origin = Origin(problem, self.base, self.notes, jitter, np.maximum(jitter, shaken))
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
-            "backward_arrays": problem.gradient(self.u),
+            "backward_fused": problem.gradient(self.u),
             "backward": problem.gradient(self.u, formulas=True),
         }
         self.unsteady = self._unsteady_gradient(nondet_tol)
@@ -136,7 +136,7 @@ class Examination:
         for what, twice in (("from one run to the next", False), ("between two backward passes over one graph", True)):
             second = self.problem.gradient(self.u, twice=twice)
             with np.errstate(invalid="ignore"):
-                moved = [abs(a - b) for a, b in zip(self.gradients["backward_arrays"], second, strict=True)]
+                moved = [abs(a - b) for a, b in zip(self.gradients["backward_fused"], second, strict=True)]
             apart = max((float(np.nan_to_num(each).max(initial=0.0)) for each in moved), default=0.0)
             if apart > tolerance:
                 return f"the gradient differs by {apart:.3g} {what}"
@@ -168,18 +168,18 @@ class Examination:
         """
         eps = float(np.finfo(self.problem.dtype).eps)
         largest = self._largest_moves(
-            "backward_arrays", lambda: self.problem.gradient(self.u, self._nudged(eps), notes=self.notes)
+            "backward_fused", lambda: self.problem.gradient(self.u, self._nudged(eps), notes=self.notes)
         )
         # And when the result of each operation of the formula is off by its last bit: 1 − softmax of a sure class.
         shaken = self._largest_moves(
             "backward", lambda: self.problem.gradient(self.u, formulas=True, shaker=Shaker(self.notes, self.rng))
         )
         if self.single:  # whose sums round in every term, the same way however the point moves
-            sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_arrays"]]
+            sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_fused"]]
             largest = [most + 16 * EPS32 * size for most, size in zip(largest, sizes, strict=True)]
         rounding = self._rounding_of_f()
         noise = []
-        for most, gradient, x in zip(largest, self.gradients["backward_arrays"], self.problem.point, strict=True):
+        for most, gradient, x in zip(largest, self.gradients["backward_fused"], self.problem.point, strict=True):
             limit = MOST_NOISE * float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
             # What is left of terms that cancel (1 − softmax of a sure class) is off by what rounding moves f by.
             least = rounding / spread(x)
@@ -264,7 +264,7 @@ class Examination:
 
     def size(self, number: int) -> float:
         """The largest number of one variable's gradient."""
-        gradient = self.gradients["backward_arrays"][number]
+        gradient = self.gradients["backward_fused"][number]
         return float(abs(gradient[np.isfinite(gradient)]).max(initial=0.0))
 
     # -- what backward must be besides right --------------------------------------------------------------------------
@@ -276,7 +276,7 @@ class Examination:
         """
         w = cotangent(self.rng, self.base.size)
         c = -(2.0 ** (10 + math.ceil(math.log2(self.base.size) / 2))) if self.base.size else -1.0
-        for label, formulas in (("backward_arrays", False), ("backward", True)):
+        for label, formulas in (("backward_fused", False), ("backward", True)):
             scaled = self.problem.gradient(c * self.u, formulas=formulas)
             other = self.problem.gradient(w, formulas=formulas)
             both = self.problem.gradient(self.u + w, formulas=formulas)
@@ -300,7 +300,7 @@ class Examination:
             return
         sizes = range(1, count) if count <= 4 else (1, count - 1)
         for asking in (set(some) for size in sizes for some in itertools.combinations(range(count), size)):
-            for label, formulas in (("backward_arrays", False), ("backward", True)):
+            for label, formulas in (("backward_fused", False), ("backward", True)):
                 found = self.problem.gradient(self.u, formulas=formulas, only=asking)
                 for number in asking:
                     names = ", ".join(self.problem.variables[k].name for k in sorted(asking))

@@ -1,7 +1,7 @@
 """Mistakes to make on purpose in an op's backward, to see whether a check notices.
 
 Each mutant is a classic: it takes an op (a node of the graph), the gradient that arrives and the right backward, and
-returns the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_arrays`.
+returns the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_fused`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from unittest import mock
 import numpy as np
 
 from minires import backend
-from minires.function import Function
+from minires.core.function import Function
+from minires.core.tensor import Tensor, read_only
 from minires.ops import elementwise, linear
 from minires.ops.conv import Conv2d, Conv2dGradInput
 from minires.ops.elementwise import (
@@ -38,7 +39,6 @@ from minires.ops.pool import MaxPool2d, RouteToArgmax
 from minires.ops.reduction import Amax
 from minires.ops.reduction import mean as mean_of
 from minires.ops.shape import Index, Pad, sum_to
-from minires.tensor import Tensor, read_only
 
 Backward = Callable[[Function, Tensor], list[Tensor | None]]
 Shape = tuple[int, ...]
@@ -275,7 +275,7 @@ MUTANTS = (
 @contextmanager
 def breaking(kind: type[Function], mutant: Mutant) -> Iterator[None]:
     """Within the block every `kind` has the mutant's backward, formula and fused."""
-    right_formula, right_arrays = kind.backward, kind.backward_arrays
+    right_formula, right_arrays = kind.backward, kind.backward_fused
 
     def right(op: Function, g: Tensor) -> list[Tensor | None]:
         found: Any = right_formula(op, g)
@@ -285,7 +285,7 @@ def breaking(kind: type[Function], mutant: Mutant) -> Iterator[None]:
         found = list(mutant.wrong(op, g, right))
         return found[0] if len(found) == 1 else tuple(found)
 
-    def backward_arrays(op: Function, g: Any) -> Any:
+    def backward_fused(op: Function, g: Any) -> Any:
         assert right_arrays is not None
 
         def fused(op: Function, g: Tensor) -> list[Tensor | None]:
@@ -296,9 +296,9 @@ def breaking(kind: type[Function], mutant: Mutant) -> Iterator[None]:
         found = [None if each is None else each.data for each in mutant.wrong(op, Tensor(read_only(g)), fused)]
         return found[0] if len(found) == 1 else tuple(found)
 
-    changed: dict[str, Any] = {"backward": backward, "keeps": None, "keeps_output": True}
+    changed: dict[str, Any] = {"backward": backward, "saved_inputs": None, "saves_output": True}
     if right_arrays is not None:
-        changed["backward_arrays"] = backward_arrays
+        changed["backward_fused"] = backward_fused
     with mock.patch.multiple(kind, **changed):
         yield
 

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from minires import backend, modes
-from minires.autograd import grad
+from minires import backend
 from minires.backend import Array, use_backend
+from minires.core import modes
+from minires.core.autograd import grad
+from minires.core.random import default_generator, get_state
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.gradcheck.conductor import Comparer, Listener, Note, Repeater, Shaker
 from minires.nn.module import Buffer, Module, Parameter
-from minires.random import default_generator, get_state
-from minires.tensor import Tensor
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
@@ -106,7 +107,7 @@ class Problem:
         """F at `arrays`, (m,), in their dtype, by the reference kernels or another provider's."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
         conducted = nullcontext() if conductor is None else modes.conducting(conductor)
-        recorded = modes.recording(self.records)
+        recorded = modes.set_grad_enabled(self.records)
         with self.installed(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
             return _flat(tensors_of(self.f(*arguments)))
 
@@ -149,11 +150,11 @@ class Problem:
         point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
             arguments, leaves = stack.enter_context(self.installed(point, record=True, only=only))
-            stack.enter_context(modes.recording(True))
+            stack.enter_context(modes.set_grad_enabled(True))
             if self.provider is not None:
                 stack.enter_context(use_backend(self.provider))
             if formulas:
-                stack.enter_context(modes.use_formulas())
+                stack.enter_context(modes.disable_fused_backward())
             if shaker is not None:
                 stack.enter_context(modes.conducting(shaker))
             with ExitStack() as forward:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from minires import backend, modes
-from minires.autograd import grad
+from minires import backend
+from minires.core import modes
+from minires.core.autograd import grad
+from minires.core.tensor import Tensor
 from minires.gradcheck.examination import cotangent
 from minires.gradcheck.problem import Problem, tensors_of
-from minires.tensor import Tensor
 
 COTANGENT = "cotangent"
 
@@ -23,8 +24,8 @@ def second_order(problem: Problem, by_cotangent_alone: bool = False) -> Problem:
 
     def gradient(*arguments: Any) -> tuple[Tensor, ...]:
         *given, u = arguments
-        recording = modes.is_recording()
-        with modes.recording(True), modes.use_formulas():
+        recording = modes.is_grad_enabled()
+        with modes.set_grad_enabled(True), modes.disable_fused_backward():
             leaves = [_asking(given[v.place] if v.place is not None else v.parameter) for v in problem.variables]
             outputs = tensors_of(problem.f(*given))
             seeds, start = [], 0

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import minires.function
-from minires.function import Function
+import minires.core.function
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.nn.module import Module
-from minires.tensor import Tensor
 
-_PACKAGE = Path(minires.function.__file__).parent
+_PACKAGE = Path(minires.core.function.__file__).parent
 # Where operations are applied on behalf of somebody else; whoever called in from outside is the one to name.
 _WITHIN = tuple(str(_PACKAGE / name) for name in ("ops", "nn", "gradcheck", "function.py", "tensor.py", "modes.py"))
 
@@ -52,7 +52,7 @@ class Tracer:
         if any(follows):
             reach(self.reached, output)
             line, module = self._who()
-            self.applied.append(Applied(self.count, op.again(), inputs, output, follows, line, module))
+            self.applied.append(Applied(self.count, op.fresh_copy(), inputs, output, follows, line, module))
         self.count += 1
 
     def _who(self) -> tuple[str, str]:

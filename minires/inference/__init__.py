@@ -25,6 +25,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.cuda.precision import tf32_allowed
+from minires.core.tensor import Tensor, read_only
 from minires.errors import DtypeError, MiniResError, ShapeError
 from minires.inference.captured import CapturedPlan
 from minires.inference.constants import Constants
@@ -32,7 +33,6 @@ from minires.inference.plan import Plan
 from minires.inference.trace import Trace, trace
 from minires.inference.weights import Weights
 from minires.nn import Module
-from minires.tensor import Tensor, read_only
 
 MOST_PLANS = 8  # shapes that are remembered; the one that was not used for longest is planned anew
 TOLERANCE = 1e-4  # of the largest output, between the plan's answer and the model's

@@ -18,7 +18,7 @@ from weakref import ref
 import numpy as np
 
 from minires.backend import Array, array_module
-from minires.tensor import Tensor
+from minires.core.tensor import Tensor
 
 Statistics = tuple[Array, Array]  # mean and variance of a batch norm
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires import cuda
-from minires.backend import Array
+from minires.backend import Array, cuda
 from minires.backend.cuda import convolution
 from minires.backend.cuda.launch import on_device_of_arrays
 from minires.inference.steps import Arrays, FoldedConvolution

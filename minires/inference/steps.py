@@ -16,7 +16,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
-from minires.function import Function
+from minires.core.function import Function
 from minires.inference.trace import Operand
 from minires.inference.weights import Folded
 
@@ -55,7 +55,7 @@ class Replay(Step):
     def __init__(self, op: Function, operands: tuple[Operand, ...], output: int) -> None:
         super().__init__(tuple(each for each in operands if isinstance(each, int)), output)
         self.operands, self.name = operands, op.name
-        self.op = op.again()  # without what came of the run that was watched
+        self.op = op.fresh_copy()  # without what came of the run that was watched
         for attribute, value in vars(self.op).items():
             setattr(self.op, attribute, _copied(value))
 

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from minires import modes
 from minires.backend import Array
+from minires.core import modes
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
-from minires.function import Function
 from minires.inference.constants import Constants
 from minires.ops.norm import BatchNormEval
-from minires.tensor import Tensor
 
 Operand = int | Array  # a value by its number, or a constant
 

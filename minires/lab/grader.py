@@ -24,12 +24,12 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
-from minires.function import Function
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.gradcheck import audit
 from minires.lab import trials
 from minires.lab.known_ops import KNOWN, Case, KnownOp, known
 from minires.lab.trials import Answer, Subject, Trial
-from minires.tensor import Tensor
 
 MODULE = "student_file"
 MEMORY = 1 << 30  # bytes beyond what the grader itself has

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from minires import functional as F
+from minires.core.tensor import Tensor
 from minires.ops import conv, elementwise, linear, loss, norm, pool, reduction
-from minires.tensor import Tensor
 
 Kind = Literal["plain", "extreme", "shape", "broadcast", "kink"]
 Shape = tuple[int, ...]

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from minires import modes, random
-from minires.autograd import grad
+from minires.core import modes, random
+from minires.core.autograd import grad
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.gradcheck import gradcheck
 from minires.lab.mistake import Outcome
 from minires.models.resnet import BasicBlock
-from minires.tensor import Tensor
 
 STEP = 1e-5  # of central differences: in float64 both their errors are near 1e-10
 

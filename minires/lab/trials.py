@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minires import modes
-from minires.autograd import grad
+from minires.core import modes
+from minires.core.autograd import grad
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
-from minires.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.lab.known_ops import Case, Kind
-from minires.tensor import Tensor
 
 FORWARD = "forward equals the definition"
 GRADIENT = "the gradient passes the check"

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from minires import functional as F
 from minires import nn
-from minires.tensor import Tensor
+from minires.core.tensor import Tensor
 
 Shortcut = Literal["A", "B", "C"] | None
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
+from minires.core.random import default_generator
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.random import default_generator
-from minires.tensor import Tensor
 
 Mode = Literal["fan_in", "fan_out"]
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from minires import functional as F
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.nn import init
 from minires.nn.module import Buffer, Module, Parameter
 from minires.ops.operands import pair
-from minires.tensor import Tensor
 
 Size = int | Sequence[int]
 

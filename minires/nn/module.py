@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from minires import creation
+from minires.core import creation
+from minires.core.tensor import Tensor, device_and_dtype
 from minires.errors import DtypeError, WeightsError
-from minires.tensor import Tensor, device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
@@ -27,7 +27,9 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         if not hasattr(data, "dtype"):
             kind = type(data).__name__
-            raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
+            raise DtypeError(
+                f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.core.tensor(...)"
+            )
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
 

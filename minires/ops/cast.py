@@ -8,15 +8,15 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.core.function import Function
+from minires.core.tensor import Tensor, device_and_dtype, method
 from minires.errors import DtypeError
-from minires.function import Function
-from minires.tensor import Tensor, device_and_dtype, method
 
 
 class AsType(Function):
     """The same numbers in another dtype; the gradient is cast back."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, dtype: Any) -> None:
         self.target = np.dtype(dtype)
@@ -31,7 +31,7 @@ class AsType(Function):
 class ToDevice(Function):
     """The same numbers on another device; the gradient is sent back."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -46,7 +46,7 @@ class ToDevice(Function):
 class Clone(Function):
     """A copy of its own."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def forward(self, x: Array) -> Array:
         return x.copy()

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, check_window
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.function import Function
 from minires.ops.operands import check_floating, pair
 from minires.ops.shape import pad
-from minires.tensor import Tensor
 
 
 class _Convolution(Function):
@@ -43,16 +43,16 @@ class Conv2d(_Convolution):
     ∂L/∂x = grad_input(gy, w),  ∂L/∂w = grad_weight(x, gy),  ∂L/∂b = Σ_{n,p,q} gy.
     """
 
-    keeps = (0, 1)
+    saved_inputs = (0, 1)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         return backend.conv2d(x, w, b, *self.geometry)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w, *bias = self.inputs
-        gx = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, w) if self.needs[0] else None
-        gw = Conv2dGradWeight(w.shape[2:], *self.geometry)(x, gy) if self.needs[1] else None
-        gb = gy.sum((0, 2, 3)) if bias and self.needs[2] else None
+        gx = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, w) if self.needs_input_grad[0] else None
+        gw = Conv2dGradWeight(w.shape[2:], *self.geometry)(x, gy) if self.needs_input_grad[1] else None
+        gb = gy.sum((0, 2, 3)) if bias and self.needs_input_grad[2] else None
         return (gx, gw, gb) if bias else (gx, gw)
 
 
@@ -71,8 +71,8 @@ class Conv2dGradInput(_Convolution):
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.inputs
-        to_gy = Conv2d(*self.geometry)(ggx, w) if self.needs[0] else None
-        to_w = Conv2dGradWeight(w.shape[2:], *self.geometry)(ggx, gy) if self.needs[1] else None
+        to_gy = Conv2d(*self.geometry)(ggx, w) if self.needs_input_grad[0] else None
+        to_w = Conv2dGradWeight(w.shape[2:], *self.geometry)(ggx, gy) if self.needs_input_grad[1] else None
         return to_gy, to_w
 
 
@@ -88,8 +88,8 @@ class Conv2dGradWeight(_Convolution):
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:
         x, gy = self.inputs
-        to_x = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, ggw) if self.needs[0] else None
-        to_gy = Conv2d(*self.geometry)(x, ggw) if self.needs[1] else None
+        to_x = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, ggw) if self.needs_input_grad[0] else None
+        to_gy = Conv2d(*self.geometry)(x, ggw) if self.needs_input_grad[1] else None
         return to_x, to_gy
 
 

@@ -6,16 +6,16 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.function import Function
+from minires.core.function import Function
+from minires.core.random import default_generator
+from minires.core.tensor import Tensor
 from minires.ops.operands import check_floating
-from minires.random import default_generator
-from minires.tensor import Tensor
 
 
 class Dropout(Function):
     """y = x · mask / (1 − p), the mask drawn once, outside; the gradient passes the same mask."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, scaled_mask: Array) -> None:
         self.scaled_mask = scaled_mask

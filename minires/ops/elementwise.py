@@ -11,11 +11,11 @@ from typing import Any
 
 from minires import backend
 from minires.backend import Array
+from minires.core.function import Function
+from minires.core.tensor import Operand, Scalar, Tensor, method
 from minires.errors import DtypeError
-from minires.function import Function
 from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
 from minires.ops.shape import sum_to
-from minires.tensor import Operand, Scalar, Tensor, method
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Two operands. They broadcast, so each gradient is summed back to its operand's shape (`sum_to`).
@@ -24,27 +24,31 @@ from minires.tensor import Operand, Scalar, Tensor, method
 class Add(Function):
     """y = a + b: the gradient goes to both, unchanged. In `F(x) + x` this is the residual connection."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.add(a, b)
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g, a.shape) if self.needs[0] else None, sum_to(g, b.shape) if self.needs[1] else None
+        return sum_to(g, a.shape) if self.needs_input_grad[0] else None, sum_to(g, b.shape) if self.needs_input_grad[
+            1
+        ] else None
 
 
 class Subtract(Function):
     """y = a − b."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.subtract(a, b)
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g, a.shape) if self.needs[0] else None, sum_to(-g, b.shape) if self.needs[1] else None
+        return sum_to(g, a.shape) if self.needs_input_grad[0] else None, sum_to(-g, b.shape) if self.needs_input_grad[
+            1
+        ] else None
 
 
 class Multiply(Function):
@@ -55,7 +59,9 @@ class Multiply(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g * b, a.shape) if self.needs[0] else None, sum_to(g * a, b.shape) if self.needs[1] else None
+        return sum_to(g * b, a.shape) if self.needs_input_grad[0] else None, sum_to(
+            g * a, b.shape
+        ) if self.needs_input_grad[1] else None
 
 
 class Divide(Function):
@@ -66,8 +72,8 @@ class Divide(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        ga = sum_to(g / b, a.shape) if self.needs[0] else None
-        gb = sum_to(-g * a / (b * b), b.shape) if self.needs[1] else None
+        ga = sum_to(g / b, a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(-g * a / (b * b), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
 
@@ -80,11 +86,11 @@ class Power(Function):
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
         ga = gb = None
-        if self.needs[0]:
+        if self.needs_input_grad[0]:
             # 0 · 0⁻¹ is NaN. To mask the product is not enough, since its own derivative would be NaN: take 0 · 0¹.
             constant = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, "==")))
             ga = sum_to(g * (b * a ** where(constant, 1.0, b - 1)), a.shape)
-        if self.needs[1]:
+        if self.needs_input_grad[1]:
             # ln a at a = 0 is −∞, and aᵇ·ln a → 0: take the logarithm of 1 there, as torch's rule amounts to.
             vanishing = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, ">=")))
             gb = sum_to(g * where(vanishing, 0.0, a**b * where(vanishing, 1.0, a).log()), b.shape)
@@ -103,8 +109,8 @@ class Maximum(Function):
         a, b = self.inputs
         share = where(Tensor(backend.compare(a.data, b.data, "==")), g * 0.5, g)
         a_loses, b_loses = (Tensor(backend.compare(a.data, b.data, relation)) for relation in self.loses)
-        ga = sum_to(where(a_loses, 0.0, share), a.shape) if self.needs[0] else None
-        gb = sum_to(where(b_loses, 0.0, share), b.shape) if self.needs[1] else None
+        ga = sum_to(where(a_loses, 0.0, share), a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(where(b_loses, 0.0, share), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
     def branches(self, a: Array, b: Array) -> Array:
@@ -130,7 +136,7 @@ class Minimum(Maximum):
 class Where(Function):
     """y = a where the condition holds, else b: each element's gradient goes to the one that was taken."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, condition: Array) -> None:
         self.condition = condition
@@ -141,8 +147,8 @@ class Where(Function):
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
         condition = Tensor(self.condition)
-        ga = sum_to(where(condition, g, 0.0), a.shape) if self.needs[0] else None
-        gb = sum_to(where(condition, 0.0, g), b.shape) if self.needs[1] else None
+        ga = sum_to(where(condition, g, 0.0), a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(where(condition, 0.0, g), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
     def branches(self, a: Array, b: Array) -> Array:
@@ -160,7 +166,7 @@ class Where(Function):
 class Negative(Function):
     """y = −x;  y′ = −1."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def forward(self, x: Array) -> Array:
         return backend.negative(x)
@@ -172,7 +178,7 @@ class Negative(Function):
 class Exp(Function):
     """y = eˣ;  y′ = y."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def forward(self, x: Array) -> Array:
         return backend.exp(x)
@@ -194,7 +200,7 @@ class Log(Function):
 class Sqrt(Function):
     """y = √x;  y′ = 1/(2y), infinite at 0."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def forward(self, x: Array) -> Array:
         return backend.sqrt(x)
@@ -206,7 +212,7 @@ class Sqrt(Function):
 class Tanh(Function):
     """y = tanh x;  y′ = 1 − y²."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def forward(self, x: Array) -> Array:
         return backend.tanh(x)
@@ -219,7 +225,7 @@ class Tanh(Function):
 class Sigmoid(Function):
     """y = 1/(1 + e⁻ˣ);  y′ = y(1 − y)."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def forward(self, x: Array) -> Array:
         return backend.sigmoid(x)
@@ -236,7 +242,7 @@ class Sigmoid(Function):
 class ReLU(Function):
     """y = max(x, 0);  y′ = 1 where x > 0, else 0. At the kink itself ReLU′(0) = 0, torch's convention."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def forward(self, x: Array) -> Array:
         return backend.relu(x)
@@ -244,7 +250,7 @@ class ReLU(Function):
     def backward(self, g: Tensor) -> Tensor:
         return where(self.output().detach() > 0, g, 0.0)  # y > 0 exactly where x > 0
 
-    def backward_arrays(self, g: Array) -> Array:
+    def backward_fused(self, g: Array) -> Array:
         return backend.relu_mask(g, self.output().data)
 
     def branches(self, x: Array) -> Array:

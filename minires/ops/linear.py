@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from minires import backend
 from minires.backend import Array
+from minires.core.function import Function
+from minires.core.tensor import Operand, Tensor, method
 from minires.errors import ShapeError
-from minires.function import Function
 from minires.ops.operands import check_floating, same_kind
 from minires.ops.shape import permute, reshape, sum_to, transpose
-from minires.tensor import Operand, Tensor, method
 
 
 class MatMul(Function):
@@ -19,8 +19,8 @@ class MatMul(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        ga = sum_to(MatMul()(g, transpose(b, -1, -2)), a.shape) if self.needs[0] else None
-        gb = sum_to(MatMul()(transpose(a, -1, -2), g), b.shape) if self.needs[1] else None
+        ga = sum_to(MatMul()(g, transpose(b, -1, -2)), a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(MatMul()(transpose(a, -1, -2), g), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
 

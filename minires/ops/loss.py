@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from minires import backend, modes
+from minires import backend
 from minires.backend import Array
+from minires.core import modes
+from minires.core.function import Function
+from minires.core.tensor import Tensor, method
 from minires.errors import DtypeError, ShapeError
-from minires.function import Function
 from minires.ops.elementwise import exp, where
 from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
 from minires.ops.reduction import mean, sum
 from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
-from minires.tensor import Tensor, method
 
 
 class LogSoftmax(Function):
     """y = x − ln Σ eˣ along an axis;  ∂L/∂x = g − eʸ · Σ g, and eʸ is the softmax."""
 
-    keeps, keeps_output = (), True
+    saved_inputs, saves_output = (), True
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -44,7 +45,7 @@ class CrossEntropy(Function):
         g = unsqueeze(g, 1)
         return scatter_add(g * softmax(self.inputs[0], 1), 1, unsqueeze(Tensor(self.labels), 1), -g)
 
-    def backward_arrays(self, g: Array) -> Array:
+    def backward_fused(self, g: Array) -> Array:
         return backend.cross_entropy_grad(g, self.inputs[0].data, self.labels)
 
 

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 
 from minires import backend
 from minires.backend import Array
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.function import Function
 from minires.ops.elementwise import where
 from minires.ops.operands import check_device, check_floating
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.reduction import var as var_of
 from minires.ops.shape import reshape
-from minires.tensor import Tensor
 
 
 def _other_axes(x: Tensor) -> tuple[int, ...]:
@@ -40,7 +40,7 @@ class _BatchNorm(Function):
 
     def __init__(self, eps: float, relu: bool) -> None:
         self.eps, self.relu = eps, relu
-        self.keeps_output = relu  # the ReLU's mask is read off it
+        self.saves_output = relu  # the ReLU's mask is read off it
 
     def before_relu(self, gy: Tensor) -> Tensor:
         """The gradient in front of the fused ReLU."""
@@ -69,7 +69,7 @@ class BatchNormTraining(_BatchNorm):
     updates the running statistics.
     """
 
-    keeps = (0, 1)
+    saved_inputs = (0, 1)
 
     def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
         self.mean, self.var = backend.batch_norm_stats(x)
@@ -87,12 +87,12 @@ class BatchNormTraining(_BatchNorm):
         gw = sum_of(g * x_hat, axes)
         gb = sum_of(g, axes)
         gx = None
-        if self.needs[0]:
+        if self.needs_input_grad[0]:
             m = float(x.numel() // x.shape[1])
             gx = _per_channel(weight, x) * inverse * (g - _per_channel(gb, x) / m - x_hat * _per_channel(gw, x) / m)
         return (gx, gw, gb, g)[: len(self.inputs)]
 
-    def backward_arrays(self, gy: Array) -> tuple[Array, ...]:
+    def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
         y = self.output().data if self.relu else None
         gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y)
@@ -104,7 +104,7 @@ class BatchNormTraining(_BatchNorm):
 class BatchNormEval(_BatchNorm):
     """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], with the running statistics μ, σ² as constants."""
 
-    keeps = (0, 1)
+    saved_inputs = (0, 1)
 
     def __init__(self, mean: Array, var: Array, eps: float, relu: bool) -> None:
         super().__init__(eps, relu)
@@ -118,9 +118,9 @@ class BatchNormEval(_BatchNorm):
         axes = _other_axes(x)
         g = self.before_relu(gy)
         inverse = (_per_channel(Tensor(self.var), x) + self.eps) ** -0.5
-        gx = g * (_per_channel(weight, x) * inverse) if self.needs[0] else None
-        gw = sum_of(g * (x - _per_channel(Tensor(self.mean), x)) * inverse, axes) if self.needs[1] else None
-        gb = sum_of(g, axes) if self.needs[2] else None
+        gx = g * (_per_channel(weight, x) * inverse) if self.needs_input_grad[0] else None
+        gw = sum_of(g * (x - _per_channel(Tensor(self.mean), x)) * inverse, axes) if self.needs_input_grad[1] else None
+        gb = sum_of(g, axes) if self.needs_input_grad[2] else None
         return (gx, gw, gb, g)[: len(self.inputs)]
 
 

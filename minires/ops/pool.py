@@ -21,11 +21,11 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, check_window
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.function import Function
 from minires.ops.linear import matmul
 from minires.ops.operands import check_floating, pair
-from minires.tensor import Tensor
 
 
 class MaxPool2d(Function):
@@ -35,7 +35,7 @@ class MaxPool2d(Function):
     so it never wins. `argmax` remembers the winner of each window as its place i·kw + j inside the window.
     """
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> None:
         self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
@@ -61,7 +61,7 @@ class MaxPool2d(Function):
 class RouteToArgmax(Function):
     """gx = 0; for each window: gx[its winner] += gy. A pixel that wins several windows receives the sum."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, argmax: Array, image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
         self.argmax, self.image, self.windows = argmax, image, (kernel, stride, padding, dilation)
@@ -90,7 +90,7 @@ class AvgPool2d(Function):
     image itself. In ceil mode the last window may hang over the edge; what lies beyond the padding never counts.
     """
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool) -> None:
         self.kernel, self.stride, self.padding = kernel, stride, padding
@@ -107,7 +107,7 @@ class AvgPool2d(Function):
 class SplitEqually(Function):
     """gx = 0; for each window: every pixel of it gets gy/D. The adjoint of averaging."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(
         self, image: Pair, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool

@@ -6,12 +6,12 @@ import math
 
 from minires import backend
 from minires.backend import Array
+from minires.core.function import Function
+from minires.core.tensor import Dim, MaxResult, Tensor, method
 from minires.errors import ShapeError
-from minires.function import Function
 from minires.ops.elementwise import exp, log, where
 from minires.ops.operands import axes_of, axis_of, check_floating
 from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze
-from minires.tensor import Dim, MaxResult, Tensor, method
 
 Axes = tuple[int, ...]
 
@@ -24,7 +24,7 @@ def _with_ones(shape: Axes, axes: Axes) -> Axes:
 class Sum(Function):
     """y = Σ x: every element gets the sum's gradient."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, axes: Axes, keepdims: bool) -> None:
         self.axes, self.keepdims = axes, keepdims

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minires import backend, modes
+from minires import backend
 from minires.backend import Array
+from minires.core import modes
+from minires.core.function import Function
+from minires.core.tensor import Dim, Tensor, method
 from minires.errors import DtypeError, ShapeError
-from minires.function import Function
 from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
-from minires.tensor import Dim, Tensor, method
 
 Shape = tuple[int, ...]
 
@@ -25,7 +26,7 @@ Shape = tuple[int, ...]
 class Reshape(Function):
     """The same elements in another shape."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -40,7 +41,7 @@ class Reshape(Function):
 class Permute(Function):
     """Axes in another order; backward with the inverse order."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -56,7 +57,7 @@ class Permute(Function):
 class Flip(Function):
     """Reversed along axes; its own inverse."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -71,7 +72,7 @@ class Flip(Function):
 class BroadcastTo(Function):
     """x repeated along axes: the copies' gradients are summed."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -86,7 +87,7 @@ class BroadcastTo(Function):
 class SumTo(Function):
     """The adjoint of broadcasting: sum over the axes along which a shape had been repeated."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -103,7 +104,7 @@ class SumTo(Function):
 class Pad(Function):
     """A constant around x; the gradient is cropped."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
         self.widths, self.value = widths, value
@@ -118,7 +119,7 @@ class Pad(Function):
 class Concatenate(Function):
     """Tensors one after another along an axis; each gets its stretch of the gradient."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -129,7 +130,7 @@ class Concatenate(Function):
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         gradients: list[Tensor | None] = []
         start = 0
-        for tensor, needed in zip(self.inputs, self.needs, strict=True):
+        for tensor, needed in zip(self.inputs, self.needs_input_grad, strict=True):
             stop = start + tensor.shape[self.axis]
             gradients.append(g[(slice(None),) * self.axis + (slice(start, stop),)] if needed else None)
             start = stop
@@ -139,7 +140,7 @@ class Concatenate(Function):
 class Index(Function):
     """y = x[key]; an element taken twice receives both gradients."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -163,7 +164,7 @@ class Index(Function):
 class IndexAdd(Function):
     """y = zeros with y[key] += x: the adjoint of Index."""
 
-    keeps = ()
+    saved_inputs = ()
 
     def __init__(self, key: Any, to: Shape) -> None:
         self.key, self.to = key, to

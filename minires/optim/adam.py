@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from minires.core.tensor import Tensor
 from minires.optim.optimizer import Optimizer, Params
-from minires.tensor import Tensor
 
 
 class Adam(Optimizer):

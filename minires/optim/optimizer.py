@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
-from minires.tensor import Tensor
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
 Change = tuple[Tensor, Any, dict[str, Any]]  # a parameter, the array of its gradient, and its state

@@ -17,17 +17,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minires import modes
 from minires.backend import Array, to_device
 from minires.backend.cuda.graph import Graph, Workspace
+from minires.backend.cuda.graph_learning_rate import Rates
 from minires.backend.cuda.precision import tf32_allowed
-from minires.backend.cuda.rates import Rates
+from minires.core import modes
+from minires.core.readonly import is_locked
+from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import DeviceError
-from minires.guard import is_held
 from minires.nn import Dropout, Module
 from minires.optim import SGD, Optimizer
-from minires.tensor import Tensor
 from minires.training.placing import all_count, as_input, as_target, device_of, mean_loss
 
 WARM_UP = 2  # steps before the capture: the first makes velocities, the second uses them and their memory
@@ -205,7 +205,7 @@ class CapturedStep:
     def _is_current(self, captured: _Captured) -> bool:
         """Whether the graph still does what the step would: the arrays, and all that is built into it, are the same."""
         in_place = all(
-            tensor.data is array and not (is_written and is_held(array))
+            tensor.data is array and not (is_written and is_locked(array))
             for tensor, array, is_written in captured.places
         )
         return in_place and _same(captured.velocities, self._velocities()) and captured.settings == self._settings()

@@ -43,7 +43,7 @@ class Checkpoint:
         epoch: how many epochs are finished.
         step: how many batches of the next one are.
         totals: the sums over those batches.
-        random: `minires.random.get_state()`.
+        random: `minires.core.random.get_state()`.
         history: a record for each finished epoch.
         identity: what a run must have in common with this one to go on from here.
         metadata: what the trainer was given to keep: model name, class names, normalisation, settings.

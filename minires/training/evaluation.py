@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minires.backend import to_device
+from minires.core.modes import no_grad
+from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.modes import no_grad
 from minires.nn import Module
-from minires.tensor import Tensor
 from minires.training.placing import as_input, as_target, mean_loss
 from minires.training.prefetch import on_device_of
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires import random
 from minires.backend import Array, array_module
-from minires.modes import no_grad
+from minires.core import random
+from minires.core.modes import no_grad
+from minires.core.tensor import Tensor
 from minires.nn import Module
-from minires.tensor import Tensor
 
 
 def all_finite(array: Array) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 from minires import backend
 from minires import functional as F
 from minires.backend import Array
+from minires.core.modes import indices_checked
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.modes import indices_checked
 from minires.nn import Module
-from minires.tensor import Tensor
 
 
 def device_of(model: Module) -> str:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minires import cuda
-from minires.backend import Array
+from minires.backend import Array, cuda
 from minires.nn import Module
 from minires.training.placing import device_of
 

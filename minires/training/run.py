@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from minires import data, random
+from minires import data
+from minires.core import random
 from minires.data import Dataset, Loader
 from minires.errors import DeviceError, MiniResError
 from minires.nn import Module

@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from minires import random
 from minires.backend import is_array, to_device
+from minires.core import random
+from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
-from minires.tensor import Tensor
 from minires.training.captured import CapturedStep
 from minires.training.checkpoint import Checkpoint
 from minires.training.display import Display

@@ -15,6 +15,6 @@ def cupy(monkeypatch):
     """The stand-in, imported as `cupy`, with one device."""
     module = Cupy()
     monkeypatch.setitem(sys.modules, "cupy", module)
-    cuda._probe.cache_clear()
+    cuda.device._probe.cache_clear()
     yield module
-    cuda._probe.cache_clear()
+    cuda.device._probe.cache_clear()

@@ -8,8 +8,8 @@ import pytest
 import minires as mr
 from minires import backend
 from minires import functional as F
+from minires.core.readonly import is_locked
 from minires.errors import DeviceError
-from minires.guard import is_held
 from tests.backend.calls import CALLS
 from tests.backend.calls import call as called
 from tests.ops.cases import CASES
@@ -192,14 +192,14 @@ def test_the_engines_writers_keep_away_from_a_live_graph(cupy):
     x = mr.tensor(np.ones(2), requires_grad=True, device="cuda")
     y = x * x
     kept = x.data
-    assert is_held(kept[1:])
+    assert is_locked(kept[1:])
     x.assign_(np.zeros(2))  # from the host
     assert kept.get().tolist() == [1.0, 1.0]
     assert x.tolist() == [0.0, 0.0]
     with pytest.raises(mr.MiniResError, match="Multiply: its input 0"):
         y.backward(np.ones(2))
     del y
-    assert not is_held(kept)
+    assert not is_locked(kept)
 
 
 def test_anomalies_are_found_there(cupy):

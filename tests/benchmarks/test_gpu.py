@@ -96,11 +96,11 @@ def test_a_mistake_is_answered_with_one_line(arguments, capsys):
 
 def test_without_a_gpu_a_line_says_why(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    cuda._probe.cache_clear()
+    cuda.device._probe.cache_clear()
     try:
         assert gpu.main([]) == 2
     finally:
-        cuda._probe.cache_clear()
+        cuda.device._probe.cache_clear()
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert captured.err.startswith("benchmarks/gpu.py: there is no GPU to use: CuPy is not installed")

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend import cuda, reference
+from minires.backend import reference
+from minires.backend.cuda import provider as cuda
 from tests.backend.calls import call
 
 Check = Callable[[Any], None]

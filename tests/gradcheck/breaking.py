@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import modes
-from minires.function import Function
+from minires.core import modes
+from minires.core.function import Function
 
 Change = Callable[[mr.Tensor], mr.Tensor]
 
@@ -32,7 +32,7 @@ MISTAKES: dict[str, Change] = {
 
 def break_backward(patch: pytest.MonkeyPatch, op: type[Function], change: Change) -> None:
     """Let every gradient that `op` returns, by its formula or its kernel, be changed."""
-    right, fused = op.backward, op.backward_arrays
+    right, fused = op.backward, op.backward_fused
 
     def changed(returned: Any) -> Any:
         several = isinstance(returned, (tuple, list))
@@ -41,7 +41,7 @@ def break_backward(patch: pytest.MonkeyPatch, op: type[Function], change: Change
 
     patch.setattr(op, "backward", lambda self, g: changed(right(self, g)))
     if fused is not None:
-        patch.setattr(op, "backward_arrays", lambda self, g: _arrays(changed(_tensors(fused(self, g)))))
+        patch.setattr(op, "backward_fused", lambda self, g: _arrays(changed(_tensors(fused(self, g)))))
 
 
 def _tensors(returned: Any) -> Any:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import autograd, nn
 from minires import functional as F
-from minires.function import Function
+from minires import nn
+from minires.core import autograd
+from minires.core.function import Function
 from minires.gradcheck import Report, Verdict, gradcheck
 from minires.ops import elementwise, norm, pool, reduction
 from minires.ops.conv import Conv2d
@@ -99,7 +100,7 @@ def test_a_users_op_is_named():
 
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("backward_arrays", "the fused kernel (backward_arrays) alone"), ("backward", "the formula (backward) alone")],
+    [("backward_fused", "the fused kernel (backward_arrays) alone"), ("backward", "the formula (backward) alone")],
 )
 def test_only_one_of_the_two_backwards_is_wrong(method, said, monkeypatch):
     right = getattr(elementwise.ReLU, method)
@@ -249,14 +250,14 @@ def batch_norm_without(mean: bool, variance: bool) -> Callable[..., Any]:
 )
 def test_guess_missing_batch_norm_terms(mean, variance, said, monkeypatch):
     monkeypatch.setattr(BatchNormTraining, "backward", batch_norm_without(mean, variance))
-    monkeypatch.setattr(BatchNormTraining, "backward_arrays", None)
+    monkeypatch.setattr(BatchNormTraining, "backward_fused", None)
     report = gradcheck(lambda x: F.batch_norm(x, None, None, training=True), normal(4, 2, 3, 3))
     assert said in guesses(report)
 
 
 def test_the_backward_of_the_guess_above_is_right_with_both_terms(monkeypatch):
     monkeypatch.setattr(BatchNormTraining, "backward", batch_norm_without(False, False))
-    monkeypatch.setattr(BatchNormTraining, "backward_arrays", None)
+    monkeypatch.setattr(BatchNormTraining, "backward_fused", None)
     assert gradcheck(lambda x: F.batch_norm(x, None, None, training=True), normal(4, 2, 3, 3)).check()
 
 
@@ -299,7 +300,7 @@ def test_a_path_counted_once_where_it_joins_twice(monkeypatch):
     def send(self: Any, vertex: Any, gradient: mr.Tensor) -> None:
         self.pending[vertex] = gradient
 
-    monkeypatch.setattr(autograd._Walk, "send", send)
+    monkeypatch.setattr(autograd.BackwardPass, "send", send)
     report = gradcheck(lambda x: x.tanh() + x, normal(5))
     assert report.verdict is Verdict.WRONG
     assert not report.suspects
@@ -308,7 +309,7 @@ def test_a_path_counted_once_where_it_joins_twice(monkeypatch):
 
 def test_a_path_counted_once_is_half_where_both_are_alike(monkeypatch):
     monkeypatch.setattr(
-        autograd._Walk, "send", lambda self, vertex, gradient: self.pending.__setitem__(vertex, gradient)
+        autograd.BackwardPass, "send", lambda self, vertex, gradient: self.pending.__setitem__(vertex, gradient)
     )
     report = gradcheck(lambda x: (x.exp() + 0.0) + (x.exp() + 0.0), normal(5))
     assert "a path counted once where it joins twice" in guesses(report)
@@ -367,7 +368,9 @@ def test_a_backward_that_depends_on_who_else_asks(monkeypatch):
 
     def backward(self: Multiply, g: mr.Tensor) -> Any:
         ga, gb = right(self, g)
-        return (ga, gb) if all(self.needs) else (None if ga is None else 2 * ga, None if gb is None else 2 * gb)
+        return (
+            (ga, gb) if all(self.needs_input_grad) else (None if ga is None else 2 * ga, None if gb is None else 2 * gb)
+        )
 
     monkeypatch.setattr(Multiply, "backward", backward)
     report = gradcheck(lambda a, b: Multiply()(a, b), [normal(3), normal(3, seed=1)])
@@ -393,5 +396,5 @@ def test_a_backward_that_remembers_its_first_call(op, f, x, monkeypatch):
         return remembered.setdefault("first", found) if g.shape == self.shape else found
 
     monkeypatch.setattr(op, "backward", backward)
-    monkeypatch.setattr(op, "backward_arrays", None)
+    monkeypatch.setattr(op, "backward_fused", None)
     assert not gradcheck(f, x)

@@ -11,7 +11,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires.function import Function
+from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
 from minires.ops.elementwise import Absolute, Clip, LeakyReLU, Maximum, Minimum, ReLU, Where
@@ -230,8 +230,8 @@ WRONG_SUBGRADIENTS: dict[str, tuple[type[Function], Callable[..., Any], Callable
 def test_another_subgradient_is_wrong(name, monkeypatch):
     op, backward, f, arrays = WRONG_SUBGRADIENTS[name]
     monkeypatch.setattr(op, "backward", backward)
-    monkeypatch.setattr(op, "backward_arrays", None)
-    monkeypatch.setattr(op, "keeps", None)
+    monkeypatch.setattr(op, "backward_fused", None)
+    monkeypatch.setattr(op, "saved_inputs", None)
     report = gradcheck(f, arrays)
     assert report.verdict is Verdict.WRONG
     assert "(convention)" in str(report)

@@ -12,10 +12,10 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import nn
+from minires.core.function import Function
+from minires.core.random import default_generator, get_state
 from minires.errors import GradcheckError, GraphError, MiniResError
-from minires.function import Function
 from minires.gradcheck import Report, Verdict, gradcheck
-from minires.random import default_generator, get_state
 
 
 def normal(*shape: int, seed: int = 0, **options: Any) -> mr.Tensor:

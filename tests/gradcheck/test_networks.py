@@ -8,7 +8,7 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import models, nn
-from minires.function import Function
+from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.ops.conv import Conv2d
 from minires.ops.elementwise import Add, ReLU

@@ -10,8 +10,8 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.core.function import Function
 from minires.errors import MiniResError
-from minires.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.gradcheck.judge import METHODS
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires.function import Function
+from minires.core.function import Function
 from minires.gradcheck import ArrayResult, Element, Report, Suspect, Verdict, gradcheck
 from minires.gradcheck.conductor import Crossing
 from minires.gradcheck.heatmap import MOST_CELLS, colour, layout

@@ -12,7 +12,7 @@ import minires as mr
 from minires import functional as F
 from minires import nn
 from minires.backend import available_providers
-from minires.function import Function
+from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.ops.elementwise import ReLU
 from minires.ops.loss import CrossEntropy
@@ -71,7 +71,7 @@ BROKEN: dict[str, tuple[type[Function], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_wrong_kernel_is_found_and_named(name, factor, provider, monkeypatch):
     op, case = BROKEN[name]
-    right = op.backward_arrays
+    right = op.backward_fused
 
     def wrong(self: Any, g: Any) -> Any:
         found = right(self, g)
@@ -79,7 +79,7 @@ def test_a_wrong_kernel_is_found_and_named(name, factor, provider, monkeypatch):
         changed = [each * np.float32(factor) for each in (found if several else (found,))]
         return tuple(changed) if several else changed[0]
 
-    monkeypatch.setattr(op, "backward_arrays", wrong)
+    monkeypatch.setattr(op, "backward_fused", wrong)
     f, inputs = OPS[case]
     report = gradcheck(lambda *x: f(*x) * 2.0, inputs, provider=provider, dtype=np.float32)
     assert report.verdict is Verdict.WRONG

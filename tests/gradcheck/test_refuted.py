@@ -142,7 +142,7 @@ class ProductOfThree(mr.Function):
 
     def backward(self, g):
         a, b, c = self.inputs
-        factor = 2.0 if tuple(self.needs) == (True, False, True) else 1.0
+        factor = 2.0 if tuple(self.needs_input_grad) == (True, False, True) else 1.0
         return factor * g * b * c, g * a * c, g * a * b
 
 

@@ -11,7 +11,7 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import nn
-from minires.function import Function
+from minires.core.function import Function
 from minires.gradcheck import Report, Verdict, gradcheck
 from minires.ops.norm import BatchNormTraining
 from minires.ops.reduction import mean, sum

@@ -13,10 +13,10 @@ import pytest
 from minires import functional as F
 from minires import lab
 from minires.backend import available_providers, dispatch, use_backend
+from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.lab.patching import Attribute, Everywhere, applied
 from minires.ops import shape
-from minires.tensor import Tensor
 from tests.lab.snapshot import changes, snapshot
 
 NAMES = list(lab.MISTAKES)

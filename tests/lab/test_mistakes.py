@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from minires import functional as F
-from minires import lab, modes
-from minires.autograd import grad
+from minires import lab
+from minires.core import modes
+from minires.core.autograd import grad
+from minires.core.tensor import Tensor
 from minires.lab.specimens import block, normal
 from minires.nn import BatchNorm2d
-from minires.tensor import Tensor
 
 MISTAKES = list(lab.MISTAKES.values())
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
@@ -115,7 +116,7 @@ def test_constant_variance_is_wrong_in_both_backwards(formulas):
     healthy = gradient(f, x)
     with lab.break_engine("batch-variance-as-constant"):
         if formulas:
-            with modes.use_formulas():
+            with modes.disable_fused_backward():
                 broken = gradient(f, x)
         else:
             broken = gradient(f, x)
@@ -167,6 +168,6 @@ def test_relu_passes_the_gradient_at_zero_and_nowhere_below():
     x = Tensor(np.array([-1.0, 0.0, 1.0]), requires_grad=True)
     with lab.break_engine("relu-derivative-one-at-zero"):
         assert np.array_equal(gradient(F.relu, x), [0, 1, 1])
-        with modes.use_formulas():
+        with modes.disable_fused_backward():
             assert np.array_equal(gradient(F.relu, x), [0, 1, 1])
     assert np.array_equal(gradient(F.relu, x), [0, 0, 1])

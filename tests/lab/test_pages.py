@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from minires import lab
+from minires.core.random import get_state
 from minires.lab import pages
 from minires.lab.grade import Grade, Item, OpGrade
 from minires.lab.known_ops import KNOWN
 from minires.lab.trials import Subject, trials
-from minires.random import get_state
 
 pytestmark = pytest.mark.slow  # measures each page again, half a minute in all
 

@@ -7,7 +7,8 @@ import pytest
 
 from minires import backend
 from minires import functional as F
-from minires.function import Function
+from minires.core.function import Function
+from minires.core.tensor import Tensor
 from minires.lab import trials
 from minires.lab.known_ops import KNOWN, known
 from minires.lab.trials import Subject, ask
@@ -16,7 +17,6 @@ from minires.ops.loss import CrossEntropy
 from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import AvgPool2d, MaxPool2d
 from minires.ops.shape import sum_to
-from minires.tensor import Tensor
 
 
 def subject(name, make=None):
@@ -96,7 +96,7 @@ class WrongForward(Tanh):
 
 
 class OneOverflows(Function):
-    keeps_output = True
+    saves_output = True
 
     def forward(self, x):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -115,7 +115,7 @@ class OneGradientMissing(Divide):
 
 
 class AllTies(MaxPool2d):
-    keeps, keeps_output = None, True
+    saved_inputs, saves_output = None, True
 
     def backward(self, gy):
         windows = (self.kernel, self.stride, self.padding, self.dilation)
@@ -173,7 +173,7 @@ class Double(Tanh):
 
 
 class ConstantMean(BatchNormTraining):
-    backward_arrays = None
+    backward_fused = None
 
     def backward(self, gy):
         x, weight, _ = self.inputs
@@ -185,7 +185,7 @@ class ConstantMean(BatchNormTraining):
 
 
 class ForgetsOneHot(CrossEntropy):
-    backward_arrays = None
+    backward_fused = None
 
     def backward(self, g):
         return g.unsqueeze(1) * self.inputs[0].softmax(1)

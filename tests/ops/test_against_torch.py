@@ -33,7 +33,7 @@ def test_op_equals_torch(torch, case):
         assert_close(ours(case, problem, case.orders), expected, 1e-10, floor=1e-3)
         first = {name: array for name, array in expected.items() if name[:7] in ("output", "order 1")}
         assert_close(ours(case, problem, 1), first, 1e-10, floor=1e-3)  # no graph of the gradient: the fused kernels
-        with mr.use_formulas():
+        with mr.disable_fused_backward():
             assert_close(ours(case, problem, 1), first, 1e-10, floor=1e-3)
 
     check()

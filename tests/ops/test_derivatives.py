@@ -14,7 +14,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires.function import Function
+from minires.core.function import Function
 from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
 from tests.ops.cases import CASES, Case
 from tests.ops.derivatives import assert_close, cotangent, ours
@@ -71,7 +71,7 @@ def test_gradient_equals_differences(case):
     for problem in problems(case):
         arrays = [*problem.inputs, cotangent(tensors(case, problem, problem.inputs)[1].shape)]
         fused = first(case, problem, arrays)
-        with mr.use_formulas():
+        with mr.disable_fused_backward():
             formula = first(case, problem, arrays)
         for k, gradients in enumerate(zip(fused, formula, strict=True)):
             direction = direction_for(arrays[k], k)

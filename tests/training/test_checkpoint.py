@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minires import manual_seed, optim, random, training, weights
+from minires import manual_seed, optim, training, weights
+from minires.core import random
 from minires.errors import WeightsError
 from minires.training.checkpoint import METADATA
 from minires.training.records import EpochRecord, Totals

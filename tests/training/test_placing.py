@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minires import Tensor, modes
+from minires import Tensor
 from minires import functional as F
+from minires.core import modes
 from minires.errors import ShapeError
 from minires.training.placing import IGNORED, all_count, mean_loss
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images, sources
+from minires.backend.cuda import layout, sources
+from minires.backend.cuda.eligibility import fit
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.served import fit
 from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
 from minires.backend.shapes import Pair, conv_size
 
@@ -69,22 +69,22 @@ def padded(channels: int) -> int:
 
 def four_channels(x: Array) -> Array:
     """The image channels-last, its channels padded with zeros to a multiple of 4 where they are not: (N, H, W, C)."""
-    x = images.channels_last(x)
+    x = layout.channels_last(x)
     n, c, h, w = x.shape
     rows = x.transpose(0, 2, 3, 1)
     if c % 4 == 0:
         return rows
-    y = images.empty(n, h, w, padded(c))
+    y = layout.empty(n, h, w, padded(c))
     launch("layout", "pad_channels", (blocks(y.size, THREADS),), THREADS, x, y, n * h * w, c, padded(c))
     return y
 
 
 def packed_weight(w: Array, for_input: bool) -> Array:
     """w (O, C, kh, kw) as the right matrix of conv.cu: (taps, C padded, O padded), or (taps, O, C) for the input."""
-    w = images.dense(w)
+    w = layout.dense(w)
     outputs, channels, taps = w.shape[0], w.shape[1], w.shape[2] * w.shape[3]
     depth, stride = (padded(outputs), padded(channels)) if for_input else (padded(channels), padded(outputs))
-    packed = images.empty(taps, depth, stride)
+    packed = layout.empty(taps, depth, stride)
     grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # which this kernel makes no use of
     launch(
         "conv", "pack_weight", grid, THREADS,
@@ -139,7 +139,7 @@ class Convolution(NamedTuple):
         constants |= tile.constants
         splits, chunk = divide(tile, rows, columns, depth)
         geometry = self.geometry()
-        parts = images.empty(splits, rows, columns) if splits > 1 else None
+        parts = layout.empty(splits, rows, columns) if splits > 1 else None
         launch(
             "conv", "conv2d", (*tile.grid(rows, columns), splits), tile.threads,
             self.x, self.w, bias, residual, self.y, parts, geometry, chunk, relu, **constants,
@@ -174,9 +174,9 @@ def fused_conv2d(
     output = (vertical.outputs, horizontal.outputs)
     if not _representable(x.shape[0], x.shape[2:], output, w, stride, padding, dilation):
         return NotImplemented
-    y = images.empty_image(x.shape[0], w.shape[0], *output)
-    bias = None if bias is None else images.dense(bias)
-    residual = None if residual is None else images.channels_last(residual)
+    y = layout.empty_image(x.shape[0], w.shape[0], *output)
+    bias = None if bias is None else layout.dense(bias)
+    residual = None if residual is None else layout.channels_last(residual)
     packed = packed_weight(w, for_input=False) if packed is None else packed
     Convolution(four_channels(x), packed, y, vertical, horizontal, w.shape[3]).run(bias, residual, relu)
     return y
@@ -189,7 +189,7 @@ def conv2d_grad_input(
         return NotImplemented
     if not _representable(gy.shape[0], image, gy.shape[2:], w, stride, padding, dilation):
         return NotImplemented
-    gx = images.empty_image(gy.shape[0], w.shape[1], *image)
+    gx = layout.empty_image(gy.shape[0], w.shape[1], *image)
     packed, rows = packed_weight(w, for_input=True), four_channels(gy)
     vertical, horizontal = (
         list(phases(*each)) for each in zip(image, w.shape[2:], stride, padding, dilation, strict=True)
@@ -205,7 +205,7 @@ def conv2d_grad_weight(
 ) -> Array:
     if groups != 1 or not fit(x, gy):
         return NotImplemented
-    gw = images.empty(gy.shape[1], x.shape[1], *kernel_size)
+    gw = layout.empty(gy.shape[1], x.shape[1], *kernel_size)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, stride, padding, dilation):
         return NotImplemented
     rows, gradients = four_channels(x), four_channels(gy)
@@ -222,7 +222,7 @@ def conv2d_grad_weight(
     tile = choose(outputs, taps * channels, constants["TF32"])
     constants |= tile.constants
     splits, chunk = divide(tile, outputs, taps * channels, x.shape[0] * ho * wo)
-    parts = images.empty(splits, outputs, taps * channels)
+    parts = layout.empty(splits, outputs, taps * channels)
     grid = (*tile.grid(outputs, taps * channels), splits)
     launch(
         "conv_weight", "conv2d_grad_weight", grid, tile.threads, rows, gradients, parts, geometry, chunk, **constants

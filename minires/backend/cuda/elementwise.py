@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
+from minires.backend.cuda.eligibility import fit
 from minires.backend.cuda.launch import blocks, launch
-from minires.backend.cuda.served import fit
 
 THREADS = 256
 MOST_BLOCKS = 1 << 16  # beyond them a thread takes several fours
@@ -15,10 +15,10 @@ def _map(kernel: str, *arrays: Array) -> Array:
     """`kernel` on arrays that meet element by element; declined where they broadcast."""
     if not fit(*arrays):
         return NotImplemented
-    readable = images.same_layout(*arrays)
+    readable = layout.same_layout(*arrays)
     if readable is None:
         return NotImplemented
-    y = images.empty_like(readable[0])
+    y = layout.empty_like(readable[0])
     grid = (min(MOST_BLOCKS, blocks(y.size, 4 * THREADS)),)
     launch("elementwise", kernel, grid, THREADS, *readable, y, y.size)
     return y

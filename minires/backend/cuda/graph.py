@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minires import cuda
+from minires.backend import cuda
 from minires.backend.capturing import Refused, capturing
 from minires.errors import DeviceError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.shapes import Pair, conv_size
 
@@ -14,9 +14,9 @@ def im2col(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: P
     """columns[(c,i,j), (n,p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P], 0 outside; (C·kh·kw, N·Ho·Wo)."""
     n, c, h, w = x.shape
     geometry = _geometry((h, w), kernel_size, stride, padding, dilation)
-    columns = images.empty(c * kernel_size[0] * kernel_size[1], n * geometry[0] * geometry[1])
+    columns = layout.empty(c * kernel_size[0] * kernel_size[1], n * geometry[0] * geometry[1])
     grid = (blocks(columns.size, THREADS),)
-    launch("im2col", "im2col", grid, THREADS, images.dense(x), columns, n, c, h, w, *geometry)
+    launch("im2col", "im2col", grid, THREADS, layout.dense(x), columns, n, c, h, w, *geometry)
     return columns
 
 
@@ -24,9 +24,9 @@ def col2im(
     columns: Array, shape: tuple[int, int, int, int], kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """Its adjoint: x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[(c,i,j), (n,p,q)]; `shape` is (N, C, H, W)."""
-    x = images.empty(*shape)
+    x = layout.empty(*shape)
     geometry = _geometry(shape[2:], kernel_size, stride, padding, dilation)
-    launch("im2col", "col2im", (blocks(x.size, THREADS),), THREADS, images.dense(columns), x, *shape, *geometry)
+    launch("im2col", "col2im", (blocks(x.size, THREADS),), THREADS, layout.dense(columns), x, *shape, *geometry)
     return x
 
 

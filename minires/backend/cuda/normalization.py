@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
+from minires.backend.cuda.eligibility import fit, is_image_or_matrix
 from minires.backend.cuda.launch import blocks, launch
-from minires.backend.cuda.served import fit, is_image_or_matrix
 from minires.backend.cuda.walks import FINISHED, THREADS, chunks, walk
 
 
 def _dense(vector: Array | None) -> Array | None:
-    return None if vector is None else images.dense(vector)
+    return None if vector is None else layout.dense(vector)
 
 
 def batch_norm(
@@ -25,10 +25,10 @@ def batch_norm(
 ) -> Array:
     if not fit(x, mean, var, weight, bias, residual) or not is_image_or_matrix(x):
         return NotImplemented
-    x, rows, c = images.rows(x)
+    x, rows, c = layout.rows(x)
     if residual is not None:
-        residual = images.rows(residual)[0]
-    y, across = images.empty_like(x), walk(c)
+        residual = layout.rows(residual)[0]
+    y, across = layout.empty_like(x), walk(c)
     vectors = [_dense(vector) for vector in (mean, var, weight, bias)]
     launch(
         "batch_norm", "batch_norm", across.grid(rows), THREADS,
@@ -40,10 +40,10 @@ def batch_norm(
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     if not fit(x) or not is_image_or_matrix(x):
         return NotImplemented
-    x, rows, c = images.rows(x)
+    x, rows, c = layout.rows(x)
     across = walk(c)
     cut = chunks(across, rows)
-    parts, mean, var = images.empty(cut.number, 3, c), images.empty(c), images.empty(c)
+    parts, mean, var = layout.empty(cut.number, 3, c), layout.empty(c), layout.empty(c)
     grid = (cut.number, across.columns)
     launch("batch_norm", "batch_norm_moments", grid, THREADS, x, parts, rows, c, across.lanes, cut.rows)
     launch("batch_norm", "batch_norm_stats", (blocks(c, FINISHED),), THREADS, parts, mean, var, rows, c, *cut)
@@ -55,13 +55,13 @@ def batch_norm_grad(
 ) -> tuple[Array, Array, Array]:
     if not fit(gy, x, mean, var, weight, y) or not is_image_or_matrix(x):
         return NotImplemented
-    x, rows, c = images.rows(x)
-    gy, y = images.rows(gy)[0], None if y is None else images.rows(y)[0]
+    x, rows, c = layout.rows(x)
+    gy, y = layout.rows(gy)[0], None if y is None else layout.rows(y)[0]
     mean, var, weight = _dense(mean), _dense(var), _dense(weight)
     across = walk(c)
     cut = chunks(across, rows)
 
-    sums, gb, gw, gx = images.empty(cut.number, 2, c), images.empty(c), images.empty(c), images.empty_like(x)
+    sums, gb, gw, gx = layout.empty(cut.number, 2, c), layout.empty(c), layout.empty(c), layout.empty_like(x)
     launch(
         "batch_norm", "batch_norm_grad_sums", (cut.number, across.columns), THREADS,
         gy, x, y, mean, var, sums, rows, c, across.lanes, cut.rows, eps,

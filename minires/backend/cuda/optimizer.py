@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import rates
-from minires.backend.cuda.images import is_aligned
+from minires.backend.cuda import graph_learning_rate
+from minires.backend.cuda.eligibility import serves
 from minires.backend.cuda.launch import blocks, is_dense, launch
-from minires.backend.cuda.served import serves
+from minires.backend.cuda.layout import is_aligned
 from minires.errors import DeviceError
 
 THREADS, TENSORS, TURN = 256, 110, 4096  # as in sgd.cu
@@ -45,7 +45,7 @@ def sgd_step(
     _check_one_device(*parameters, *gradients, *(velocities or []))
     gradients = [_in_order_of(*pair) for pair in zip(parameters, gradients, strict=True)]
     rows = list(zip(parameters, gradients, velocities or [None] * len(parameters), strict=True))
-    lr = rates.current(lr)
+    lr = graph_learning_rate.current(lr)
     on_gpu = serves(lr)
     settings = (lr if on_gpu else None, 0 if on_gpu else lr, momentum, weight_decay, 1 - dampening, bool(nesterov))
     for number, last_block, table in _tables([row for row in rows if row[0].size]):

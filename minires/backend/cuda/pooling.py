@@ -8,9 +8,9 @@ import sys
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
+from minires.backend.cuda.eligibility import MOST, MOST_CHANNELS, fit
 from minires.backend.cuda.launch import launch
-from minires.backend.cuda.served import MOST, MOST_CHANNELS, fit
 from minires.backend.cuda.walks import THREADS, walk, walk_alone
 from minires.backend.shapes import Pair, pool_size
 
@@ -40,7 +40,7 @@ def _empty_places(n: int, c: int, h: int, w: int) -> Array:
 
 def _places(argmax: Array) -> Array:
     """`argmax` channels-last: itself, or a copy."""
-    if images.is_channels_last(argmax) and images.is_aligned(argmax):
+    if layout.is_channels_last(argmax) and layout.is_aligned(argmax):
         return argmax
     n, c, h, w = argmax.shape
     copy = _empty_places(n, c, h, w)
@@ -58,8 +58,8 @@ def max_pool2d(
     output = _pooled(x.shape[2:], *windows, ceil_mode)
     if not _countable(n, c, x.shape[2:], output, *windows):
         return NotImplemented
-    x, outputs, across = images.channels_last(x), n * math.prod(output), walk(c)
-    y, argmax = images.empty_image(n, c, *output), _empty_places(n, c, *output)
+    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
+    y, argmax = layout.empty_image(n, c, *output), _empty_places(n, c, *output)
     axes = _axes(x.shape[2:], output, *windows)
     grid = across.grid(outputs)
     launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, across.lanes, *axes)
@@ -73,8 +73,8 @@ def max_pool2d_route(
     n, c, *_ = gy.shape
     if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
         return NotImplemented
-    gy, argmax, pixels, across = images.channels_last(gy), _places(argmax), n * math.prod(image), walk(c)
-    gx = images.empty_image(n, c, *image)
+    gy, argmax, pixels, across = layout.channels_last(gy), _places(argmax), n * math.prod(image), walk(c)
+    gx = layout.empty_image(n, c, *image)
     axes = _axes(image, gy.shape[2:], *windows)
     grid = across.grid(pixels)
     launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, across.lanes, *axes)
@@ -86,8 +86,8 @@ def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, 
     n, c, *output = argmax.shape
     if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], *windows):
         return NotImplemented
-    x, argmax, outputs, across = images.channels_last(x), _places(argmax), n * math.prod(output), walk_alone(c)
-    y = images.empty_image(*argmax.shape)
+    x, argmax, outputs, across = layout.channels_last(x), _places(argmax), n * math.prod(output), walk_alone(c)
+    y = layout.empty_image(*argmax.shape)
     axes = _axes(x.shape[2:], argmax.shape[2:], *windows)
     grid = across.grid(outputs)
     launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, across.lanes, *axes)
@@ -104,8 +104,8 @@ def avg_pool2d(
     output = _pooled(x.shape[2:], *windows, (1, 1), ceil_mode)
     if not _countable(n, c, x.shape[2:], output, *windows):
         return NotImplemented
-    x, outputs, across = images.channels_last(x), n * math.prod(output), walk(c)
-    y = images.empty_image(n, c, *output)
+    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
+    y = layout.empty_image(n, c, *output)
     axes = _axes(x.shape[2:], output, *windows)
     grid, inclusive = across.grid(outputs), bool(count_include_pad)
     launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, across.lanes, inclusive, *axes)
@@ -119,8 +119,8 @@ def avg_pool2d_split(
     n, c, *_ = gy.shape
     if max(kernel_size) > LONGEST or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
         return NotImplemented
-    gy, pixels, across = images.channels_last(gy), n * math.prod(image), walk(c)
-    gx = images.empty_image(n, c, *image)
+    gy, pixels, across = layout.channels_last(gy), n * math.prod(image), walk(c)
+    gx = layout.empty_image(n, c, *image)
     axes = _axes(image, gy.shape[2:], *windows)
     grid, inclusive = across.grid(pixels), bool(count_include_pad)
     launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, across.lanes, inclusive, *axes)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
+from minires.backend.cuda.eligibility import MOST, MOST_CHANNELS, fit, is_image_or_matrix
 from minires.backend.cuda.launch import blocks, launch
-from minires.backend.cuda.served import MOST, MOST_CHANNELS, fit, is_image_or_matrix
 from minires.backend.cuda.walks import FINISHED, THREADS, chunks, walk
 from minires.backend.shapes import Pair
 
@@ -17,7 +17,7 @@ Axes = tuple[int, ...]
 
 def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
     """Over all pixels of channels-last images: the global pooling; of all images, or over rows: a bias's gradient."""
-    if not fit(x) or not is_image_or_matrix(x) or (x.ndim == 4 and not images.is_channels_last(x)):
+    if not fit(x) or not is_image_or_matrix(x) or (x.ndim == 4 and not layout.is_channels_last(x)):
         return NotImplemented
     if (x.ndim, axes) == (4, (2, 3)):
         y = _sum_rows(x, x.shape[0])
@@ -30,15 +30,15 @@ def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
 
 def _sum_rows(x: Array, count: int) -> Array:
     """(count, C): x is `count` images of equally many rows of C numbers."""
-    x, rows, c = images.rows(x)
+    x, rows, c = layout.rows(x)
     across = walk(c)
     cut = chunks(across, rows // count, count)
-    sums = images.empty(count * cut.number, c)
+    sums = layout.empty(count * cut.number, c)
     grid = (count * cut.number, across.columns)
     launch("reduction", "sum_rows", grid, THREADS, x, sums, rows // count, c, across.lanes, cut.number, cut.rows)
     if cut.number == 1:
         return sums
-    y = images.empty(count, c)
+    y = layout.empty(count, c)
     launch("reduction", "sum_chunks", (count, blocks(c, FINISHED)), THREADS, sums, y, c, cut.number)
     return y
 
@@ -52,9 +52,9 @@ def broadcast_to(x: Array, shape: Axes) -> Array:
         return NotImplemented
     across = walk(c)
     cut = chunks(across, h * w, n)
-    y = images.empty_image(n, c, h, w)
+    y = layout.empty_image(n, c, h, w)
     grid = (n * cut.number, across.columns)
-    x = images.dense(x.reshape(n, c))
+    x = layout.dense(x.reshape(n, c))
     launch("reduction", "repeat_rows", grid, THREADS, x, y, h * w, c, across.lanes, cut.number, cut.rows)
     return y
 
@@ -64,7 +64,7 @@ def pad(x: Array, widths: Sequence[Pair], value: float) -> Array:
     if x.ndim != 4 or not fit(x):
         return NotImplemented
     n, c, h, w = (before + size + after for (before, after), size in zip(widths, x.shape, strict=True))
-    y = images.empty_image(n, c, h, w)
+    y = layout.empty_image(n, c, h, w)
     y.fill(value)
     y[tuple(slice(before, before + size) for (before, _), size in zip(widths, x.shape, strict=True))] = x
     return y
@@ -74,7 +74,7 @@ def index_add(g: Array, key: Any, shape: Axes) -> Array:
     """Of images, where the key is slices: no element is named twice."""
     if len(shape) != 4 or not isinstance(key, tuple) or not all(isinstance(part, slice) for part in key) or not fit(g):
         return NotImplemented
-    z = images.empty_image(shape[0], shape[1], shape[2], shape[3])
+    z = layout.empty_image(shape[0], shape[1], shape[2], shape[3])
     z.fill(0)
     z[key] = g
     return z

@@ -6,10 +6,10 @@ from minires import functional as F
 from minires.backend import Array, array_module
 from minires.backend.reference import convolution
 from minires.backend.reference.convolution import Block, Windows
+from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Everywhere
 from minires.lab.specimens import block, checked, gradients, length, normal, slope_lines, verdict
-from minires.tensor import Tensor
 
 
 def _overwriting_col2im(columns: Array, block: Block, windows: Windows) -> Array:

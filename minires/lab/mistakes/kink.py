@@ -9,12 +9,12 @@ import numpy as np
 from minires import functional as F
 from minires.backend import Array, compare
 from minires.backend import where as where_arrays
+from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake
 from minires.lab.patching import Attribute
 from minires.lab.specimens import block, checked, cotangent, normal, verdict
 from minires.models.resnet import BasicBlock
 from minires.ops.elementwise import ReLU, where
-from minires.tensor import Tensor
 
 
 def _backward(self: Any, g: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def backward(self, g):
     "part. y ≥ 0 is always true, so `y >= 0` would pass every gradient: another classic mistake.",
     patches=(
         Attribute(ReLU, "backward", _backward),
-        Attribute(ReLU, "backward_arrays", _backward_arrays),
-        Attribute(ReLU, "keeps", None),  # of its output alone, x = 0 and x < 0 are the same
+        Attribute(ReLU, "backward_fused", _backward_arrays),
+        Attribute(ReLU, "saved_inputs", None),  # of its output alone, x = 0 and x < 0 are the same
     ),
 )

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from minires import nn
+from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import Attribute, Everywhere
 from minires.lab.specimens import block, checked, cotangent, normal, slope_lines, verdict
 from minires.ops.norm import BatchNormTraining, batch_norm
-from minires.tensor import Tensor
 
 # -- the running variance is biased -----------------------------------------------------------------------------------
 
@@ -151,6 +151,6 @@ gx = weight * inverse * (g - mean(g))
     "so the term of the mean goes as well.",
     patches=(
         Attribute(BatchNormTraining, "backward", _constant_variance),
-        Attribute(BatchNormTraining, "backward_arrays", None),
+        Attribute(BatchNormTraining, "backward_fused", None),
     ),
 )

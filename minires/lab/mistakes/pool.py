@@ -10,12 +10,12 @@ from minires import functional as F
 from minires.backend import Array, array_module
 from minires.backend.reference import pooling
 from minires.backend.shapes import Pair
+from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Attribute, Everywhere
 from minires.lab.specimens import block, checked, normal, slope_lines, verdict
 from minires.ops.elementwise import where
 from minires.ops.pool import GatherAtArgmax, MaxPool2d, RouteToArgmax
-from minires.tensor import Tensor
 
 
 def _stem_pool(x: Tensor) -> Tensor:
@@ -164,8 +164,8 @@ for i, j in places_of_the_window:
     "ties do not. MiniRes and PyTorch take the first in row-major order.",
     patches=(
         Attribute(MaxPool2d, "backward", _to_all_ties),
-        Attribute(MaxPool2d, "keeps", None),
-        Attribute(MaxPool2d, "keeps_output", True),
+        Attribute(MaxPool2d, "saved_inputs", None),
+        Attribute(MaxPool2d, "saves_output", True),
     ),
 )
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from minires import autograd, modes
 from minires import functional as F
-from minires.autograd import Vertex, grad
 from minires.backend import Array, add
+from minires.core import autograd, modes
+from minires.core.autograd import Vertex, grad
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import Attribute, Everywhere
 from minires.lab.specimens import block, checked, cotangent, gradients, length, normal, slope_lines, slopes, verdict
 from minires.ops.elementwise import Add
 from minires.ops.shape import sum_to
-from minires.tensor import Tensor
 
 # -- what had arrived before is overwritten ---------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ def _measure_join() -> Measured:
 OVERWRITE = Mistake(
     name="overwrite-instead-of-accumulate",
     title="A gradient is overwritten where paths join, not added up",
-    replaces="_Walk.send in minires/autograd.py",
+    replaces="_Walk.send in minires/core/autograd.py",
     code="""\
 def send(self, vertex, gradient):
     self.pending[vertex] = gradient
@@ -66,7 +66,7 @@ def send(self, vertex, gradient):
     answer="x has two consumers: the first convolution of F, and the sum. Their gradients add up; `=` keeps the last. "
     "The sum fires first and sends g along the skip, the convolution sends its part later and overwrites it. Shared "
     "weights are another such place.",
-    patches=(Attribute(autograd._Walk, "send", _overwrite),),
+    patches=(Attribute(autograd.BackwardPass, "send", _overwrite),),
 )
 
 # -- nodes fire too early ---------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def _of_weight(y: Tensor, weight: Tensor) -> float:
 EARLY = Mistake(
     name="fire-before-all-consumers",
     title="A node runs backward before all its consumers have sent their gradients",
-    replaces="firing_order in minires/autograd.py",
+    replaces="firing_order in minires/core/autograd.py",
     code="""\
 order = list(roots)
 for vertex in order:  # breadth first
@@ -132,14 +132,14 @@ for vertex in order:  # breadth first
     answer="The node that made x is one step from the sum along the skip, and many steps through F; breadth first it "
     "fires after the one step. Depth first fails in the same way on other graphs. The right order is topological: a "
     "node fires when every consumer has sent, so the walk counts consumers first.",
-    patches=(Everywhere(autograd.firing_order, _breadth_first),),
+    patches=(Everywhere(autograd.topological_order, _breadth_first),),
 )
 
 # -- the sum is written into one of its operands ----------------------------------------------------------------------
 
 
 def _add_in_place(self: Any, a: Array, b: Array) -> Array:
-    if a.shape != b.shape or a.dtype != b.dtype or not isinstance(b, np.ndarray) or not modes.is_recording():
+    if a.shape != b.shape or a.dtype != b.dtype or not isinstance(b, np.ndarray) or not modes.is_grad_enabled():
         return add(a, b)
     chain = [b]
     while isinstance(chain[-1].base, np.ndarray):

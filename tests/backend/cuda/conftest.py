@@ -15,7 +15,7 @@ from tests.backend.standin import Cupy
 
 def _forget() -> None:
     """What is cached of a device, for the next test may run on another."""
-    cuda._probe.cache_clear()
+    cuda.device._probe.cache_clear()
     launch._function.cache_clear()
     launch._module.cache_clear()
 

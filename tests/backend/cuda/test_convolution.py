@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import cuda, reference
+from minires.backend import reference
 from minires.backend.cuda import convolution, tiles
+from minires.backend.cuda import provider as cuda
 from minires.backend.shapes import conv_size
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS

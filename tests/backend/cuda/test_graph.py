@@ -13,7 +13,7 @@ import minires as mr
 from minires import backend
 from minires import functional as F
 from minires.backend import capturing
-from minires.backend.cuda import graph, rates
+from minires.backend.cuda import graph, graph_learning_rate
 from minires.errors import DeviceError, ShapeError
 
 
@@ -197,7 +197,7 @@ def test_each_call_reads_its_own_rate_at_each_replay(device, workspace):
     arrays = [device.upload(numbers(5, seed=seed)) for seed in range(4)]
     expected = [array.get() for array in arrays]
     with workspace.entered():
-        table = rates.Rates(2)
+        table = graph_learning_rate.Rates(2)
 
     def step():
         descend(arrays[0], arrays[1], 0.25)
@@ -217,7 +217,7 @@ def test_each_call_reads_its_own_rate_at_each_replay(device, workspace):
 
 def test_outside_the_block_a_rate_is_a_number(device):
     theta, gradient = device.upload(numbers(5)), device.upload(numbers(5, seed=1))
-    table = rates.Rates(1)
+    table = graph_learning_rate.Rates(1)
     with table.in_use():
         pass
     expected = theta.get() - np.float32(0.5) * gradient.get()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minires.backend import cuda
-from minires.backend.cuda import images, sources
+from minires.backend.cuda import layout, sources
+from minires.backend.cuda import provider as cuda
 from minires.backend.cuda.launch import first_error, is_dense, launch
 from minires.backend.cuda.sources import Parameter
 
@@ -45,9 +45,9 @@ def test_views_and_misaligned_arrays_are_copied_by_the_provider(device):
     whole = np.arange(42, dtype=np.float32)
     for view in (whole[1:41], whole[::2], whole[::-1], whole[1:41].reshape(5, 8).T, whole[2:42].reshape(1, 5, 4, 2)):
         np.testing.assert_array_equal(device.run(cuda.relu, -view), np.maximum(-view, 0))
-        there = images.dense(device.upload(view))
+        there = layout.dense(device.upload(view))
         assert there.flags.c_contiguous
-        assert images.is_aligned(there)
+        assert layout.is_aligned(there)
 
 
 @pytest.mark.parametrize(

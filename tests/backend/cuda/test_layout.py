@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import images
+from minires.backend.cuda import layout
 from minires.backend.cuda.launch import blocks, launch
 from tests.backend.cuda.device import ORDERS
 
@@ -22,7 +22,7 @@ def tiles(n, c, pixels):
 @given(n=st.integers(1, 3), c=SIZES, pixels=SIZES, order=st.sampled_from(ORDERS))
 def test_there_and_back(device, n, c, pixels, order):
     host = np.random.default_rng(0).normal(size=(n, c, pixels)).astype(np.float32)
-    x, there, back = device.upload(host), images.empty(n, pixels, c), images.empty(n, c, pixels)
+    x, there, back = device.upload(host), layout.empty(n, pixels, c), layout.empty(n, c, pixels)
     with device.order(order):
         launch("layout", "to_channels_last", tiles(n, c, pixels), 256, x, there, c, pixels)
         launch("layout", "from_channels_last", tiles(n, c, pixels), 256, there, back, c, pixels)
@@ -35,7 +35,7 @@ def test_there_and_back(device, n, c, pixels, order):
 def test_padded_channels(device, rows, c, extra, order):
     padded = -(-c // 4) * 4 + extra
     host = np.random.default_rng(0).normal(size=(rows, c)).astype(np.float32)
-    y = images.empty(rows, padded)
+    y = layout.empty(rows, padded)
     with device.order(order):
         launch("layout", "pad_channels", (blocks(y.size, 256),), 256, device.upload(host), y, rows, c, padded)
     np.testing.assert_array_equal(y.get(), np.pad(host, ((0, 0), (0, padded - c))))
@@ -45,7 +45,7 @@ def test_padded_channels(device, rows, c, extra, order):
 def test_an_image_becomes_channels_last(device, shape):
     host = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     for given_ in (host, host.transpose(0, 1, 3, 2), np.repeat(host, 2, axis=3)[..., ::2], host[:, ::-1]):
-        y = images.channels_last(device.upload(given_))
+        y = layout.channels_last(device.upload(given_))
         np.testing.assert_array_equal(y.get(), given_)
-        assert images.is_channels_last(y)
-        assert images.channels_last(y) is y
+        assert layout.is_channels_last(y)
+        assert layout.channels_last(y) is y

@@ -8,7 +8,8 @@ import pytest
 import minires as mr
 from minires import data, models, optim
 from minires import functional as F
-from minires.backend import cuda, dispatch
+from minires.backend import dispatch
+from minires.backend.cuda import provider as cuda
 
 
 def train(where, batches, learning_rate=0.05):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import elementwise, normalization, pooling, reduction, rows
+from minires.backend.cuda import elementwise, normalization, pooling, reduction, softmax
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
 
@@ -32,9 +32,9 @@ FUNCTIONS = {
         reduction.index_add,
         reduction.pad,
         reduction.sum,
-        rows.cross_entropy,
-        rows.cross_entropy_grad,
-        rows.log_softmax,
+        softmax.cross_entropy,
+        softmax.cross_entropy_grad,
+        softmax.log_softmax,
     )
 }
 
@@ -131,9 +131,9 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
             reduction.broadcast_to(bad[:, :, :1, :1], (len(bad), 4, 3, 3)),
             reduction.pad(bad, ((0, 0), (0, 0), (1, 1), (1, 1)), 0.0),
             reduction.index_add(bad, (slice(None),), bad.shape),
-            rows.log_softmax(flat, 1),
-            rows.cross_entropy(flat, up(np.zeros(len(flat), np.int64))),
-            rows.cross_entropy_grad(c, flat, labels),
+            softmax.log_softmax(flat, 1),
+            softmax.cross_entropy(flat, up(np.zeros(len(flat), np.int64))),
+            softmax.cross_entropy_grad(c, flat, labels),
         ):
             assert result is NotImplemented
     for result in (
@@ -148,9 +148,9 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
         reduction.sum(x, (1,), False),
         reduction.broadcast_to(c, (2, 4)),
         reduction.index_add(x[0], (0,), x.shape),
-        rows.log_softmax(x, 1),
-        rows.cross_entropy(x[0, 0], labels),
-        rows.cross_entropy(x[0, 0, :2], up(np.zeros(2, np.int32))),
-        rows.cross_entropy(x[0, 0, :2], np.zeros(2, np.int64)),
+        softmax.log_softmax(x, 1),
+        softmax.cross_entropy(x[0, 0], labels),
+        softmax.cross_entropy(x[0, 0, :2], up(np.zeros(2, np.int32))),
+        softmax.cross_entropy(x[0, 0, :2], np.zeros(2, np.int64)),
     ):
         assert result is NotImplemented

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minires.backend import reference
-from minires.backend.cuda import rows
+from minires.backend.cuda import softmax
 from tests.backend.cuda.device import ORDERS
 
 EPS = float(np.finfo(np.float32).eps)
@@ -27,11 +27,11 @@ def test_rows_of_any_length(device, images, classes, scale, order):
     g, labels = rng.normal(size=images).astype(np.float32), rng.integers(0, classes, images)
     wide = x.astype(float)
     for actual, expected in (
-        (device.run(rows.log_softmax, x, 1, order=order), reference.log_softmax(wide, 1)),
-        (device.run(rows.cross_entropy, x, labels, order=order), reference.cross_entropy(wide, labels)),
+        (device.run(softmax.log_softmax, x, 1, order=order), reference.log_softmax(wide, 1)),
+        (device.run(softmax.cross_entropy, x, labels, order=order), reference.cross_entropy(wide, labels)),
     ):
         assert (abs(actual - expected) <= 4 * EPS * (1 + abs(expected))).all()
-    gx = device.run(rows.cross_entropy_grad, g, x, labels, order=order)
+    gx = device.run(softmax.cross_entropy_grad, g, x, labels, order=order)
     # exp(−t) of a t that is off by t roundings is off by t·exp(−t) < 0.37 of them.
     assert (abs(gx - reference.cross_entropy_grad(g.astype(float), wide, labels)) <= 8 * EPS * abs(g[:, None])).all()
 
@@ -41,11 +41,11 @@ def test_logits_of_any_size(device):
     labels = np.array([1, 2, 0, 2])
     wide, ones = x.astype(float), np.ones(4, np.float32)
     for expected, actual in (
-        (reference.log_softmax(wide, 1), device.run(rows.log_softmax, x, 1)),
-        (reference.cross_entropy(wide, labels), device.run(rows.cross_entropy, x, labels)),
+        (reference.log_softmax(wide, 1), device.run(softmax.log_softmax, x, 1)),
+        (reference.cross_entropy(wide, labels), device.run(softmax.cross_entropy, x, labels)),
         (
             reference.cross_entropy_grad(ones.astype(float), wide, labels),
-            device.run(rows.cross_entropy_grad, ones, x, labels),
+            device.run(softmax.cross_entropy_grad, ones, x, labels),
         ),
     ):
         finite = abs(expected) < 3.4e38  # −6e38 is −∞ in float32, as the loss of it is
@@ -65,9 +65,9 @@ def test_infinite_logits_are_as_strange_as_the_reference_s(device, classes):
             reference.cross_entropy_grad(ones, x, labels),
         )
     actual = (
-        device.run(rows.log_softmax, x, 1),
-        device.run(rows.cross_entropy, x, labels),
-        device.run(rows.cross_entropy_grad, ones, x, labels),
+        device.run(softmax.log_softmax, x, 1),
+        device.run(softmax.cross_entropy, x, labels),
+        device.run(softmax.cross_entropy_grad, ones, x, labels),
     )
     for a, e in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-6, atol=1e-6)  # NaN and infinities at the same places
@@ -75,19 +75,19 @@ def test_infinite_logits_are_as_strange_as_the_reference_s(device, classes):
 
 def test_a_sure_and_right_prediction_has_a_small_loss_not_none(device):
     x = np.array([[0, -20]], np.float32)
-    loss = device.run(rows.cross_entropy, x, np.array([0]))
+    loss = device.run(softmax.cross_entropy, x, np.array([0]))
     np.testing.assert_allclose(loss, np.log1p(np.exp(-20)), rtol=1e-6)
 
 
 def test_a_label_that_is_no_class_is_nan(device):
     """The ops refuse it; here it is enough that no other memory is read."""
     x, labels = np.zeros((3, 5), np.float32), np.array([5, -1, 1 << 40])
-    assert np.isnan(device.run(rows.cross_entropy, x, labels)).all()
-    np.testing.assert_allclose(device.run(rows.cross_entropy_grad, np.ones(3, "f"), x, labels), 0.2, rtol=1e-6)
+    assert np.isnan(device.run(softmax.cross_entropy, x, labels)).all()
+    np.testing.assert_allclose(device.run(softmax.cross_entropy_grad, np.ones(3, "f"), x, labels), 0.2, rtol=1e-6)
 
 
 def test_softmax_along_the_last_of_any_axes(device):
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    np.testing.assert_allclose(device.run(rows.log_softmax, x, 3), reference.log_softmax(x, 3), rtol=1e-5, atol=1e-6)
-    y = device.run(rows.log_softmax, x[0, 0, 0], 0)
+    np.testing.assert_allclose(device.run(softmax.log_softmax, x, 3), reference.log_softmax(x, 3), rtol=1e-5, atol=1e-6)
+    y = device.run(softmax.log_softmax, x[0, 0, 0], 0)
     np.testing.assert_allclose(y, reference.log_softmax(x[0, 0, 0], 0), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,4 @@
+"""The engine: Tensor, Function, and the backward pass that differentiates the graph between them.
+
+Read `tensor.py`, `function.py` and `autograd.py`, in this order. Nothing here knows a particular operation.
+"""

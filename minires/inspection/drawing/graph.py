@@ -1,0 +1,161 @@
+"""What a picture of the graph shows: the recorded graph, as plain names, shapes and arrows.
+
+Nothing here refers to the engine's nodes any more, so a picture keeps no graph and none of its arrays alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from minires.core.autograd import topological_order
+from minires.core.function import Function
+from minires.core.tensor import Tensor
+from minires.errors import GraphError
+
+LARGEST = 20_000  # vertices plus layers that edges pass; far beyond what anyone can read in a picture
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A leaf, an op or the output.
+
+    Attributes:
+        name: the op's name; of a leaf or the output what the user calls it, else "" and "output".
+        parts: what an op is drawn as, in order: itself, or what a fused op is made of. Empty for leaf and output.
+        called: what the user calls an op's result, "" if nothing.
+    """
+
+    kind: Literal["leaf", "op", "output"]
+    name: str
+    shape: Shape
+    parts: tuple[str, ...] = ()
+    called: str = ""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A value on its way: from the vertex that makes it into input number `input` of `target`, at its part `part`."""
+
+    source: int
+    target: int
+    input: int = 0
+    part: int = 0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Vertices, each after all that lead to it, the output last; and the edges between them, by index."""
+
+    vertices: tuple[Vertex, ...]
+    edges: tuple[Edge, ...]
+
+    @cached_property
+    def incoming(self) -> list[list[Edge]]:
+        """For each vertex the edges that end there, in the order of its inputs."""
+        return self._by(lambda edge: edge.target)
+
+    @cached_property
+    def outgoing(self) -> list[list[Edge]]:
+        """For each vertex the edges that begin there."""
+        return self._by(lambda edge: edge.source)
+
+    def _by(self, end: Any) -> list[list[Edge]]:
+        lists: list[list[Edge]] = [[] for _ in self.vertices]
+        for edge in self.edges:
+            lists[end(edge)].append(edge)
+        return lists
+
+    @property
+    def forks(self) -> int:
+        """How many values are used more than once: where gradients add up in backward."""
+        return sum(len(edges) > 1 for edges in self.outgoing)
+
+
+def graph_of(y: Tensor, names: Any = None) -> Graph:
+    """The graph behind `y`. Raises GraphError where there is none, or none any more, or too much of it."""
+    node = _node(y)
+    called = _names(names)
+    try:
+        order = topological_order([node])
+    except GraphError as error:  # the walk meets a node that was freed
+        raise GraphError(
+            f"draw_graph: the graph behind this tensor (made by {node.name}) was freed by a backward pass; draw it "
+            "before calling backward, pass retain_graph=True there, or run forward again"
+        ) from error
+    order.reverse()
+    if len(order) > LARGEST:
+        raise too_large(len(order))
+    index = {id(vertex): number for number, vertex in enumerate(order)}
+    vertices = [_vertex(vertex, called) for vertex in order]
+    edges = []
+    for target, vertex in enumerate(order):
+        for number, source in enumerate(vertex.edges if isinstance(vertex, Function) else ()):
+            if source is not None:
+                edges.append(Edge(index[id(source)], target, number, _part(vertices[target].parts, number, vertex)))
+    # The last op's result is the output itself: what the user calls it stands there.
+    vertices[-1] = Vertex("op", node.name, node.shape, vertices[-1].parts)
+    vertices.append(Vertex("output", called.get(id(node), "output"), node.shape))
+    edges.append(Edge(len(order) - 1, len(order)))
+    return Graph(tuple(vertices), tuple(edges))
+
+
+def too_large(size: int) -> GraphError:
+    """The error for a graph that would make no picture."""
+    return GraphError(
+        f"draw_graph: a graph of {size:,} vertices and passing edges is too large to draw (at most {LARGEST:,}); "
+        "draw a part of it: the output of one block, for an input made with requires_grad=True"
+    )
+
+
+def _node(y: Tensor) -> Function:
+    if not isinstance(y, Tensor):
+        raise GraphError(
+            f"draw_graph: needs the Tensor whose graph to draw, a model's output or a loss; got {type(y).__name__}"
+        )
+    if y.node is None:
+        why = (
+            "is a leaf: no operation made it"
+            if y.requires_grad
+            else "has no graph: nothing it was computed from requires gradients, or it was computed under no_grad()"
+        )
+        raise GraphError(f"draw_graph: the tensor of shape {y.shape} {why}")
+    return y.node
+
+
+def _names(names: Any) -> dict[int, str]:
+    """id of a leaf, or of the node that made a tensor -> what the user calls it. A second name joins the first."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping):
+        if not hasattr(names, "named_parameters"):
+            raise TypeError(
+                f"draw_graph: names is a dict of name -> Tensor, or a module; got {type(names).__name__}. "
+                'For both: {"x": x, **dict(module.named_parameters())}'
+            )
+        names = dict(names.named_parameters())
+    called: dict[int, str] = {}
+    for name, tensor in names.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"draw_graph: names[{name!r}] is a {type(tensor).__name__}, not a Tensor")
+        key = id(tensor.node or tensor)
+        called[key] = f"{called[key]} = {name}" if key in called else str(name)
+    return called
+
+
+def _vertex(vertex: Function | Tensor, called: dict[int, str]) -> Vertex:
+    name = called.get(id(vertex), "")
+    if isinstance(vertex, Tensor):
+        return Vertex("leaf", name, vertex.shape)
+    parts = tuple(vertex.parts)
+    return Vertex("op", vertex.name, vertex.shape, parts if len(parts) > 1 else (vertex.name,), name)
+
+
+def _part(parts: tuple[str, ...], number: int, node: Any) -> int:
+    """The part of a fused op that input `number` enters: the first, but a fused residual, the last input, its Add."""
+    is_residual = 0 < number == len(node.edges) - 1 and "Add" in parts[1:]
+    return parts.index("Add", 1) if is_residual else 0

@@ -1,0 +1,209 @@
+"""What computes here, and how fast this machine is at the two things that bound every network: multiplying and moving.
+
+`minires info` shows it. The figures are the best of some runs: what the machine can do, not what it does beside others.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minires import backend
+from minires.backend import cpu, cuda
+from minires.backend.cpu import isa
+
+NOT_BUILT = (
+    "not built: the reference kernels compute everything, slowly. Install a C compiler (Debian, Ubuntu: apt install "
+    "gcc; macOS: xcode-select --install), then MiniRes anew: with `make`, or with pip install --verbose "
+    "--force-reinstall --no-deps, which shows why it fails where it still does"
+)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The C kernels that are loaded.
+
+    Attributes:
+        isa: the instruction set that they are built for.
+        available: all instruction sets that are built and that this processor can run; the best last.
+        compiler: what built them.
+        cache_limit: how many bytes of freed arrays they keep for the next.
+    """
+
+    isa: str
+    available: tuple[str, ...]
+    compiler: str
+    cache_limit: int
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that can be used.
+
+    Attributes:
+        capability: its compute capability.
+        memory: bytes.
+        driver: the newest CUDA that NVIDIA's driver knows.
+        cuda: the CUDA that CuPy was built for.
+    """
+
+    name: str
+    capability: str
+    memory: int
+    driver: str
+    cuda: str
+    cupy: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What `describe` returns.
+
+    Attributes:
+        cores: that this process may use.
+        backends: the providers of kernels, in order of preference.
+        backend: the one that computes with float32 arrays: the first, or what MINIRES_BACKEND says.
+        kernels: those in C; None where they were not built.
+        threads: of the C kernels; 1 where there are none.
+        blas: the libraries behind NumPy's matrix product, with their threads.
+        omp_num_threads: the environment variable, as it stands.
+        gpus: all that can be used.
+        no_gpu: why there is none; empty where there is one.
+    """
+
+    python: str
+    numpy: str
+    system: str
+    processor: str
+    cores: int
+    backends: tuple[str, ...]
+    backend: str
+    kernels: Kernels | None
+    threads: int
+    blas: dict[str, int]
+    omp_num_threads: str | None
+    gpus: tuple[Gpu, ...]
+    no_gpu: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What `measure` returns, in 10⁹ a second.
+
+    Attributes:
+        kernels: operations of our own matrix product; None where the C kernels were not built.
+        numpy: operations of NumPy's.
+        copy: bytes that a copy reads and writes.
+    """
+
+    kernels: float | None
+    numpy: float
+    copy: float
+
+
+def describe() -> Machine:
+    """What is here, without measuring anything."""
+    return Machine(
+        python=platform.python_version(),
+        numpy=np.__version__,
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor(),
+        cores=cores(),
+        backends=backend.available_providers(),
+        backend=backend.provider_for("conv2d", np.empty(0, np.float32)).name,
+        kernels=_kernels(),
+        threads=cpu.get_num_threads(),
+        blas=_blas(),
+        omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
+        gpus=_gpus(),
+        no_gpu=cuda.is_available().reason,
+    )
+
+
+def measure(size: int = 1024, megabytes: int = 128, runs: int = 7) -> Speed:
+    """Matrix products of float32 (size × size), and copies of an array that no cache holds."""
+    operations = 2 * size**3 / 1e9
+    x, y = np.random.default_rng(0).normal(size=(2, size, size)).astype(np.float32)
+    return Speed(
+        kernels=None if cpu.library is None else operations / best_of(lambda: cpu.matmul(x, y), runs),
+        numpy=operations / best_of(lambda: np.matmul(x, y), runs),
+        copy=_copied(megabytes * 1_000_000, runs) / 1e9,
+    )
+
+
+def best_of(function: Callable[[], Any], runs: int) -> float:
+    """The shortest of some runs, in seconds; the first, which also warms up, does not count."""
+    function()
+    return min(seconds(function) for _ in range(runs))
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Its name, as far as the system tells."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text("utf-8").splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    if sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        names = [subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()]
+    return (names[0] if names else "") or platform.processor() or platform.machine()
+
+
+def _kernels() -> Kernels | None:
+    if cpu.library is None:
+        return None
+    compiler = cpu.library.COMPILER
+    if compiler[:1].isdigit():  # GCC gives its version alone, Clang its name too
+        compiler = f"GCC {compiler}"
+    return Kernels(cpu.ISA, tuple(isa.built()), compiler, cpu.cache_state().limit)
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    if not cuda.is_available():
+        return ()
+    cupy = cuda.require()
+    runtime = cupy.cuda.runtime
+    versions = (cuda.version(runtime.driverGetVersion()), cuda.version(runtime.runtimeGetVersion()), cupy.__version__)
+    found = []
+    for index in range(runtime.getDeviceCount()):
+        properties = runtime.getDeviceProperties(index)
+        name, capability = properties["name"].decode(), f"{properties['major']}.{properties['minor']}"
+        found.append(Gpu(name, capability, properties["totalGlobalMem"], *versions))
+    return tuple(found)
+
+
+def _blas() -> dict[str, int]:
+    """{name and version: threads} of the libraries that this process has loaded."""
+    from threadpoolctl import threadpool_info
+
+    found = (library for library in threadpool_info() if library["user_api"] == "blas")
+    return {f"{each['internal_api']} {each['version'] or ''}".strip(): each["num_threads"] for each in found}
+
+
+def _copied(size: int, runs: int) -> float:
+    """Bytes that are read and written in a second while all cores copy `size` bytes."""
+    source, target = (np.ones(size // 4, np.float32) for _ in range(2))
+    parts = list(zip(*(np.array_split(array, cores()) for array in (target, source)), strict=True))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return 2 * source.nbytes / best_of(lambda: list(pool.map(lambda part: np.copyto(*part), parts)), runs)

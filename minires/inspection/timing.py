@@ -1,0 +1,131 @@
+"""Every algorithm on every convolution of a network, and what the table of algorithms takes: `minires bench conv`.
+
+The table (`minires/backend/cpu/algorithms.py`) decides by the shape alone, so that a call gives the same bits
+everywhere. This is where it shows whether it decides well on the machine at hand. Each run packs its weights, as a
+training step does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minires.backend import Array
+from minires.backend.cpu import algorithms, library
+from minires.backend.cpu.algorithms import DIRECT, NAMES, WINOGRAD2, Shape
+from minires.core import modes
+from minires.core.function import Function
+from minires.core.tensor import Tensor
+from minires.errors import MiniResError
+from minires.inspection import machine
+from minires.nn import Module
+from minires.ops.conv import Conv2d
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One kernel on one shape.
+
+    Attributes:
+        kernel: "forward", "grad_input" or "grad_weight".
+        shape: of the convolution.
+        count: how often the network has it.
+        seconds: {algorithm: the shortest of some runs}.
+        chosen: the algorithm that the table gives.
+        reason: why.
+    """
+
+    kernel: str
+    shape: Shape
+    count: int
+    seconds: dict[str, float]
+    chosen: str
+    reason: str
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions of the direct method, by which all are measured."""
+        s = self.shape
+        return 2 * s.images * s.channels * s.outputs * s.output[0] * s.output[1] * s.kernel[0] * s.kernel[1]
+
+    @property
+    def fastest(self) -> str:
+        """The algorithm that took the least time here."""
+        return min(self.seconds, key=self.seconds.__getitem__)
+
+    @property
+    def loss(self) -> float:
+        """By how much the chosen one is slower than the fastest: 0.1 is a tenth."""
+        return self.seconds[self.chosen] / self.seconds[self.fastest] - 1
+
+
+def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]]:
+    """The different shapes of a model's convolutions without groups, in order, and how often each occurs.
+
+    model takes images (1, 3, size, size); it runs once, in eval mode. batch: how many images the shapes are for.
+    """
+    found: Counter[Shape] = Counter()
+
+    def note(op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(op, Conv2d) and op.groups == 1:
+            x, w = inputs[0].shape, inputs[1].shape
+            found[Shape(batch, x[1], w[0], output.shape[2:], w[2:], op.stride, op.padding, op.dilation)] += 1
+
+    with modes.no_grad(), modes.tracing(note):
+        model.eval()(Tensor(np.zeros((1, 3, size, size), np.float32)))
+    return list(found.items())
+
+
+def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> list[Timing]:
+    """Time all algorithms on a shape: forward, with `train` both gradients. Raises MiniResError without C kernels."""
+    if library is None:
+        raise MiniResError(f"bench conv measures the C kernels, which are {machine.NOT_BUILT}")
+    image = _image(shape)
+    rng = np.random.default_rng(0)
+    x = _channels_last(rng, shape.images, shape.channels, *image)
+    gy = _channels_last(rng, shape.images, shape.outputs, *shape.output)
+    w = rng.standard_normal((shape.outputs, shape.channels, *shape.kernel), np.float32)
+    geometry = (shape.stride, shape.padding, shape.dilation)
+    kernels: dict[str, tuple[Callable[[int], Any], int, str]] = {
+        "forward": (
+            lambda way: library.conv2d(x, w, None, None, False, *geometry, way),
+            algorithms.forward(shape),
+            algorithms.reason(shape),
+        )
+    }
+    if train:
+        turned = shape._replace(channels=shape.outputs, outputs=shape.channels, output=image)
+        kernels["grad_input"] = (
+            lambda way: library.conv2d_grad_input(gy, w, image, *geometry, way),
+            algorithms.grad_input(shape, image),
+            algorithms.reason(turned),
+        )
+        kernels["grad_weight"] = (
+            lambda way: library.conv2d_grad_weight(x, gy, shape.kernel, *geometry, way),
+            algorithms.grad_weight(shape),
+            algorithms.reason(shape._replace(images=max(shape.images, 99))),  # few tiles make no difference to it
+        )
+    timings = []
+    for name, (run, chosen, why) in kernels.items():
+        ways = [way for way in algorithms.candidates(shape) if name != "grad_weight" or way != WINOGRAD2]
+        ways = [DIRECT] if name == "grad_input" and max(shape.padding) > 2 else ways
+        seconds = {NAMES[way]: machine.best_of(lambda run=run, way=way: run(way), runs) for way in ways}  # type: ignore[misc]
+        timings.append(Timing(name, shape, count, seconds, NAMES[chosen], why))
+    return timings
+
+
+def _image(shape: Shape) -> tuple[int, int]:
+    """The smallest image that gives this output."""
+    height, width = (
+        (o - 1) * s + d * (k - 1) + 1 - 2 * p
+        for o, s, d, k, p in zip(shape.output, shape.stride, shape.dilation, shape.kernel, shape.padding, strict=True)
+    )
+    return height, width
+
+
+def _channels_last(rng: np.random.Generator, n: int, c: int, h: int, w: int) -> Array:
+    return rng.standard_normal((n, h, w, c), np.float32).transpose(0, 3, 1, 2)
