@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minires"
+PAGE = ROOT / "docs" / "architecture.md"
 
 # Every package (or module directly under minires/) and its layer. A package imports from the layers below and from
 # itself; up to layer 2 the packages of a layer are one subject in several files and may meet, though never in a circle.
@@ -99,6 +101,30 @@ def complaint(importer: str, imported: str) -> str:
 def test_every_package_has_a_layer():
     packages = {package_of(module) for module in MODULES} - {""}
     assert packages <= LAYER.keys(), "give the new package a layer, in LAYERS above"
+
+
+RESERVED = {"studies", "explorer", "onnx", "distributed"}  # a layer is theirs; the packages do not exist yet
+
+
+def documented_layers() -> dict[str, int]:
+    """{package: layer} as the table of docs/architecture.md says."""
+    rows = re.findall(r"^\| (−?\d+) \| ([^|]+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    return {
+        name.rstrip("/"): int(layer.replace("−", "-")) for layer, cell in rows for name in re.findall(r"`([^`]+)`", cell)
+    }
+
+
+def test_the_documented_table_is_this_list():
+    existing = {package: layer for package, layer in LAYER.items() if package != "__main__"}
+    assert documented_layers() == {p: layer for p, layer in existing.items() if p not in RESERVED}
+    assert {package_of(module) for module in MODULES} - {"", "__main__"} == existing.keys() - RESERVED
+
+
+def test_the_ten_files_have_the_lines_that_the_page_counts():
+    counts = re.findall(r"^\| `(minires/[\w/]+\.py)` \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert len(counts) == 10
+    actual = {path: len((ROOT / path).read_text("utf-8").splitlines()) for path, _ in counts}
+    assert {path: int(lines) for path, lines in counts} == actual
 
 
 @pytest.mark.parametrize("module", MODULES)
