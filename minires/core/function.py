@@ -74,7 +74,7 @@ class Function:
         strangers = [type(each).__name__ for each in inputs if not isinstance(each, Tensor)]
         if strangers:
             raise DtypeError(
-                f"{self.name}: needs Tensors, got {', '.join(strangers)}; make one with minires.core.tensor()"
+                f"{self.name}: needs Tensors, got {', '.join(strangers)}; make one with minires.tensor()"
             )
         if len({tensor.device for tensor in inputs}) > 1:
             raise DeviceError(

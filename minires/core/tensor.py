@@ -67,7 +67,7 @@ class Tensor:
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying, unless it is a writeable view of another;
-    `minires.core.tensor(...)` always copies, which is what users want.
+    `minires.tensor(...)` always copies, which is what users want.
 
     Attributes:
         data: the array. An array that a live graph needs is read-only; so is one that is a view of another.

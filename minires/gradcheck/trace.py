@@ -12,14 +12,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import minires.core.function
+import minires.core
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.nn.module import Module
 
-_PACKAGE = Path(minires.core.function.__file__).parent
+_PACKAGE = Path(minires.core.__file__).parents[1]
 # Where operations are applied on behalf of somebody else; whoever called in from outside is the one to name.
-_WITHIN = tuple(str(_PACKAGE / name) for name in ("ops", "nn", "gradcheck", "function.py", "tensor.py", "modes.py"))
+_WITHIN = tuple(str(_PACKAGE / name) for name in ("core", "ops", "nn", "gradcheck"))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Parameter(Tensor):
         if not hasattr(data, "dtype"):
             kind = type(data).__name__
             raise DtypeError(
-                f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.core.tensor(...)"
+                f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)"
             )
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 

@@ -47,7 +47,7 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
     if not isinstance(x, Tensor):
         if not isinstance(y, Tensor):
             raise DtypeError(
-                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.core.tensor()"
+                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor()"
             )
         x = as_tensor(x, y)
     y = as_tensor(y, x)
@@ -81,7 +81,7 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
 def check_tensor(op: str, x: Any) -> None:
     """Raise DtypeError unless x is a Tensor."""
     if not isinstance(x, Tensor):
-        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.core.tensor()")
+        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor()")
 
 
 def check_device(op: str, *tensors: Tensor) -> None:
