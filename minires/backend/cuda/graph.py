@@ -143,8 +143,8 @@ def _place(error: Exception) -> str:
 
 
 def _is_engine(file: Path) -> bool:
-    """Whether a file is CuPy's (what is written in Cython is not there) or of the floors on which ops compute."""
+    """Whether a file is CuPy's (its Cython files do not exist on disk) or of the packages in which ops compute."""
     cupy, package = Path(sys.modules["cupy"].__file__ or ""), Path(__file__).parents[2]
     cupy = cupy.parent if cupy.name == "__init__.py" else cupy
-    rooms = [cupy, *(package / name for name in ("backend", "ops", "autograd.py", "function.py", "tensor.py"))]
-    return not file.exists() or any(file.is_relative_to(room) for room in rooms)
+    folders = [cupy, *(package / name for name in ("backend", "core", "ops"))]
+    return not file.exists() or any(file.is_relative_to(folder) for folder in folders)
