@@ -20,7 +20,14 @@ from minires.backend.threads import get_num_threads, set_num_threads
 from minires.core.autograd import backward, grad
 from minires.core.creation import ones, rand, randn, tensor, zeros
 from minires.core.function import Function
-from minires.core.modes import detect_anomaly, disable_fused_backward, enable_grad, is_grad_enabled, no_grad
+from minires.core.modes import (
+    detect_anomaly,
+    disable_fused_backward,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minires.core.random import manual_seed
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
@@ -41,17 +48,8 @@ __version__ = "0.1.0"
 
 sys.modules["minires.cuda"] = cuda  # so that `import minires.cuda` works too, as torch.cuda does
 
-_LAZY = {
-    "data",
-    "gradcheck",
-    "inference",
-    "lab",
-    "models",
-    "nn",
-    "optim",
-    "training",
-    "weights",
-}  # rooms that `import minires` need not open
+# Packages that are imported when they are first used.
+_LAZY = {"data", "gradcheck", "inference", "lab", "models", "nn", "optim", "training", "weights"}
 
 
 def __getattr__(name: str) -> Any:
@@ -93,6 +91,7 @@ __all__ = [
     "rand",
     "randn",
     "set_cache_limit",
+    "set_grad_enabled",
     "set_num_threads",
     "tensor",
     "training",

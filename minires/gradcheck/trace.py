@@ -24,7 +24,7 @@ _WITHIN = tuple(str(_PACKAGE / name) for name in ("core", "ops", "nn", "gradchec
 
 @dataclass(frozen=True)
 class Applied:
-    """One operation: `op.again()` applies it once more. number: counted from 0. line, module: who applied it.
+    """One operation: `op.fresh_copy()` applies it once more. number: counted from 0. line, module: who applied it.
 
     follows: for each input, whether it depends on what is being differentiated by.
     """
@@ -39,7 +39,7 @@ class Applied:
 
 
 class Tracer:
-    """Told of each operation, as `modes.tracing` does."""
+    """Collects the operations of a forward pass; `modes.intercepting(observe=tracer)` calls it after each."""
 
     def __init__(self, variables: Sequence[Tensor], modules: Sequence[Module]) -> None:
         self.reached: dict[int, Any] = {id(tensor): tensor for tensor in variables}

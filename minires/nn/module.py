@@ -12,8 +12,10 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from minires.core import creation
-from minires.core.tensor import Tensor, device_and_dtype
+from minires.core.hooks import RemovableHandle
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
+from minires.ops.cast import device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
@@ -27,9 +29,7 @@ class Parameter(Tensor):
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         if not hasattr(data, "dtype"):
             kind = type(data).__name__
-            raise DtypeError(
-                f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.core.tensor(...)"
-            )
+            raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
 
@@ -44,19 +44,6 @@ class LoadResult(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
-
-
-class RemovableHook:
-    """Returned when a hook is registered; `remove()` takes it back."""
-
-    def __init__(self, hooks: dict[object, ForwardHook], hook: ForwardHook) -> None:
-        # A key of its own: the handle as key would be a cycle. A number could meet an equal one in an unpickled module.
-        self._hooks, self._key = hooks, object()
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        """Take the hook back; twice does no harm."""
-        self._hooks.pop(self._key, None)
 
 
 class Module:
@@ -77,9 +64,9 @@ class Module:
             output = output if replaced is None else replaced
         return output
 
-    def register_forward_hook(self, hook: ForwardHook) -> RemovableHook:
+    def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
         """Call `hook(module, inputs, output)` after each forward; what it returns, if not None, replaces the output."""
-        return RemovableHook(vars(self).setdefault("_forward_hooks", {}), hook)
+        return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
 
     # -- what it is made of -------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Tensor, device_and_dtype, method
-from minires.errors import DtypeError
+from minires.core.operators import method
+from minires.core.tensor import Tensor
+from minires.errors import DeviceError, DtypeError
 
 
 class AsType(Function):
@@ -65,6 +66,19 @@ def astype(input: Tensor, dtype: Any) -> Tensor:
     if dtype == input.dtype:
         return input
     return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))
+
+
+def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
+    """The arguments of `to`, whose first may be a device or a dtype: `to("cuda")`, `to(np.float64)`, `to("cpu", "f4")`.
+
+    Raises DeviceError for what is neither.
+    """
+    if device is not None and not backend.is_device(device):
+        device, dtype = None, device
+    try:
+        return device, None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise DeviceError(f"to: {dtype!r} is neither a device ('cpu', 'cuda', 'cuda:N') nor a dtype") from None
 
 
 @method("to")

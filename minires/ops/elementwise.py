@@ -12,7 +12,8 @@ from typing import Any
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Operand, Scalar, Tensor, method
+from minires.core.operators import Operand, Scalar, method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
 from minires.ops.shape import sum_to

@@ -5,7 +5,8 @@ from __future__ import annotations
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Operand, Tensor, method
+from minires.core.operators import Operand, method
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.operands import check_floating, same_kind
 from minires.ops.shape import permute, reshape, sum_to, transpose

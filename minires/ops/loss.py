@@ -6,7 +6,8 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
-from minires.core.tensor import Tensor, method
+from minires.core.operators import method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import exp, where
 from minires.ops.operands import axis_of, check_device, check_floating, check_tensor

@@ -9,7 +9,8 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.core.tensor import METHODS, Dim, Operand, Tensor
+from minires.core.operators import METHODS, Dim, Operand
+from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
 
 
@@ -47,7 +48,7 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
     if not isinstance(x, Tensor):
         if not isinstance(y, Tensor):
             raise DtypeError(
-                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.core.tensor()"
+                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor(...)"
             )
         x = as_tensor(x, y)
     y = as_tensor(y, x)
@@ -81,7 +82,7 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
 def check_tensor(op: str, x: Any) -> None:
     """Raise DtypeError unless x is a Tensor."""
     if not isinstance(x, Tensor):
-        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.core.tensor()")
+        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor(...)")
 
 
 def check_device(op: str, *tensors: Tensor) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Dim, MaxResult, Tensor, method
+from minires.core.operators import Dim, method
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.elementwise import exp, log, where
 from minires.ops.operands import axes_of, axis_of, check_floating
@@ -102,6 +104,13 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     axes = axes_of("amax", dim, input.ndim)
     _count("amax", input, axes)
     return Amax(axes, keepdim)(input)
+
+
+class MaxResult(NamedTuple):
+    """What `max` along an axis returns, as torch.max does."""
+
+    values: Tensor
+    indices: Tensor
 
 
 @method("max")

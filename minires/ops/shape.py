@@ -16,7 +16,8 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
-from minires.core.tensor import Dim, Tensor, method
+from minires.core.operators import Dim, method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
 
