@@ -16,6 +16,7 @@ from minires import backend, functional
 from minires.backend import cuda, use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.backend.cuda.precision import allow_tf32
+from minires.backend.profiling import profile
 from minires.backend.threads import get_num_threads, set_num_threads
 from minires.core.autograd import backward, grad
 from minires.core.creation import ones, rand, randn, tensor, zeros
@@ -88,6 +89,7 @@ __all__ = [
     "no_grad",
     "ones",
     "optim",
+    "profile",
     "rand",
     "randn",
     "set_cache_limit",
