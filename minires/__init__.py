@@ -3,7 +3,7 @@
     import minires as mr
     from minires import nn, optim, models, data, weights, functional as F
 
-Importing it needs NumPy alone; what else a part needs is imported when that part is used.
+Importing it needs NumPy alone. Whatever else a part needs is imported when that part is used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-sys.modules["minires.cuda"] = cuda  # so that `import minires.cuda` works too, as torch.cuda does
+sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `import torch.cuda` does
 
 # Packages that are imported when they are first used.
 _LAZY = {"data", "gradcheck", "inference", "lab", "models", "nn", "optim", "training", "weights"}

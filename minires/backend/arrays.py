@@ -55,11 +55,6 @@ def memory_owner(array: Array) -> Array:
     return array
 
 
-def device_index(device: str) -> int:
-    """The GPU that a device names: N for "cuda:N", 0 for "cuda"."""
-    return int(device.partition(":")[2] or 0)
-
-
 def is_device(name: object) -> bool:
     """Whether `name` is spelled like a device: "cpu", "cuda" or "cuda:N"."""
     if not isinstance(name, str):
@@ -79,7 +74,7 @@ def to_device(array: Array, device: str) -> Array:
         return array.get()
     from minires.backend import cuda
 
-    index = device_index(device)
+    index = cuda.device_index(device)
     cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array

@@ -93,7 +93,7 @@ class BackwardPass:
         self.targets = None if targets is None else {_vertex(target) for target in targets}
         self.on_path: set[Vertex] | None = None  # the vertices from which a target can be reached; None: all
         self.pending: dict[Vertex, Tensor] = {}  # the sum of the gradients that a vertex has been sent so far
-        # Ids of arrays that somebody else holds already: the caller, a hook, or a tensor as its gradient.
+        # Ids of arrays in use elsewhere: by the caller, by a hook, or as the gradient of another tensor.
         self.shared = {id(gradient.data) for gradient in self.grad_outputs}
 
     def run(self) -> dict[Vertex, Tensor]:
@@ -119,7 +119,7 @@ class BackwardPass:
         return results
 
     def send(self, vertex: Vertex, gradient: Tensor) -> None:
-        """Where paths join, gradients add up: in a new array, since the one that waits may belong to somebody else."""
+        """Where paths join, gradients add up: into a new array, since the one that waits may be in use elsewhere."""
         waiting = self.pending.get(vertex)
         self.pending[vertex] = gradient if waiting is None else waiting + gradient
 
@@ -149,7 +149,7 @@ class BackwardPass:
         return gradient
 
     def unshared(self, gradient: Tensor) -> Tensor:
-        """`gradient`, copied if it is a view or somebody else holds it: no two tensors' gradients share memory."""
+        """`gradient`, copied if it is a view or in use elsewhere, so that no two tensors' gradients share memory."""
         is_shared = gradient.data.base is not None or id(gradient.data) in self.shared
         gradient = gradient.clone() if is_shared else gradient
         gradient = gradient if self.create_graph else gradient.detach()

@@ -154,7 +154,7 @@ def are_indices_checked() -> bool:
 class Interceptor(NamedTuple):
     """What happens at each operation: `compute` makes its output array, then `observe` sees what was done.
 
-    By default an operation's own `forward` computes, and nobody observes.
+    By default an operation's own `forward` computes, and nothing is observed.
     """
 
     compute: Callable[[Function, list[Array]], Array] = lambda op, arrays: op.forward(*arrays)

@@ -112,53 +112,53 @@ class Operators:
         return METHODS["clone"](self)
 
     def exp(self) -> Tensor:
-        """eˣ, elementwise."""
+        """eˣ of each element."""
         return METHODS["exp"](self)
 
     def log(self) -> Tensor:
-        """Natural logarithm, elementwise."""
+        """Natural logarithm of each element."""
         return METHODS["log"](self)
 
     def sqrt(self) -> Tensor:
-        """Square root, elementwise."""
+        """Square root of each element."""
         return METHODS["sqrt"](self)
 
     def tanh(self) -> Tensor:
-        """Hyperbolic tangent, elementwise."""
+        """Hyperbolic tangent of each element."""
         return METHODS["tanh"](self)
 
     def sigmoid(self) -> Tensor:
-        """1 / (1 + e⁻ˣ), elementwise."""
+        """1 / (1 + e⁻ˣ) of each element."""
         return METHODS["sigmoid"](self)
 
     def relu(self) -> Tensor:
-        """max(x, 0), elementwise."""
+        """max(x, 0) of each element."""
         return METHODS["relu"](self)
 
     def abs(self) -> Tensor:
-        """|x|, elementwise; its derivative at 0 is 0."""
+        """|x| of each element; the derivative at 0 is 0."""
         return METHODS["absolute"](self)
 
     def clip(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-        """x cut to [min, max]; the gradient passes on the closed interval."""
+        """Each element limited to [min, max]; the gradient passes on the closed interval (torch.clamp)."""
         return METHODS["clip"](self, min, max)
 
     clamp = clip
 
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        """Σ over `dim` (all axes by default)."""
+        """The sum over `dim`, by default over all axes."""
         return METHODS["sum"](self, dim, keepdim)
 
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        """Mean over `dim` (all axes by default)."""
+        """The mean over `dim`, by default over all axes."""
         return METHODS["mean"](self, dim, keepdim)
 
     def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
-        """Variance over `dim`, divided by n − correction (torch.var: unbiased by default)."""
+        """The variance over `dim`, divided by n − correction and so unbiased by default (torch.var)."""
         return METHODS["var"](self, dim, correction, keepdim)
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The largest element; with `dim`, (values, indices) along it, as torch.max."""
+        """The largest element; with `dim`, a pair (values, indices) along that axis (torch.max)."""
         return METHODS["max"](self, dim, keepdim)
 
     def amax(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -166,11 +166,11 @@ class Operators:
         return METHODS["amax"](self, dim, keepdim)
 
     def argmax(self, dim: int | None = None) -> Tensor:
-        """Index of the first largest element, in the flattened tensor or along `dim`."""
+        """The index of the first largest element, in the flattened tensor or along `dim`."""
         return METHODS["argmax"](self, dim)
 
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
-        """ln Σ eˣ over `dim`, without overflow."""
+        """ln Σ eˣ over `dim`, without overflow (torch.logsumexp)."""
         return METHODS["logsumexp"](self, dim, keepdim)
 
     def softmax(self, dim: int) -> Tensor:
@@ -182,38 +182,38 @@ class Operators:
         return METHODS["log_softmax"](self, dim)
 
     def reshape(self, *shape: Any) -> Tensor:
-        """Another shape; one length may be −1."""
-        return METHODS["reshape"](self, _flat(shape))
+        """The same elements in another shape; one length may be −1 (torch.reshape)."""
+        return METHODS["reshape"](self, tuple_of(shape))
 
     view = reshape
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Axes start_dim … end_dim as one."""
+        """The axes start_dim … end_dim joined into one (torch.flatten)."""
         return METHODS["flatten"](self, start_dim, end_dim)
 
     def permute(self, *dims: Any) -> Tensor:
-        """Axes in another order."""
-        return METHODS["permute"](self, _flat(dims))
+        """The axes in another order (torch.permute)."""
+        return METHODS["permute"](self, tuple_of(dims))
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
-        """Two axes exchanged."""
+        """Two axes exchanged (torch.transpose)."""
         return METHODS["transpose"](self, dim0, dim1)
 
     def flip(self, *dims: Any) -> Tensor:
-        """Reversed along `dims`."""
-        return METHODS["flip"](self, _flat(dims))
+        """The elements in reverse order along `dims` (torch.flip)."""
+        return METHODS["flip"](self, tuple_of(dims))
 
     def squeeze(self, dim: int | None = None) -> Tensor:
-        """Without axes of length 1."""
+        """The tensor without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
         return METHODS["squeeze"](self, dim)
 
     def unsqueeze(self, dim: int) -> Tensor:
-        """With a new axis of length 1."""
+        """The tensor with a new axis of length 1 at `dim` (torch.unsqueeze)."""
         return METHODS["unsqueeze"](self, dim)
 
     def expand(self, *shape: Any) -> Tensor:
-        """Repeated along axes of length 1 (−1: leave as is)."""
-        return METHODS["expand"](self, _flat(shape))
+        """The tensor repeated along its axes of length 1; −1 leaves an axis as it is (torch.Tensor.expand)."""
+        return METHODS["expand"](self, tuple_of(shape))
 
     broadcast_to = expand
 
@@ -226,15 +226,15 @@ class Operators:
         return METHODS["scatter_add"](self, dim, index, src)
 
     def to(self, device: Any = None, dtype: Any = None) -> Tensor:
-        """On another device and/or in another dtype; gradients find the way back. `to("cuda")`, `to(np.float64)`."""
+        """A copy on another device, in another dtype or both: `to("cuda")`, `to(np.float64)`. Gradients travel back."""
         return METHODS["to"](self, device, dtype)
 
     def astype(self, dtype: Any) -> Tensor:
-        """In another dtype."""
+        """The tensor in another dtype."""
         return METHODS["astype"](self, dtype)
 
 
-def _flat(arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """The numbers of `f(2, 3)`, or of `f((2, 3))`, which means the same."""
-    single = len(arguments) == 1 and not isinstance(arguments[0], (int, np.integer))
-    return tuple(arguments[0]) if single else arguments
+def tuple_of(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    """The integers of a call `f(2, 3)`, or of `f((2, 3))`, which means the same."""
+    is_packed = len(arguments) == 1 and not isinstance(arguments[0], (int, np.integer))
+    return tuple(arguments[0]) if is_packed else arguments

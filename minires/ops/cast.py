@@ -1,4 +1,4 @@
-"""Moving between dtypes and devices, as operations: gradients travel back the way the numbers came."""
+"""Changes of dtype and of device as operations: the gradient is cast or sent back."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ToDevice(Function):
 
 
 class Clone(Function):
-    """A copy of its own."""
+    """A copy of x; the gradient passes unchanged."""
 
     saved_inputs = ()
 
@@ -58,7 +58,7 @@ class Clone(Function):
 
 @method("astype")
 def astype(input: Tensor, dtype: Any) -> Tensor:
-    """input in another dtype; to an integer dtype no gradient goes back."""
+    """input in another dtype; from an integer dtype no gradient comes back. Raises DtypeError for what is no dtype."""
     try:
         dtype = np.dtype(dtype)
     except TypeError:
@@ -83,7 +83,10 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 
 @method("to")
 def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
-    """input on another device, in another dtype or both (torch.Tensor.to). Raises DeviceError with the reason."""
+    """input on another device, in another dtype or both (torch.Tensor.to).
+
+    Raises DeviceError, with the reason, where the device cannot be used.
+    """
     device, dtype = device_and_dtype(device, dtype)
     device = "cuda:0" if device == "cuda" else device
     if device is not None and device != input.device:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minires.backend import Array, cuda, device_index
+from minires.backend import Array, cuda
 from minires.nn import Module
 from minires.training.placing import device_of
 
@@ -71,7 +71,7 @@ class Copies:
     """Copies from host memory to one GPU, on a stream of their own."""
 
     def __init__(self, device: str) -> None:
-        self._index = device_index(device)
+        self._index = cuda.device_index(device)
         self._cupy: Any = cuda.require(self._index)
         with self._cupy.cuda.Device(self._index):
             self._stream = self._cupy.cuda.Stream(non_blocking=True)
