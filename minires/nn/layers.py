@@ -141,7 +141,7 @@ class BatchNorm2d(Module):
         self.num_batches_tracked = Buffer(np.zeros((), np.int64))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """(N, C, H, W) -> the same shape. Adds `residual`, of that shape too, if it is not None; then ReLU if `relu`."""
+        """(N, C, H, W) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`."""
         y = F.batch_norm(
             x,
             self.running_mean,
