@@ -95,7 +95,8 @@ def _numbers(row: ProfileRow) -> tuple[int, float, int]:
     return row.calls, row.seconds, row.bytes
 
 
-_active: ContextVar[tuple[Profile, ...]] = ContextVar("minires_profiles", default=())
+# The profiles of this thread's calls.
+ACTIVE: ContextVar[tuple[Profile, ...]] = ContextVar("minires_profiles", default=())
 
 
 @contextmanager
@@ -107,16 +108,11 @@ def profile() -> Iterator[Profile]:
     seen.
     """
     result = Profile()
-    token = _active.set((*_active.get(), result))
+    token = ACTIVE.set((*ACTIVE.get(), result))
     try:
         yield result
     finally:
-        _active.reset(token)
-
-
-def is_active() -> bool:
-    """Whether calls of this thread are profiled."""
-    return bool(_active.get())
+        ACTIVE.reset(token)
 
 
 def clock(array: Array) -> float:
@@ -131,7 +127,7 @@ def clock(array: Array) -> float:
 def record_call(kernel: str, provider: str, seconds: float, arguments_and_result: list[Any]) -> None:
     """Count one call in every profile of this thread."""
     size = _size(arguments_and_result)
-    for profile in _active.get():
+    for profile in ACTIVE.get():
         row = profile._rows.setdefault((kernel, provider), ProfileRow(kernel, provider))
         row.calls, row.seconds, row.bytes = row.calls + 1, row.seconds + seconds, row.bytes + size
 
@@ -139,7 +135,7 @@ def record_call(kernel: str, provider: str, seconds: float, arguments_and_result
 def record_declined(kernel: Callable[..., Any], provider: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Count one call that `provider` declined; the arguments of the first are kept as text."""
     key = kernel.__name__, provider
-    for profile in _active.get():
+    for profile in ACTIVE.get():
         if key not in profile._declined:
             arguments = signature(kernel).bind(*args, **kwargs).arguments.items()
             example = ", ".join(f"{name}={_described(value)}" for name, value in arguments)

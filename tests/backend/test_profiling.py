@@ -37,9 +37,8 @@ def test_what_is_outside_of_the_block_is_not_counted():
     x = images(4)
     x.exp()
     with mr.profile() as profile:
-        assert profiling.is_active()
+        pass
     x.exp()
-    assert not profiling.is_active()
     assert profile.rows == []
 
 
@@ -66,7 +65,7 @@ def test_each_of_nested_profiles_counts_its_own_block():
 def test_an_exception_ends_the_profile():
     with pytest.raises(KeyError), mr.profile():
         raise KeyError
-    assert not profiling.is_active()
+    assert profiling.ACTIVE.get() == ()
 
 
 def test_another_thread_is_not_counted():
@@ -80,7 +79,7 @@ def test_another_thread_is_not_counted():
 
     with ThreadPoolExecutor(4) as pool, mr.profile() as profile:
         assert list(pool.map(work, range(4))) == [50] * 4
-        assert not pool.submit(profiling.is_active).result()
+        pool.submit(x.exp).result()
     assert profile.rows == []
 
 
