@@ -205,7 +205,7 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     def full(*_):
         raise device.cupy.cuda.memory.OutOfMemoryError(4096, 1024)
 
-    monkeypatch.setattr(convolution.images, "empty_image", full)
+    monkeypatch.setattr(convolution.layout, "empty_image", full)
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
     weights = Folded(*2 * (model.conv.weight.data,), None)
