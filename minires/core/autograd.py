@@ -65,7 +65,7 @@ def grad(
         if not target.requires_grad:
             raise GraphError(f"grad: input {number} (shape {target.shape}) does not require gradients")
     found = BackwardPass(roots, root_gradients, targets, retain_graph, create_graph).run()
-    gradients = tuple(found.get(_vertex(target)) for target in targets)
+    gradients = tuple(found.get(vertex_of(target)) for target in targets)
     for number, gradient in enumerate(gradients):
         if gradient is None and not allow_unused:
             raise GraphError(
@@ -88,9 +88,9 @@ class BackwardPass:
     ) -> None:
         self.create_graph = create_graph
         self.retain_graph = create_graph if retain_graph is None else retain_graph
-        self.roots = [_vertex(root) for root in roots]
+        self.roots = [vertex_of(root) for root in roots]
         self.grad_outputs = [_grad_output(root, given) for root, given in zip(roots, grad_outputs, strict=True)]
-        self.targets = None if targets is None else {_vertex(target) for target in targets}
+        self.targets = None if targets is None else {vertex_of(target) for target in targets}
         self.on_path: set[Vertex] | None = None  # the vertices from which a target can be reached; None: all
         self.pending: dict[Vertex, Tensor] = {}  # the sum of the gradients that a vertex has been sent so far
         # Ids of arrays in use elsewhere: by the caller, by a hook, or as the gradient of another tensor.
@@ -108,8 +108,9 @@ class BackwardPass:
             order.reverse()
             while order:
                 vertex = order.pop()  # popped, so that a node is free as soon as it has run
-                if (sent := self.pending.pop(vertex, None)) is None:
-                    continue  # all consumers sent None
+                sent = self.pending.pop(vertex, None)
+                if sent is None:
+                    continue  # every consumer sent None
                 gradient = self.run_hooks(vertex, sent)
                 is_target = isinstance(vertex, Tensor) if self.targets is None else vertex in self.targets
                 if is_target:
@@ -198,7 +199,8 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     return gradients
 
 
-def _vertex(tensor: Tensor) -> Vertex:
+def vertex_of(tensor: Tensor) -> Vertex:
+    """The node that computed `tensor`, or the leaf itself."""
     return tensor.node or tensor
 
 

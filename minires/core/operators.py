@@ -32,7 +32,7 @@ def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 class Operators:
-    """What `Tensor` inherits: every operator and every method that applies a differentiable operation."""
+    """The part of `Tensor` that applies operations. It is a class of its own so that tensor.py shows what a Tensor is."""
 
     __slots__ = ()
     __array_priority__ = 1000  # makes `numpy_array + tensor` call Tensor.__radd__
