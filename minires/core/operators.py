@@ -32,7 +32,7 @@ def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 class Operators:
-    """The part of `Tensor` that applies operations. It is a class of its own so that tensor.py shows what a Tensor is."""
+    """The part of `Tensor` that applies operations, kept apart so that tensor.py shows what a Tensor is."""
 
     __slots__ = ()
     __array_priority__ = 1000  # makes `numpy_array + tensor` call Tensor.__radd__
