@@ -3,7 +3,7 @@
     import minires as mr
     from minires import nn, optim, models, data, weights, functional as F
 
-Importing it needs NumPy alone; what else a part needs is imported when that part is used.
+Importing it needs NumPy alone. Whatever else a part needs is imported when that part is used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from minires import backend, functional
 from minires.backend import cuda, use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.backend.cuda.precision import allow_tf32
+from minires.backend.profiling import profile
 from minires.backend.threads import get_num_threads, set_num_threads
 from minires.core.autograd import backward, grad
 from minires.core.creation import ones, rand, randn, tensor, zeros
 from minires.core.function import Function
-from minires.core.modes import detect_anomaly, disable_fused_backward, enable_grad, is_grad_enabled, no_grad
+from minires.core.modes import (
+    detect_anomaly,
+    disable_fused_backward,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from minires.core.random import manual_seed
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
@@ -39,19 +47,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-sys.modules["minires.cuda"] = cuda  # so that `import minires.cuda` works too, as torch.cuda does
+sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `import torch.cuda` does
 
-_LAZY = {
-    "data",
-    "gradcheck",
-    "inference",
-    "lab",
-    "models",
-    "nn",
-    "optim",
-    "training",
-    "weights",
-}  # rooms that `import minires` need not open
+# Packages that are imported when they are first used.
+_LAZY = {"data", "gradcheck", "inference", "lab", "models", "nn", "optim", "training", "weights"}
 
 
 def __getattr__(name: str) -> Any:
@@ -90,9 +89,11 @@ __all__ = [
     "no_grad",
     "ones",
     "optim",
+    "profile",
     "rand",
     "randn",
     "set_cache_limit",
+    "set_grad_enabled",
     "set_num_threads",
     "tensor",
     "training",

@@ -1,4 +1,4 @@
-"""`python -m minires` is `minires`."""
+"""`python -m minires` runs the command `minires`."""
 
 from minires.cli import main
 

@@ -1,49 +1,49 @@
-"""The errors MiniRes raises on purpose.
+"""The errors that MiniRes raises on purpose.
 
-An error is part of the interface: it says what was wrong, where, and what to do. Whoever embeds MiniRes can
-catch `MiniResError`; the command line turns it into one line and exit code 2. Each class is also the built-in
-that Python programmers expect (`ShapeError` is a `ValueError`), so ordinary `except` clauses work.
+An error is part of the interface: its message says what was wrong, where, and what to do. A program can catch
+`MiniResError`; the command line turns it into one line and exit code 2. Each class also derives from the built-in that
+Python programmers expect (`ShapeError` is a `ValueError`), so ordinary `except` clauses work.
 """
 
 
 class MiniResError(Exception):
-    """Base of every error that the user can act on."""
+    """Base class of every error that the user can act on."""
 
 
 class ShapeError(MiniResError, ValueError):
-    """Array shapes that do not fit; the message names the op and every shape."""
+    """Array shapes do not fit together; the message names the op and every shape."""
 
 
 class DtypeError(MiniResError, TypeError):
-    """A dtype the operation cannot work with."""
+    """An operation cannot work with a dtype, or with what is not numbers."""
 
 
 class DeviceError(MiniResError, RuntimeError):
-    """Arrays on different devices, or a device that cannot be used."""
+    """Arrays are on different devices, or a device cannot be used."""
 
 
 class OutOfMemoryError(DeviceError, MemoryError):
-    """A GPU's memory does not hold what was asked for."""
+    """A GPU has not enough free memory for an array."""
 
 
 class GraphError(MiniResError, RuntimeError):
-    """A backward pass that cannot be done: freed graph, changed array, no graph at all."""
+    """A backward pass is impossible: there is no graph, it was freed, or an array that it needs has changed."""
 
 
 class NonFiniteError(MiniResError, ArithmeticError):
-    """A NaN or an infinity where the user asked to be told of it."""
+    """A NaN or an infinity has appeared where the user asked to be told."""
 
 
 class DataError(MiniResError, ValueError):
-    """A data set or image that is missing, corrupt or malformed."""
+    """A data set or an image is missing, corrupt or malformed."""
 
 
 class WeightsError(MiniResError, ValueError):
-    """A weight file that is missing, corrupt, hostile or of another model."""
+    """A weight file is missing, corrupt, hostile or of another model."""
 
 
 class GradcheckError(MiniResError, AssertionError):
-    """A gradient check that did not pass; `report` says why."""
+    """A gradient check has not passed; `report` says why."""
 
     def __init__(self, message: str, report: object = None) -> None:
         super().__init__(message)

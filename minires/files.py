@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writes files so that a reader never sees an incomplete one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from minires.errors import MiniResError
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`; on success it replaces `path` in one step, on any failure it vanishes.
+    """Open a temporary file beside `path`. On success it replaces `path` in one step; on a failure it is deleted.
 
-    A crash, a kill or a full disk at any moment leaves either the old file or the new one, whole. `mode` is
-    "wb" or "w" (UTF-8). Raises MiniResError where the file system refuses (no folder, no space, no permission).
+    A crash, a kill or a full disk at any moment leaves either the old file or the new one, complete. mode: "wb", or "w"
+    for UTF-8 text. Raises MiniResError where the file system refuses (no folder, no space, no permission).
     """
     target = Path(path)
     try:
@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """The umask of this process. It can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

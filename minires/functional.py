@@ -1,4 +1,4 @@
-"""`from minires import functional as F`: the operations under torch.nn.functional's names and arguments."""
+"""`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
 from minires.ops.conv import conv2d
 from minires.ops.dropout import dropout

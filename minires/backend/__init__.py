@@ -6,7 +6,17 @@ Nothing here knows of Tensors or gradients.
 """
 
 from minires.backend import contract
-from minires.backend.arrays import Array, array_module, as_array, device_of, is_array, is_device, scalar, to_device
+from minires.backend.arrays import (
+    Array,
+    array_module,
+    as_array,
+    device_of,
+    is_array,
+    is_device,
+    memory_owner,
+    scalar,
+    to_device,
+)
 from minires.backend.contract import *  # noqa: F403  (the contract's names are the backend's names)
 from minires.backend.dispatch import CONTRACT, available_providers, provider_for, use_backend
 
@@ -19,6 +29,7 @@ __all__ = [
     "device_of",
     "is_array",
     "is_device",
+    "memory_owner",
     "provider_for",
     "scalar",
     "to_device",

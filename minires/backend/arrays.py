@@ -48,6 +48,13 @@ def device_of(array: Array) -> str:
     return "cpu" if array_module(array) is np else f"cuda:{array.device.id}"
 
 
+def memory_owner(array: Array) -> Array:
+    """The array that owns the memory of `array`: itself, or the one that it is a view of."""
+    while isinstance(array.base, type(array)):
+        array = array.base
+    return array
+
+
 def is_device(name: object) -> bool:
     """Whether `name` is spelled like a device: "cpu", "cuda" or "cuda:N"."""
     if not isinstance(name, str):
@@ -67,7 +74,7 @@ def to_device(array: Array, device: str) -> Array:
         return array.get()
     from minires.backend import cuda
 
-    index = int(device.partition(":")[2] or 0)
+    index = cuda.device_index(device)
     cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from minires.backend import cpu, reference
+from minires.backend import cpu, profiling, reference
 from minires.backend.arrays import Array
 from minires.backend.cuda import device as gpu
 from minires.backend.cuda import provider as cuda
@@ -101,9 +100,6 @@ def provider_for(kernel_name: str, array: Array) -> Provider:
     return next(_candidates(kernel_name, array))
 
 
-declined: Counter[str] = Counter()  # how often each kernel was left to the next provider: silent slowness is a bug
-
-
 def kernel(signature: Signature) -> Signature:
     """Decorator of the contract: the documented, empty function becomes the call that finds its provider.
 
@@ -118,6 +114,8 @@ def kernel(signature: Signature) -> Signature:
         first = args[0]
         while isinstance(first, (list, tuple)):
             first = first[0]
+        is_profiled = profiling.ACTIVE.get()
+        started = profiling.clock(first) if is_profiled else 0.0
         with np.errstate(all="ignore"):
             for provider in _candidates(name, first):
                 try:
@@ -127,8 +125,12 @@ def kernel(signature: Signature) -> Signature:
                         raise OutOfMemoryError(gpu.explain_out_of_memory(name, error)) from None
                     raise
                 if result is not NotImplemented:
+                    if is_profiled:
+                        seconds = profiling.clock(first) - started
+                        profiling.record_call(name, provider.name, seconds, [*args, *kwargs.values(), result])
                     return result
-                declined[name] += 1
+                if is_profiled:
+                    profiling.record_declined(signature, provider.name, args, kwargs)
         raise NotImplementedError(name)  # the reference declines nothing
 
     return cast(Signature, call)

@@ -1,4 +1,4 @@
-"""Making leaf tensors."""
+"""Functions that make leaf tensors: from data, filled with a number, or drawn at random."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
+from minires.core.operators import tuple_of
 from minires.core.random import default_generator
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
@@ -15,16 +16,18 @@ from minires.errors import DtypeError
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
     """A leaf Tensor with a copy of `data`: numbers, nested lists, an array, or another Tensor (torch.tensor).
 
-    Python floats become float32; arrays keep their dtype. Raises DtypeError for what is not numbers.
+    Without `dtype`, Python floats become float32 and arrays keep their dtype. Without `device`, an array stays where it
+    is, and other data goes to the CPU. Raises DtypeError for what does not hold numbers, DeviceError for a device that
+    cannot be used.
     """
     if isinstance(data, Tensor):
         data = data.data
     elif hasattr(data, "__array__") and not backend.is_array(data):
-        data = np.asarray(data)  # NumPy's scalars, PyTorch's tensors: like arrays, they keep their dtype
+        data = np.asarray(data)  # a NumPy scalar or a PyTorch tensor keeps its dtype, as an array does
     is_array = backend.is_array(data)
     try:
         array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else data.astype(dtype)
-    except (ValueError, OverflowError, TypeError) as error:  # ragged lists, numbers too large, no dtype
+    except (ValueError, OverflowError, TypeError) as error:  # a ragged list, a number too large, an unknown dtype
         raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
     if not is_array and dtype is None and array.dtype == np.float64:
         array = array.astype(np.float32)
@@ -35,31 +38,27 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     return Tensor(array, requires_grad)
 
 
-def _shape(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)) else shape
-
-
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of zeros (torch.zeros)."""
-    return Tensor(np.zeros(_shape(shape), dtype), requires_grad)
+    """A Tensor of zeros; the shape is given as numbers or as one tuple (torch.zeros)."""
+    return Tensor(np.zeros(tuple_of(shape), dtype), requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of ones (torch.ones)."""
-    return Tensor(np.ones(_shape(shape), dtype), requires_grad)
+    """A Tensor of ones; the shape is given as numbers or as one tuple (torch.ones)."""
+    return Tensor(np.ones(tuple_of(shape), dtype), requires_grad)
 
 
 def randn(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Standard normal numbers from `generator`, or the thread's default (torch.randn)."""
+    """A Tensor of standard normal numbers, drawn from `generator` or the thread's default (torch.randn)."""
     generator = default_generator() if generator is None else generator
-    return Tensor(generator.standard_normal(_shape(shape)).astype(dtype), requires_grad)
+    return Tensor(generator.standard_normal(tuple_of(shape)).astype(dtype), requires_grad)
 
 
 def rand(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
-    """Uniform numbers in [0, 1) from `generator`, or the thread's default (torch.rand)."""
+    """A Tensor of uniform numbers in [0, 1), drawn from `generator` or the thread's default (torch.rand)."""
     generator = default_generator() if generator is None else generator
-    return Tensor(generator.random(_shape(shape)).astype(dtype), requires_grad)
+    return Tensor(generator.random(tuple_of(shape)).astype(dtype), requires_grad)

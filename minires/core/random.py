@@ -1,4 +1,4 @@
-"""Random numbers: a generator for each thread, reproducible from one seed; never NumPy's global one."""
+"""Random numbers: each thread has a generator of its own, reproducible from a seed. NumPy's global one is not used."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _local = threading.local()
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Start this thread's default generator anew from `seed`, and return it (torch.manual_seed)."""
+    """Restart this thread's default generator from `seed` and return it (torch.manual_seed)."""
     _local.generator = np.random.Generator(np.random.PCG64(seed))
     return _local.generator
 
 
 def default_generator() -> np.random.Generator:
-    """This thread's generator; seeded from the operating system until `manual_seed` is called."""
+    """This thread's generator. The operating system seeds it, unless `manual_seed` has been called."""
     if not hasattr(_local, "generator"):
         _local.generator = np.random.default_rng()
     return _local.generator
 
 
 def get_state() -> dict[str, Any]:
-    """The default generator's state, as JSON-ready numbers; for checkpoints."""
+    """The state of this thread's generator, as a dict that JSON can hold; for checkpoints."""
     return dict(default_generator().bit_generator.state)
 
 
 def set_state(state: dict[str, Any]) -> None:
-    """Continue where `get_state` was taken."""
+    """Put this thread's generator into a state that `get_state` returned."""
     manual_seed(0).bit_generator.state = state

@@ -1,9 +1,11 @@
-"""Arrays that a live graph needs are read-only until it lets go.
+"""Arrays that a live graph needs are read-only until the graph lets go of them.
 
 If someone could write into an array between forward and backward, the gradient would be silently wrong. NumPy arrays
-carry a flag that refuses writes; a `Hold` lowers it, and raises it again when the last hold on the memory is gone.
-CuPy arrays have no such flag: there only the engine's own writers are kept away (`is_held`). And a NumPy view has a
-flag of its own: `row = x.data[0]`, taken before the forward pass, still writes. Whoever keeps such views must not.
+carry a flag that refuses writes: a `ReadOnlyLock` clears it, and sets it again when the last lock on that memory is
+gone. CuPy arrays have no such flag, so on a GPU only the engine's own writers are kept away, by `is_locked`.
+
+One case is not covered. A NumPy view has a flag of its own: `row = x.data[0]`, taken before the forward pass, can still
+be written into.
 """
 
 from __future__ import annotations
@@ -13,34 +15,27 @@ import threading
 
 import numpy as np
 
-from minires.backend import Array
+from minires.backend import Array, memory_owner
 
-_lock = threading.RLock()  # re-entrant: the garbage collector may run a Hold's __del__ while we are in here
-# id of the memory's owner -> (number of holds, whether it was writeable before the first). A Hold keeps the owner
-# alive, so ids are stable.
+_lock = threading.RLock()  # re-entrant: the garbage collector may run a ReadOnlyLock's __del__ while it is held
+# id of the memory's owner -> (number of locks, whether it was writeable before the first). A ReadOnlyLock keeps the
+# owner alive, so ids are stable.
 _locks: dict[int, tuple[int, bool]] = {}
 
 if hasattr(os, "register_at_fork"):
-    # A thread that is caught in the middle of a Hold does not live on in a forked child: there the lock would be taken
-    # for ever, and the counts half written. So fork waits for it.
+    # A forked child has only the thread that forked. If another thread held the lock at that moment, the child would
+    # find it locked for ever, and the counts half written. So fork waits for the lock.
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def _owner(array: Array) -> Array:
-    """The array that owns the memory `array` looks at: views of one memory share their holds."""
-    while isinstance(array.base, type(array)):
-        array = array.base
-    return array
-
-
 class ReadOnlyLock:
-    """While this object lives, the memory of `array` is read-only (NumPy) and counted as held."""
+    """While this object lives, the memory of `array` is read-only (NumPy) and counted as locked."""
 
     __slots__ = ("_owner", "array")
 
     def __init__(self, array: Array) -> None:
         self.array = array
-        self._owner = owner = _owner(array)
+        self._owner = owner = memory_owner(array)  # views of one memory share its count
         with _lock:
             count, writeable = _locks.get(id(owner), (0, isinstance(owner, np.ndarray) and owner.flags.writeable))
             _locks[id(owner)] = count + 1, writeable
@@ -61,4 +56,31 @@ class ReadOnlyLock:
 
 def is_locked(array: Array) -> bool:
     """Whether a live graph needs this memory."""
-    return id(_owner(array)) in _locks
+    return id(memory_owner(array)) in _locks
+
+
+def is_writeable(array: Array) -> bool:
+    """Whether the engine may write into `array`: no live graph needs it, and NumPy's flag does not forbid it."""
+    return not is_locked(array) and (not isinstance(array, np.ndarray) or bool(array.flags.writeable))
+
+
+def copy_of_view(array: Array) -> Array:
+    """A copy of `array` if it is a writeable NumPy view, else `array` itself.
+
+    The user may hold the array behind the view, and could write into it without the Tensor noticing.
+    """
+    if isinstance(array, np.generic):
+        return np.asarray(array)  # NumPy returns a scalar where an array without axes is meant
+    return array.copy() if _is_writeable_view(array) else array
+
+
+def read_only(array: Array) -> Array:
+    """A read-only view of `array` if it is a writeable NumPy view, else `array` itself. For views the engine made."""
+    if _is_writeable_view(array):
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
+def _is_writeable_view(array: Array) -> bool:
+    return isinstance(array, np.ndarray) and array.base is not None and bool(array.flags.writeable)

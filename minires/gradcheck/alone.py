@@ -41,7 +41,7 @@ class Alone:
         point = [array.astype(problem.dtype) for array in problem.point]  # so that what an op keeps fits its inputs
         with problem.installed(point) as (arguments, variables), modes.no_grad():
             tracer = Tracer(variables, problem.modules)
-            with modes.tracing(tracer):
+            with modes.intercepting(observe=tracer):
                 self.outputs = tensors_of(problem.f(*arguments))
         self.variables, self.applied = variables, tracer.applied
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from minires.errors import DtypeError, GraphError
-from minires.gradcheck.conductor import DivergedError, Repeater, Shaker
+from minires.gradcheck.interceptors import BranchReplayer, DivergedError, RoundingPerturber
 from minires.gradcheck.judge import Measured, Tolerances, judge, measure, measure_on_piece
 from minires.gradcheck.numeric import EPS, Line, Origin
 from minires.gradcheck.problem import Arrays, Problem
@@ -71,9 +71,9 @@ class Examination:
         if self.unsteady:
             return
         self.single = problem.dtype == np.float32 or any(note.narrows for note in self.notes)
-        jitter = self._moves(lambda: Repeater(self.notes))
+        jitter = self._moves(lambda: BranchReplayer(self.notes))
         # In differences the rounding of every operation shows: log(1 + x²) of a tiny x is a staircase.
-        shaken = self._moves(lambda: Shaker(self.notes, self.rng))
+        shaken = self._moves(lambda: RoundingPerturber(self.notes, self.rng))
         self.origin = Origin(problem, self.base, self.notes, jitter, np.maximum(jitter, shaken))
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
@@ -96,7 +96,7 @@ class Examination:
         )
         if differ:
             self.notes = notes
-            self.base = self.problem.outputs(self.problem.point, Repeater(notes))
+            self.base = self.problem.outputs(self.problem.point, BranchReplayer(notes))
         return differ
 
     def _check_declarations(self) -> str:
@@ -106,7 +106,7 @@ class Examination:
         """
         declaring = sorted({note.op for note in self.notes if note.branches is not None})
         try:
-            repeated = self.problem.outputs(self.problem.point, Repeater(self.notes))
+            repeated = self.problem.outputs(self.problem.point, BranchReplayer(self.notes))
         except DivergedError:
             return "" if self.float32_choices else "f applied other operations from one run to the next"
         if repeated.shape != self.base.shape:
@@ -146,13 +146,13 @@ class Examination:
         """The point with its numbers moved by their last bits."""
         return [x * (1 + 2 * eps * self.rng.integers(-1, 2, x.shape)) for x in self.problem.point]
 
-    def _moves(self, conductor: Callable[[], Repeater]) -> np.ndarray:
+    def _moves(self, interceptor: Callable[[], BranchReplayer]) -> np.ndarray:
         """How far each output moves when the point moves by its last bits: what cancellation leaves is noise."""
         largest = np.zeros(self.base.shape)
         for _ in range(3):
             try:
                 with np.errstate(invalid="ignore"):
-                    moved = abs(self.problem.outputs(self._nudged(EPS), conductor()) - self.base)
+                    moved = abs(self.problem.outputs(self._nudged(EPS), interceptor()) - self.base)
             except DivergedError:
                 continue
             np.maximum(largest, np.nan_to_num(moved, nan=0.0, posinf=0.0), out=largest)
@@ -172,7 +172,8 @@ class Examination:
         )
         # And when the result of each operation of the formula is off by its last bit: 1 − softmax of a sure class.
         shaken = self._largest_moves(
-            "backward", lambda: self.problem.gradient(self.u, formulas=True, shaker=Shaker(self.notes, self.rng))
+            "backward",
+            lambda: self.problem.gradient(self.u, formulas=True, perturber=RoundingPerturber(self.notes, self.rng)),
         )
         if self.single:  # whose sums round in every term, the same way however the point moves
             sizes = [float(abs(g[np.isfinite(g)]).max(initial=0.0)) for g in self.gradients["backward_fused"]]

@@ -16,7 +16,8 @@ import numpy as np
 
 from minires import backend
 from minires.core.function import Function
-from minires.core.tensor import Tensor, read_only
+from minires.core.readonly import read_only
+from minires.core.tensor import Tensor
 from minires.ops import elementwise, linear
 from minires.ops.conv import Conv2d, Conv2dGradInput
 from minires.ops.elementwise import (

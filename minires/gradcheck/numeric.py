@@ -23,7 +23,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
-from minires.gradcheck.conductor import Comparer, Crossing, DivergedError, Note, Repeater
+from minires.gradcheck.interceptors import BranchComparator, BranchRecord, BranchReplayer, Crossing, DivergedError
 from minires.gradcheck.problem import Direction, Problem
 
 RATIO = 8.0  # between one step and the next
@@ -76,7 +76,7 @@ class Origin:
 
     problem: Problem
     base: np.ndarray
-    notes: Sequence[Note]
+    notes: Sequence[BranchRecord]
     jitter: np.ndarray
     rounding: np.ndarray
 
@@ -111,15 +111,15 @@ class Line:
         power = math.log(self.scale / h, RATIO)
         return [power - 1, power]
 
-    def at(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
+    def at(self, h: complex, interceptor: BranchReplayer | BranchComparator | None) -> np.ndarray:
         """F(x + h·d)."""
         with np.errstate(all="ignore"):
-            return self.problem.outputs(self.problem.at(h, self.direction), conductor)
+            return self.problem.outputs(self.problem.at(h, self.direction), interceptor)
 
-    def near(self, h: float, conductor: Repeater | Comparer | None) -> np.ndarray:
+    def near(self, h: float, interceptor: BranchReplayer | BranchComparator | None) -> np.ndarray:
         """The same; NaN throughout where f refuses, as outside its domain it may."""
         try:
-            return self.at(h, conductor)
+            return self.at(h, interceptor)
         except DivergedError:
             raise
         except Exception:  # a user's function may refuse in any way
@@ -143,7 +143,7 @@ class Line:
             if frozen:
                 results.append(self._on_the_same_piece(signed))
                 continue
-            comparer = Comparer(self.notes)
+            comparer = BranchComparator(self.notes)
             try:
                 results.append(self.near(signed, comparer))
             except DivergedError:
@@ -155,7 +155,7 @@ class Line:
     def _on_the_same_piece(self, h: float) -> np.ndarray:
         """F(x + h·d) with the choices made at x; NaN where the function's own Python code would choose otherwise."""
         try:
-            return self.near(h, Repeater(self.notes))
+            return self.near(h, BranchReplayer(self.notes))
         except DivergedError:
             return np.full(self.base.shape, math.nan)
 
@@ -180,7 +180,7 @@ class Line:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", ComplexWarning)
-                y = self.at(1j * h, Repeater(self.notes))
+                y = self.at(1j * h, BranchReplayer(self.notes))
         except Exception:  # a user's op may fail in any way on numbers that it was not written for
             return None
         if y.dtype.kind != "c" or y.shape != self.base.shape or not np.isfinite(y).all():

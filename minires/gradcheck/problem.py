@@ -22,12 +22,18 @@ from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.gradcheck.conductor import Comparer, Listener, Note, Repeater, Shaker
+from minires.gradcheck.interceptors import (
+    BranchComparator,
+    BranchRecord,
+    BranchRecorder,
+    BranchReplayer,
+    RoundingPerturber,
+)
 from minires.nn.module import Buffer, Module, Parameter
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
-Conductor = Listener | Repeater | Comparer
+Interceptor = BranchRecorder | BranchReplayer | BranchComparator
 
 
 @dataclass(frozen=True)
@@ -102,20 +108,20 @@ class Problem:
     # -- evaluating ---------------------------------------------------------------------------------------------------
 
     def outputs(
-        self, arrays: Arrays, conductor: Conductor | None = None, provider: str | None = "reference"
+        self, arrays: Arrays, interceptor: Interceptor | None = None, provider: str | None = "reference"
     ) -> np.ndarray:
         """F at `arrays`, (m,), in their dtype, by the reference kernels or another provider's."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
-        conducted = nullcontext() if conductor is None else modes.conducting(conductor)
-        recorded = modes.set_grad_enabled(self.records)
-        with self.installed(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
+        intercepted = modes.intercepting(compute=interceptor)
+        installed = self.installed(arrays, record=self.records)
+        with modes.set_grad_enabled(self.records), installed as (arguments, _), backend_used, intercepted:
             return _flat(tensors_of(self.f(*arguments)))
 
-    def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
+    def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[BranchRecord]]:
         """F at `arrays`, and the choices made."""
-        listener = Listener()
+        recorder = BranchRecorder()
         try:
-            return self.outputs(arrays, listener, provider), listener.notes
+            return self.outputs(arrays, recorder, provider), recorder.records
         except GraphError:  # f asks for a graph, to hang a hook on a tensor in it
             if self.records:
                 raise
@@ -137,8 +143,8 @@ class Problem:
         formulas: bool = False,
         only: Collection[int] | None = None,
         twice: bool = False,
-        notes: Sequence[Note] | None = None,
-        shaker: Shaker | None = None,
+        notes: Sequence[BranchRecord] | None = None,
+        perturber: RoundingPerturber | None = None,
     ) -> Arrays:
         """Jᵀ u at `arrays` (default: the point), by the engine, in self.dtype and by self.provider.
 
@@ -150,16 +156,13 @@ class Problem:
         point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
             arguments, leaves = stack.enter_context(self.installed(point, record=True, only=only))
-            stack.enter_context(modes.set_grad_enabled(True))
+            stack.enter_context(modes.enable_grad())
             if self.provider is not None:
                 stack.enter_context(use_backend(self.provider))
             if formulas:
                 stack.enter_context(modes.disable_fused_backward())
-            if shaker is not None:
-                stack.enter_context(modes.conducting(shaker))
-            with ExitStack() as forward:
-                if notes is not None:
-                    forward.enter_context(modes.conducting(Repeater(notes)))
+            stack.enter_context(modes.intercepting(compute=perturber))
+            with modes.intercepting(compute=None if notes is None else BranchReplayer(notes)):
                 outputs = tensors_of(self.f(*arguments))
             return self._differentiate(outputs, leaves, cotangent, dtype, twice)
 

@@ -12,19 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import minires.core
+import minires.core.function
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.nn.module import Module
 
-_PACKAGE = Path(minires.core.__file__).parents[1]
-# Where operations are applied on behalf of somebody else; whoever called in from outside is the one to name.
+_PACKAGE = Path(minires.core.function.__file__).parents[1]
+# Packages whose frames are skipped: the line to name is the caller's outside of them.
 _WITHIN = tuple(str(_PACKAGE / name) for name in ("core", "ops", "nn", "gradcheck"))
 
 
 @dataclass(frozen=True)
 class Applied:
-    """One operation: `op.again()` applies it once more. number: counted from 0. line, module: who applied it.
+    """One operation: `op.fresh_copy()` applies it once more. number: counted from 0. line, module: who applied it.
 
     follows: for each input, whether it depends on what is being differentiated by.
     """
@@ -39,7 +39,7 @@ class Applied:
 
 
 class Tracer:
-    """Told of each operation, as `modes.tracing` does."""
+    """Collects the operations of a forward pass; `modes.intercepting(observe=tracer)` calls it after each."""
 
     def __init__(self, variables: Sequence[Tensor], modules: Sequence[Module]) -> None:
         self.reached: dict[int, Any] = {id(tensor): tensor for tensor in variables}

@@ -25,7 +25,8 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.cuda.precision import tf32_allowed
-from minires.core.tensor import Tensor, read_only
+from minires.core.readonly import read_only
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, MiniResError, ShapeError
 from minires.inference.captured import CapturedPlan
 from minires.inference.constants import Constants

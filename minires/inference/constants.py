@@ -17,7 +17,7 @@ from weakref import ref
 
 import numpy as np
 
-from minires.backend import Array, array_module
+from minires.backend import Array, array_module, memory_owner
 from minires.core.tensor import Tensor
 
 Statistics = tuple[Array, Array]  # mean and variance of a batch norm
@@ -27,13 +27,6 @@ def identity(array: Array) -> tuple[Any, ...]:
     """Which numbers in memory `array` looks at, as long as that memory is not freed."""
     where = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else int(array.data.ptr)
     return where, array.shape, array.strides, array.dtype.str
-
-
-def _owner(array: Array) -> Array:
-    """The array that owns the memory `array` looks at."""
-    while isinstance(array.base, type(array)):
-        array = array.base
-    return array
 
 
 class _Known(NamedTuple):
@@ -84,7 +77,9 @@ class Constants:
         known = self._known.get(id(tensor))
         where = identity(tensor.data)
         if where not in self._private and (known is None or known.tensor() is not tensor):
-            self._known[id(tensor)] = _Known(ref(tensor), ref(_owner(tensor.data)), where, self.frozen(tensor.data))
+            self._known[id(tensor)] = _Known(
+                ref(tensor), ref(memory_owner(tensor.data)), where, self.frozen(tensor.data)
+            )
 
     def statistics(self, mean: Array, var: Array) -> Statistics:
         """Those of the next batch norm of a run, which come as copies that do not tell whose they are.

@@ -65,14 +65,14 @@ class Trace:
         self.arrays.append(array)
         return len(self.arrays) - 1
 
-    def conduct(self, op: Function, arrays: list[Array]) -> Array:
-        """Apply an operation, to the constants as they were."""
+    def compute(self, op: Function, arrays: list[Array]) -> Array:
+        """The output of an operation, computed from the constants as they were."""
         if isinstance(op, BatchNormEval):
             op.mean, op.var = self.constants.statistics(op.mean, op.var)
         return op.forward(*[each if id(each) in self._numbers else self._constant(each) for each in arrays])
 
-    def note(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """An operation has been applied."""
+    def observe(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Note that an operation has been applied."""
         operands = tuple(self._operand(tensor) for tensor in inputs)
         if any(isinstance(operand, int) for operand in operands):
             self.calls.append(Call(op, operands, self.number(output.data)))
@@ -104,7 +104,7 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
     found.number(tensor.data)
     found.constants.start()
     try:
-        with modes.no_grad(), modes.tracing(found.note), modes.conducting(found.conduct), _writes_undone():
+        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone():
             found.finish(model(tensor))
     finally:
         found.constants.finish()

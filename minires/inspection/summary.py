@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires import nn
+from minires.core.autograd import Vertex, vertex_of
 from minires.core.creation import tensor
-from minires.core.function import Function
 from minires.core.modes import enable_grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 
-Vertex = Function | Tensor
 Pair = tuple[int, int]
 
 
@@ -154,10 +153,10 @@ class _Watch:
         if not inputs or not isinstance(inputs[0], Tensor) or not isinstance(output, Tensor):
             raise ShapeError(f"summary: {name or 'the model'} ({type(module).__name__}) must take and return a Tensor")
         is_layer = next(module.children(), None) is None
-        before = self.field_of(_vertex(inputs[0]))
+        before = self.field_of(vertex_of(inputs[0]))
         window = _window(module, inputs[0], output)
         if window is not None:
-            self.fields[_vertex(output)] = before.through(*window)
+            self.fields[vertex_of(output)] = before.through(*window)
         self._count(name, _multiply_adds(module, output))
         row = Row(
             name=name,
@@ -165,7 +164,7 @@ class _Watch:
             output_shape=output.shape[1:],
             parameters=sum(parameter.numel() for parameter in module.parameters()),
             multiply_adds=self.costs.pop(name, 0),
-            receptive_field=self.field_of(_vertex(output)),
+            receptive_field=self.field_of(vertex_of(output)),
             is_layer=is_layer,
         )
         self.rows.append(row)
@@ -204,10 +203,6 @@ class _Watch:
                 before = before.through((edge.shape[2], edge.shape[3]), (1, 1))
             field = field.union(before)
         return field
-
-
-def _vertex(tensor: Tensor) -> Vertex:
-    return tensor.node or tensor
 
 
 def _pair(value: int | Sequence[int]) -> Pair:

@@ -75,7 +75,7 @@ def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]
             x, w = inputs[0].shape, inputs[1].shape
             found[Shape(batch, x[1], w[0], output.shape[2:], w[2:], op.stride, op.padding, op.dilation)] += 1
 
-    with modes.no_grad(), modes.tracing(note):
+    with modes.no_grad(), modes.intercepting(observe=note):
         model.eval()(Tensor(np.zeros((1, 3, size, size), np.float32)))
     return list(found.items())
 

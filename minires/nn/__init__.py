@@ -1,4 +1,4 @@
-"""Floor 3: networks as modules with parameters, under torch.nn's names."""
+"""Networks as modules with parameters, under the names of torch.nn."""
 
 from minires.nn import init
 from minires.nn.layers import (

@@ -1,4 +1,7 @@
-"""Layers: an operation together with the parameters it needs. Constructors follow torch.nn's argument order."""
+"""Layers: operations together with their parameters. Constructors follow the argument order of torch.nn.
+
+They raise ShapeError, or ValueError for other numbers, where an argument makes no sense.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,16 @@ from minires.ops.operands import pair
 Size = int | Sequence[int]
 
 
-def _empty(*shape: int) -> np.ndarray:
+def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real)
+    return isinstance(value, Real)  # a function, since mypy takes no float for a Real
 
 
 def _check_sizes(layer: str, least: int = 1, **sizes: Any) -> None:
-    """Raise ShapeError unless all are integers, Python's or NumPy's, of at least `least`."""
+    """Raise ShapeError unless all sizes are integers (of Python or NumPy) not less than `least`."""
     for name, size in sizes.items():
         try:
             operator.index(size)
@@ -40,7 +43,7 @@ def _check_sizes(layer: str, least: int = 1, **sizes: Any) -> None:
 
 
 def _check_pairs(layer: str, least: int = 1, **pairs: Any) -> None:
-    """Raise ShapeError unless all are integers, or pairs of integers, of at least `least`."""
+    """Raise ShapeError unless all values are integers, or pairs of integers, not less than `least`."""
     for name, value in pairs.items():
         try:
             vertical, horizontal = pair(layer, name, value)
@@ -50,7 +53,7 @@ def _check_pairs(layer: str, least: int = 1, **pairs: Any) -> None:
 
 
 def _check_padding(layer: str, padding: Size | str, stride: Size) -> None:
-    """Raise ShapeError unless padding is "valid", "same" with stride 1, or numbers."""
+    """Raise ShapeError unless padding is a number, a pair of numbers, "valid", or "same" with stride 1."""
     if not isinstance(padding, str):
         _check_pairs(layer, 0, padding=padding)
     elif padding not in ("same", "valid"):
@@ -60,7 +63,7 @@ def _check_padding(layer: str, padding: Size | str, stride: Size) -> None:
 
 
 def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
-    """Uniform on ±1/√fan_in for both: torch's default for Linear and Conv2d (Kaiming uniform with a = √5)."""
+    """Draw both uniformly from ±1/√fan_in: torch's default for Linear and Conv2d (Kaiming uniform with a = √5)."""
     init.kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
         bound = 1 / math.sqrt(init.fans(weight.shape)[0])
@@ -68,13 +71,13 @@ def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
 
 
 class Linear(Module):
-    """y = x Wᵀ + b; weight (out, in), bias (out,)."""
+    """y = x Wᵀ + b; weight (out, in), bias (out,) (torch.nn.Linear)."""
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(_empty(out_features, in_features))
-        self.bias = Parameter(_empty(out_features)) if bias else None
+        self.weight = Parameter(_zeros(out_features, in_features))
+        self.bias = Parameter(_zeros(out_features)) if bias else None
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,7 +89,7 @@ class Linear(Module):
 
 
 class Conv2d(Module):
-    """Convolution; weight (out, in/groups, kh, kw), bias (out,)."""
+    """2-D convolution; weight (out, in/groups, kh, kw), bias (out,) (torch.nn.Conv2d)."""
 
     def __init__(
         self,
@@ -107,8 +110,8 @@ class Conv2d(Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-        self.weight = Parameter(_empty(out_channels, in_channels // groups, *self.kernel_size))
-        self.bias = Parameter(_empty(out_channels)) if bias else None
+        self.weight = Parameter(_zeros(out_channels, in_channels // groups, *self.kernel_size))
+        self.bias = Parameter(_zeros(out_channels)) if bias else None
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,21 +127,21 @@ class Conv2d(Module):
 
 
 class BatchNorm2d(Module):
-    """Normalises each channel over the batch (Ioffe & Szegedy 2015); parameters and buffers named as in torch."""
+    """Normalises each channel over the batch (Ioffe & Szegedy 2015); names as in torch.nn.BatchNorm2d."""
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         _check_sizes("BatchNorm2d", num_features=num_features)
-        if not _is_number(momentum):  # None is torch's cumulative average
+        if not _is_number(momentum):  # in torch, None means the cumulative average
             raise ValueError(f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
-        self.bias = Parameter(_empty(num_features))
-        self.running_mean = Buffer(_empty(num_features))
+        self.bias = Parameter(_zeros(num_features))
+        self.running_mean = Buffer(_zeros(num_features))
         self.running_var = Buffer(np.ones(num_features, np.float32))
         self.num_batches_tracked = Buffer(np.zeros((), np.int64))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """(N, C, H, W) -> the same; `residual` is added and ReLU applied on the way out if asked for."""
+        """(N, C, H, W) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`."""
         y = F.batch_norm(
             x,
             self.running_mean,
@@ -160,7 +163,7 @@ class BatchNorm2d(Module):
 
 
 class LayerNorm(Module):
-    """Normalises over the last axes (Ba et al. 2016)."""
+    """Normalises each sample over its last axes (Ba et al. 2016; torch.nn.LayerNorm)."""
 
     def __init__(self, normalized_shape: Size, eps: float = 1e-5) -> None:
         self.normalized_shape = tuple(normalized_shape) if np.iterable(normalized_shape) else (normalized_shape,)
@@ -168,10 +171,10 @@ class LayerNorm(Module):
             _check_sizes("LayerNorm", normalized_shape=size)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
-        self.bias = Parameter(_empty(*self.normalized_shape))
+        self.bias = Parameter(_zeros(*self.normalized_shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, normalized_shape) -> the same."""
+        """(…, *normalized_shape) -> the same shape."""
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -179,16 +182,16 @@ class LayerNorm(Module):
 
 
 class ReLU(Module):
-    """max(x, 0).
+    """max(x, 0) (torch.nn.ReLU).
 
-    `inplace` is taken for torch's sake and changes nothing: no operation here overwrites its input.
+    `inplace` is accepted for compatibility with torch and has no effect: no operation here overwrites its input.
     """
 
     def __init__(self, inplace: bool = False) -> None:
         pass
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Any shape -> the same shape."""
         return F.relu(x)
 
 
@@ -258,18 +261,18 @@ class AdaptiveAvgPool2d(Module):
 
 
 class Flatten(Module):
-    """Axes start_dim … end_dim as one: (N, C, H, W) -> (N, C·H·W)."""
+    """Joins the axes start_dim … end_dim into one, by default (N, C, H, W) -> (N, C·H·W) (torch.nn.Flatten)."""
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, …) -> (N, features)."""
+        """(N, …) -> (N, features), by default."""
         return F.flatten(x, self.start_dim, self.end_dim)
 
 
 class Dropout(Module):
-    """Zeroes each element with probability p in training, and scales the rest by 1/(1 − p)."""
+    """In training, zeroes each element with probability p and scales the rest by 1/(1 − p) (torch.nn.Dropout)."""
 
     def __init__(self, p: float = 0.5) -> None:
         if not (_is_number(p) and 0 <= p <= 1):
@@ -277,7 +280,7 @@ class Dropout(Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Any shape -> the same shape."""
         return F.dropout(x, self.p, self.training)
 
     def extra_repr(self) -> str:
@@ -285,8 +288,8 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """x itself: the shortcut of a residual block whose shape does not change."""
+    """Returns x itself: the shortcut of a residual block whose shape does not change (torch.nn.Identity)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Any shape -> the same shape."""
         return x

@@ -1,7 +1,7 @@
-"""Module: a part of a network that has parameters, and may have parts.
+"""Module: a part of a network that has parameters and may consist of other modules.
 
-There is no registration magic: a Parameter, a Buffer or a Module assigned to an attribute is found there, in the
-order of assignment. `self.conv1 = Conv2d(...)` is all it takes.
+Nothing is registered: a Parameter, a Buffer or a Module that is assigned to an attribute is found there, in the order
+of assignment. `self.conv1 = Conv2d(...)` is enough.
 """
 
 from __future__ import annotations
@@ -12,61 +12,53 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from minires.core import creation
-from minires.core.tensor import Tensor, device_and_dtype
+from minires.core.hooks import RemovableHandle
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
+from minires.ops.cast import device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
 
 
 class Parameter(Tensor):
-    """A leaf that is trained: it requires gradients from the start."""
+    """A leaf that is trained, and so requires gradients (torch.nn.Parameter). Raises DtypeError for other data."""
 
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         if not hasattr(data, "dtype"):
             kind = type(data).__name__
-            raise DtypeError(
-                f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)"
-            )
+            raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
 
 class Buffer(Tensor):
-    """State that is saved and moved with the model but not trained: running statistics."""
+    """State that is saved and moved with the model but not trained, such as running statistics."""
 
     __slots__ = ()
 
 
 class LoadResult(NamedTuple):
-    """What `load_state_dict(strict=False)` skipped."""
+    """The names that `load_state_dict(strict=False)` has skipped."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
-class RemovableHook:
-    """Returned when a hook is registered; `remove()` takes it back."""
-
-    def __init__(self, hooks: dict[object, ForwardHook], hook: ForwardHook) -> None:
-        # A key of its own: the handle as key would be a cycle. A number could meet an equal one in an unpickled module.
-        self._hooks, self._key = hooks, object()
-        hooks[self._key] = hook
-
-    def remove(self) -> None:
-        """Take the hook back; twice does no harm."""
-        self._hooks.pop(self._key, None)
-
-
 class Module:
-    """Subclass it, assign parameters and sub-modules to attributes, and write `forward`. Follows torch.nn.Module."""
+    """A part of a network (torch.nn.Module): subclass it, assign parameters and modules to attributes, write `forward`.
+
+    Attributes:
+        training: whether the module is in training mode (`train()`) or in eval mode (`eval()`).
+        aliases: other names that checkpoints have for a child, as in {"linear": "fc"}.
+    """
 
     training = True
-    aliases: ClassVar[Mapping[str, str]] = {}  # other names under which checkpoints know a child: {"linear": "fc"}
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     def forward(self, *inputs: Any) -> Any:
-        """What the module computes."""
+        """Compute the module's output. A subclass defines it."""
         raise TypeError(f"{type(self).__name__} has no forward: a Module needs forward(self, ...)")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -77,22 +69,22 @@ class Module:
             output = output if replaced is None else replaced
         return output
 
-    def register_forward_hook(self, hook: ForwardHook) -> RemovableHook:
-        """Call `hook(module, inputs, output)` after each forward; what it returns, if not None, replaces the output."""
-        return RemovableHook(vars(self).setdefault("_forward_hooks", {}), hook)
+    def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
+        """Call `hook(module, inputs, output)` after each forward. Unless it returns None, that replaces the output."""
+        return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
 
-    # -- what it is made of -------------------------------------------------------------------------------------------
+    # -- its parts ----------------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) of the direct parts."""
+        """(name, module) of each direct child."""
         return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
 
     def children(self) -> Iterator[Module]:
-        """The direct parts."""
+        """The direct children."""
         return (module for _, module in self.named_children())
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(dotted name, module): this one under the name `prefix`, then all below it, each once."""
+        """(dotted name, module) of this module, named `prefix`, and of all below it; each once, depth first."""
         seen: set[int] = set()
         stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
@@ -103,7 +95,7 @@ class Module:
                 stack += [(f"{name}.{child}" if name else child, part) for child, part in module.named_children()][::-1]
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """This module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
     def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
@@ -123,47 +115,47 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """(dotted name, buffer), each once."""
+        """(dotted name, buffer), each once, in the order of assignment."""
         return self._named(Buffer)
 
     def buffers(self) -> Iterator[Buffer]:
         """All buffers, each once."""
         return (buffer for _, buffer in self.named_buffers())
 
-    # -- what can be done to all of it --------------------------------------------------------------------------------
+    # -- changing all of it -------------------------------------------------------------------------------------------
 
     def apply(self: Self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` on every module, this one last (torch's order: children first)."""
+        """Call `function` on every module below this one and then on this one (torch.nn.Module.apply)."""
         for child in self.children():
             child.apply(function)
         function(self)
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Training behaviour (batch statistics, dropout), or eval with mode=False."""
+        """Set training mode (batch statistics, dropout) in all modules, or eval mode with mode=False."""
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self: Self) -> Self:
-        """Eval behaviour: running statistics, no dropout."""
+        """Set eval mode: running statistics, no dropout."""
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set the gradients of all parameters to None."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Ask for the gradients of all parameters, or freeze them."""
+        """Ask for the gradients of all parameters, or freeze the parameters."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`; dtype is for floating-point ones.
+        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`. Integer buffers keep their dtype.
 
-        Raises DtypeError, and changes nothing, if dtype is not a floating-point one: weights would be cut to integers.
+        Raises DtypeError, and changes nothing, unless dtype is a floating-point one: weights would be cut to integers.
         """
         device, dtype = device_and_dtype(device, dtype)
         if dtype is not None and dtype.kind not in "fc":
@@ -179,9 +171,9 @@ class Module:
     # -- its state ----------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """{dotted name: Tensor} of parameters and buffers, in order of definition; they share memory with the module.
+        """{dotted name: Tensor} of parameters and buffers, in the order of assignment; they share the module's memory.
 
-        What is shared by several parts is there under each of its names, as in torch.
+        A tensor that several modules share is there under each of its names, as in torch.
         """
         return {name: tensor.detach() for name, tensor in self._state().items()}
 
@@ -197,9 +189,9 @@ class Module:
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Copy arrays or Tensors by name into this module's parameters and buffers, cast to their dtype.
 
-        All missing, unexpected and wrongly shaped entries are reported at once in one WeightsError, and then nothing
-        has changed. With strict=False names may be missing or unexpected; shapes must fit all the same. Checkpoints
-        older than batch norm's `num_batches_tracked` may lack it, as in torch.
+        Raises WeightsError, and changes nothing, for entries that are missing, unexpected or of another shape; it lists
+        them all. With strict=False names may be missing or unexpected, but shapes must fit. The buffer
+        `num_batches_tracked` may be missing, as in torch: old checkpoints lack it.
         """
         own = self._state()
         given = {self._own_name(name, own, state_dict): value for name, value in state_dict.items()}
@@ -220,20 +212,20 @@ class Module:
                 f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}. "
                 "Is it a checkpoint of another model, or of another number of classes?"
             )
-        # All of them are read before the first is written.
+        # All arrays are read before the first is written.
         arrays = {name: _array(name, given[name]) for name in own if name in given}
         for name, array in arrays.items():
             own[name].assign_(array)
         return LoadResult(missing, unexpected)
 
     def _own_name(self, name: str, own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
-        """`name`, or what this module calls it if `aliases` says so, and the checkpoint does not hold that one too."""
+        """The name by which this module knows `name`: its alias, unless the checkpoint holds both names."""
         head, dot, tail = name.partition(".")
         alias = self.aliases.get(head, head) + dot + tail
         return alias if name not in own and alias in own and alias not in given else name
 
     def extra_repr(self) -> str:
-        """What stands in the parentheses of the repr."""
+        """The text in the parentheses of the repr."""
         return ""
 
     def __repr__(self) -> str:
@@ -243,12 +235,12 @@ class Module:
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """Of an array of any library, a Tensor, or a number."""
+    """The shape of an array of any library, of a Tensor, or of a number."""
     return tuple(getattr(value, "shape", ()))
 
 
 def _array(name: str, value: Any) -> Any:
-    """What a checkpoint holds under `name`, as an array. Raises WeightsError for what does not hold numbers."""
+    """The value of a checkpoint's entry as an array. Raises WeightsError for what does not hold numbers."""
     if isinstance(value, Tensor):
         return value.data
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
@@ -260,14 +252,14 @@ def _array(name: str, value: Any) -> Any:
 
 
 class Sequential(Module):
-    """Modules one after another; `Sequential(a, b)(x)` is b(a(x)). Children are named "0", "1", …"""
+    """Modules one after another: `Sequential(a, b)(x)` is b(a(x)). The children are named "0", "1", … as in torch."""
 
     def __init__(self, *modules: Module) -> None:
         for number, module in enumerate(modules):
             vars(self)[str(number)] = module
 
     def forward(self, x: Any) -> Any:
-        """b(a(x))."""
+        """Apply the modules in order."""
         for module in self:
             x = module(x)
         return x

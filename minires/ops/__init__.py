@@ -1,4 +1,4 @@
-"""Floor 2: differentiable operations, one file a family, forward next to backward.
+"""Differentiable operations, one file for each family, forward next to backward.
 
 To add one: subclass `minires.Function` in the file of its family, write `forward` on arrays and `backward` on Tensors,
 add a function that checks shapes and applies it, and name that function in `minires/functional.py`.

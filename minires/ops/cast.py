@@ -1,4 +1,4 @@
-"""Moving between dtypes and devices, as operations: gradients travel back the way the numbers came."""
+"""Changes of dtype and of device as operations: the gradient is cast or sent back."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Tensor, device_and_dtype, method
-from minires.errors import DtypeError
+from minires.core.operators import method
+from minires.core.tensor import Tensor
+from minires.errors import DeviceError, DtypeError
 
 
 class AsType(Function):
@@ -44,7 +45,7 @@ class ToDevice(Function):
 
 
 class Clone(Function):
-    """A copy of its own."""
+    """A copy of x; the gradient passes unchanged."""
 
     saved_inputs = ()
 
@@ -57,7 +58,7 @@ class Clone(Function):
 
 @method("astype")
 def astype(input: Tensor, dtype: Any) -> Tensor:
-    """input in another dtype; to an integer dtype no gradient goes back."""
+    """input in another dtype; from an integer dtype no gradient comes back. Raises DtypeError for what is no dtype."""
     try:
         dtype = np.dtype(dtype)
     except TypeError:
@@ -67,9 +68,25 @@ def astype(input: Tensor, dtype: Any) -> Tensor:
     return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))
 
 
+def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
+    """The arguments of `to`, whose first may be a device or a dtype: `to("cuda")`, `to(np.float64)`, `to("cpu", "f4")`.
+
+    Raises DeviceError for what is neither.
+    """
+    if device is not None and not backend.is_device(device):
+        device, dtype = None, device
+    try:
+        return device, None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        raise DeviceError(f"to: {dtype!r} is neither a device ('cpu', 'cuda', 'cuda:N') nor a dtype") from None
+
+
 @method("to")
 def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
-    """input on another device, in another dtype or both (torch.Tensor.to). Raises DeviceError with the reason."""
+    """input on another device, in another dtype or both (torch.Tensor.to).
+
+    Raises DeviceError, with the reason, where the device cannot be used.
+    """
     device, dtype = device_and_dtype(device, dtype)
     device = "cuda:0" if device == "cuda" else device
     if device is not None and device != input.device:

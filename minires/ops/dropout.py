@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), inverted: what survives is scaled up, so that eval needs no scaling."""
+"""Dropout (Srivastava et al. 2014), inverted: the elements that stay are scaled up, so eval mode needs no scaling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minires.ops.operands import check_floating
 
 
 class Dropout(Function):
-    """y = x · mask / (1 − p), the mask drawn once, outside; the gradient passes the same mask."""
+    """y = x · mask / (1 − p);  y′ = mask / (1 − p). The caller draws the mask, so that forward can be run again."""
 
     saved_inputs = ()
 
@@ -36,7 +36,8 @@ def dropout(
 ) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1 − p) (torch.nn.functional.dropout).
 
-    Draws from `generator`, or the thread's default. Nothing happens unless training.
+    Draws from `generator` or the thread's default. Returns input itself unless training. Raises ValueError unless
+    0 ≤ p ≤ 1, DtypeError for integers.
     """
     check_floating("dropout", input)
     if not 0 <= p <= 1:

@@ -1,7 +1,7 @@
-"""Elementwise operations: each a formula forward, and its derivative beside it.
+"""Elementwise operations: each has a formula, and its derivative beside it.
 
-For y = f(x) with incoming gradient g = ∂L/∂y, backward returns ∂L/∂x = g · f′(x). It is written with Tensors and
-other ops, so the derivative of the derivative is there as well.
+For y = f(x) and the gradient g = ∂L/∂y of the output, backward returns ∂L/∂x = g · f′(x). It is written with Tensors
+and other ops, so it can be differentiated again.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Operand, Scalar, Tensor, method
+from minires.core.operators import Operand, Scalar, method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
 from minires.ops.shape import sum_to
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Two operands. They broadcast, so each gradient is summed back to its operand's shape (`sum_to`).
+# Ops of two operands. They broadcast, so each gradient is summed back to its operand's shape (`sum_to`).
 
 
 class Add(Function):
-    """y = a + b: the gradient goes to both, unchanged. In `F(x) + x` this is the residual connection."""
+    """y = a + b;  ∂y/∂a = ∂y/∂b = 1: both get the gradient unchanged. In `F(x) + x` this is the residual connection."""
 
     saved_inputs = ()
 
@@ -31,13 +32,13 @@ class Add(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g, a.shape) if self.needs_input_grad[0] else None, sum_to(g, b.shape) if self.needs_input_grad[
-            1
-        ] else None
+        ga = sum_to(g, a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(g, b.shape) if self.needs_input_grad[1] else None
+        return ga, gb
 
 
 class Subtract(Function):
-    """y = a − b."""
+    """y = a − b;  ∂y/∂a = 1,  ∂y/∂b = −1."""
 
     saved_inputs = ()
 
@@ -46,9 +47,9 @@ class Subtract(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g, a.shape) if self.needs_input_grad[0] else None, sum_to(-g, b.shape) if self.needs_input_grad[
-            1
-        ] else None
+        ga = sum_to(g, a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(-g, b.shape) if self.needs_input_grad[1] else None
+        return ga, gb
 
 
 class Multiply(Function):
@@ -59,9 +60,9 @@ class Multiply(Function):
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
-        return sum_to(g * b, a.shape) if self.needs_input_grad[0] else None, sum_to(
-            g * a, b.shape
-        ) if self.needs_input_grad[1] else None
+        ga = sum_to(g * b, a.shape) if self.needs_input_grad[0] else None
+        gb = sum_to(g * a, b.shape) if self.needs_input_grad[1] else None
+        return ga, gb
 
 
 class Divide(Function):
@@ -87,20 +88,20 @@ class Power(Function):
         a, b = self.inputs
         ga = gb = None
         if self.needs_input_grad[0]:
-            # 0 · 0⁻¹ is NaN. To mask the product is not enough, since its own derivative would be NaN: take 0 · 0¹.
+            # 0 · 0⁻¹ is NaN. Masking the product would not do, since its own derivative would be NaN: take 0 · 0¹.
             constant = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, "==")))
             ga = sum_to(g * (b * a ** where(constant, 1.0, b - 1)), a.shape)
         if self.needs_input_grad[1]:
-            # ln a at a = 0 is −∞, and aᵇ·ln a → 0: take the logarithm of 1 there, as torch's rule amounts to.
+            # Where a = 0, ln a is −∞ but aᵇ·ln a → 0: take the logarithm of 1 there. The result is torch's.
             vanishing = Tensor(backend.multiply(backend.compare(a.data, 0, "=="), backend.compare(b.data, 0, ">=")))
             gb = sum_to(g * where(vanishing, 0.0, a**b * where(vanishing, 1.0, a).log()), b.shape)
         return ga, gb
 
 
 class Maximum(Function):
-    """y = max(a, b): the gradient goes to the larger; half to each where they are equal (torch.maximum)."""
+    """y = max(a, b): the gradient goes to the larger, or half of it to each where they are equal (torch.maximum)."""
 
-    loses = ("<", ">")  # a, and b, where it stands so to the other
+    loses = ("<", ">")  # a loses where a < b, b loses where a > b
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.maximum(a, b)
@@ -134,7 +135,7 @@ class Minimum(Maximum):
 
 
 class Where(Function):
-    """y = a where the condition holds, else b: each element's gradient goes to the one that was taken."""
+    """y = a where the condition holds, else b: each element's gradient goes to the operand that was taken."""
 
     saved_inputs = ()
 
@@ -152,7 +153,7 @@ class Where(Function):
         return ga, gb
 
     def branches(self, a: Array, b: Array) -> Array:
-        return self.condition  # which may come from a comparison of what is being differentiated
+        return self.condition  # it may come from comparing the very tensor by which f is differentiated
 
     def on_branches(self, branches: Array, a: Array, b: Array) -> Array:
         self.condition = branches
@@ -160,7 +161,7 @@ class Where(Function):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# One operand, smooth.
+# Smooth ops of one operand.
 
 
 class Negative(Function):
@@ -236,11 +237,11 @@ class Sigmoid(Function):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# One operand, with a kink. Derivatives are constant on either side, so masks (arrays) may enter backward.
+# Ops of one operand with a kink. The derivative is constant on either side, so masks (arrays) may enter backward.
 
 
 class ReLU(Function):
-    """y = max(x, 0);  y′ = 1 where x > 0, else 0. At the kink itself ReLU′(0) = 0, torch's convention."""
+    """y = max(x, 0);  y′ = 1 where x > 0, else 0. At the kink ReLU′(0) = 0, as in torch."""
 
     saved_inputs, saves_output = (), True
 
@@ -261,7 +262,7 @@ class ReLU(Function):
 
 
 class LeakyReLU(Function):
-    """y = x where x > 0, else αx;  y′ = 1 or α; α at 0 itself, as torch."""
+    """y = x where x > 0, else αx;  y′ = 1 where x > 0, else α, also at 0 as in torch."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
@@ -289,7 +290,7 @@ class Absolute(Function):
         return g * Tensor(backend.sign(self.inputs[0].data))
 
     def branches(self, x: Array) -> Array:
-        """1 above 0, −1 below, 0 at 0."""
+        """1 where x > 0, −1 where x < 0, 0 where x = 0."""
         above, below = (backend.astype(backend.compare(x, 0, relation), "int8") for relation in (">", "<"))
         return backend.subtract(above, below)
 
@@ -313,10 +314,10 @@ class Clip(Function):
         return where(Tensor(inside), g, 0.0)
 
     def branches(self, x: Array) -> Array:
-        """1 above, −1 below, 0 on the closed interval; an empty interval is `high` throughout."""
-        floor = backend.maximum(x, backend.as_array(x.dtype.type(self.low), x))
+        """1 above the interval, −1 below, 0 on it. If low > high, y is high and the branch 1 everywhere."""
+        raised = backend.maximum(x, backend.as_array(x.dtype.type(self.low), x))
         below = backend.astype(backend.compare(x, self.low, "<"), "int8")
-        return backend.where(backend.compare(floor, self.high, ">"), below.dtype.type(1), backend.negative(below))
+        return backend.where(backend.compare(raised, self.high, ">"), below.dtype.type(1), backend.negative(below))
 
     def on_branches(self, branches: Array, x: Array) -> Array:
         low_or_x = backend.where(backend.compare(branches, 0, "<"), x.dtype.type(self.low), x)
@@ -324,7 +325,8 @@ class Clip(Function):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# What Tensor's operators and `minires.functional` call.
+# The functions that Tensor's operators and `minires.functional` call. Two operands broadcast and take a common dtype;
+# each raises ShapeError where shapes do not broadcast, DtypeError for what is not numbers.
 
 
 def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
@@ -363,22 +365,22 @@ def divide(input: Operand, other: Operand) -> Tensor:
 
 @method("power")
 def power(input: Operand, exponent: Operand) -> Tensor:
-    """input to the exponent (torch.pow)."""
+    """input raised to the power exponent (torch.pow)."""
     return _binary("power", Power, input, exponent)
 
 
 def maximum(input: Operand, other: Operand) -> Tensor:
-    """The larger of the two, elementwise; equal ones share the gradient (torch.maximum)."""
+    """The larger of two elements; equal ones share the gradient (torch.maximum)."""
     return _binary("maximum", Maximum, input, other)
 
 
 def minimum(input: Operand, other: Operand) -> Tensor:
-    """The smaller of the two, elementwise; equal ones share the gradient (torch.minimum)."""
+    """The smaller of two elements; equal ones share the gradient (torch.minimum)."""
     return _binary("minimum", Minimum, input, other)
 
 
 def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
-    """input where condition (bool) holds, else other (torch.where)."""
+    """input where condition holds, else other (torch.where). Raises DtypeError unless condition is bool."""
     check_tensor("where", condition)
     if condition.dtype.kind != "b":
         raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
@@ -392,12 +394,15 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
 
 @method("compare")
 def compare(input: Operand, other: Operand, relation: str) -> Tensor:
-    """A bool Tensor; comparisons have no gradient. What is no number is equal to no tensor."""
+    """`input relation other` as a bool Tensor, without gradient; relation is one of < <= > >= == !=.
+
+    A tensor equals nothing that is not numbers.
+    """
     try:
         a, b = same_kind(input, other)
     except DtypeError:
         if relation in ("==", "!="):
-            return NotImplemented  # Python then compares identities
+            return NotImplemented  # Python then compares by identity
         raise
     check_broadcast(f"compare {relation}", a, b)
     return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
@@ -417,7 +422,7 @@ def negative(input: Tensor) -> Tensor:
 
 @method("exp")
 def exp(input: Tensor) -> Tensor:
-    """eˣ (torch.exp)."""
+    """eˣ (torch.exp). Raises DtypeError for integers, as the functions below do."""
     return _unary("exp", Exp(), input)
 
 
@@ -464,7 +469,7 @@ def absolute(input: Tensor) -> Tensor:
 
 @method("clip")
 def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-    """x cut to [min, max] (torch.clamp)."""
+    """Each element limited to [min, max]; None leaves that side open (torch.clamp)."""
     low: Any = -math.inf if min is None else min
     high: Any = math.inf if max is None else max
     return _unary("clip", Clip(low, high), input)

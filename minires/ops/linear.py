@@ -1,18 +1,19 @@
-"""The matrix product, batched."""
+"""The batched matrix product, and the linear layer made of it."""
 
 from __future__ import annotations
 
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Operand, Tensor, method
+from minires.core.operators import Operand, method
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.operands import check_floating, same_kind
 from minires.ops.shape import permute, reshape, sum_to, transpose
 
 
 class MatMul(Function):
-    """Y = A B;  ∂L/∂A = G Bᵀ,  ∂L/∂B = Aᵀ G. Leading axes are batches and broadcast."""
+    """Y = A B;  ∂L/∂A = G Bᵀ,  ∂L/∂B = Aᵀ G, with G = ∂L/∂Y. Leading axes are batches and broadcast."""
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.matmul(a, b)
@@ -26,7 +27,10 @@ class MatMul(Function):
 
 @method("matmul")
 def matmul(input: Operand, other: Operand) -> Tensor:
-    """Matrix product (torch.matmul): a vector is a row on the left, a column on the right; leading axes broadcast."""
+    """The matrix product (torch.matmul): (…, n, k) and (…, k, m) -> (…, n, m); leading axes broadcast.
+
+    A vector counts as a row on the left and as a column on the right. Raises ShapeError where shapes do not fit.
+    """
     a, b = same_kind(input, other)
     if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ShapeError(f"matmul: shapes {a.shape} and {b.shape} do not fit: the inner lengths must agree")
@@ -44,12 +48,15 @@ def matmul(input: Operand, other: Operand) -> Tensor:
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x Wᵀ + b; x (…, in), W (out, in), b (out,) (torch.nn.functional.linear)."""
+    """y = x Wᵀ + b; x (…, in), W (out, in), b (out,) -> y (…, out) (torch.nn.functional.linear).
+
+    Raises ShapeError where shapes do not fit.
+    """
     check_floating("linear", input)
     if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {input.shape} does not fit weight {weight.shape}: "
-            "the weight must be (out, in), `in` the input's last axis"
+            "the weight must be (out, in), where `in` is the length of the input's last axis"
         )
     if bias is not None and bias.shape != (weight.shape[0],):
         raise ShapeError(f"linear: bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")

@@ -1,4 +1,4 @@
-"""Softmax and the losses."""
+"""Softmax and the loss functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
-from minires.core.tensor import Tensor, method
+from minires.core.operators import method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import exp, where
 from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
@@ -15,7 +16,7 @@ from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
 
 
 class LogSoftmax(Function):
-    """y = x − ln Σ eˣ along an axis;  ∂L/∂x = g − eʸ · Σ g, and eʸ is the softmax."""
+    """y = x − ln Σ eˣ along an axis;  ∂L/∂x = g − eʸ · Σ g, where eʸ is the softmax."""
 
     saved_inputs, saves_output = (), True
 
@@ -32,7 +33,8 @@ class LogSoftmax(Function):
 class CrossEntropy(Function):
     """loss[n] = ln Σ_c exp(x[n,c]) − x[n, label[n]];  ∂L/∂x = g · (softmax(x) − one-hot(label)).
 
-    x (N, C), labels int64 (N,) in range -> (N,). One pass over the logits each way, where the formula takes five.
+    x (N, C), labels int64 (N,) in 0 … C − 1 -> (N,). Its kernels read the logits once each way; the formula takes five
+    passes.
     """
 
     def __init__(self, labels: Array) -> None:
@@ -51,7 +53,10 @@ class CrossEntropy(Function):
 
 @method("log_softmax")
 def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax)."""
+    """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
+
+    Raises ShapeError if that axis is empty, DtypeError for integers.
+    """
     check_floating("log_softmax", input)
     axis = axis_of("log_softmax", dim, input.ndim)
     if input.ndim and not input.shape[axis]:
@@ -61,12 +66,12 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 @method("softmax")
 def softmax(input: Tensor, dim: int) -> Tensor:
-    """eˣ / Σ eˣ along dim (torch.nn.functional.softmax)."""
+    """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). Raises as log_softmax does."""
     return exp(log_softmax(input, dim))
 
 
 def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = None) -> Tensor:
-    """`losses` as they are ("none"), their sum, or their mean (weighted where the samples have weights)."""
+    """The losses as they are ("none"), their sum, or their mean, which is weighted if there are `weights`."""
     if reduction == "none":
         return losses
     if reduction == "sum":
@@ -100,8 +105,8 @@ def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) ->
         raise ShapeError(f"{op}: label {bad} is out of range: input {input.shape} has classes 0 … {input.shape[1] - 1}")
 
 
-def _all_count(target: Tensor, ignore_index: int) -> bool:
-    """Whether no target is to be ignored."""
+def _none_ignored(target: Tensor, ignore_index: int) -> bool:
+    """Whether every target counts."""
     return modes.are_indices_checked() or bool((target.data != ignore_index).all())
 
 
@@ -113,10 +118,11 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """−input[n, target[n]]: negative log-likelihood from log-probabilities (torch.nn.functional.nll_loss).
+    """−input[n, target[n]], the negative log-likelihood (torch.nn.functional.nll_loss).
 
-    input (N, C, …) log-probabilities, target (N, …) class indices, weight (C,) per class. The mean is divided by the
-    weights of the targets; targets equal to ignore_index count for nothing.
+    input: log-probabilities (N, C, …); target: class indices (N, …); weight: (C,), one for each class. Targets equal to
+    ignore_index are left out. reduction: "mean" (weighted by the targets' weights), "sum" or "none" (losses (N, …)).
+    Raises ShapeError where shapes do not fit or a label is out of range, DtypeError for targets that are not integers.
     """
     return _nll_loss("nll_loss", input, target, weight, ignore_index, reduction)
 
@@ -128,9 +134,10 @@ def _nll_loss(
     _check_classes(op, input, target, ignore_index)
     _check_class_weights(op, input, weight)
     counted = target != ignore_index
-    labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))  # any valid index; masked out below
+    # An ignored label becomes 0, which is a valid index; its loss is masked below.
+    labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))
     losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
-    if weight is None and _all_count(target, ignore_index):
+    if weight is None and _none_ignored(target, ignore_index):
         return _reduce(op, losses, reduction)
     per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
     return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
@@ -147,8 +154,9 @@ def cross_entropy(
 ) -> Tensor:
     """−Σ_c t_c ln softmax(input)_c (torch.nn.functional.cross_entropy), finite for logits of ±10⁴ and beyond.
 
-    input (N, C, …) logits. target: class indices (N, …), or probabilities of input's shape. Label smoothing ε mixes the
-    target with the uniform distribution: (1 − ε)·t + ε/C. Raises ShapeError for labels out of range.
+    input: logits (N, C, …); target: class indices (N, …), or probabilities of input's shape; weight, ignore_index and
+    reduction as in nll_loss. Label smoothing ε mixes the target with the uniform distribution: (1 − ε)·t + ε/C. Raises
+    ShapeError where shapes do not fit or a label is out of range.
     """
     check_floating("cross_entropy", input)
     check_tensor("cross_entropy", target)
@@ -158,8 +166,8 @@ def cross_entropy(
         raise ShapeError(f"cross_entropy: needs logits (N, C, …) with at least one class, got {input.shape}")
     if weight is None and not label_smoothing and input.ndim == 2 and target.dtype.kind not in "fc":
         _check_classes("cross_entropy", input, target, ignore_index)
-        if _all_count(target, ignore_index):
-            # A copy: the labels may be the user's own array, and the graph keeps them.
+        if _none_ignored(target, ignore_index):
+            # A copy, since the graph keeps the labels and they may be the user's own array.
             return _reduce("cross_entropy", CrossEntropy(target.data.astype("int64"))(input), reduction)
     log_p = log_softmax(input, 1)
     if target.dtype.kind in "fc":
@@ -193,7 +201,7 @@ def _soft_cross_entropy(
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """(input − target)² (torch.nn.functional.mse_loss); the shapes must be equal."""
+    """(input − target)², by default its mean (torch.nn.functional.mse_loss). Raises ShapeError for other shapes."""
     check_floating("mse_loss", input)
     check_tensor("mse_loss", target)
     if input.shape != target.shape:

@@ -1,6 +1,6 @@
 """Batch normalisation (Ioffe & Szegedy 2015) and layer normalisation (Ba et al. 2016).
 
-Batch norm in training is the op whose gradient is most often wrong, because the statistics depend on every input:
+The gradient of batch norm in training is often got wrong, because the statistics depend on every input:
 
     μ = mean x,  σ² = mean (x − μ)²,  x̂ = (x − μ)/√(σ² + ε),  y = w·x̂ + b
     ∂L/∂x = w/√(σ² + ε) · (g − mean g − x̂ · mean(g·x̂))
@@ -31,23 +31,23 @@ def _other_axes(x: Tensor) -> tuple[int, ...]:
 
 
 def _per_channel(v: Tensor, x: Tensor) -> Tensor:
-    """(C,) -> (1, C, 1, …), to meet x."""
+    """v (C,) -> (1, C, 1, …), so that it broadcasts over x (N, C, …)."""
     return reshape(v, (1, -1, *(1,) * (x.ndim - 2)))
 
 
 class _BatchNorm(Function):
-    """What both modes share: inputs (x, weight, bias[, residual]), and the fused residual add and ReLU behind y."""
+    """What training and eval mode share: inputs (x, weight, bias[, residual]), and the fused ReLU after y."""
 
     def __init__(self, eps: float, relu: bool) -> None:
         self.eps, self.relu = eps, relu
-        self.saves_output = relu  # the ReLU's mask is read off it
+        self.saves_output = relu  # backward reads the ReLU's mask from it
 
     def before_relu(self, gy: Tensor) -> Tensor:
-        """The gradient in front of the fused ReLU."""
+        """The gradient before the fused ReLU, from the gradient after it."""
         return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
 
     def branches(self, *arrays: Array) -> Array | None:
-        """Those of the fused ReLU."""
+        """The branches of the fused ReLU."""
         return backend.compare(self.forward(*arrays), 0, ">") if self.relu else None
 
     def on_branches(self, branches: Array, *arrays: Array) -> Array:
@@ -57,16 +57,16 @@ class _BatchNorm(Function):
         return backend.where(branches, y, y.dtype.type(0))
 
     @property
-    def parts(self) -> Sequence[str]:  # type: ignore[override]  # an instance knows which of them it has
-        """What a picture of the graph shows."""
+    def parts(self) -> Sequence[str]:  # type: ignore[override]  # it depends on the instance
+        """The ops that a picture of the graph shows instead of this one."""
         return ["BatchNorm", *(["Add"] if len(self.inputs) == 4 else []), *(["ReLU"] if self.relu else [])]
 
 
 class BatchNormTraining(_BatchNorm):
-    """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], μ and σ² of this very batch, per channel.
+    """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], with μ and σ² of this batch, for each channel.
 
-    x (N, C, …), weight and bias (C,), residual like x. `mean` and `var` (biased) stay on the node for the caller, who
-    updates the running statistics.
+    x (N, C, …), weight and bias (C,), residual like x. The caller reads `mean` and `var` (biased) from the node, to
+    update the running statistics.
     """
 
     saved_inputs = (0, 1)
@@ -79,8 +79,8 @@ class BatchNormTraining(_BatchNorm):
         x, weight, *_ = self.inputs
         axes = _other_axes(x)
         g = self.before_relu(gy)
-        # The statistics are computed again from x, as Tensors: taking self.mean and self.var here would make them
-        # constants, and the second derivative silently wrong.
+        # The statistics are computed again from x, as Tensors. As the arrays self.mean and self.var they would be
+        # constants here, and the second derivative would be silently wrong.
         centred = x - mean_of(x, axes, keepdim=True)
         inverse = (mean_of(centred * centred, axes, keepdim=True) + self.eps) ** -0.5
         x_hat = centred * inverse
@@ -139,9 +139,10 @@ def batch_norm(
 ) -> Tensor:
     """Normalise each channel over the batch (torch.nn.functional.batch_norm), optionally add `residual`, then ReLU.
 
-    input (N, C) or (N, C, H, W); the other tensors (C,). In training the batch's own statistics normalise (biased
-    variance) and move the running ones: running += momentum · (batch − running), with the unbiased variance. In eval
-    the running ones normalise. Raises ShapeError for a single value per channel in training.
+    input (N, C, …), residual like input, the other tensors (C,). In training, the statistics of the batch normalise
+    (biased variance) and update the running ones: running += momentum · (batch − running), with the unbiased variance.
+    In eval mode the running ones normalise. Raises ShapeError where shapes do not fit, or for fewer than two values per
+    channel in training; DtypeError where dtypes differ.
     """
     x = input
     _check(x, running_mean, running_var, weight, bias, residual, training)
@@ -152,7 +153,7 @@ def batch_norm(
     inputs = (x, weight, bias) if residual is None else (x, weight, bias, residual)
     if not training:
         assert running_mean is not None and running_var is not None
-        # Copies: (C,) is small, and a graph of an eval pass must survive the next training step.
+        # Copies, so that the graph of an eval pass stays valid when the next training step changes the statistics.
         return BatchNormEval(running_mean.data.copy(), running_var.data.copy(), eps, relu)(*inputs)
     node = BatchNormTraining(eps, relu)
     y = node(*inputs)
@@ -203,7 +204,10 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """y = w·(x − mean)/√(var + ε) + b over the last axes, biased variance (torch.nn.functional.layer_norm)."""
+    """y = w·(x − mean)/√(var + ε) + b over the last axes, with the biased variance (torch.nn.functional.layer_norm).
+
+    input (…, *normalized_shape), weight and bias of normalized_shape. Raises ShapeError where shapes do not fit.
+    """
     check_floating("layer_norm", input)
     shape = tuple(normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:

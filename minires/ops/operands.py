@@ -1,4 +1,4 @@
-"""From what users write (`x + 1`, `2 * x`, lists of dims) to what ops take: Tensors of one dtype, non-negative axes."""
+"""Turns what users write (`x + 1`, `2 * x`, lists of dims) into what ops take: Tensors of one dtype, axes from 0 on."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.core.tensor import METHODS, Dim, Operand, Tensor
+from minires.core.operators import METHODS, Dim, Operand
+from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
 
 
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits.
 
-    An array is copied: whoever has it may write into it, or into what it is a view of, before backward.
+    An array is copied, since its owner may write into it before backward. Raises DtypeError for what is not numbers.
     """
     if isinstance(value, Tensor):
         return value
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, (bool, int, float, complex)):
-        with np.errstate(over="ignore"):  # 1e40 in float32 is an infinity
+        with np.errstate(over="ignore"):  # 1e40 becomes infinity in float32
             return Tensor(backend.scalar(value, _scalar_dtype(value, like.dtype), like.data))
     array: Array = backend.array_module(value).array(value)  # a copy
     if array.dtype.kind not in "biufc":
@@ -31,7 +32,7 @@ def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
 
 
 def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
-    """`dtype`, or the least that holds a number of another kind, or too large for it (torch's rule for scalars)."""
+    """`dtype` if it can hold `value`, else the default dtype of its kind (torch's rule for scalars)."""
     if isinstance(value, int) and not isinstance(value, bool):
         holds = dtype.kind in "fc" or (dtype.kind in "iu" and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
         return dtype if holds else np.int64
@@ -43,11 +44,11 @@ def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
 
 
 def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
-    """Both operands as Tensors of one dtype; at least one of them is a Tensor."""
+    """Both operands as Tensors of their common dtype. Raises DtypeError unless one of them is a Tensor."""
     if not isinstance(x, Tensor):
         if not isinstance(y, Tensor):
             raise DtypeError(
-                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor()"
+                f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor(...)"
             )
         x = as_tensor(x, y)
     y = as_tensor(y, x)
@@ -58,17 +59,17 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
 
 
 def common_dtype(*tensors: Tensor) -> np.dtype[Any]:
-    """The dtype that tensors of several promote to.
+    """The dtype to which the tensors are promoted.
 
-    Integers beside floating-point numbers count for nothing, as in torch (NumPy makes float64 of int64 and float32);
-    otherwise it is NumPy's promotion, which is torch's too.
+    It is NumPy's promotion, except that integers are ignored beside floating-point numbers, as in torch: NumPy would
+    make float64 of int64 and float32.
     """
     dtypes = [tensor.dtype for tensor in tensors]
     return np.result_type(*([dtype for dtype in dtypes if dtype.kind in "fc"] or dtypes))
 
 
 def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
-    """The common shape; raises ShapeError that names the op and the shapes where there is none."""
+    """The shape to which the tensors broadcast. Raises ShapeError, naming the op and the shapes, if there is none."""
     try:
         return np.broadcast_shapes(*[tensor.shape for tensor in tensors])
     except ValueError:
@@ -81,11 +82,11 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
 def check_tensor(op: str, x: Any) -> None:
     """Raise DtypeError unless x is a Tensor."""
     if not isinstance(x, Tensor):
-        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor()")
+        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor(...)")
 
 
 def check_device(op: str, *tensors: Tensor) -> None:
-    """Raise DeviceError unless all tensors are on one device; for those that are no inputs of a Function."""
+    """Raise DeviceError unless all tensors are on one device. A Function checks its inputs itself."""
     devices = [tensor.device for tensor in tensors]
     if len(set(devices)) > 1:
         raise DeviceError(f"{op}: tensors on different devices {devices}; move them with .to()")
@@ -99,7 +100,7 @@ def check_floating(op: str, x: Tensor) -> None:
 
 
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
-    """`dim` as a tuple of non-negative axes, None being all. Raises ShapeError for an axis that is not there."""
+    """`dim` as a tuple of axes from 0 on; None means all. Raises ShapeError for unknown axes and repeated ones."""
     dims = tuple(range(ndim)) if dim is None else (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
     for each in dims:
         if not -max(ndim, 1) <= each < max(ndim, 1):
@@ -111,7 +112,7 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
 
 
 def axis_of(op: str, dim: int, ndim: int) -> int:
-    """One non-negative axis."""
+    """`dim` as an axis from 0 on. Raises ShapeError if it does not exist."""
     (axis,) = axes_of(op, dim, ndim) or (0,)
     return axis
 

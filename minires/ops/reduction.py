@@ -1,13 +1,15 @@
-"""Reductions: many elements become one, and the gradient finds its way back to each."""
+"""Reductions over axes: sum, mean, variance, maximum. Backward distributes the gradient over the reduced elements."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.tensor import Dim, MaxResult, Tensor, method
+from minires.core.operators import Dim, method
+from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.elementwise import exp, log, where
 from minires.ops.operands import axes_of, axis_of, check_floating
@@ -17,12 +19,12 @@ Axes = tuple[int, ...]
 
 
 def _with_ones(shape: Axes, axes: Axes) -> Axes:
-    """`shape` with the reduced axes at length 1, ready to broadcast back."""
+    """`shape` with length 1 for the reduced axes, so that it broadcasts back."""
     return tuple(1 if k in axes else n for k, n in enumerate(shape))
 
 
 class Sum(Function):
-    """y = Σ x: every element gets the sum's gradient."""
+    """y = Σ x;  ∂y/∂xᵢ = 1: every element gets the gradient of the sum."""
 
     saved_inputs = ()
 
@@ -38,7 +40,7 @@ class Sum(Function):
 
 
 class Amax(Function):
-    """y = max x: the gradient goes to the largest element, in equal shares where several are (torch.amax)."""
+    """y = max x: the gradient goes to the largest element, in equal shares where several are largest (torch.amax)."""
 
     def __init__(self, axes: Axes, keepdims: bool) -> None:
         self.axes, self.keepdims = axes, keepdims
@@ -54,7 +56,7 @@ class Amax(Function):
         return reshape(g, largest.shape) * shares
 
     def branches(self, x: Array) -> Array:
-        """Which elements are the largest."""
+        """Whether each element is the largest."""
         return backend.compare(x, backend.max(x, self.axes, True), "==")
 
     def on_branches(self, branches: Array, x: Array) -> Array:
@@ -65,7 +67,7 @@ class Amax(Function):
 
 @method("sum")
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Σ input over dim, all axes by default (torch.sum)."""
+    """Σ input over dim, by default over all axes (torch.sum)."""
     return Sum(axes_of("sum", dim, input.ndim), keepdim)(input)
 
 
@@ -78,7 +80,7 @@ def _count(op: str, input: Tensor, axes: Axes) -> int:
 
 @method("mean")
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Σ input / n over dim (torch.mean). Raises ShapeError if n is 0."""
+    """Σ input / n over dim, by default over all axes (torch.mean). Raises ShapeError if n is 0."""
     check_floating("mean", input)
     axes = axes_of("mean", dim, input.ndim)
     return Sum(axes, keepdim)(input) / float(_count("mean", input, axes))
@@ -98,15 +100,25 @@ def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = Fal
 
 @method("amax")
 def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """The largest elements over dim; ties share the gradient equally (torch.amax)."""
+    """The largest elements over dim; at a tie they share the gradient equally (torch.amax)."""
     axes = axes_of("amax", dim, input.ndim)
     _count("amax", input, axes)
     return Amax(axes, keepdim)(input)
 
 
+class MaxResult(NamedTuple):
+    """What `max` along an axis returns, as torch.max does."""
+
+    values: Tensor
+    indices: Tensor
+
+
 @method("max")
 def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:
-    """The largest element, ties sharing the gradient; with dim (values, indices), the first winning it (torch.max)."""
+    """The largest element, or with dim a pair (values, indices) along that axis (torch.max).
+
+    At a tie the largest elements share the gradient; with dim, the first gets it. Raises ShapeError if there is none.
+    """
     if dim is None:
         return amax(input)
     axis = axis_of("max", dim, input.ndim)
@@ -122,7 +134,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
 
 @method("argmax")
 def argmax(input: Tensor, dim: int | None = None) -> Tensor:
-    """Index (int64) of the first largest element, flattened or along dim (torch.argmax)."""
+    """The index (int64) of the first largest element, in the flattened tensor or along dim (torch.argmax)."""
     axis = axis_of("argmax", 0 if dim is None else dim, input.ndim)
     x = reshape(input.detach(), (-1,)) if dim is None or not input.ndim else input.detach()
     _count("argmax", x, (axis,))
@@ -136,6 +148,6 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     axes = axes_of("logsumexp", dim, input.ndim)
     _count("logsumexp", input, axes)
     m = Tensor(backend.max(input.data, axes, True))  # any constant gives the same value and gradient
-    m = where(Tensor(backend.compare(backend.absolute(m.data), math.inf, "<")), m, 0.0)  # ∞ − ∞ is no number
+    m = where(Tensor(backend.compare(backend.absolute(m.data), math.inf, "<")), m, 0.0)  # ∞ − ∞ would be NaN
     y = m + log(sum(exp(input - m), axes, keepdim=True))
     return y if keepdim else reshape(y, [n for k, n in enumerate(input.shape) if k not in axes])

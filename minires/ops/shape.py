@@ -1,7 +1,7 @@
-"""Operations that move elements and compute nothing: the gradient travels the same road backwards.
+"""Operations that move elements and compute nothing. Backward moves the gradient back by the adjoint operation.
 
-Each op's backward is another op of this file: reshape undoes reshape, summing undoes broadcasting, cropping undoes
-padding, scattering undoes gathering.
+Each op's backward is another op of this file: reshape is the adjoint of reshape, summing of broadcasting, cropping of
+padding, scattering of gathering.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
-from minires.core.tensor import Dim, Tensor, method
+from minires.core.operators import Dim, method
+from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
 
@@ -39,7 +40,7 @@ class Reshape(Function):
 
 
 class Permute(Function):
-    """Axes in another order; backward with the inverse order."""
+    """Axis k of y is axis axes[k] of x; backward takes the inverse order."""
 
     saved_inputs = ()
 
@@ -55,7 +56,7 @@ class Permute(Function):
 
 
 class Flip(Function):
-    """Reversed along axes; its own inverse."""
+    """x in reverse order along axes; it is its own adjoint."""
 
     saved_inputs = ()
 
@@ -70,7 +71,7 @@ class Flip(Function):
 
 
 class BroadcastTo(Function):
-    """x repeated along axes: the copies' gradients are summed."""
+    """x repeated along axes; the gradients of the copies are summed."""
 
     saved_inputs = ()
 
@@ -85,7 +86,7 @@ class BroadcastTo(Function):
 
 
 class SumTo(Function):
-    """The adjoint of broadcasting: sum over the axes along which a shape had been repeated."""
+    """The adjoint of BroadcastTo: x summed over the axes along which the shape `to` had been repeated."""
 
     saved_inputs = ()
 
@@ -102,7 +103,7 @@ class SumTo(Function):
 
 
 class Pad(Function):
-    """A constant around x; the gradient is cropped."""
+    """x with a constant around it; the gradient is cropped."""
 
     saved_inputs = ()
 
@@ -117,7 +118,7 @@ class Pad(Function):
 
 
 class Concatenate(Function):
-    """Tensors one after another along an axis; each gets its stretch of the gradient."""
+    """Tensors one after another along an axis; each gets its part of the gradient."""
 
     saved_inputs = ()
 
@@ -138,7 +139,7 @@ class Concatenate(Function):
 
 
 class Index(Function):
-    """y = x[key]; an element taken twice receives both gradients."""
+    """y = x[key]; an element that is taken twice gets the sum of both gradients."""
 
     saved_inputs = ()
 
@@ -152,7 +153,7 @@ class Index(Function):
         return IndexAdd(self.key, self.inputs[0].shape)(g)
 
     def branches(self, x: Array) -> Array:
-        """Which element of x each element of y is, in row-major order: `max` along an axis indexes by argmax."""
+        """For each element of y, its number in x in row-major order. It varies where `max` indexes by argmax."""
         positions = backend.array_module(x).arange(math.prod(x.shape)).reshape(x.shape)
         return backend.index(positions, self.key)
 
@@ -198,10 +199,10 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 @method("flatten")
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Axes start_dim … end_dim as one (torch.flatten)."""
+    """input with its axes start_dim … end_dim joined into one (torch.flatten)."""
     start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
     if input.ndim and start > end:
-        raise ShapeError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim} in shape {input.shape}")
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
     middle = math.prod(input.shape[start : end + 1])
     return reshape(input, (*input.shape[:start], middle, *input.shape[end + 1 :]))
 
@@ -217,7 +218,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
 
 @method("transpose")
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged (torch.transpose)."""
+    """input with two axes exchanged (torch.transpose)."""
     axes = list(range(max(input.ndim, 1)))
     a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
     axes[a], axes[b] = b, a
@@ -226,27 +227,30 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @method("flip")
 def flip(input: Tensor, dims: Dim) -> Tensor:
-    """input reversed along dims (torch.flip)."""
+    """input in reverse order along dims (torch.flip)."""
     return Flip(axes_of("flip", dims, input.ndim))(input)
 
 
 @method("squeeze")
 def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
-    """Without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
+    """input without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
     axes = axes_of("squeeze", dim, input.ndim)
     return reshape(input, [n for k, n in enumerate(input.shape) if k not in axes or n != 1])
 
 
 @method("unsqueeze")
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """With a new axis of length 1 at `dim` (torch.unsqueeze)."""
+    """input with a new axis of length 1 at `dim` (torch.unsqueeze)."""
     axis = axis_of("unsqueeze", dim, input.ndim + 1)
     return reshape(input, (*input.shape[:axis], 1, *input.shape[axis:]))
 
 
 @method("expand")
 def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
-    """input repeated along axes of length 1; −1 leaves an axis as it is (torch.expand)."""
+    """input repeated along its axes of length 1; −1 leaves an axis as it is (torch.Tensor.expand).
+
+    Raises ShapeError where input does not broadcast to `shape`.
+    """
     new = len(shape) - input.ndim
     to = tuple(input.shape[k - new] if n == -1 and k >= new else int(n) for k, n in enumerate(shape))
     try:
@@ -259,9 +263,12 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
-    """`value` around input; pad = (left, right, top, bottom, …) from the last axis on (torch.nn.functional.pad)."""
+    """input with `value` around it; pad = (left, right, top, bottom, …), the last axis first (torch.nn.functional.pad).
+
+    Raises ShapeError for another mode than "constant", and for negative widths.
+    """
     if mode != "constant":
-        raise ShapeError(f"pad: mode {mode!r} is not there; only 'constant' is")
+        raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
     if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
         raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
@@ -269,7 +276,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors one after another along `dim`; their other axes agree (torch.cat)."""
+    """The tensors one after another along `dim`, in their common dtype (torch.cat).
+
+    Raises ShapeError where other axes differ.
+    """
     if not tensors:
         raise ShapeError("concatenate: needs at least one tensor")
     if not all(t.ndim for t in tensors):
@@ -286,7 +296,7 @@ cat = concatenate
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The tensors, all of one shape, along a new axis (torch.stack)."""
+    """The tensors, one after another along a new axis (torch.stack). Raises ShapeError where their shapes differ."""
     if len({t.shape for t in tensors}) > 1:
         raise ShapeError(f"stack: shapes {[t.shape for t in tensors]} differ")
     return concatenate([unsqueeze(t, dim) for t in tensors], dim)
@@ -294,9 +304,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 @method("index")
 def index(input: Tensor, key: Any) -> Tensor:
-    """input[key]: integers, slices, None, Ellipsis, boolean and integer arrays or Tensors.
+    """input[key], where key holds integers, slices, None, Ellipsis, boolean and integer arrays or Tensors.
 
-    Axes come out in NumPy's order, which differs from torch's where a slice stands between integers and arrays.
+    The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
+    ShapeError for what input does not have.
     """
     parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
@@ -306,7 +317,7 @@ def index(input: Tensor, key: Any) -> Tensor:
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
-    """A part of an index as backends take it: arrays on x's device; a copy of what the user could change later."""
+    """One part of an index as a backend takes it: arrays on x's device, and copied, since the user may change them."""
     if isinstance(part, list):
         part = np.array(part, dtype=None if part else int)
     elif backend.is_array(part):
@@ -316,19 +327,19 @@ def _key_part(part: Any, x: Tensor) -> Any:
 
 
 def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:
-    """The key that selects x[…, index[…, i, …], …]: a grid of positions in every axis, `index` in one."""
+    """The key that selects x[…, index[…, i, …], …]: `index` for one axis, a grid of positions for each other one."""
     if index.dtype.kind not in "iu":
         raise DtypeError(f"{op}: the index must be integers, got {index.dtype}")
     if not shape:
-        raise ShapeError(f"{op}: a 0-d tensor has no axis to take from")
+        raise ShapeError(f"{op}: a 0-d tensor has no axis to index")
     if index.ndim != len(shape) or any(
         n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis
     ):
         raise ShapeError(
-            f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it but in axis {axis}"
+            f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it, except in axis {axis}"
         )
-    is_unknown = index.size and not modes.are_indices_checked()
-    if is_unknown and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
+    needs_check = index.size and not modes.are_indices_checked()
+    if needs_check and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
         raise ShapeError(
             f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}"
         )
@@ -339,7 +350,10 @@ def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:
 
 @method("gather")
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather)."""
+    """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather).
+
+    Raises ShapeError for an index out of range, DtypeError unless index holds integers.
+    """
     check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
     return Index(_along("gather", input.shape, axis, index.data))(input)
@@ -347,7 +361,10 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 @method("scatter_add")
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """input with y[…, index[…, i, …], …] += src[…, i, …] along dim; a new tensor (torch.scatter_add)."""
+    """A copy y of input with y[…, index[…, i, …], …] += src[…, i, …] along dim (torch.scatter_add).
+
+    Raises as gather does.
+    """
     check_device("scatter_add", input, index, src)
     axis = axis_of("scatter_add", dim, input.ndim)
     key = _along("scatter_add", input.shape, axis, index.data)

@@ -1,9 +1,9 @@
-"""Floor 3: optimisers and learning-rate schedules, under torch.optim's names where it has them.
+"""Optimisers and learning-rate schedules, under the names of torch.optim where it has them.
 
-Step, MultiStep and ReduceOnPlateau have torch's names too, since their arguments come in torch's order (what torch
-calls `factor` is `gamma`). Cosine and OneCycle have not: CosineAnnealingLR takes a lowest rate where Cosine takes a
-part of the starting one, and rises again afterwards; OneCycleLR takes the highest rate, which is the optimiser's here.
-WarmUp is torch's SequentialLR of a LinearLR and another.
+Step, MultiStep and ReduceOnPlateau also have torch's names, since they take torch's arguments in torch's order (`gamma`
+is torch's `factor`). Cosine and OneCycle differ and do not: CosineAnnealingLR takes a lowest rate where Cosine takes a
+fraction of the initial one, and rises again afterwards; OneCycleLR takes the highest rate, which here is the
+optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
 """
 
 from minires.optim.adam import Adam, AdamW

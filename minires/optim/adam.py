@@ -11,10 +11,10 @@ from minires.optim.optimizer import Optimizer, Params
 class Adam(Optimizer):
     """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − η · m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 
-    Weight decay is added to the gradient. Follows torch.optim.Adam.
+    Weight decay λ is added to the gradient: g + λθ. Follows torch.optim.Adam, with η = lr and (β₁, β₂) = betas.
     """
 
-    decoupled = False  # whether weight decay acts on θ itself instead of through the gradient
+    decoupled = False  # whether weight decay changes θ itself and not the gradient
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: θ ← (1 − ηλ)·θ before the step. Follows torch.optim.AdamW."""
+    """Adam with decoupled weight decay: θ ← (1 − ηλ)·θ before each step. Follows torch.optim.AdamW."""
 
     decoupled = True
 

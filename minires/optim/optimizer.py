@@ -1,4 +1,4 @@
-"""What all optimisers share: groups of parameters, each with its own settings, and state that can be saved."""
+"""The base class of optimisers: groups of parameters, each with its own settings, and state that can be saved."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Optimizer:
         params: Tensors, or groups {"params": Tensors, "lr": …} that override the defaults.
         defaults: settings of every group that does not override them.
 
-    Raises ValueError or TypeError for what cannot be trained: nothing, a parameter given twice, an unknown setting.
+    Raises ValueError or TypeError if there is no parameter, if one is given twice or is no leaf Tensor, or if a group
+    has an unknown setting or one that makes no sense.
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
@@ -37,7 +38,7 @@ class Optimizer:
         self.check_not_negative(group, "lr", "weight_decay")
 
     def check_not_negative(self, group: Mapping[str, Any], *names: str) -> None:
-        """Raise ValueError unless these settings are numbers from 0 on."""
+        """Raise ValueError unless these settings are numbers that are not negative."""
         for name in names:
             if not isinstance(group[name], Real):
                 raise ValueError(f"{type(self).__name__}: {name} = {group[name]!r} must be a number")
@@ -48,7 +49,7 @@ class Optimizer:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set the gradients of all parameters to None."""
         for parameter in self._parameters():
             parameter.grad = None
 
@@ -64,12 +65,12 @@ class Optimizer:
             self.update_group([(p, p.grad.data, state) for p, state in own if p.grad is not None], group)
 
     def update_group(self, changes: list[Change], group: dict[str, Any]) -> None:
-        """Change the parameters of one group, one after the other."""
+        """Change the parameters of one group. By default `update` changes one after another."""
         for parameter, gradient, state in changes:
             self.update(parameter, gradient, state, group)
 
     def _check_gradients(self) -> None:
-        """NumPy would broadcast a gradient (1,) over a parameter (3, 2), and promote float32 to float64."""
+        """Raise unless each gradient is like its parameter: NumPy would broadcast shapes, and promote to float64."""
         for number, group in enumerate(self.param_groups):
             for place, parameter in enumerate(group["params"]):
                 gradient, where = parameter.grad, f"{type(self).__name__}: parameter {place} of group {number}"
@@ -83,16 +84,19 @@ class Optimizer:
                     raise DtypeError(f"{where} has dtype {parameter.dtype}, and its gradient {gradient.dtype}")
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change one parameter; `state` is kept for the next step."""
+        """Change one parameter by the array `gradient`; `state` is kept for the next step."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": [of each parameter, by position], "param_groups": [the settings of each group]}; arrays copied."""
+        """{"state": [one for each parameter, in order], "param_groups": [settings of each group]}; arrays copied."""
         settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
         return {"state": [_copied(state) for state in self.state], "param_groups": settings}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from `state_dict()` of an optimiser of the same parameters. Raises WeightsError if they differ."""
+        """Continue from the `state_dict()` of another optimiser of this class, for parameters of the same shapes.
+
+        Raises WeightsError, and changes nothing, if the state does not fit.
+        """
         if not {"state", "param_groups"} <= state_dict.keys():
             raise WeightsError(
                 f"{type(self).__name__}: the saved state has the keys {sorted(state_dict)}; needs 'state' and "
@@ -124,19 +128,19 @@ class Optimizer:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state whose arrays are its own: a step may write into them in place."""
+    """A copy of a state, with copies of its arrays: a step may write into them in place."""
     return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
 
 
 class HasParameters(Protocol):
-    """A Module, as far as this room need know."""
+    """A Module, or anything else that has parameters."""
 
     def parameters(self) -> Iterable[Tensor]:
         """All parameters."""
 
 
 def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[str, Any]]:
-    """`params` as groups with lists of leaves, each leaf once. Raises ValueError or TypeError, saying what is wrong."""
+    """`params` as groups with lists of leaves, each leaf once. Raises ValueError or TypeError as Optimizer does."""
     entries: list[Any] = list(params)
     groups = entries if entries and isinstance(entries[0], Mapping) else [{"params": entries}]
     for number, group in enumerate(groups):
@@ -156,25 +160,26 @@ def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[st
         if not leaf.is_leaf:
             raise ValueError(f"{name}: parameter {number} is the result of {leaf.node!r}; only leaves can be trained")
     if len({id(leaf) for leaf in leaves}) < len(leaves):
-        raise ValueError(f"{name}: a parameter is given twice, and would be changed twice a step")
+        raise ValueError(f"{name}: a parameter is given twice, and would be changed twice in each step")
     return groups
 
 
 def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: weights of convolutions and linear layers decay, biases and batch norm do not."""
+    """Two parameter groups: weights of convolutions and linear layers decay; biases and batch norm's weights do not."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
-    """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common norm ‖g‖ exceeds max_norm; returns ‖g‖ before.
+    """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common 2-norm ‖g‖ exceeds max_norm. Returns the old ‖g‖.
 
-    Follows torch.nn.utils.clip_grad_norm_ (2-norm): an infinite norm makes infinities NaN and all else 0.
+    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises NonFiniteError
+    for a norm that is not finite, if `error_if_nonfinite`.
     """
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    with np.errstate(over="ignore"):  # the norm says it
+    with np.errstate(over="ignore"):  # the norm is infinite then
         norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
     if error_if_nonfinite and not math.isfinite(norm):
         raise NonFiniteError(f"clip_grad_norm_: the gradients' norm is {norm}")

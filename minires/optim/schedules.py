@@ -1,7 +1,7 @@
-"""Learning-rate schedules. A schedule says by what factor the starting rate is multiplied at step t.
+"""Learning-rate schedules: each is a formula `factor(t)` by which the initial learning rate is multiplied at step t.
 
-Each is a small formula, `factor(t)`. `step()` moves to t + 1 and sets `lr = starting lr · factor` in every group of the
-optimiser. A step is what the caller takes it for, an epoch or an iteration.
+`step()` moves to t + 1 and sets lr = initial lr · factor(t) in every group of the optimiser. A step may be an epoch or
+an iteration, as the caller likes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from minires.optim.optimizer import Optimizer
 
 
 class Schedule:
-    """lr(t) = starting lr · factor(t). Follows torch.optim.lr_scheduler in what each subclass computes."""
+    """lr(t) = initial lr · factor(t). Each subclass says which of torch.optim.lr_scheduler it follows."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -23,11 +23,11 @@ class Schedule:
         self._set()
 
     def factor(self, t: int) -> float:
-        """What the starting rate is multiplied by at step t."""
+        """The factor by which the initial rate is multiplied at step t."""
         raise NotImplementedError
 
     def step(self) -> None:
-        """Go to the next step."""
+        """Move to the next step and set the learning rates."""
         self.t += 1
         self._set()
 
@@ -36,24 +36,24 @@ class Schedule:
             group["lr"] = lr * self.factor(self.t)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on."""
+        """The state that `load_state_dict` needs to continue."""
         return {key: value for key, value in vars(self).items() if key != "optimizer"}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict()` was taken."""
+        """Continue where `state_dict()` was taken."""
         vars(self).update(state)
         self._set()
 
 
 class Constant(Schedule):
-    """The starting rate throughout."""
+    """The initial rate at every step."""
 
     def factor(self, t: int) -> float:
         return 1.0
 
 
 class MultiStep(Schedule):
-    """gamma^(milestones passed): the papers divide by ten twice (torch MultiStepLR)."""
+    """gamma^(number of milestones passed) (torch MultiStepLR). The ResNet papers divide by ten at two milestones."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
         self.milestones, self.gamma = tuple(milestones), gamma
@@ -64,7 +64,7 @@ class MultiStep(Schedule):
 
 
 class Step(Schedule):
-    """gamma^⌊t/step_size⌋ (torch StepLR)."""
+    """gamma^⌊t/step_size⌋ (torch StepLR). Raises ValueError unless step_size is at least 1."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
@@ -77,9 +77,10 @@ class Step(Schedule):
 
 
 class Cosine(Schedule):
-    """floor + (1 − floor)·(1 + cos(πt/T))/2 down to t = T, then `floor`.
+    """floor + (1 − floor)·(1 + cos(πt/T))/2 until t = T = total, and `floor` from then on.
 
-    Loshchilov & Hutter 2017; torch's CosineAnnealingLR, whose eta_min is a rate; `floor` is a part of the starting one.
+    Loshchilov & Hutter 2017. In torch's CosineAnnealingLR, eta_min is a rate; `floor` is a fraction of the initial one.
+    Raises ValueError unless total is at least 1.
     """
 
     def __init__(self, optimizer: Optimizer, total: int, floor: float = 0.0) -> None:
@@ -94,9 +95,10 @@ class Cosine(Schedule):
 
 
 class OneCycle(Schedule):
-    """Up from 1/div to 1 by a cosine in the first `up` of T steps, then down to 1/(div·final_div).
+    """Rises by a cosine from 1/div to 1 in the fraction `up` of the steps, then falls to 1/(div·final_div).
 
-    Smith 2018; torch's OneCycleLR, with the optimiser's rate as its max_lr.
+    Smith 2018. Follows torch's OneCycleLR, with the optimiser's rate as max_lr. Raises ValueError unless total is at
+    least 1 and 0 < up < 1.
     """
 
     def __init__(
@@ -122,14 +124,15 @@ def _anneal(start: float, end: float, progress: float) -> float:
 
 
 class WarmUp(Schedule):
-    """From `start` to 1 in a straight line over the first `steps`, then `after`, whose time starts there.
+    """Rises linearly from `start` to 1 over the first `steps`, then continues with `after`, whose step 0 is there.
 
-    As torch's SequentialLR of LinearLR and `after`. Raises TypeError for ReduceOnPlateau, which goes by a metric.
+    Corresponds to torch's SequentialLR of LinearLR and `after`. Raises TypeError for ReduceOnPlateau, which needs a
+    metric at each step, and ValueError for negative steps.
     """
 
     def __init__(self, after: Schedule, steps: int, start: float = 0.0) -> None:
         if isinstance(after, ReduceOnPlateau):
-            raise TypeError("WarmUp: ReduceOnPlateau cannot come after it: a schedule of time hands on no metric")
+            raise TypeError("WarmUp: ReduceOnPlateau cannot come after it, since it needs a metric at each step")
         if steps < 0:
             raise ValueError(f"WarmUp: steps = {steps} must not be negative")
         self.after, self.steps, self.start_factor = after, steps, start
@@ -150,11 +153,10 @@ class WarmUp(Schedule):
 
 
 class ReduceOnPlateau(Schedule):
-    """gamma each time a metric has not improved for more than `patience` steps.
+    """Multiplies the rate by gamma each time a metric has not improved for more than `patience` steps.
 
-    Follows torch's ReduceLROnPlateau with its relative threshold.
-
-    `step(metric)` takes the number that should fall, e.g. the validation loss; or rise, with mode="max".
+    Follows torch's ReduceLROnPlateau with a relative threshold. `step(metric)` takes a number that should fall, such as
+    the validation loss, or rise with mode="max". Raises ValueError for settings that make no sense.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class ReduceOnPlateau(Schedule):
 
     def step(self, metric: float | None = None) -> None:
         if metric is None:
-            raise TypeError("ReduceOnPlateau.step needs the metric it watches")
+            raise TypeError("ReduceOnPlateau.step needs the metric that should improve")
         if self._improves(metric):
             self.best, self.waited = metric, 0
         else:

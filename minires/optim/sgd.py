@@ -11,10 +11,10 @@ from minires.optim.optimizer import Change, Optimizer, Params
 
 
 class SGD(Optimizer):
-    """d = g + λθ;  v ← μv + (1 − damping)·d (first step: v = d);  θ ← θ − η·v, or η·(d + μv) with Nesterov.
+    """d = g + λθ;  v ← μv + (1 − dampening)·d (first step: v = d);  θ ← θ − η·v, or θ − η·(d + μv) with Nesterov.
 
-    Follows torch.optim.SGD, step for step: η = lr, μ = momentum, λ = weight_decay. Torch has dampening before
-    weight_decay; here it must be named.
+    Follows torch.optim.SGD, step for step: η = lr, μ = momentum, λ = weight_decay. In torch, dampening comes before
+    weight_decay; here it is a keyword argument. Raises ValueError for settings that make no sense.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SGD(Optimizer):
             raise ValueError("SGD: Nesterov needs momentum, and no dampening")
 
     def update_group(self, changes: list[Change], group: dict[str, Any]) -> None:
-        """All in one call of the backend, those that have no velocity yet (v = d) in another."""
+        """Change all parameters in one call of the backend, and those without a velocity (v = d) in another."""
         settings = (group["lr"], group["momentum"], group["weight_decay"])
         moving = [change for change in changes if "velocity" in change[2]]
         starting = [change for change in changes if "velocity" not in change[2]]

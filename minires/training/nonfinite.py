@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires.backend import Array, array_module
+from minires.backend import isfinite
 from minires.core import random
 from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.nn import Module
 
 
-def all_finite(array: Array) -> bool:
-    """Whether there is neither NaN nor infinity in it."""
-    return array.dtype.kind not in "fc" or bool(array_module(array).isfinite(array).all())
-
-
 def nonfinite_state(model: Module) -> str | None:
     """The first parameter or buffer with a NaN or an infinity in it."""
-    return next((name for name, tensor in model.state_dict().items() if not all_finite(tensor.data)), None)
+    return next((name for name, tensor in model.state_dict().items() if not isfinite(tensor.data)), None)
 
 
 def explain_loss(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
@@ -27,13 +22,13 @@ def explain_loss(model: Module, images: Tensor, random_state: dict[str, Any]) ->
     Replays the forward pass with the same random numbers (dropout), so `images` and the model's parameters must be as
     they were. Running statistics move a second time: the model is not to be used any more.
     """
-    if not all_finite(images.data):
+    if not isfinite(images.data):
         return "the images of this batch already hold NaN or infinity"
     found: list[str] = []
 
     def look(name: str) -> Any:
         def hook(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if not found and isinstance(output, Tensor) and not all_finite(output.data):
+            if not found and isinstance(output, Tensor) and not isfinite(output.data):
                 found.append(_describe(name, module))
 
         return hook

@@ -71,7 +71,7 @@ class Copies:
     """Copies from host memory to one GPU, on a stream of their own."""
 
     def __init__(self, device: str) -> None:
-        self._index = int(device.partition(":")[2] or 0)
+        self._index = cuda.device_index(device)
         self._cupy: Any = cuda.require(self._index)
         with self._cupy.cuda.Device(self._index):
             self._stream = self._cupy.cuda.Stream(non_blocking=True)

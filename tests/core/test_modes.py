@@ -63,6 +63,114 @@ def test_one_switch_may_be_entered_twice():
     assert mr.is_grad_enabled()
 
 
+def test_set_grad_enabled_as_a_call_sets_at_once():
+    x = leaf()
+    try:
+        mr.set_grad_enabled(False)
+        assert not mr.is_grad_enabled()
+        assert not (x * x).requires_grad
+        mr.set_grad_enabled(True)
+        assert (x * x).requires_grad
+        mr.set_grad_enabled(False)
+        with mr.enable_grad():
+            assert mr.is_grad_enabled()
+        assert not mr.is_grad_enabled()
+    finally:
+        mr.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize("outside", [True, False])
+@pytest.mark.parametrize("mode", [True, False])
+def test_set_grad_enabled_as_context_restores(mode, outside):
+    x = leaf()
+    with mr.set_grad_enabled(outside):
+        with mr.set_grad_enabled(mode):
+            assert mr.is_grad_enabled() == mode
+            with mr.set_grad_enabled(not mode):
+                assert mr.is_grad_enabled() != mode
+            assert (x * x).requires_grad == mode
+        assert mr.is_grad_enabled() == outside
+        with pytest.raises(KeyError), mr.set_grad_enabled(mode):
+            raise KeyError
+        assert mr.is_grad_enabled() == outside
+    assert mr.is_grad_enabled()
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_set_grad_enabled_as_decorator_holds_for_the_call_alone(mode):
+    @mr.set_grad_enabled(mode)
+    def square(x):
+        return x * x
+
+    assert mr.is_grad_enabled()
+    for _ in range(2):
+        assert square(leaf()).requires_grad == mode
+    assert mr.is_grad_enabled()
+    with mr.no_grad():
+        assert square(leaf()).requires_grad == mode
+        assert not mr.is_grad_enabled()
+    with ThreadPoolExecutor(4) as pool:
+        assert {y.requires_grad for y in pool.map(lambda _: square(leaf()), range(8))} == {mode}
+    with pytest.raises(TypeError, match="numbers is a generator"):
+        mr.set_grad_enabled(not mode)(numbers)
+    assert mr.is_grad_enabled()
+
+
+def test_set_grad_enabled_in_one_thread_is_not_seen_in_another():
+    def turn_off():
+        mr.set_grad_enabled(False)
+        return mr.is_grad_enabled()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(turn_off).result()
+        assert mr.is_grad_enabled()
+        assert not pool.submit(mr.is_grad_enabled).result()  # it stays off in the thread that turned it off
+
+
+def test_backward_and_gradcheck_leave_the_mode_as_it_was():
+    x = mr.tensor(np.array([2.0]), requires_grad=True)
+    for on in (True, False):
+        y = x * x
+        with mr.set_grad_enabled(on):
+            mr.grad(y, x, create_graph=True)
+            y.backward(retain_graph=True)
+            assert mr.gradcheck.gradcheck(lambda x: x * x, x)
+            assert mr.is_grad_enabled() == on
+            with pytest.raises(KeyError):
+                mr.gradcheck.gradcheck(lambda x: {}["no such key"], x)
+            assert mr.is_grad_enabled() == on
+
+
+def test_interceptors_nest_and_each_leaves_the_other_as_it_is():
+    """The inner `compute` or `observe` takes the outer one's place; one that is not given stays."""
+    x, seen = leaf(), []
+
+    def doubled(op, arrays):
+        return 2 * op.forward(*arrays)
+
+    def note(name):
+        return lambda op, inputs, output: seen.append((name, op.name, output.item()))
+
+    with modes.intercepting(compute=doubled):
+        with modes.intercepting(observe=note("outer")):
+            x + 1
+            with modes.intercepting(observe=note("inner")):
+                x + 1
+            with modes.intercepting(compute=lambda op, arrays: op.forward(*arrays)):
+                x + 1
+        assert (x + 1).item() == 6.0
+    assert (x + 1).item() == 3.0
+    assert seen == [("outer", "Add", 6.0), ("inner", "Add", 6.0), ("outer", "Add", 3.0)]
+
+
+def test_an_interceptor_belongs_to_its_thread():
+    seen = []
+    with modes.intercepting(observe=lambda op, inputs, output: seen.append(op.name)), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: (leaf() * 2).item()).result() == 4.0
+        leaf() + 1
+    assert seen == ["Add"]
+
+
 def test_backward_records_only_when_asked_to():
     x = leaf()
     x_hooked = []

@@ -10,7 +10,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires.core.tensor import METHODS
+from minires.core.operators import METHODS
 from minires.errors import DtypeError, GraphError
 
 

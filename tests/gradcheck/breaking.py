@@ -64,7 +64,7 @@ def ops_of(f: Callable[..., Any], inputs: Sequence[mr.Tensor]) -> list[type[Func
         if output.requires_grad:
             found[type(op)] = None
 
-    with modes.tracing(note):
+    with modes.intercepting(observe=note):
         f(*inputs)
     return list(found)
 

@@ -12,8 +12,8 @@ import pytest
 import minires as mr
 from minires.core.function import Function
 from minires.gradcheck import ArrayResult, Element, Report, Suspect, Verdict, gradcheck
-from minires.gradcheck.conductor import Crossing
 from minires.gradcheck.heatmap import MOST_CELLS, colour, layout
+from minires.gradcheck.interceptors import Crossing
 from minires.gradcheck.markup import short, text
 from minires.gradcheck.numeric import FEW, Step
 from minires.gradcheck.page import report_as_html

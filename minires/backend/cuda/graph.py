@@ -43,7 +43,7 @@ class Workspace:
     """
 
     def __init__(self, device: str) -> None:
-        self.device = int(device.partition(":")[2] or 0)
+        self.device = cuda.device_index(device)
         self.cupy: Any = cuda.require(self.device)
         with self.cupy.cuda.Device(self.device):
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
@@ -143,8 +143,8 @@ def _place(error: Exception) -> str:
 
 
 def _is_engine(file: Path) -> bool:
-    """Whether a file is CuPy's (what is written in Cython is not there) or of the layers on which ops compute."""
+    """Whether a file is CuPy's (its Cython files do not exist on disk) or of the packages in which ops compute."""
     cupy, package = Path(sys.modules["cupy"].__file__ or ""), Path(__file__).parents[2]
     cupy = cupy.parent if cupy.name == "__init__.py" else cupy
-    packages = [cupy, *(package / name for name in ("backend", "core", "ops"))]
-    return not file.exists() or any(file.is_relative_to(each) for each in packages)
+    folders = [cupy, *(package / name for name in ("backend", "core", "ops"))]
+    return not file.exists() or any(file.is_relative_to(folder) for folder in folders)

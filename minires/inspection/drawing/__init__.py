@@ -15,7 +15,6 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
 
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
@@ -24,18 +23,12 @@ from minires.inspection.drawing import render
 from minires.inspection.drawing.compose import compose
 from minires.inspection.drawing.dot import dot
 from minires.inspection.drawing.graph import Edge, Graph, Vertex, graph_of
+from minires.nn import Module
 
 __all__ = ["Drawing", "Edge", "Graph", "Vertex", "draw_graph"]
 
 
-class HasParameters(Protocol):
-    """A module, as far as names go."""
-
-    def named_parameters(self) -> Any:
-        """Pairs of name and Tensor."""
-
-
-Names = Mapping[str, Tensor] | HasParameters | None
+Names = Mapping[str, Tensor] | Module | None
 
 
 def draw_graph(y: Tensor, *, names: Names = None) -> Drawing:

@@ -1,0 +1,71 @@
+"""Checks of what goes into ops and backward passes, and of what comes out. Each error names the op and the remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from minires.core import anomaly
+from minires.core.tensor import Tensor
+from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from minires.core.function import Function
+
+
+def check_inputs(op: Function, inputs: tuple[Any, ...]) -> None:
+    """Raise unless `op` has not been applied yet and `inputs` are Tensors on one device."""
+    if op.applied:
+        raise GraphError(f"{op.name}: an instance is one node of the graph; make a new one for each application")
+    others = [type(each).__name__ for each in inputs if not isinstance(each, Tensor)]
+    if others:
+        raise DtypeError(f"{op.name}: needs Tensors, got {', '.join(others)}; make one with minires.tensor(...)")
+    devices = [tensor.device for tensor in inputs]
+    if len(set(devices)) > 1:
+        raise DeviceError(f"{op.name}: inputs on different devices {devices}; move them with .to()")
+
+
+def check_root(root: Tensor, gradient: Any) -> None:
+    """Raise GraphError unless a backward pass can start from `root`, with this gradient or with 1 for None."""
+    if not root.requires_grad:
+        raise GraphError(
+            f"backward: the tensor of shape {root.shape} has no graph: nothing it was computed from requires "
+            "gradients, or it was computed under no_grad()"
+        )
+    if gradient is None and root.numel() != 1:
+        raise GraphError(
+            f"backward: a gradient is needed for an output of shape {root.shape}; only a single element has an "
+            "obvious one. Reduce it to a loss first, or pass gradient= of the same shape"
+        )
+
+
+def check_unchanged(node: Function) -> None:
+    """Raise GraphError if an input that backward reads has been written into since forward read it."""
+    for number, version in node.versions.items():
+        tensor = node.inputs[number]
+        if tensor.version != version:
+            raise GraphError(
+                f"{node.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward "
+                "pass, so its gradient would be wrong; call backward before changing it, or change a copy"
+            )
+
+
+def check_gradients(node: Function, gradients: list[Any]) -> None:
+    """Raise unless backward has returned one gradient for each input, each like its input where it is needed."""
+    if len(gradients) != len(node.inputs):
+        raise GraphError(f"{node.name}: backward returned {len(gradients)} gradients for {len(node.inputs)} inputs")
+    for number, (tensor, gradient) in enumerate(zip(node.inputs, gradients, strict=True)):
+        if gradient is not None and node.needs_input_grad[number]:
+            check_like(f"{node.name}: backward's gradient of input {number}", gradient, tensor)
+            anomaly.check_gradient(node, number, gradient)
+
+
+def check_like(what: str, gradient: Any, tensor: Tensor | Function) -> None:
+    """Raise unless `gradient` is a Tensor of the shape, dtype and device of `tensor` (or of that node's output)."""
+    if not isinstance(gradient, Tensor):
+        raise GraphError(f"{what} is a {type(gradient).__name__}, not a Tensor")
+    if gradient.shape != tensor.shape:
+        raise ShapeError(f"{what} has shape {gradient.shape}, but the tensor has shape {tensor.shape}")
+    if gradient.dtype != tensor.dtype:
+        raise DtypeError(f"{what} has dtype {gradient.dtype}, but the tensor has dtype {tensor.dtype}")
+    if gradient.device != tensor.device:
+        raise DeviceError(f"{what} is on {gradient.device}, but the tensor is on {tensor.device}")

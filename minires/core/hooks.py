@@ -1,0 +1,18 @@
+"""Hooks: functions that a user registers, to be called with a gradient or with the output of a module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RemovableHandle:
+    """Returned when a hook is registered; `remove()` takes the hook back (torch.utils.hooks.RemovableHandle)."""
+
+    def __init__(self, hooks: dict[object, Any], hook: Any) -> None:
+        # The key is a new object: a number might equal one of an unpickled module, and this handle would be a cycle.
+        self._hooks, self._key = hooks, object()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook back. A second call does nothing."""
+        self._hooks.pop(self._key, None)
