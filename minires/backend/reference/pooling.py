@@ -1,11 +1,15 @@
 """Max and average pooling: for each kernel position (i, j), all windows at once.
 
-    x          one 2×2 window      max: y = 9, argmax = 1       average: y = 4.25
-    3 9        gradient g of y     0 g                          g/4 g/4
-    4 1                            0 0                          g/4 g/4
+    one 2×2 window      max                 average
+    x = 3 9             y = 9               y = (3 + 9 + 4 + 1)/4 = 4.25
+        4 1             argmax = 1
 
-`argmax` is the winner's kernel position i·kw + j inside its window. Backward goes over the same positions: the windows
-whose winner is (i, j) add their gradient to the pixel that they have there. Symbols are those of `im2col.py`.
+    gx, from            0  gy               gy/4  gy/4
+    the gradient gy     0  0                gy/4  gy/4
+
+`argmax` is the kernel position i·kw + j of the winner inside its window. Backward goes over the same kernel positions:
+the windows whose winner is (i, j) add their gradient to the pixel that they have there. Average pooling adds a share of
+every window's gradient. Symbols are those of `im2col.py`; P is the padding.
 """
 
 from __future__ import annotations
