@@ -20,6 +20,7 @@ import minires as mr
 from benchmarks.on_gpu.timing import Effort, Events, cupy_events, measure, torch_events
 from benchmarks.on_gpu.works import FLOAT32, TF32
 from minires import backend, models, nn
+from minires.backend.shapes import Window
 
 SIDE = 8192  # of the matrices whose product is timed
 COPIED = 1 << 30  # bytes of the array that is copied
@@ -138,21 +139,21 @@ def of_layer(layer: Layer, batch: int, device: str) -> Iterator[Kernel]:
 def convolution(module: Any, x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:
     """y = x * w; of the stem, whose input are the images, no gradient of the input is wanted."""
     w = tuple(module.weight.shape)
-    geometry = (pair(module.stride), pair(module.padding), pair(module.dilation), module.groups)
+    window, groups = window_of(module), module.groups
     operations, moved = 2.0 * math.prod(y) * math.prod(w[1:]), 4.0 * (math.prod(x) + math.prod(w) + math.prod(y))
-    shape = f"{x[1]}→{y[1]}, {w[2]}×{w[3]} /{pair(module.stride)[0]}, to {y[2]}×{y[3]}"
+    shape = f"{x[1]}→{y[1]}, {w[2]}×{w[3]} /{window.stride[0]}, to {y[2]}×{y[3]}"
 
     def forward() -> Callable[[], Any]:
         a, b = noise(device, *x), noise(device, *w)
-        return lambda: backend.conv2d(a, b, None, *geometry)
+        return lambda: backend.conv2d(a, b, None, window, groups)
 
     def grad_input() -> Callable[[], Any]:
         g, b = noise(device, *y), noise(device, *w)
-        return lambda: backend.conv2d_grad_input(g, b, x[2:], *geometry)
+        return lambda: backend.conv2d_grad_input(g, b, x[2:], window, groups)
 
     def grad_weight() -> Callable[[], Any]:
         a, g = noise(device, *x), noise(device, *y)
-        return lambda: backend.conv2d_grad_weight(a, g, w[2:], *geometry)
+        return lambda: backend.conv2d_grad_weight(a, g, window, groups)
 
     yield Kernel("conv2d", shape, 1, operations, moved, True, forward)
     if x[1] > 3:
@@ -188,24 +189,25 @@ def norm(x: tuple[int, ...], device: str) -> Iterator[Kernel]:
 
 def pool(module: Any, x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:
     """The largest of each window, and the way back; which one it was takes a byte."""
-    window = (pair(module.kernel_size), pair(module.stride), pair(module.padding), pair(module.dilation))
+    window = window_of(module)
     shape, moved = f"{x[1]} channels, {x[2]}×{x[3]}", 4.0 * math.prod(x) + 5.0 * math.prod(y)
 
     def forward() -> Callable[[], Any]:
         a = noise(device, *x)
-        return lambda: backend.max_pool2d(a, *window, False)
+        return lambda: backend.max_pool2d(a, window, False)
 
     def route() -> Callable[[], Any]:
         g, (_, argmax) = noise(device, *y), forward()()
-        return lambda: backend.max_pool2d_route(g, argmax, x[2:], *window)
+        return lambda: backend.max_pool2d_route(g, argmax, x[2:], window)
 
     yield Kernel("max_pool2d", shape, 1, 0.0, moved, False, forward)
     yield Kernel("max_pool2d_route", shape, 1, 0.0, moved, False, route)
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """(n, n) of n."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+def window_of(module: Any) -> Window:
+    """The window of a layer, whose settings are integers or pairs."""
+    settings = (module.kernel_size, module.stride, module.padding, module.dilation)
+    return Window(*((value, value) if isinstance(value, int) else tuple(value) for value in settings))
 
 
 def linear(x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:

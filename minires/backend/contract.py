@@ -5,7 +5,7 @@ NumPy's or CuPy's, results live on the device and have the dtype of the first ar
 write into their arguments, but for `sgd_step`, whose purpose that is. `kernels/README.md` is this contract as a table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
-s stride, d dilation, P padding. Images are (N, C, H, W), whatever their memory layout.
+s stride, d dilation, P padding of the window. Images are (N, C, H, W), whatever their memory layout.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -16,7 +16,7 @@ from typing import Any
 
 from minires.backend.arrays import Array
 from minires.backend.dispatch import kernel
-from minires.backend.shapes import Pair
+from minires.backend.shapes import Pair, Window
 
 Axes = tuple[int, ...]
 
@@ -239,8 +239,7 @@ def index_add(g: Array, key: Any, shape: Axes) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Linear algebra and convolution. x (N, C, H, W), w (O, C/groups, kh, kw), y (N, O, Ho, Wo).
-# Stride, padding and dilation are pairs (vertical, horizontal).
+# Linear algebra and convolution. x (N, C, H, W), w (O, C/groups, kh, kw), y (N, O, Ho, Wo), window.kernel = (kh, kw).
 
 
 @kernel
@@ -249,59 +248,47 @@ def matmul(x: Array, y: Array) -> Array:
 
 
 @kernel
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
     """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, ps + id − P, qs + jd − P] · w[o,c,i,j], c over o's group; x is 0 outside"""
 
 
 @kernel
-def conv2d_grad_input(
-    gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where ps + id − P = h, qs + jd − P = v; image = (H, W)"""
+def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
+    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where ps + id − P = h, qs + jd − P = v; input_size = (H, W)"""
 
 
 @kernel
-def conv2d_grad_weight(
-    x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
+def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
     """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, ps + id − P, qs + jd − P]"""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Pooling. `argmax` holds, for each window, the number i·kw + j of the winning element inside its window:
-# uint8 where kh·kw ≤ 256, else int32. That is its format for every provider.
+# Pooling. `argmax` holds, for each window, the kernel position i·kw + j of its winner, in `window.argmax_dtype`.
+# Average pooling has no dilation: window.dilation is (1, 1), and the reference raises ShapeError for any other.
 
 
 @kernel
-def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
+def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
     """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], −∞ outside; ties: the first; NaN wins"""
 
 
 @kernel
-def max_pool2d_route(
-    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def max_pool2d_route(gy: Array, argmax: Array, input_size: Pair, window: Window) -> Array:
     """gx[n,c,h,v] = Σ gy[n,c,p,q] over the windows whose winner is (h, v): the gradient returns to the winner alone"""
 
 
 @kernel
-def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
     """y[n,c,p,q] = x at the winner of window (p, q): the adjoint of `max_pool2d_route`"""
 
 
 @kernel
-def avg_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
-) -> Array:
+def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
     """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, ps + i − P, qs + j − P]; D is the window's size, its padding counted or not"""
 
 
 @kernel
-def avg_pool2d_split(
-    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
-) -> Array:
+def avg_pool2d_split(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
     """gx[n,c,h,v] = Σ gy[n,c,p,q] / D over the windows that contain (h, v): each pixel gets an equal share"""
 
 

@@ -85,7 +85,13 @@ def conv(
     timings = [timing for shape, count in found for timing in measure(shape, count, train)]
     if as_json:
         rows = [
-            {**asdict(timing), "operations": timing.operations, "fastest": timing.fastest, "loss": timing.loss}
+            {
+                **asdict(timing),
+                "shape": [*timing.shape[:4], *timing.shape.window],
+                "operations": timing.operations,
+                "fastest": timing.fastest,
+                "loss": timing.loss,
+            }
             for timing in timings
         ]
         print_json({"model": model, "batch": batch, "timings": rows})
@@ -98,9 +104,9 @@ def _print_timings(timings: Sequence[Timing], speed: Speed) -> None:
 
     table = Table("kernel", "×", "convolution", "algorithm", "ms", "GFLOP/s", "of the product's", "chosen, and why")
     for timing in timings:
-        s = timing.shape
-        window = f"{s.kernel[0]}×{s.kernel[1]}" + (f" /{s.stride[0]}" if s.stride != (1, 1) else "")
-        what = f"{s.channels}→{s.outputs}, {window}, to {s.output[0]}×{s.output[1]}"
+        s, ((kh, kw), stride, *_) = timing.shape, timing.shape.window
+        window = f"{kh}×{kw}" + (f" /{stride[0]}" if stride != (1, 1) else "")
+        what = f"{s.channels}→{s.outputs}, {window}, to {s.output_size[0]}×{s.output_size[1]}"
         for number, (name, seconds) in enumerate(timing.seconds.items()):
             rate = timing.operations / seconds / 1e9
             cells = (f"{1e3 * seconds:.2f}", f"{rate:.0f}", f"{100 * rate / (speed.kernels or rate):.0f} %")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minires import functional as F
+from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
 from minires.ops import conv, pool
 
@@ -67,11 +68,8 @@ def _batch_norm(training: bool, **options: Any) -> Callable[..., Tensor]:
     return apply
 
 
-def _at_winners(kind: type[pool.RouteToArgmax], argmax: Numbers) -> Callable[[Tensor], Tensor]:
-    return lambda x: kind(argmax, (3, 4), (2, 2), (1, 2), (0, 0), (1, 1))(x)
-
-
-GEOMETRY = ((2, 1), (1, 0), (1, 2), 2)  # stride, padding, dilation, groups
+CONVOLUTION = Window(kernel=(2, 3), stride=(2, 1), padding=(1, 0), dilation=(1, 2))
+POOLING = Window(kernel=(2, 2), stride=(1, 2))
 WINNERS = np.array([[[[0, 3], [2, 2]]]], np.uint8)
 
 EXAMPLES = (
@@ -118,17 +116,17 @@ EXAMPLES = (
     ),
     Example(
         "conv2d, strided, dilated, grouped",
-        lambda x, w: F.conv2d(x, w, None, *GEOMETRY),
+        lambda x, w: F.conv2d(x, w, None, *CONVOLUTION[1:], 2),
         _normal((1, 4, 5, 6), (2, 2, 2, 3)),
     ),
     Example(
         "conv2d_grad_input",
-        lambda gy, w: conv.Conv2dGradInput((5, 6), *GEOMETRY)(gy, w),
+        lambda gy, w: conv.Conv2dGradInput((5, 6), CONVOLUTION, 2)(gy, w),
         _normal((1, 2, 3, 2), (2, 2, 2, 3)),
     ),
     Example(
         "conv2d_grad_weight",
-        lambda x, gy: conv.Conv2dGradWeight((2, 3), *GEOMETRY)(x, gy),
+        lambda x, gy: conv.Conv2dGradWeight(CONVOLUTION, 2)(x, gy),
         _normal((1, 4, 5, 6), (1, 2, 3, 2)),
     ),
     Example("batch_norm", _batch_norm(True), _normal((4, 2, 2, 2), (2,), (2,))),
@@ -136,12 +134,12 @@ EXAMPLES = (
     Example("batch_norm, eval", _batch_norm(False, relu=True), _normal((4, 2, 3), (2,), (2,), (4, 2, 3))),
     Example("layer_norm", lambda x, w, b: F.layer_norm(x, (4,), w, b), _normal((3, 4), (4,), (4,))),
     Example("max_pool2d", lambda x: F.max_pool2d(x, 3, 2, 1), _few_levels((2, 1, 5, 5))),
-    Example("max_pool2d_route", _at_winners(pool.RouteToArgmax, WINNERS), _normal((1, 1, 2, 2))),
-    Example("max_pool2d_gather", _at_winners(pool.GatherAtArgmax, WINNERS), _normal((1, 1, 3, 4))),
+    Example("max_pool2d_route", lambda gy: pool.RouteToArgmax(WINNERS, (3, 4), POOLING)(gy), _normal((1, 1, 2, 2))),
+    Example("max_pool2d_gather", lambda x: pool.GatherAtArgmax(WINNERS, POOLING)(x), _normal((1, 1, 3, 4))),
     Example("avg_pool2d", lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), _normal((1, 2, 5, 4))),
     Example(
         "avg_pool2d_split",
-        lambda x: pool.SplitEqually((5, 4), (3, 2), (2, 1), (1, 0), False, True)(x),
+        lambda x: pool.SplitEqually((5, 4), Window((3, 2), (2, 1), (1, 0)), False, True)(x),
         _normal((1, 2, 3, 3)),
     ),
     Example("adaptive_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, (2, 3)), _normal((1, 2, 5, 4))),

@@ -19,7 +19,7 @@ from minires.core.function import Function
 from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
 from minires.ops import elementwise, linear
-from minires.ops.conv import Conv2d, Conv2dGradInput
+from minires.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight
 from minires.ops.elementwise import (
     Absolute,
     Add,
@@ -36,7 +36,7 @@ from minires.ops.elementwise import (
 )
 from minires.ops.linear import MatMul
 from minires.ops.norm import BatchNormTraining
-from minires.ops.pool import MaxPool2d, RouteToArgmax
+from minires.ops.pool import AvgPool2d, MaxPool2d, RouteToArgmax, SplitEqually
 from minires.ops.reduction import Amax
 from minires.ops.reduction import mean as mean_of
 from minires.ops.shape import Index, Pad, sum_to
@@ -123,8 +123,10 @@ def _first_copy_only(op: Function, g: Tensor, right: Backward) -> list[Tensor | 
 
 
 def _is_padded(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
-    padding = getattr(op, "padding", None)
-    return isinstance(op, Pad) and any(map(any, op.widths)) if padding is None else any(padding)
+    if isinstance(op, Pad):
+        return any(map(any, op.widths))
+    sliding = (Conv2d, Conv2dGradInput, Conv2dGradWeight, MaxPool2d, AvgPool2d, SplitEqually)
+    return isinstance(op, sliding) and any(op.window.padding)
 
 
 def _not_cropped(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
@@ -133,7 +135,7 @@ def _not_cropped(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     if first is None:
         return [first, *others]
     array = first.numpy()
-    shifts = [before for before, _ in op.widths] if isinstance(op, Pad) else [0, 0, *op.padding]
+    shifts = [before for before, _ in op.widths] if isinstance(op, Pad) else [0, 0, *op.window.padding]
     moved = np.zeros_like(array)
     to = tuple(slice(min(k, n), None) for k, n in zip(shifts, array.shape, strict=True))
     of = tuple(slice(None, n - min(k, n)) for k, n in zip(shifts, array.shape, strict=True))
@@ -144,39 +146,35 @@ def _not_cropped(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 # -- ties ------------------------------------------------------------------------------------------------------------
 
 
-def _places(op: MaxPool2d) -> range:
-    return range(op.kernel[0] * op.kernel[1])
-
-
 def _pool_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     """Every largest pixel of a window gets its gradient, where the first alone should."""
     x, y = op.inputs[0].data, op.output().data
-    windows = (op.kernel, op.stride, op.padding, op.dilation)
     total = np.zeros(x.shape, x.dtype)
-    for place in _places(op):
-        argmax = np.full_like(op.argmax, place)
-        inside = backend.max_pool2d_gather(np.ones_like(x), argmax, *windows) > 0
-        equal = inside & (backend.max_pool2d_gather(x, argmax, *windows) == y)
-        total += backend.max_pool2d_route(np.where(equal, g.data, 0), argmax, x.shape[2:], *windows)
+    for position in range(op.window.area):
+        argmax = np.full_like(op.argmax, position)
+        inside = backend.max_pool2d_gather(np.ones_like(x), argmax, op.window) > 0
+        equal = inside & (backend.max_pool2d_gather(x, argmax, op.window) == y)
+        total += backend.max_pool2d_route(np.where(equal, g.data, 0), argmax, x.shape[2:], op.window)
     return [Tensor(total)]
 
 
 def _pool_overwrites(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     """A pixel that wins several windows keeps the last one's gradient, not the sum."""
-    image, windows = op.inputs[0].shape[2:], (op.kernel, op.stride, op.padding, op.dilation)
+    input_size = op.inputs[0].shape[2:]
     total = np.zeros(op.inputs[0].shape, g.dtype)
-    for place in _places(op):
-        won = op.argmax == place
-        argmax = np.full_like(op.argmax, place)
-        touched = backend.max_pool2d_route(won.astype(g.dtype), argmax, image, *windows) > 0
-        total = np.where(touched, backend.max_pool2d_route(np.where(won, g.data, 0), argmax, image, *windows), total)
+    for position in range(op.window.area):
+        won = op.argmax == position
+        argmax = np.full_like(op.argmax, position)
+        touched = backend.max_pool2d_route(won.astype(g.dtype), argmax, input_size, op.window) > 0
+        routed = backend.max_pool2d_route(np.where(won, g.data, 0), argmax, input_size, op.window)
+        total = np.where(touched, routed, total)
     return [Tensor(total)]
 
 
 def _stale_argmax(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     """Routed by the winners of another forward pass."""
     stale = np.ascontiguousarray(np.flip(op.argmax))
-    return [RouteToArgmax(stale, op.inputs[0].shape[2:], op.kernel, op.stride, op.padding, op.dilation)(g)]
+    return [RouteToArgmax(stale, op.inputs[0].shape[2:], op.window)(g)]
 
 
 def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
@@ -212,8 +210,8 @@ def _overlaps_overwritten(op: Any, g: Tensor, right: Backward) -> list[Tensor | 
         at = (slice(None), slice(None), *place)
         one, ones = np.zeros_like(w.data), np.zeros_like(w.data)
         one[at], ones[at] = w.data[at], 1
-        share = Conv2dGradInput(x.shape[2:], *op.geometry).forward(g.data, one)
-        touched = Conv2dGradInput(x.shape[2:], *op.geometry).forward(np.ones(g.shape, g.dtype), ones) > 0
+        share = Conv2dGradInput(x.shape[2:], op.window, op.groups).forward(g.data, one)
+        touched = Conv2dGradInput(x.shape[2:], op.window, op.groups).forward(np.ones(g.shape, g.dtype), ones) > 0
         total = np.where(touched, share, total)
     return [Tensor(total), *others]
 

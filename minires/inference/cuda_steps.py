@@ -25,7 +25,7 @@ class FusedConvolution(FoldedConvolution):
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None
         with cuda.explaining_out_of_memory(self.name):
-            y = _fused(x, self.weights.w, self.weights.bias, *self.geometry, residual, self.relu, self.packed)
+            y = _fused(x, self.weights.w, self.weights.bias, self.window, self.groups, residual, self.relu, self.packed)
         return super().run(arrays, out) if y is NotImplemented else y
 
 

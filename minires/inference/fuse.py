@@ -14,7 +14,7 @@ from typing import Any
 
 from minires.backend import Array, array_module, provider_for, to_device
 from minires.backend.cpu import algorithms, library
-from minires.backend.shapes import Pair
+from minires.backend.shapes import Pair, Window
 from minires.inference import steps
 from minires.inference.constants import identity
 from minires.inference.cuda_steps import FusedConvolution, FusedLinear
@@ -161,14 +161,13 @@ class Fuser:
         provider = provider_for("conv2d", x).name if x.size and op.groups == 1 else ""
         if provider != "cpu" or library is None:
             kind = FusedConvolution if provider == "cuda" else steps.FoldedConvolution
-            return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, op.geometry)
-        return self._packed_step(Convolution, chain, op.stride, op.padding, op.dilation)
+            return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, op.window, op.groups)
+        return self._packed_step(Convolution, chain, op.window)
 
     def _linear(self, chain: Chain) -> Step:
         if provider_for("matmul", self._array(chain.inputs[0])).name == "cuda":
-            geometry = ((1, 1), (0, 0), (1, 1), 1)
-            return FusedLinear(chain.inputs, chain.output, self._folded(chain), chain.relu, geometry)
-        return self._packed_step(Linear, chain, (1, 1), (0, 0), (1, 1))
+            return FusedLinear(chain.inputs, chain.output, self._folded(chain), chain.relu, Window((1, 1)), 1)
+        return self._packed_step(Linear, chain, Window((1, 1)))
 
     def _linear_weights(self, call: Call) -> Array | None:
         """The matrix of a product of rows with a constant matrix; None for any other call."""
@@ -179,11 +178,10 @@ class Fuser:
             return None
         return matrix
 
-    def _packed_step(self, kind: type[Convolution], chain: Chain, *geometry: Pair) -> Step:
+    def _packed_step(self, kind: type[Convolution], chain: Chain, window: Window) -> Step:
         x, y = self._array(chain.inputs[0]), self._array(chain.output)
-        kernel: Pair = chain.w.shape[2:]
-        output: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
-        found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output, kernel, *geometry)
+        output_size: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
+        found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window)
         algorithm = algorithms.forward(found)
         return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, found, algorithm)
 
@@ -195,12 +193,10 @@ class Fuser:
     def _simple(self, number: int, call: Call) -> tuple[int, Step]:
         """The step of an operation that writes into a planned buffer, and the last call it stands for."""
         op, y = call.op, self.trace.arrays[call.output]
-        if isinstance(op, pool.MaxPool2d) and op.kernel[0] * op.kernel[1] <= 256:
-            windows = (op.kernel, op.stride, op.padding, op.dilation)
-            return number, steps.MaxPool(call.values, call.output, y.shape[2:], windows)
-        if isinstance(op, pool.AvgPool2d) and op.kernel[0] * op.kernel[1] <= 256:
-            places = (op.kernel, op.stride, op.padding)
-            return number, steps.AvgPool(call.values, call.output, y.shape[2:], places, op.count_include_pad)
+        if isinstance(op, pool.MaxPool2d) and op.window.area <= 256:
+            return number, steps.MaxPool(call.values, call.output, y.shape[2:], op.window)
+        if isinstance(op, pool.AvgPool2d) and op.window.area <= 256:
+            return number, steps.AvgPool(call.values, call.output, y.shape[2:], op.window, op.count_include_pad)
         if isinstance(op, reduction.Sum) and op.axes == (2, 3) and self._array(call.inputs[0]).ndim == 4:
             return self._global_sum(number, call)
         if isinstance(op, elementwise.Add) and len(call.values) == 2 and self._is_one_shape(call):

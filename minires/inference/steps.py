@@ -15,7 +15,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.cpu import algorithms, library
-from minires.backend.shapes import Pair
+from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
 from minires.inference.trace import Operand
 from minires.inference.weights import Folded
@@ -104,7 +104,7 @@ class Convolution(Step):
         self.relu, self.shape, self.algorithm = relu, shape, algorithm
         if len(inputs) == 2:
             self.may_overwrite = inputs[1]
-        kernel = "×".join(map(str, shape.kernel))
+        kernel = "×".join(map(str, shape.window.kernel))
         extras = " + bias" * (weights.bias is not None) + " + residual" * (len(inputs) == 2) + ", ReLU" * relu
         self.name = f"conv {kernel}{extras} ({algorithms.NAMES[algorithm]})"
 
@@ -114,13 +114,11 @@ class Convolution(Step):
         return library.conv2d_packed(
             x,
             self.packed,
-            (shape.outputs, *shape.kernel),
+            (shape.outputs, *shape.window.kernel),
             self.weights.bias,
             residual,
             self.relu,
-            shape.stride,
-            shape.padding,
-            shape.dilation,
+            *shape.window[1:],
             self.algorithm,
             out,
         )
@@ -141,14 +139,14 @@ class FoldedConvolution(Step):
     needs_buffer = False
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, weights: Folded, relu: bool, geometry: tuple[Any, ...]
+        self, inputs: tuple[int, ...], output: int, weights: Folded, relu: bool, window: Window, groups: int
     ) -> None:
         super().__init__(inputs, output)
-        self.weights, self.relu, self.geometry = weights, relu, geometry
+        self.weights, self.relu, self.window, self.groups = weights, relu, window, groups
         self.name = f"conv {weights.w.shape[2]}×{weights.w.shape[3]}"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        y = backend.conv2d(arrays[0], self.weights.w, self.weights.bias, *self.geometry)
+        y = backend.conv2d(arrays[0], self.weights.w, self.weights.bias, self.window, self.groups)
         if len(arrays) == 2:
             y = backend.add(y, arrays[1])
         return backend.relu(y) if self.relu else y
@@ -159,27 +157,27 @@ class MaxPool(Step):
 
     name = "max pool"
 
-    def __init__(self, inputs: tuple[int, ...], output: int, size: Pair, windows: tuple[Pair, ...]) -> None:
+    def __init__(self, inputs: tuple[int, ...], output: int, output_size: Pair, window: Window) -> None:
         super().__init__(inputs, output)
-        self.size, self.windows = size, windows
+        self.output_size, self.window = output_size, window
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        return library.max_pool2d(arrays[0], self.size, *self.windows, out)
+        return library.max_pool2d(arrays[0], self.output_size, *self.window, out)
 
 
-class AvgPool(MaxPool):
+class AvgPool(Step):
     """The mean of each window."""
 
     name = "average pool"
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, size: Pair, windows: tuple[Pair, ...], count_include_pad: bool
+        self, inputs: tuple[int, ...], output: int, output_size: Pair, window: Window, count_include_pad: bool
     ) -> None:
-        super().__init__(inputs, output, size, windows)
-        self.count_include_pad = count_include_pad
+        super().__init__(inputs, output)
+        self.output_size, self.window, self.count_include_pad = output_size, window, count_include_pad
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        return library.avg_pool2d(arrays[0], self.size, *self.windows, self.count_include_pad, out)
+        return library.avg_pool2d(arrays[0], self.output_size, *self.window[:3], self.count_include_pad, out)
 
 
 class GlobalSum(Step):

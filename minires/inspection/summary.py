@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from minires import nn
+from minires.backend.shapes import Pair, Window
 from minires.core.autograd import Vertex, vertex_of
 from minires.core.creation import tensor
 from minires.core.modes import enable_grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-
-Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,10 @@ class Field:
     size: Pair
     jump: Pair
 
-    def through(self, kernel: Pair, stride: Pair) -> Field:
-        """The field behind a window: r' = r + (k − 1)·j, j' = j·s (Araujo et al. 2019, distill.pub)."""
-        size = tuple(r + (k - 1) * j for r, k, j in zip(self.size, kernel, self.jump, strict=True))
-        jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
+    def through(self, window: Window) -> Field:
+        """The field behind a window of span k: r' = r + (k − 1)·j, j' = j·s (Araujo et al. 2019, distill.pub)."""
+        size = tuple(r + (k - 1) * j for r, k, j in zip(self.size, window.span, self.jump, strict=True))
+        jump = tuple(j * s for j, s in zip(self.jump, window.stride, strict=True))
         return Field((size[0], size[1]), (jump[0], jump[1]))
 
     def union(self, other: Field) -> Field:
@@ -156,7 +155,7 @@ class _Watch:
         before = self.field_of(vertex_of(inputs[0]))
         window = _window(module, inputs[0], output)
         if window is not None:
-            self.fields[vertex_of(output)] = before.through(*window)
+            self.fields[vertex_of(output)] = before.through(window)
         self._count(name, _multiply_adds(module, output))
         row = Row(
             name=name,
@@ -200,7 +199,7 @@ class _Watch:
         for edge in edges:
             before = self.fields[edge]
             if len(edge.shape) == 4 and len(vertex.shape) < 4:  # flattened: the output sees every pixel
-                before = before.through((edge.shape[2], edge.shape[3]), (1, 1))
+                before = before.through(Window((edge.shape[2], edge.shape[3])))
             field = field.union(before)
         return field
 
@@ -209,17 +208,15 @@ def _pair(value: int | Sequence[int]) -> Pair:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
-def _window(module: nn.Module, x: Tensor, y: Tensor) -> tuple[Pair, Pair] | None:
-    """(kernel, stride) of a layer whose output pixels see windows of its input; None for all others."""
+def _window(module: nn.Module, x: Tensor, y: Tensor) -> Window | None:
+    """The window of a layer whose output pixels see windows of its input, its padding left out; None for all others."""
     if isinstance(module, (nn.Conv2d, nn.MaxPool2d)):
-        kernel, dilation = _pair(module.kernel_size), _pair(module.dilation)
-        spread = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-        return (spread[0], spread[1]), _pair(module.stride)
+        return Window(_pair(module.kernel_size), _pair(module.stride), dilation=_pair(module.dilation))
     if isinstance(module, nn.AvgPool2d):
-        return _pair(module.kernel_size), _pair(module.stride)
+        return Window(_pair(module.kernel_size), _pair(module.stride))
     if isinstance(module, nn.AdaptiveAvgPool2d):  # its bins: as many pixels as there are for one output pixel
-        bins = tuple(math.ceil(before / after) for before, after in zip(x.shape[2:], y.shape[2:], strict=True))
-        return (bins[0], bins[1]), (bins[0], bins[1])
+        height, width = (math.ceil(before / after) for before, after in zip(x.shape[2:], y.shape[2:], strict=True))
+        return Window((height, width), stride=(height, width))
     return None
 
 

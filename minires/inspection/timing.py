@@ -50,7 +50,7 @@ class Timing:
     def operations(self) -> int:
         """Multiplications and additions of the direct method, by which all are measured."""
         s = self.shape
-        return 2 * s.images * s.channels * s.outputs * s.output[0] * s.output[1] * s.kernel[0] * s.kernel[1]
+        return 2 * s.images * s.channels * s.outputs * s.output_size[0] * s.output_size[1] * s.window.area
 
     @property
     def fastest(self) -> str:
@@ -73,7 +73,7 @@ def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]
     def note(op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if isinstance(op, Conv2d) and op.groups == 1:
             x, w = inputs[0].shape, inputs[1].shape
-            found[Shape(batch, x[1], w[0], output.shape[2:], w[2:], op.stride, op.padding, op.dilation)] += 1
+            found[Shape(batch, x[1], w[0], output.shape[2:], op.window)] += 1
 
     with modes.no_grad(), modes.intercepting(observe=note):
         model.eval()(Tensor(np.zeros((1, 3, size, size), np.float32)))
@@ -84,47 +84,37 @@ def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> lis
     """Time all algorithms on a shape: forward, with `train` both gradients. Raises MiniResError without C kernels."""
     if library is None:
         raise MiniResError(f"bench conv measures the C kernels, which are {machine.NOT_BUILT}")
-    image = _image(shape)
+    window, input_size = shape.window, shape.window.smallest_input_size(shape.output_size)
     rng = np.random.default_rng(0)
-    x = _channels_last(rng, shape.images, shape.channels, *image)
-    gy = _channels_last(rng, shape.images, shape.outputs, *shape.output)
-    w = rng.standard_normal((shape.outputs, shape.channels, *shape.kernel), np.float32)
-    geometry = (shape.stride, shape.padding, shape.dilation)
+    x = _channels_last(rng, shape.images, shape.channels, *input_size)
+    gy = _channels_last(rng, shape.images, shape.outputs, *shape.output_size)
+    w = rng.standard_normal((shape.outputs, shape.channels, *window.kernel), np.float32)
     kernels: dict[str, tuple[Callable[[int], Any], int, str]] = {
         "forward": (
-            lambda way: library.conv2d(x, w, None, None, False, *geometry, way),
+            lambda way: library.conv2d(x, w, None, None, False, *window[1:], way),
             algorithms.forward(shape),
             algorithms.reason(shape),
         )
     }
     if train:
-        turned = shape._replace(channels=shape.outputs, outputs=shape.channels, output=image)
+        turned = shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size)
         kernels["grad_input"] = (
-            lambda way: library.conv2d_grad_input(gy, w, image, *geometry, way),
-            algorithms.grad_input(shape, image),
+            lambda way: library.conv2d_grad_input(gy, w, input_size, *window[1:], way),
+            algorithms.grad_input(shape, input_size),
             algorithms.reason(turned),
         )
         kernels["grad_weight"] = (
-            lambda way: library.conv2d_grad_weight(x, gy, shape.kernel, *geometry, way),
+            lambda way: library.conv2d_grad_weight(x, gy, *window, way),
             algorithms.grad_weight(shape),
             algorithms.reason(shape._replace(images=max(shape.images, 99))),  # few tiles make no difference to it
         )
     timings = []
     for name, (run, chosen, why) in kernels.items():
         ways = [way for way in algorithms.candidates(shape) if name != "grad_weight" or way != WINOGRAD2]
-        ways = [DIRECT] if name == "grad_input" and max(shape.padding) > 2 else ways
+        ways = [DIRECT] if name == "grad_input" and max(window.padding) > 2 else ways
         seconds = {NAMES[way]: machine.best_of(lambda run=run, way=way: run(way), runs) for way in ways}  # type: ignore[misc]
         timings.append(Timing(name, shape, count, seconds, NAMES[chosen], why))
     return timings
-
-
-def _image(shape: Shape) -> tuple[int, int]:
-    """The smallest image that gives this output."""
-    height, width = (
-        (o - 1) * s + d * (k - 1) + 1 - 2 * p
-        for o, s, d, k, p in zip(shape.output, shape.stride, shape.dilation, shape.kernel, shape.padding, strict=True)
-    )
-    return height, width
 
 
 def _channels_last(rng: np.random.Generator, n: int, c: int, h: int, w: int) -> Array:

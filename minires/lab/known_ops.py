@@ -18,8 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from minires import functional as F
+from minires.backend.shapes import Pair, Window
 from minires.core.tensor import Tensor
-from minires.ops import conv, elementwise, linear, loss, norm, pool, reduction
+from minires.ops import elementwise, linear, loss, norm, pool, reduction
 
 Kind = Literal["plain", "extreme", "shape", "broadcast", "kink"]
 Shape = tuple[int, ...]
@@ -222,6 +223,18 @@ def _function(apply: Callable[..., Tensor]) -> Callable[..., Callable[..., Tenso
     return lambda *arguments: lambda *tensors: apply(*tensors, *arguments)
 
 
+def _max_pool(kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> pool.MaxPool2d:
+    return pool.MaxPool2d(Window(kernel, stride, padding, dilation), ceil_mode)
+
+
+def _avg_pool(kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, inclusive: bool) -> pool.AvgPool2d:
+    return pool.AvgPool2d(Window(kernel, stride, padding), ceil_mode, inclusive)
+
+
+def _convolution(*geometry: Any) -> Callable[..., Tensor]:
+    return lambda x, w, b=None: F.conv2d(x, w, b, *geometry)
+
+
 _CLIP = (-0.52, 0.83)
 
 KNOWN: dict[str, KnownOp] = {
@@ -250,9 +263,9 @@ KNOWN: dict[str, KnownOp] = {
     "Softmax": KnownOp("Softmax(axis)", 1, _function(F.softmax), _softmax),
     "LogSoftmax": KnownOp("LogSoftmax(axis)", 1, loss.LogSoftmax, _softmax),
     "CrossEntropy": KnownOp("CrossEntropy(labels)", 1, loss.CrossEntropy, _cross_entropy),
-    "MaxPool2d": KnownOp("MaxPool2d(kernel, stride, padding)", 3, pool.MaxPool2d, _pool((1, 1), False, ties=True)),
-    "AvgPool2d": KnownOp("AvgPool2d(kernel, stride, padding)", 3, pool.AvgPool2d, _pool(False, True, ties=False)),
-    "Conv2d": KnownOp("Conv2d(stride, padding)", 2, conv.Conv2d, _conv),
+    "MaxPool2d": KnownOp("MaxPool2d(kernel, stride, padding)", 3, _max_pool, _pool((1, 1), False, ties=True)),
+    "AvgPool2d": KnownOp("AvgPool2d(kernel, stride, padding)", 3, _avg_pool, _pool(False, True, ties=False)),
+    "Conv2d": KnownOp("Conv2d(stride, padding)", 2, _convolution, _conv),
     "BatchNorm": KnownOp("BatchNorm(eps)", 1, norm.BatchNormTraining, _batch_norm),
 }
 _ALIASES = {

@@ -6,8 +6,12 @@ y = x ∗ w is linear in x and linear in w. Three bilinear maps make a closed fa
     conv2d_grad_input  (gy, w) -> gx      every output position hands its gradient back through w
     conv2d_grad_weight (x, gy) -> gw      every weight collects the gradient of the positions it took part in
 
-The gradient of any of them is made of the other two, so derivatives of every order are here. How each is computed,
-by im2col and a matrix product, stands in `minires/backend/reference/convolution.py`.
+The gradients of each of them are made of the other two, so derivatives of every order are here. How each is computed,
+by im2col and a matrix product, stands in `minires/backend/reference/convolution.py`; docs/convolution.md follows one
+convolution through it, with all numbers.
+
+Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) kernel position, (h, v) pixel;
+s stride, d dilation, P padding of the window.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from collections.abc import Sequence
 
 from minires import backend
 from minires.backend import Array
-from minires.backend.shapes import Pair, check_window
+from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
@@ -25,15 +29,10 @@ from minires.ops.shape import pad
 
 
 class _Convolution(Function):
-    """What the three maps share: the geometry of the sliding window."""
+    """What the three maps share: the sliding window, and the number of groups."""
 
-    def __init__(self, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
-        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
-
-    @property
-    def geometry(self) -> tuple[Pair, Pair, Pair, int]:
-        """(stride, padding, dilation, groups)."""
-        return self.stride, self.padding, self.dilation, self.groups
+    def __init__(self, window: Window, groups: int) -> None:
+        self.window, self.groups = window, groups
 
 
 class Conv2d(_Convolution):
@@ -46,50 +45,54 @@ class Conv2d(_Convolution):
     saved_inputs = (0, 1)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        return backend.conv2d(x, w, b, *self.geometry)
+        return backend.conv2d(x, w, b, self.window, self.groups)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w, *bias = self.inputs
-        gx = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, w) if self.needs_input_grad[0] else None
-        gw = Conv2dGradWeight(w.shape[2:], *self.geometry)(x, gy) if self.needs_input_grad[1] else None
-        gb = gy.sum((0, 2, 3)) if bias and self.needs_input_grad[2] else None
+        gx = gw = gb = None
+        if self.needs_input_grad[0]:
+            gx = Conv2dGradInput(x.shape[2:], self.window, self.groups)(gy, w)
+        if self.needs_input_grad[1]:
+            gw = Conv2dGradWeight(self.window, self.groups)(x, gy)
+        if bias and self.needs_input_grad[2]:
+            gb = gy.sum((0, 2, 3))
         return (gx, gw, gb) if bias else (gx, gw)
 
 
 class Conv2dGradInput(_Convolution):
-    """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all (p,q), (i,j) with ps + id − P = h, qs + jd − P = v.
+    """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all o, (p,q), (i,j) with ps + id − P = h, qs + jd − P = v.
 
-    Also known as transposed convolution. In gy it is the adjoint of conv2d, so its own gradient is conv2d.
+    gy (N, O, Ho, Wo), w (O, C/groups, kh, kw) -> gx (N, C, H, W), where (H, W) = input_size. It is also known as
+    transposed convolution. As a map of gy it is the adjoint of conv2d, so its own gradient is conv2d.
     """
 
-    def __init__(self, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
-        super().__init__(stride, padding, dilation, groups)
-        self.image = image
+    def __init__(self, input_size: Pair, window: Window, groups: int) -> None:
+        super().__init__(window, groups)
+        self.input_size = input_size
 
     def forward(self, gy: Array, w: Array) -> Array:
-        return backend.conv2d_grad_input(gy, w, self.image, *self.geometry)
+        return backend.conv2d_grad_input(gy, w, self.input_size, self.window, self.groups)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.inputs
-        to_gy = Conv2d(*self.geometry)(ggx, w) if self.needs_input_grad[0] else None
-        to_w = Conv2dGradWeight(w.shape[2:], *self.geometry)(ggx, gy) if self.needs_input_grad[1] else None
+        to_gy = Conv2d(self.window, self.groups)(ggx, w) if self.needs_input_grad[0] else None
+        to_w = Conv2dGradWeight(self.window, self.groups)(ggx, gy) if self.needs_input_grad[1] else None
         return to_gy, to_w
 
 
 class Conv2dGradWeight(_Convolution):
-    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, ps + id − P, qs + jd − P]."""
+    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, ps + id − P, qs + jd − P].
 
-    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> None:
-        super().__init__(stride, padding, dilation, groups)
-        self.kernel = kernel
+    x (N, C, H, W), gy (N, O, Ho, Wo) -> gw (O, C/groups, kh, kw).
+    """
 
     def forward(self, x: Array, gy: Array) -> Array:
-        return backend.conv2d_grad_weight(x, gy, self.kernel, *self.geometry)
+        return backend.conv2d_grad_weight(x, gy, self.window, self.groups)
 
     def backward(self, ggw: Tensor) -> tuple[Tensor | None, ...]:
         x, gy = self.inputs
-        to_x = Conv2dGradInput(x.shape[2:], *self.geometry)(gy, ggw) if self.needs_input_grad[0] else None
-        to_gy = Conv2d(*self.geometry)(x, ggw) if self.needs_input_grad[1] else None
+        to_x = Conv2dGradInput(x.shape[2:], self.window, self.groups)(gy, ggw) if self.needs_input_grad[0] else None
+        to_gy = Conv2d(self.window, self.groups)(x, ggw) if self.needs_input_grad[1] else None
         return to_x, to_gy
 
 
@@ -109,28 +112,27 @@ def conv2d(
     stride 1; an odd total puts the extra pixel right and below). Raises ShapeError, DtypeError.
     """
     _check_operands(input, weight, bias, groups)
-    stride, dilation = pair("conv2d", "stride", stride), pair("conv2d", "dilation", dilation)
-    kernel: Pair = weight.shape[2:]
+    window = Window(weight.shape[2:], pair("conv2d", "stride", stride), dilation=pair("conv2d", "dilation", dilation))
     if isinstance(padding, str):
-        input, padding = _named_padding(input, padding, kernel, stride, dilation)
-    padding = pair("conv2d", "padding", padding)
-    check_window("conv2d", input.shape[2:], kernel, stride, padding, dilation)
+        input, padding = _named_padding(input, padding, window)
+    window = window._replace(padding=pair("conv2d", "padding", padding))
+    window.check("conv2d", input.shape[2:])
     tensors = (input, weight) if bias is None else (input, weight, bias)
-    return Conv2d(stride, padding, dilation, groups)(*tensors)
+    return Conv2d(window, groups)(*tensors)
 
 
-def _named_padding(x: Tensor, name: str, kernel: Pair, stride: Pair, dilation: Pair) -> tuple[Tensor, Pair]:
+def _named_padding(x: Tensor, name: str, window: Window) -> tuple[Tensor, Pair]:
+    """The padding in pixels that `name` stands for, and x with one pixel more where "same" needs an odd number."""
     if name == "valid":
         return x, (0, 0)
     if name != "same":
         raise ShapeError(f"conv2d: padding {name!r} is not known: use numbers, 'same' or 'valid'")
-    if stride != (1, 1):
-        raise ShapeError(f"conv2d: padding 'same' needs stride 1, got {stride}")
-    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    odd_h, odd_w = total[0] % 2, total[1] % 2
-    if odd_h or odd_w:
-        x = pad(x, (0, odd_w, 0, odd_h))
-    return x, (total[0] // 2, total[1] // 2)
+    if window.stride != (1, 1):
+        raise ShapeError(f"conv2d: padding 'same' needs stride 1, got {window.stride}")
+    rows, columns = window.span[0] - 1, window.span[1] - 1
+    if rows % 2 or columns % 2:
+        x = pad(x, (0, columns % 2, 0, rows % 2))
+    return x, (rows // 2, columns // 2)
 
 
 def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:

@@ -3,10 +3,11 @@
 Max pooling routes by index: a window hands on its largest element, and backward returns the gradient to that element
 alone. Average pooling splits equally: every pixel of the window gets the same share.
 
-    x = [3 9; 4 1], one window of 2×2:    max: y = 9, winner number 1    average: y = 4.25
-    gradient g of y comes back:           max: [0 g; 0 0]                average: [g/4 g/4; g/4 g/4]
+    x = [3 9; 4 1], one window of 2×2:    max: y = 9, argmax = 1    average: y = 4.25
+    gradient g of y comes back:           max: [0 g; 0 0]           average: [g/4 g/4; g/4 g/4]
 
-How the windows are walked, without a loop over pixels, stands in `minires/backend/reference/pooling.py`.
+How all windows are computed at once, without a loop over pixels, stands in `minires/backend/reference/pooling.py`;
+docs/pooling.md follows both kinds with their numbers.
 
 Both pairs close under differentiation. Routing is linear, and its adjoint is the gather at the same indices; splitting
 is linear, and its adjoint is the average itself.
@@ -20,7 +21,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
-from minires.backend.shapes import Pair, check_window
+from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
@@ -32,22 +33,20 @@ class MaxPool2d(Function):
     """Each window hands on its largest element; the gradient returns to that element alone.
 
     x (N, C, H, W) -> y (N, C, Ho, Wo). Ties go to the first element in row-major order, as in PyTorch. Padding is −∞,
-    so it never wins. `argmax` remembers the winner of each window as its place i·kw + j inside the window.
+    so it never wins. `argmax` remembers the winner of each window as its kernel position i·kw + j inside the window.
     """
 
     saved_inputs = ()
 
-    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> None:
-        self.kernel, self.stride, self.padding, self.dilation = kernel, stride, padding, dilation
-        self.ceil_mode = ceil_mode
+    def __init__(self, window: Window, ceil_mode: bool) -> None:
+        self.window, self.ceil_mode = window, ceil_mode
 
     def forward(self, x: Array) -> Array:
-        y, self.argmax = backend.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)
+        y, self.argmax = backend.max_pool2d(x, self.window, self.ceil_mode)
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
-        windows = (self.kernel, self.stride, self.padding, self.dilation)
-        return RouteToArgmax(self.argmax, self.inputs[0].shape[2:], *windows)(gy)
+        return RouteToArgmax(self.argmax, self.inputs[0].shape[2:], self.window)(gy)
 
     def branches(self, x: Array) -> Array:
         self.forward(x)
@@ -55,71 +54,89 @@ class MaxPool2d(Function):
 
     def on_branches(self, branches: Array, x: Array) -> Array:
         self.argmax = branches
-        return backend.max_pool2d_gather(x, branches, self.kernel, self.stride, self.padding, self.dilation)
+        return backend.max_pool2d_gather(x, branches, self.window)
 
 
 class RouteToArgmax(Function):
-    """gx = 0; for each window: gx[its winner] += gy. A pixel that wins several windows receives the sum."""
+    """gx = 0; for each window: gx[its winner] += gy. A pixel that wins several windows receives the sum.
+
+    gy (N, C, Ho, Wo) -> gx (N, C, H, W), where (H, W) = input_size.
+    """
 
     saved_inputs = ()
 
-    def __init__(self, argmax: Array, image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-        self.argmax, self.image, self.windows = argmax, image, (kernel, stride, padding, dilation)
+    def __init__(self, argmax: Array, input_size: Pair, window: Window) -> None:
+        self.argmax, self.input_size, self.window = argmax, input_size, window
 
     def forward(self, gy: Array) -> Array:
-        return backend.max_pool2d_route(gy, self.argmax, self.image, *self.windows)
+        return backend.max_pool2d_route(gy, self.argmax, self.input_size, self.window)
 
     def backward(self, ggx: Tensor) -> Tensor:
-        return GatherAtArgmax(self.argmax, self.image, *self.windows)(ggx)
+        return GatherAtArgmax(self.argmax, self.window)(ggx)
 
 
-class GatherAtArgmax(RouteToArgmax):  # the same windows and winners, the other way
-    """y = x at each window's winner: the adjoint of routing, and what pooling is once the winners are known."""
+class GatherAtArgmax(Function):
+    """y = x at each window's winner: the adjoint of routing, and what max pooling is once the winners are known.
+
+    x (N, C, H, W) -> y (N, C, Ho, Wo).
+    """
+
+    saved_inputs = ()
+
+    def __init__(self, argmax: Array, window: Window) -> None:
+        self.argmax, self.window = argmax, window
 
     def forward(self, x: Array) -> Array:
-        return backend.max_pool2d_gather(x, self.argmax, *self.windows)
+        return backend.max_pool2d_gather(x, self.argmax, self.window)
 
     def backward(self, gy: Tensor) -> Tensor:
-        return RouteToArgmax(self.argmax, self.image, *self.windows)(gy)
+        return RouteToArgmax(self.argmax, self.inputs[0].shape[2:], self.window)(gy)
 
 
 class AvgPool2d(Function):
     """y = 1/D · Σ over the window; each of its pixels gets gy/D back.
 
-    D is the number of pixels in the window: with padding counted those inside the padded image, else those inside the
-    image itself. In ceil mode the last window may hang over the edge; what lies beyond the padding never counts.
+    x (N, C, H, W) -> y (N, C, Ho, Wo). D is the number of pixels in the window: with `count_include_pad` of those
+    inside the padded image, else of those inside the image itself. In ceil mode the last window may hang over the edge;
+    what lies beyond the padding never counts. Raises ShapeError for a window with dilation.
     """
 
     saved_inputs = ()
 
-    def __init__(self, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool) -> None:
-        self.kernel, self.stride, self.padding = kernel, stride, padding
-        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+    def __init__(self, window: Window, ceil_mode: bool, count_include_pad: bool) -> None:
+        _check_undilated(window)
+        self.window, self.ceil_mode, self.count_include_pad = window, ceil_mode, count_include_pad
 
     def forward(self, x: Array) -> Array:
-        return backend.avg_pool2d(x, self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return backend.avg_pool2d(x, self.window, self.ceil_mode, self.count_include_pad)
 
     def backward(self, gy: Tensor) -> Tensor:
-        windows = (self.kernel, self.stride, self.padding)
-        return SplitEqually(self.inputs[0].shape[2:], *windows, self.ceil_mode, self.count_include_pad)(gy)
+        return SplitEqually(self.inputs[0].shape[2:], self.window, self.ceil_mode, self.count_include_pad)(gy)
 
 
 class SplitEqually(Function):
-    """gx = 0; for each window: every pixel of it gets gy/D. The adjoint of averaging."""
+    """gx = 0; for each window: every pixel of it gets gy/D. The adjoint of averaging, with the D of `AvgPool2d`.
+
+    gy (N, C, Ho, Wo) -> gx (N, C, H, W), where (H, W) = input_size. Raises ShapeError for a window with dilation.
+    """
 
     saved_inputs = ()
 
-    def __init__(
-        self, image: Pair, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
-    ) -> None:
-        self.image, self.kernel, self.stride, self.padding = image, kernel, stride, padding
+    def __init__(self, input_size: Pair, window: Window, ceil_mode: bool, count_include_pad: bool) -> None:
+        _check_undilated(window)
+        self.input_size, self.window = input_size, window
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, gy: Array) -> Array:
-        return backend.avg_pool2d_split(gy, self.image, self.kernel, self.stride, self.padding, self.count_include_pad)
+        return backend.avg_pool2d_split(gy, self.input_size, self.window, self.count_include_pad)
 
     def backward(self, ggx: Tensor) -> Tensor:
-        return AvgPool2d(self.kernel, self.stride, self.padding, self.ceil_mode, self.count_include_pad)(ggx)
+        return AvgPool2d(self.window, self.ceil_mode, self.count_include_pad)(ggx)
+
+
+def _check_undilated(window: Window) -> None:
+    if window.dilation != (1, 1):
+        raise ShapeError(f"average pooling has no dilation, got a window with dilation {window.dilation}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -127,25 +144,24 @@ class SplitEqually(Function):
 Size = int | Sequence[int]
 
 
-def _windows(
-    op: str, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size
-) -> tuple[Pair, Pair, Pair, Pair]:
+def _window(op: str, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size) -> Window:
+    """The window, checked against x (N, C, H, W). Raises ShapeError, DtypeError."""
     check_floating(op, x)
     if x.ndim != 4:
         raise ShapeError(f"{op}: needs input (N, C, H, W), got {x.shape}")
-    kernel = pair(op, "kernel_size", kernel_size)
-    windows = (
-        kernel,
-        kernel if stride is None else pair(op, "stride", stride),
+    window = Window(
+        pair(op, "kernel_size", kernel_size),
+        pair(op, "stride", kernel_size if stride is None else stride),
         pair(op, "padding", padding),
         pair(op, "dilation", dilation),
     )
-    check_window(op, x.shape[2:], *windows)
-    if any(p > (d * (k - 1) + 1) // 2 for k, p, d in zip(kernel, windows[2], windows[3], strict=True)):
+    window.check(op, x.shape[2:])
+    if any(p > span // 2 for p, span in zip(window.padding, window.span, strict=True)):
         raise ShapeError(
-            f"{op}: padding {windows[2]} is more than half of kernel {kernel}: a window could lie in it entirely"
+            f"{op}: padding {window.padding} is more than half of kernel {window.kernel}: a window could lie in it "
+            "entirely"
         )
-    return windows
+    return window
 
 
 def max_pool2d(
@@ -157,7 +173,7 @@ def max_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size."""
-    return MaxPool2d(*_windows("max_pool2d", input, kernel_size, stride, padding, dilation), ceil_mode)(input)
+    return MaxPool2d(_window("max_pool2d", input, kernel_size, stride, padding, dilation), ceil_mode)(input)
 
 
 def avg_pool2d(
@@ -169,8 +185,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all."""
-    kernel, strides, paddings, _ = _windows("avg_pool2d", input, kernel_size, stride, padding, 1)
-    return AvgPool2d(kernel, strides, paddings, ceil_mode, count_include_pad)(input)
+    window = _window("avg_pool2d", input, kernel_size, stride, padding, dilation=1)
+    return AvgPool2d(window, ceil_mode, count_include_pad)(input)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend import shapes
+from minires.backend.shapes import Window
 
 _rng = np.random.default_rng(0)
 
@@ -48,15 +48,14 @@ POOLINGS = [
 
 def _convolution(kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int, image: Any) -> Any:
     x, w = normal(2, 4, *image), normal(8, 4 // groups, *kernel)
-    output = map(shapes.conv_size, image, kernel, stride, padding, dilation)
-    return x, w, normal(8), normal(2, 8, *output), (stride, padding, dilation, groups)
+    window = Window(kernel, stride, padding, dilation)
+    return x, w, normal(8), normal(2, 8, *window.output_size(image)), (window, groups)
 
 
 def _pooling(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, image: Any) -> Any:
     x = normal(2, 3, *image)
-    output = tuple(
-        shapes.pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True)
-    )
+    window = Window(kernel, stride, padding, dilation)
+    output = window.output_size(image, ceil_mode)
     places = [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
     winners = np.empty((2, 3, *output), np.uint8)
     for at in np.ndindex(winners.shape):  # any place of the window that lies in the image
@@ -67,7 +66,7 @@ def _pooling(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: b
             and 0 <= at[3] * stride[1] + j * dilation[1] - padding[1] < image[1]
         ]
         winners[at] = _rng.choice(inside)
-    return x, normal(2, 3, *output), winners, (kernel, stride, padding, dilation)
+    return x, normal(2, 3, *output), winners, window
 
 
 def _calls() -> dict[str, list[tuple[Any, ...]]]:
@@ -112,18 +111,18 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
         x, w, bias, gy, geometry = _convolution(*row)
         calls["conv2d"] += [(x, w, bias, *geometry), (x, w, None, *geometry)]
         calls["conv2d_grad_input"] += [(gy, w, x.shape[2:], *geometry)]
-        calls["conv2d_grad_weight"] += [(x, gy, w.shape[2:], *geometry)]
+        calls["conv2d_grad_weight"] += [(x, gy, *geometry)]
     for name in ("max_pool2d", "max_pool2d_route", "max_pool2d_gather", "avg_pool2d", "avg_pool2d_split"):
         calls[name] = []
     for row in POOLINGS:
-        x, gy, winners, windows = _pooling(*row)
-        calls["max_pool2d"] += [(x, *windows, row[4])]
-        calls["max_pool2d_route"] += [(gy, winners, x.shape[2:], *windows)]
-        calls["max_pool2d_gather"] += [(x, winners, *windows)]
-        if windows[3] == (1, 1):
+        x, gy, winners, window = _pooling(*row)
+        calls["max_pool2d"] += [(x, window, row[4])]
+        calls["max_pool2d_route"] += [(gy, winners, x.shape[2:], window)]
+        calls["max_pool2d_gather"] += [(x, winners, window)]
+        if window.dilation == (1, 1):
             for inclusive in (True, False):
-                calls["avg_pool2d"] += [(x, *windows[:3], row[4], inclusive)]
-                calls["avg_pool2d_split"] += [(gy, x.shape[2:], *windows[:3], inclusive)]
+                calls["avg_pool2d"] += [(x, window, row[4], inclusive)]
+                calls["avg_pool2d_split"] += [(gy, x.shape[2:], window, inclusive)]
     for name in ("batch_norm", "batch_norm_stats", "batch_norm_grad"):
         calls[name] = []
     for shape in ((4, 3), (2, 3, 4, 5), (3, 1, 1, 2)):

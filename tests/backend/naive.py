@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Pair = tuple[int, int]
+from minires.backend.shapes import Pair, Window
 
 
 def elementwise(scalar: Callable[..., Any], dtype: Any = None) -> Callable[..., np.ndarray]:
@@ -109,8 +109,9 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z
 
 
-def _taps(x: Pair, kernel: Pair, output: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+def _taps(x: Pair, output: Pair, window: Window) -> Any:
     """(p, q, i, j, h, v): output place, place in the kernel, and the pixel that they meet, if it is in the image."""
+    kernel, stride, padding, dilation = window
     for p, q, i, j in itertools.product(*map(range, (*output, *kernel))):
         h, v = p * stride[0] + i * dilation[0] - padding[0], q * stride[1] + j * dilation[1] - padding[1]
         if 0 <= h < x[0] and 0 <= v < x[1]:
@@ -125,90 +126,91 @@ def _size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool = False) -> in
     return len(windows)
 
 
-def conv2d(x: Any, w: Any, bias: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> np.ndarray:
-    output = tuple(map(_size, x.shape[2:], w.shape[2:], stride, padding, dilation))
+def _output(x: Any, window: Window, ceil_mode: bool = False) -> tuple[int, ...]:
+    return tuple(_size(*each, ceil_mode) for each in zip(x.shape[2:], *window, strict=True))
+
+
+def conv2d(x: Any, w: Any, bias: Any, window: Window, groups: int) -> np.ndarray:
+    output = _output(x, window)
     y = np.zeros((x.shape[0], w.shape[0], *output))
     share = w.shape[0] // groups
     for n, o, c in itertools.product(range(x.shape[0]), range(w.shape[0]), range(w.shape[1])):
-        for p, q, i, j, h, v in _taps(x.shape[2:], w.shape[2:], output, stride, padding, dilation):
+        for p, q, i, j, h, v in _taps(x.shape[2:], output, window):
             y[n, o, p, q] += x[n, o // share * w.shape[1] + c, h, v] * w[o, c, i, j]
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_grad_input(
-    gy: Any, w: Any, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> np.ndarray:
-    gx = np.zeros((gy.shape[0], w.shape[1] * groups, *image))
+def conv2d_grad_input(gy: Any, w: Any, input_size: Pair, window: Window, groups: int) -> np.ndarray:
+    gx = np.zeros((gy.shape[0], w.shape[1] * groups, *input_size))
     share = w.shape[0] // groups
     for n, o, c in itertools.product(range(gy.shape[0]), range(w.shape[0]), range(w.shape[1])):
-        for p, q, i, j, h, v in _taps(image, w.shape[2:], gy.shape[2:], stride, padding, dilation):
+        for p, q, i, j, h, v in _taps(input_size, gy.shape[2:], window):
             gx[n, o // share * w.shape[1] + c, h, v] += gy[n, o, p, q] * w[o, c, i, j]
     return gx
 
 
-def conv2d_grad_weight(
-    x: Any, gy: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> np.ndarray:
-    gw = np.zeros((gy.shape[1], x.shape[1] // groups, *kernel))
+def conv2d_grad_weight(x: Any, gy: Any, window: Window, groups: int) -> np.ndarray:
+    gw = np.zeros((gy.shape[1], x.shape[1] // groups, *window.kernel))
     share = gy.shape[1] // groups
     for n, o, c in itertools.product(range(x.shape[0]), range(gw.shape[0]), range(gw.shape[1])):
-        for p, q, i, j, h, v in _taps(x.shape[2:], kernel, gy.shape[2:], stride, padding, dilation):
+        for p, q, i, j, h, v in _taps(x.shape[2:], gy.shape[2:], window):
             gw[o, c, i, j] += gy[n, o, p, q] * x[n, o // share * gw.shape[1] + c, h, v]
     return gw
 
 
-def max_pool2d(x: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Any:
-    output = tuple(_size(*each, ceil_mode) for each in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True))
+def max_pool2d(x: Any, window: Window, ceil_mode: bool) -> Any:
+    output = _output(x, window, ceil_mode)
     y, winner = np.full((*x.shape[:2], *output), -np.inf), np.full((*x.shape[:2], *output), -1)
     for n, c in np.ndindex(x.shape[:2]):
-        for p, q, i, j, h, v in _taps(x.shape[2:], kernel, output, stride, padding, dilation):
+        for p, q, i, j, h, v in _taps(x.shape[2:], output, window):
             if x[n, c, h, v] > y[n, c, p, q] or winner[n, c, p, q] < 0:
-                y[n, c, p, q], winner[n, c, p, q] = x[n, c, h, v], i * kernel[1] + j
+                y[n, c, p, q], winner[n, c, p, q] = x[n, c, h, v], i * window.kernel[1] + j
     return y, winner
 
 
-def _winners(argmax: Any, image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
+def _winners(argmax: Any, input_size: Pair, window: Window) -> Any:
     for n, c in np.ndindex(argmax.shape[:2]):
-        for p, q, i, j, h, v in _taps(image, kernel, argmax.shape[2:], stride, padding, dilation):
-            if argmax[n, c, p, q] == i * kernel[1] + j:
+        for p, q, i, j, h, v in _taps(input_size, argmax.shape[2:], window):
+            if argmax[n, c, p, q] == i * window.kernel[1] + j:
                 yield (n, c, p, q), (n, c, h, v)
 
 
-def max_pool2d_route(gy: Any, argmax: Any, image: Pair, *windows: Pair) -> np.ndarray:
-    gx = np.zeros((*gy.shape[:2], *image))
-    for window, pixel in _winners(argmax, image, *windows):
-        gx[pixel] += gy[window]
+def max_pool2d_route(gy: Any, argmax: Any, input_size: Pair, window: Window) -> np.ndarray:
+    gx = np.zeros((*gy.shape[:2], *input_size))
+    for output, pixel in _winners(argmax, input_size, window):
+        gx[pixel] += gy[output]
     return gx
 
 
-def max_pool2d_gather(x: Any, argmax: Any, *windows: Pair) -> np.ndarray:
+def max_pool2d_gather(x: Any, argmax: Any, window: Window) -> np.ndarray:
     y = np.zeros(argmax.shape)
-    for window, pixel in _winners(argmax, x.shape[2:], *windows):
-        y[window] = x[pixel]
+    for output, pixel in _winners(argmax, x.shape[2:], window):
+        y[output] = x[pixel]
     return y
 
 
-def _shares(image: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, inclusive: bool) -> Any:
+def _shares(size: Pair, output: Pair, window: Window, inclusive: bool) -> Any:
     """(p, q, pixels of the window in the image, what it divides by)."""
+    kernel, stride, padding, _ = window
     for p, q in np.ndindex(output):
         starts = (p * stride[0] - padding[0], q * stride[1] - padding[1])
-        ranges = [range(s, min(s + k, n + m)) for s, k, n, m in zip(starts, kernel, image, padding, strict=True)]
-        inside = [(h, v) for h, v in itertools.product(*ranges) if 0 <= h < image[0] and 0 <= v < image[1]]
+        ranges = [range(s, min(s + k, n + m)) for s, k, n, m in zip(starts, kernel, size, padding, strict=True)]
+        inside = [(h, v) for h, v in itertools.product(*ranges) if 0 <= h < size[0] and 0 <= v < size[1]]
         yield p, q, inside, len(ranges[0]) * len(ranges[1]) if inclusive else len(inside)
 
 
-def avg_pool2d(x: Any, kernel: Pair, stride: Pair, padding: Pair, ceil_mode: bool, inclusive: bool) -> np.ndarray:
-    output = tuple(_size(*each, 1, ceil_mode) for each in zip(x.shape[2:], kernel, stride, padding, strict=True))
+def avg_pool2d(x: Any, window: Window, ceil_mode: bool, inclusive: bool) -> np.ndarray:
+    output = _output(x, window, ceil_mode)
     y = np.zeros((*x.shape[:2], *output))
-    for p, q, pixels, divisor in _shares(x.shape[2:], output, kernel, stride, padding, inclusive):
+    for p, q, pixels, divisor in _shares(x.shape[2:], output, window, inclusive):
         for n, c in np.ndindex(x.shape[:2]):
             y[n, c, p, q] = sum(x[(n, c, *pixel)] for pixel in pixels) / divisor
     return y
 
 
-def avg_pool2d_split(gy: Any, image: Pair, kernel: Pair, stride: Pair, padding: Pair, inclusive: bool) -> np.ndarray:
-    gx = np.zeros((*gy.shape[:2], *image))
-    for p, q, pixels, divisor in _shares(image, gy.shape[2:], kernel, stride, padding, inclusive):
+def avg_pool2d_split(gy: Any, input_size: Pair, window: Window, inclusive: bool) -> np.ndarray:
+    gx = np.zeros((*gy.shape[:2], *input_size))
+    for p, q, pixels, divisor in _shares(input_size, gy.shape[2:], window, inclusive):
         for (n, c), pixel in itertools.product(np.ndindex(gy.shape[:2]), pixels):
             gx[(n, c, *pixel)] += gy[n, c, p, q] / divisor
     return gx

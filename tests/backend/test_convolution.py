@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from minires import backend
-from minires.backend.reference import convolution
+from minires.backend.reference import blocking
+from minires.backend.shapes import Window
 from tests.backend import naive
 from tests.backend.calls import CALLS
 
@@ -19,7 +20,7 @@ KERNELS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight")
 @pytest.mark.parametrize("block_bytes", [1, 300, 2_000, 10_000])
 def test_blocks_of_any_size(monkeypatch, kernel, block_bytes):
     """Single pixels, parts of a row, some rows, whole images: the border between two blocks shows nowhere."""
-    monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(blocking, "BLOCK_BYTES", block_bytes)
     with backend.use_backend("reference"):
         for arguments in CALLS[kernel]:
             expected = naive.KERNELS[kernel](*arguments)
@@ -27,12 +28,12 @@ def test_blocks_of_any_size(monkeypatch, kernel, block_bytes):
 
 
 def test_blocks_cover_the_output_once(monkeypatch):
-    windows, w = convolution.Windows((3, 2), (2, 1), (1, 0), (1, 2)), np.ones((6, 1, 3, 2), np.float32)
+    window, w = Window((3, 2), (2, 1), (1, 0), (1, 2)), np.ones((6, 1, 3, 2), np.float32)
     position = 6 * w.itemsize  # what a column, and a product, of one position takes
     for block_bytes in (1, 40, 200, 5_000, 1 << 22):
-        monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
-        seen = np.zeros((3, 1, *windows.output((9, 11))), int)
-        for block in convolution.blocks(3, (9, 11), windows, w, 1):
+        monkeypatch.setattr(blocking, "BLOCK_BYTES", block_bytes)
+        seen = np.zeros((3, 1, *window.output_size((9, 11))), int)
+        for block in blocking.blocks(3, (9, 11), window, w, 1):
             seen[block.output] += 1
             assert seen[block.output].size * position <= max(block_bytes, position)
         assert (seen == 1).all()
@@ -54,7 +55,7 @@ LARGE = [
 def test_memory_is_bounded(row):
     """Whatever the image, an im2col takes some blocks beside its result: here all are far below 64 MiB."""
     shape, outputs, kernel, stride, padding, dilation, groups = row
-    geometry = ((stride,) * 2, (padding,) * 2, (dilation,) * 2, groups)
+    geometry = (Window((kernel,) * 2, (stride,) * 2, (padding,) * 2, (dilation,) * 2), groups)
     x = np.zeros(shape, np.float32)
     w = np.zeros((outputs, shape[1] // groups, kernel, kernel), np.float32)
     y = backend.conv2d(x, w, None, *geometry)
@@ -62,14 +63,14 @@ def test_memory_is_bounded(row):
         for result, call in (
             (y, lambda: backend.conv2d(x, w, None, *geometry)),
             (x, lambda: backend.conv2d_grad_input(y, w, shape[2:], *geometry)),
-            (w, lambda: backend.conv2d_grad_weight(x, y, (kernel, kernel), *geometry)),
+            (w, lambda: backend.conv2d_grad_weight(x, y, *geometry)),
         ):
             tracemalloc.start()
             call()
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            assert peak - result.nbytes < 5 * convolution.BLOCK_BYTES
-    assert 5 * convolution.BLOCK_BYTES < 64 << 20
+            assert peak - result.nbytes < 5 * blocking.BLOCK_BYTES
+    assert 5 * blocking.BLOCK_BYTES < 64 << 20
 
 
 def test_nothing_of_the_columns_is_kept():
@@ -94,7 +95,7 @@ def test_a_dilated_window_does_not_make_the_buffer_large(image, dilation):
     """Its patch reaches far beyond the block, and grew with the batch."""
     x, w = np.ones(image, np.float32), np.ones((1, 8, 3, 3), np.float32)
     tracemalloc.start()
-    y = convolution.conv2d(x, w, None, (1, 1), (0, 0), dilation, 1)
+    y = blocking.conv2d(x, w, None, Window((3, 3), dilation=dilation), 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak - y.nbytes < 24 << 20
@@ -105,10 +106,10 @@ def test_a_dilated_window_does_not_make_the_buffer_large(image, dilation):
 @pytest.mark.parametrize("groups", [1, 2])
 def test_an_empty_batch(provider, groups):
     x, w = np.zeros((0, 4, 9, 8), np.float32), np.ones((6, 4 // groups, 3, 3), np.float32)
-    geometry = ((2, 1), (1, 0), (1, 2), groups)
+    geometry = (Window((3, 3), (2, 1), (1, 0), (1, 2)), groups)
     with backend.use_backend(provider):
         y = backend.conv2d(x, w, np.ones(6, np.float32), *geometry)
         gx = backend.conv2d_grad_input(y, w, (9, 8), *geometry)
-        gw = backend.conv2d_grad_weight(x, y, (3, 3), *geometry)
+        gw = backend.conv2d_grad_weight(x, y, *geometry)
     assert (y.shape, gx.shape) == ((0, 6, 5, 4), x.shape)
     np.testing.assert_array_equal(gw, np.zeros_like(w))

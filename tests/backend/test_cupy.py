@@ -20,7 +20,7 @@ from tests.ops.problems import Draw
 def on_device(cupy, argument):
     if isinstance(argument, np.ndarray):
         return cupy.asarray(argument)
-    if isinstance(argument, (list, tuple)):
+    if type(argument) in (list, tuple):  # a Window stays what it is
         return type(argument)(on_device(cupy, each) for each in argument)
     return argument
 

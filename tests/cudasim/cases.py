@@ -14,6 +14,7 @@ import numpy as np
 
 from minires.backend import reference
 from minires.backend.cuda import provider as cuda
+from minires.backend.shapes import Window
 from tests.backend.calls import call
 
 Check = Callable[[Any], None]
@@ -57,7 +58,7 @@ def _double(array: np.ndarray) -> np.ndarray:
 
 def _each(argument: Any, change: Callable[[np.ndarray], Any]) -> Any:
     """`change` of every array, also in lists and tuples."""
-    if isinstance(argument, (list, tuple)):
+    if type(argument) in (list, tuple):  # a Window stays what it is
         return type(argument)(_each(part, change) for part in argument)
     return change(argument) if isinstance(argument, np.ndarray) else argument
 
@@ -68,11 +69,11 @@ def _listed(result: Any) -> list[Any]:
 
 def _convolutions(kernel: str) -> list[Check]:
     x, w, gy = image(2, 20, 11, 13), normal(36, 20, 3, 3), image(2, 36, 11, 13)
-    geometry = ((1, 1), (1, 1), (1, 1), 1)
+    window = Window((3, 3), padding=(1, 1))
     arguments = {
-        "conv2d": (x, w, normal(36), *geometry),
-        "conv2d_grad_input": (gy, w, x.shape[2:], *geometry),
-        "conv2d_grad_weight": (x, gy, w.shape[2:], *geometry),
+        "conv2d": (x, w, normal(36), window, 1),
+        "conv2d_grad_input": (gy, w, x.shape[2:], window, 1),
+        "conv2d_grad_weight": (x, gy, window, 1),
     }[kernel]
     return [agrees(kernel, *arguments), agrees(kernel, *arguments, tf32=True)]
 

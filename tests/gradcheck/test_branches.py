@@ -11,6 +11,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.backend.shapes import Window
 from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
@@ -42,9 +43,9 @@ DECLARED: dict[str, tuple[Callable[[], Function], tuple[np.ndarray, ...]]] = {
     "Amax": (lambda: Amax((1,), False), (LEVELS,)),
     "Amax: all, kept": (lambda: Amax((0, 1), True), (LEVELS,)),
     "Index": (lambda: Index((np.array([0, 0, 3]), slice(None, None, 2))), (LEVELS,)),
-    "MaxPool2d": (lambda: MaxPool2d((2, 2), (1, 1), (0, 0), (1, 1), False), (IMAGES,)),
-    "MaxPool2d: padded": (lambda: MaxPool2d((3, 2), (2, 2), (1, 1), (1, 1), True), (IMAGES,)),
-    "MaxPool2d: dilated": (lambda: MaxPool2d((2, 2), (1, 2), (0, 0), (2, 3), False), (IMAGES,)),
+    "MaxPool2d": (lambda: MaxPool2d(Window((2, 2)), False), (IMAGES,)),
+    "MaxPool2d: padded": (lambda: MaxPool2d(Window((3, 2), (2, 2), (1, 1)), True), (IMAGES,)),
+    "MaxPool2d: dilated": (lambda: MaxPool2d(Window((2, 2), (1, 2), dilation=(2, 3)), False), (IMAGES,)),
     "BatchNormTraining": (lambda: BatchNormTraining(1e-5, True), BN),
     "BatchNormTraining: residual": (lambda: BatchNormTraining(1e-5, True), (*BN, IMAGES[::-1].copy())),
     "BatchNormEval": (lambda: BatchNormEval(*STATISTICS, 1e-5, True), BN),

@@ -12,6 +12,7 @@ from minires import functional as F
 from minires import inference, models, nn
 from minires.backend.cuda import convolution
 from minires.backend.cuda import graph as cuda_graph
+from minires.backend.shapes import Window
 from minires.errors import MiniResError, OutOfMemoryError
 from minires.inference.cuda_steps import FusedConvolution
 from minires.inference.weights import Folded
@@ -209,6 +210,6 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
     weights = Folded(*2 * (model.conv.weight.data,), None)
-    step = FusedConvolution((0,), 1, weights, False, ((1, 1), (1, 1), (1, 1), 1))
+    step = FusedConvolution((0,), 1, weights, False, Window((3, 3), padding=(1, 1)), 1)
     with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
         step.run([on_gpu(images(1, 4, 9, 9)).data], None)

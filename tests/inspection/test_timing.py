@@ -11,6 +11,7 @@ from minires import models
 from minires.backend import cpu
 from minires.backend.cpu import algorithms
 from minires.backend.cpu.algorithms import DIRECT, NAMES, WINOGRAD4, Shape
+from minires.backend.shapes import Window
 from minires.cli import main
 from minires.errors import MiniResError
 from minires.inspection import machine, timing
@@ -58,8 +59,8 @@ def test_the_convolutions_of_a_network():
     found = dict(timing.convolutions(models.resnet18(), 4, 224))
     assert sum(found.values()) == 20
     assert len(found) == 11
-    assert found[Shape(4, 64, 64, (56, 56), (3, 3), (1, 1), (1, 1), (1, 1))] == 4
-    assert found[Shape(4, 3, 64, (112, 112), (7, 7), (2, 2), (3, 3), (1, 1))] == 1
+    assert found[Shape(4, 64, 64, (56, 56), Window((3, 3), padding=(1, 1)))] == 4
+    assert found[Shape(4, 3, 64, (112, 112), Window((7, 7), (2, 2), (3, 3)))] == 1
 
 
 @needs_kernels
@@ -90,16 +91,16 @@ def test_bench_conv_for_programs(capsys):
 def test_bench_conv_needs_the_kernels(monkeypatch):
     monkeypatch.setattr(timing, "library", None)
     with pytest.raises(MiniResError, match="measures the C kernels, which are not built"):
-        timing.measure(Shape(1, 8, 8, (4, 4), (3, 3)), 1)
+        timing.measure(Shape(1, 8, 8, (4, 4), Window((3, 3))), 1)
 
 
 @pytest.mark.parametrize(
     ("shape", "algorithm", "why"),
     [
-        (Shape(1, 64, 64, (8, 8), (1, 1)), DIRECT, "not 3×3 with stride 1"),
-        (Shape(1, 64, 64, (8, 8), (3, 3), (2, 2)), DIRECT, "not 3×3 with stride 1"),
-        (Shape(1, 3, 64, (8, 8), (3, 3)), DIRECT, "fewer than 8 channels"),
-        (Shape(9, 64, 64, (8, 8), (3, 3)), WINOGRAD4, "3×3 with stride 1"),
+        (Shape(1, 64, 64, (8, 8), Window((1, 1))), DIRECT, "not 3×3 with stride 1"),
+        (Shape(1, 64, 64, (8, 8), Window((3, 3), (2, 2))), DIRECT, "not 3×3 with stride 1"),
+        (Shape(1, 3, 64, (8, 8), Window((3, 3))), DIRECT, "fewer than 8 channels"),
+        (Shape(9, 64, 64, (8, 8), Window((3, 3))), WINOGRAD4, "3×3 with stride 1"),
     ],
 )
 def test_the_table_says_why(shape, algorithm, why):

@@ -7,6 +7,7 @@ import pytest
 
 from minires import backend
 from minires import functional as F
+from minires.backend.shapes import Window
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.lab import trials
@@ -114,28 +115,34 @@ class OneGradientMissing(Divide):
         return sum_to(g / b, a.shape), sum_to(g * a / (b * b), b.shape)
 
 
-class AllTies(MaxPool2d):
+class LabMaxPool2d(MaxPool2d):
+    """Made from the arguments of the laboratory's cases."""
+
+    def __init__(self, kernel, stride, padding, dilation, ceil_mode):
+        super().__init__(Window(kernel, stride, padding, dilation), ceil_mode)
+
+
+class AllTies(LabMaxPool2d):
     saved_inputs, saves_output = None, True
 
     def backward(self, gy):
-        windows = (self.kernel, self.stride, self.padding, self.dilation)
         x, y = self.inputs[0].detach(), self.output().detach()
         from minires.ops.pool import GatherAtArgmax, RouteToArgmax
 
         total = None
-        for place in range(self.kernel[0] * self.kernel[1]):
-            winner = np.full_like(self.argmax, place)
-            ties = GatherAtArgmax(winner, x.shape[2:], *windows)(x) == y
-            part = RouteToArgmax(winner, x.shape[2:], *windows)(F.where(ties, gy, 0.0))
+        for position in range(self.window.area):
+            winner = np.full_like(self.argmax, position)
+            ties = GatherAtArgmax(winner, self.window)(x) == y
+            part = RouteToArgmax(winner, x.shape[2:], self.window)(F.where(ties, gy, 0.0))
             total = part if total is None else total + part
         return total
 
 
-class ZeroPadded(MaxPool2d):
+class ZeroPadded(LabMaxPool2d):
     def forward(self, x):
-        (ph, pw) = self.padding
+        (ph, pw) = self.window.padding
         padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-        y, self.argmax = backend.max_pool2d(padded, self.kernel, self.stride, (0, 0), self.dilation, False)
+        y, self.argmax = backend.max_pool2d(padded, self.window.unpadded, False)
         return y
 
 
@@ -192,8 +199,11 @@ class ForgetsOneHot(CrossEntropy):
 
 
 class Undivided(AvgPool2d):
+    def __init__(self, kernel, stride, padding, ceil_mode, count_include_pad):
+        super().__init__(Window(kernel, stride, padding), ceil_mode, count_include_pad)
+
     def backward(self, gy):
-        return super().backward(gy) * float(self.kernel[0] * self.kernel[1])
+        return super().backward(gy) * float(self.window.area)
 
 
 class KeptArray(Tanh):

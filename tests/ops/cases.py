@@ -13,6 +13,7 @@ import numpy as np
 
 import minires as mr
 from minires import functional as F
+from minires.backend.shapes import Window
 from minires.ops import cast, conv, pool, shape
 from tests.ops.problems import Draw, Problem, Strategy
 
@@ -262,16 +263,16 @@ def grad_weight_(d: Draw) -> Problem:
     return Problem([x, d.normal(output_of(problem))], options={"shape": w.shape, **problem.options})
 
 
-def grad_input(gy: Any, w: Any, shape: Any, **geometry: Any) -> mr.Tensor:
-    return conv.Conv2dGradInput(tuple(shape[2:]), *_tuples(geometry))(gy, w)
+def grad_input(gy: Any, w: Any, shape: Any, groups: int, **pairs: Any) -> mr.Tensor:
+    return conv.Conv2dGradInput(tuple(shape[2:]), _window(w.shape, pairs), groups)(gy, w)
 
 
-def grad_weight(x: Any, gy: Any, shape: Any, **geometry: Any) -> mr.Tensor:
-    return conv.Conv2dGradWeight(tuple(shape[2:]), *_tuples(geometry))(x, gy)
+def grad_weight(x: Any, gy: Any, shape: Any, groups: int, **pairs: Any) -> mr.Tensor:
+    return conv.Conv2dGradWeight(_window(shape, pairs), groups)(x, gy)
 
 
-def _tuples(geometry: dict[str, Any]) -> list[Any]:
-    return [tuple(geometry[name]) for name in ("stride", "padding", "dilation")] + [geometry["groups"]]
+def _window(weight: Any, pairs: dict[str, Any]) -> Window:
+    return Window(tuple(weight[2:]), **{name: tuple(pair) for name, pair in pairs.items()})
 
 
 def torch_grad_input(t: Any, gy: Any, w: Any, shape: Any, **geometry: Any) -> Any:
@@ -311,12 +312,14 @@ def winners_(outputs: bool) -> Strategy:
     return draw
 
 
-def along_winners(op: type[pool.RouteToArgmax]) -> Callable[..., mr.Tensor]:
+def along_winners(route: bool) -> Callable[..., mr.Tensor]:
     def apply(z: mr.Tensor, x: mr.Tensor, **options: Any) -> mr.Tensor:
         with mr.enable_grad():
             node = F.max_pool2d(x.detach().requires_grad_(), **options).node
         assert isinstance(node, pool.MaxPool2d)
-        return op(node.argmax, x.shape[2:], node.kernel, node.stride, node.padding, node.dilation)(z)
+        if route:
+            return pool.RouteToArgmax(node.argmax, x.shape[2:], node.window)(z)
+        return pool.GatherAtArgmax(node.argmax, node.window)(z)
 
     return apply
 
@@ -558,8 +561,8 @@ LAYERS = [
     Case("conv2d_grad_input", grad_input, torch_grad_input, grad_input_),
     Case("conv2d_grad_weight", grad_weight, torch_grad_weight, grad_weight_),
     Case("max_pool2d", F.max_pool2d, lambda t, x, **o: t.nn.functional.max_pool2d(x, **o), pool_("apart", True), 3),
-    Case("max_pool2d_route", along_winners(pool.RouteToArgmax), torch_to_winners, winners_(outputs=True)),
-    Case("max_pool2d_gather", along_winners(pool.GatherAtArgmax), torch_at_winners, winners_(outputs=False)),
+    Case("max_pool2d_route", along_winners(route=True), torch_to_winners, winners_(outputs=True)),
+    Case("max_pool2d_gather", along_winners(route=False), torch_at_winners, winners_(outputs=False)),
     Case("avg_pool2d", F.avg_pool2d, lambda t, x, **o: t.nn.functional.avg_pool2d(x, **o), pool_("normal", False), 3),
     Case(
         "adaptive_avg_pool2d",

@@ -6,7 +6,6 @@ operands, layouts with gaps) it declines with NotImplemented, and `dispatch` ask
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ from minires.backend.cpu.machine import (
     set_cache_limit,
     set_num_threads,
 )
-from minires.backend.shapes import Pair, conv_size, pool_size
+from minires.backend.shapes import Pair, Window
 from minires.errors import ShapeError
 
 name = "cpu"
@@ -45,44 +44,38 @@ def _fit(*arrays: Array | None) -> bool:
 # -- convolution -------------------------------------------------------------------------------------------------------
 
 
-def _check_integers(op: str, **geometry: Pair) -> None:
-    """Raise ShapeError for numbers that the kernels' 64-bit integers do not hold; what they hold, they check."""
-    for name, values in geometry.items():
+def _check_integers(op: str, window: Window) -> None:
+    """Raise ShapeError for numbers that do not fit the kernels' 64-bit integers; all that fit, the kernels check."""
+    for name, values in window._asdict().items():
         if max(values) >= 1 << 63:
             raise ShapeError(f"{op}: {name} {values} is too large: the kernels count with 64 bits")
 
 
-def _shape(images: int, channels: int, outputs: int, image: Pair, kernel: Pair, *geometry: Pair) -> Shape:
-    """Of a convolution; geometry is stride, padding, dilation."""
-    _check_integers("conv2d", **dict(zip(("stride", "padding", "dilation"), geometry, strict=True)))
-    ho, wo = (conv_size(*each) for each in zip(image, kernel, *geometry, strict=True))
-    return Shape(images, channels, outputs, (ho, wo), kernel, *geometry)
+def _shape(images: int, channels: int, outputs: int, input_size: Pair, window: Window) -> Shape:
+    _check_integers("conv2d", window)
+    return Shape(images, channels, outputs, window.output_size(input_size), window)
 
 
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
     if groups != 1 or not _fit(x, w, bias):
         return NotImplemented
-    shape = _shape(x.shape[0], x.shape[1], w.shape[0], x.shape[2:], w.shape[2:], stride, padding, dilation)
-    return library.conv2d(x, w, bias, None, False, stride, padding, dilation, algorithms.forward(shape))
+    shape = _shape(x.shape[0], x.shape[1], w.shape[0], x.shape[2:], window)
+    return library.conv2d(x, w, bias, None, False, *window[1:], algorithms.forward(shape))
 
 
-def conv2d_grad_input(
-    gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    strided_and_dilated = any(s > 1 and d > 1 for s, d in zip(stride, dilation, strict=True))
+def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
+    strided_and_dilated = any(s > 1 and d > 1 for s, d in zip(window.stride, window.dilation, strict=True))
     if groups != 1 or strided_and_dilated or not _fit(gy, w):
         return NotImplemented
-    shape = _shape(gy.shape[0], w.shape[1], w.shape[0], image, w.shape[2:], stride, padding, dilation)
-    return library.conv2d_grad_input(gy, w, image, stride, padding, dilation, algorithms.grad_input(shape, image))
+    shape = _shape(gy.shape[0], w.shape[1], w.shape[0], input_size, window)
+    return library.conv2d_grad_input(gy, w, input_size, *window[1:], algorithms.grad_input(shape, input_size))
 
 
-def conv2d_grad_weight(
-    x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
+def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
     if groups != 1 or not _fit(x, gy):
         return NotImplemented
-    shape = _shape(x.shape[0], x.shape[1], gy.shape[1], x.shape[2:], kernel_size, stride, padding, dilation)
-    return library.conv2d_grad_weight(x, gy, kernel_size, stride, padding, dilation, algorithms.grad_weight(shape))
+    shape = _shape(x.shape[0], x.shape[1], gy.shape[1], x.shape[2:], window)
+    return library.conv2d_grad_weight(x, gy, *window, algorithms.grad_weight(shape))
 
 
 # -- normalisation -----------------------------------------------------------------------------------------------------
@@ -126,45 +119,32 @@ def batch_norm_grad(
 # -- pooling -----------------------------------------------------------------------------------------------------------
 
 
-def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
-    _check_integers("pooling", stride=stride, padding=padding, dilation=dilation)
-    ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
-    return ho, wo
-
-
-def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
-    if math.prod(kernel_size) > 256 or not _fit(x):
+def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
+    if window.argmax_dtype != "uint8" or not _fit(x):
         return NotImplemented
-    output = _pooled(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    y, argmax = library.max_pool2d(x, output, kernel_size, stride, padding, dilation)
+    _check_integers("pooling", window)
+    y, argmax = library.max_pool2d(x, window.output_size(x.shape[2:], ceil_mode), *window)
     return y, argmax
 
 
-def max_pool2d_route(
-    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def max_pool2d_route(gy: Array, argmax: Array, input_size: Pair, window: Window) -> Array:
     if argmax.dtype != np.uint8 or not _fit(gy):
         return NotImplemented
-    return library.max_pool2d_route(gy, argmax, image, kernel_size, stride, padding, dilation)
+    return library.max_pool2d_route(gy, argmax, input_size, *window)
 
 
-def avg_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
-) -> Array:
-    if math.prod(kernel_size) > 256 or not _fit(x):
+def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
+    if window.area > 256 or window.dilation != (1, 1) or not _fit(x):
         return NotImplemented
-    output = _pooled(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
-    return library.avg_pool2d(x, output, kernel_size, stride, padding, count_include_pad, None)
+    _check_integers("pooling", window)
+    output_size = window.output_size(x.shape[2:], ceil_mode)
+    return library.avg_pool2d(x, output_size, *window[:3], count_include_pad, None)
 
 
-def avg_pool2d_split(
-    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
-) -> Array:
-    if math.prod(kernel_size) > 256 or not _fit(gy):
+def avg_pool2d_split(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
+    if window.area > 256 or window.dilation != (1, 1) or not _fit(gy):
         return NotImplemented
-    return library.avg_pool2d_split(gy, image, kernel_size, stride, padding, count_include_pad)
+    return library.avg_pool2d_split(gy, input_size, *window[:3], count_include_pad)
 
 
 def sum(x: Array, axes: Axes, keepdims: bool) -> Array:

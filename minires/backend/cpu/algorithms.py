@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minires.backend.shapes import Pair
+from minires.backend.shapes import Pair, Window
 
 DIRECT, WINOGRAD2, WINOGRAD4 = 0, 2, 4
 NAMES = {DIRECT: "direct", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4"}
@@ -28,26 +28,23 @@ FEW_TILES = 16
 
 
 class Shape(NamedTuple):
-    """A convolution: x (images, channels, …), y (images, outputs, *output)."""
+    """A convolution: x (images, channels, …), y (images, outputs, *output_size)."""
 
     images: int
     channels: int
     outputs: int
-    output: Pair
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    output_size: Pair
+    window: Window
 
     @property
     def is_plain_3x3(self) -> bool:
         """Whether Winograd's tiles fit: 3×3, stride and dilation 1."""
-        return self.kernel == (3, 3) and self.stride == (1, 1) and self.dilation == (1, 1)
+        return self.window.unpadded == Window((3, 3))
 
     @property
     def tiles(self) -> int:
         """4×4 tiles of the output, in all images."""
-        return self.images * -(-self.output[0] // 4) * -(-self.output[1] // 4)
+        return self.images * -(-self.output_size[0] // 4) * -(-self.output_size[1] // 4)
 
 
 def _rule(shape: Shape) -> tuple[int, str]:
@@ -71,11 +68,11 @@ def reason(shape: Shape) -> str:
     return _rule(shape)[1]
 
 
-def grad_input(shape: Shape, image: Pair) -> int:
-    """The algorithm of conv2d_grad_input, `shape` being that of the convolution."""
-    if max(shape.padding) > 2:  # the convolution that it amounts to would need a negative padding
+def grad_input(shape: Shape, input_size: Pair) -> int:
+    """The algorithm of conv2d_grad_input, for the convolution `shape` of images of input_size."""
+    if max(shape.window.padding) > 2:  # the convolution that it amounts to would need a negative padding
         return DIRECT
-    return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output=image))
+    return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size))
 
 
 def grad_weight(shape: Shape) -> int:

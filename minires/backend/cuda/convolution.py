@@ -1,4 +1,4 @@
-"""Convolution on the GPU: what the kernels of conv.cu and conv_weight.cu are to be told of its geometry."""
+"""Convolution on the GPU: prepares the geometry for the kernels of conv.cu and conv_weight.cu, and launches them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from minires.backend.cuda.eligibility import fit
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
 from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
-from minires.backend.shapes import Pair, conv_size
+from minires.backend.shapes import Pair, Window
 
 THREADS = 256  # in a block, where each thread makes one number
 
 
 class Axis(NamedTuple):
-    """What happens along one axis of an image: output p and tap i meet at pixel p·step + origin + i·tap.
+    """The geometry along one axis of an image: output p and tap i meet at pixel p·step + origin + i·tap.
 
     Tap i of `taps` is row `first` + `every`·i of the kernel; output p goes to pixel `place` + `apart`·p of the result.
     """
@@ -36,9 +36,10 @@ class Axis(NamedTuple):
     apart: int = 1
 
 
-def forward_axis(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Axis:
-    """Output p and tap i meet at pixel p·s − P + i·d."""
-    return Axis(conv_size(size, kernel, stride, padding, dilation), stride, -padding, kernel, dilation)
+def forward_axes(output_size: Pair, window: Window) -> tuple[Axis, Axis]:
+    """The vertical and the horizontal axis: output p and tap i meet at pixel p·s − P + i·d."""
+    vertical, horizontal = (Axis(o, s, -p, k, d) for o, k, s, p, d in zip(output_size, *window, strict=True))
+    return vertical, horizontal
 
 
 def phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Iterator[Axis]:
@@ -63,12 +64,12 @@ def divider(d: int) -> tuple[int, int, int]:
 
 
 def padded(channels: int) -> int:
-    """The next multiple of 4: what kernels read at once."""
+    """`channels` rounded up to a multiple of 4, the number of floats that a kernel reads at once."""
     return -(-channels // 4) * 4
 
 
 def four_channels(x: Array) -> Array:
-    """The image channels-last, its channels padded with zeros to a multiple of 4 where they are not: (N, H, W, C)."""
+    """(N, C, H, W) -> (N, H, W, C'), channels-last, with zeros for the channels up to C', a multiple of 4."""
     x = layout.channels_last(x)
     n, c, h, w = x.shape
     rows = x.transpose(0, 2, 3, 1)
@@ -85,7 +86,7 @@ def packed_weight(w: Array, for_input: bool) -> Array:
     outputs, channels, taps = w.shape[0], w.shape[1], w.shape[2] * w.shape[3]
     depth, stride = (padded(outputs), padded(channels)) if for_input else (padded(channels), padded(outputs))
     packed = layout.empty(taps, depth, stride)
-    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # which this kernel makes no use of
+    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # this kernel uses none of them
     launch(
         "conv", "pack_weight", grid, THREADS,
         w, packed, outputs, channels, taps, depth, stride, for_input, TF32=0, **constants,
@@ -105,16 +106,16 @@ class Convolution(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """M."""
+        """Rows of the matrix product, one for each output position of each image: M of the GEMM."""
         return int(self.x.shape[0]) * self.vertical.outputs * self.horizontal.outputs
 
     @property
     def depth(self) -> int:
-        """K."""
+        """Length of the sums, one term for each tap and input channel: K of the GEMM."""
         return self.vertical.taps * self.horizontal.taps * int(self.x.shape[3])
 
     def geometry(self) -> np.ndarray:
-        """For the kernels."""
+        """The kernel argument `Geometry` of conv.cu, as bytes."""
         y, x = self.vertical, self.horizontal
         n, height, width, channels = self.x.shape
         return sources.pack(
@@ -130,7 +131,7 @@ class Convolution(NamedTuple):
         )  # fmt: skip
 
     def run(self, bias: Array | None = None, residual: Array | None = None, relu: bool = False) -> None:
-        """Launch it, in parts where it has too few tiles for a GPU."""
+        """Launch the product. Where it has too few tiles to fill a GPU, K is divided and the parts are added up."""
         rows, columns, depth = self.rows, int(self.y.shape[1]), self.depth
         if not rows:
             return
@@ -149,72 +150,61 @@ class Convolution(NamedTuple):
             launch("conv", "finish", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
 
 
-def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    return fused_conv2d(x, w, bias, stride, padding, dilation, groups)
+def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
+    return fused_conv2d(x, w, bias, window, groups)
 
 
 def fused_conv2d(
     x: Array,
     w: Array,
     bias: Array | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
+    window: Window,
     groups: int,
     residual: Array | None = None,
     relu: bool = False,
     packed: Array | None = None,
 ) -> Array:
-    """conv2d, then + residual, then ReLU, in one pass; `packed` is packed_weight(w, False) where that is at hand."""
+    """conv2d, then + residual, then ReLU, in one pass; `packed` is packed_weight(w, False), or None to pack it here."""
     if groups != 1 or not fit(x, w, bias, residual):
         return NotImplemented
-    vertical, horizontal = (
-        forward_axis(*each) for each in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
-    )
-    output = (vertical.outputs, horizontal.outputs)
-    if not _representable(x.shape[0], x.shape[2:], output, w, stride, padding, dilation):
+    output_size = window.output_size(x.shape[2:])
+    if not _representable(x.shape[0], x.shape[2:], output_size, w, window):
         return NotImplemented
-    y = layout.empty_image(x.shape[0], w.shape[0], *output)
+    y = layout.empty_image(x.shape[0], w.shape[0], *output_size)
     bias = None if bias is None else layout.dense(bias)
     residual = None if residual is None else layout.channels_last(residual)
     packed = packed_weight(w, for_input=False) if packed is None else packed
-    Convolution(four_channels(x), packed, y, vertical, horizontal, w.shape[3]).run(bias, residual, relu)
+    Convolution(four_channels(x), packed, y, *forward_axes(output_size, window), w.shape[3]).run(bias, residual, relu)
     return y
 
 
-def conv2d_grad_input(
-    gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    if groups != 1 or not fit(gy, w) or 0 in image:
+def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
+    if groups != 1 or not fit(gy, w) or 0 in input_size:
         return NotImplemented
-    if not _representable(gy.shape[0], image, gy.shape[2:], w, stride, padding, dilation):
+    if not _representable(gy.shape[0], input_size, gy.shape[2:], w, window):
         return NotImplemented
-    gx = layout.empty_image(gy.shape[0], w.shape[1], *image)
+    gx = layout.empty_image(gy.shape[0], w.shape[1], *input_size)
     packed, rows = packed_weight(w, for_input=True), four_channels(gy)
-    vertical, horizontal = (
-        list(phases(*each)) for each in zip(image, w.shape[2:], stride, padding, dilation, strict=True)
-    )
+    vertical, horizontal = (list(phases(*each)) for each in zip(input_size, *window, strict=True))
     for y in vertical:
         for x in horizontal:
             Convolution(rows, packed, gx, y, x, w.shape[3]).run()
     return gx
 
 
-def conv2d_grad_weight(
-    x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
+def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
     if groups != 1 or not fit(x, gy):
         return NotImplemented
-    gw = layout.empty(gy.shape[1], x.shape[1], *kernel_size)
-    if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, stride, padding, dilation):
+    gw = layout.empty(gy.shape[1], x.shape[1], *window.kernel)
+    if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, window):
         return NotImplemented
     rows, gradients = four_channels(x), four_channels(gy)
-    channels, outputs, taps = rows.shape[3], gradients.shape[3], math.prod(kernel_size)
-    ho, wo = gy.shape[2:]
+    channels, outputs, taps = rows.shape[3], gradients.shape[3], window.area
+    (ho, wo), (_, stride, padding, dilation) = gy.shape[2:], window
     geometry = sources.pack(
         "conv_weight", "Geometry", height=x.shape[2], width=x.shape[3], channels=channels,
         pixels=x.shape[0] * ho * wo, outputs=outputs, columns=taps * channels,
-        area=divider(ho * wo), across=divider(wo), channel=divider(channels), tap_columns=divider(kernel_size[1]),
+        area=divider(ho * wo), across=divider(wo), channel=divider(channels), tap_columns=divider(window.kernel[1]),
         step_y=stride[0], step_x=stride[1], origin_y=-padding[0], origin_x=-padding[1],
         tap_y=dilation[0], tap_x=dilation[1],
     )  # fmt: skip
@@ -234,21 +224,19 @@ def conv2d_grad_weight(
     return gw
 
 
-def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, padding: Pair, dilation: Pair) -> bool:
+def _representable(n: int, input_size: Pair, output_size: Pair, w: Array, window: Window) -> bool:
     """Whether the kernels' 32-bit numbers hold every pixel that a tap may meet, and every row and column."""
-    kernel, most = w.shape[2:], 1 << 29
-    farthest = max(
-        (o + 1) * s + P + k * d for o, s, P, k, d in zip(output, stride, padding, kernel, dilation, strict=True)
-    )
-    pixels, outputs = math.prod(image), math.prod(output)
-    phase = math.prod(max(1, size // s) for size, s in zip(image, stride, strict=True))
+    most = 1 << 29
+    farthest = max((o + 1) * s + p + k * d for o, k, s, p, d in zip(output_size, *window, strict=True))
+    pixels, outputs = math.prod(input_size), math.prod(output_size)
+    phase = math.prod(max(1, size // s) for size, s in zip(input_size, window.stride, strict=True))
     reads = max(
         _images_of_a_tile(outputs) * pixels * padded(w.shape[1]),
         _images_of_a_tile(phase) * outputs * padded(w.shape[0]),
     )
-    columns = math.prod(kernel) * padded(max(w.shape[:2]))
+    columns = window.area * padded(max(w.shape[:2]))
     return (
-        max(farthest, *image) < most
+        max(farthest, *input_size) < most
         and reads < 1 << 31
         and n * max(pixels, outputs) <= MOST_ROWS
         and columns <= MOST_COLUMNS
@@ -256,5 +244,5 @@ def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, pa
 
 
 def _images_of_a_tile(pixels: int) -> int:
-    """Of how many images the rows of a tile can be at most, a row being one of so many pixels of each."""
+    """Upper bound on the number of images that one tile spans, where each image has `pixels` rows of the matrix."""
     return LARGE.rows // pixels + 2

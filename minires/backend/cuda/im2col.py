@@ -1,36 +1,33 @@
-"""The pair that convolution is taught with, on the GPU. Not in the contract, and called by nothing but its tests."""
+"""im2col and col2im on the GPU, as convolution is taught. They are not in the contract; only their tests call them."""
 
 from __future__ import annotations
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout
 from minires.backend.cuda.launch import blocks, launch
-from minires.backend.shapes import Pair, conv_size
+from minires.backend.shapes import Pair, Window
 
 THREADS = 256
 
 
-def im2col(x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def im2col(x: Array, window: Window) -> Array:
     """columns[(c,i,j), (n,p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P], 0 outside; (C·kh·kw, N·Ho·Wo)."""
     n, c, h, w = x.shape
-    geometry = _geometry((h, w), kernel_size, stride, padding, dilation)
-    columns = layout.empty(c * kernel_size[0] * kernel_size[1], n * geometry[0] * geometry[1])
+    ho, wo = window.output_size((h, w))
+    columns = layout.empty(c * window.area, n * ho * wo)
     grid = (blocks(columns.size, THREADS),)
-    launch("im2col", "im2col", grid, THREADS, layout.dense(x), columns, n, c, h, w, *geometry)
+    launch("im2col", "im2col", grid, THREADS, layout.dense(x), columns, n, c, h, w, *_geometry((h, w), window))
     return columns
 
 
-def col2im(
-    columns: Array, shape: tuple[int, int, int, int], kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def col2im(columns: Array, shape: tuple[int, int, int, int], window: Window) -> Array:
     """Its adjoint: x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[(c,i,j), (n,p,q)]; `shape` is (N, C, H, W)."""
     x = layout.empty(*shape)
-    geometry = _geometry(shape[2:], kernel_size, stride, padding, dilation)
+    geometry = _geometry(shape[2:], window)
     launch("im2col", "col2im", (blocks(x.size, THREADS),), THREADS, layout.dense(columns), x, *shape, *geometry)
     return x
 
 
-def _geometry(image: Pair, *windows: Pair) -> list[int]:
-    """Ho, Wo, kh, kw, then stride, padding and dilation: what both kernels take at their end."""
-    output = [conv_size(*each) for each in zip(image, *windows, strict=True)]
-    return [*output, *(number for pair in windows for number in pair)]
+def _geometry(input_size: Pair, window: Window) -> list[int]:
+    """The last arguments of both kernels: Ho, Wo, then the pairs of the window."""
+    return [number for pair in (window.output_size(input_size), *window) for number in pair]

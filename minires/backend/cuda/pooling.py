@@ -1,9 +1,10 @@
-"""Pooling on the GPU: the geometry that its kernels are told."""
+"""Pooling on the GPU: prepares the geometry for the kernels of pooling.cu, and launches them."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,25 +13,23 @@ from minires.backend.cuda import layout
 from minires.backend.cuda.eligibility import MOST, MOST_CHANNELS, fit
 from minires.backend.cuda.launch import launch
 from minires.backend.cuda.walks import THREADS, walk, walk_alone
-from minires.backend.shapes import Pair, pool_size
+from minires.backend.shapes import Pair, Window
 
 LONGEST = 256  # numbers that are added in one chain, a line of a window
 
 
-def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
-    ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
-    return ho, wo
+def _axes(input_size: Pair, output_size: Pair, pairs: Sequence[Pair]) -> list[int]:
+    """The last arguments of every kernel: the vertical number of each pair (sizes, then `pairs`), then the horizontal.
+
+    `pairs` is a Window, or without its dilation for average pooling.
+    """
+    return [pair[axis] for axis in (0, 1) for pair in (input_size, output_size, *pairs)]
 
 
-def _axes(image: Pair, output: Pair, *windows: Pair) -> list[int]:
-    """What the kernels take at their end: size, windows, kernel, stride, padding (and dilation) down, then across."""
-    return [pair[axis] for axis in (0, 1) for pair in (image, output, *windows)]
-
-
-def _countable(n: int, c: int, image: Pair, output: Pair, *windows: Pair) -> bool:
+def _countable(n: int, c: int, input_size: Pair, output_size: Pair, window: Window) -> bool:
     """Whether 32 bits count all that the kernels count: pixels, outputs, and places within the padded image."""
-    padded = [size + 2 * p for size, p in zip(image, windows[2], strict=True)]
-    numbers = (n * math.prod(image), n * math.prod(output), *padded, *(k for pair in windows for k in pair))
+    sizes = (*window.padded_size(input_size), *(number for pair in window for number in pair))
+    numbers = (n * math.prod(input_size), n * math.prod(output_size), *sizes)
     return max(numbers) <= MOST and c <= MOST_CHANNELS
 
 
@@ -48,80 +47,69 @@ def _places(argmax: Array) -> Array:
     return copy
 
 
-def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
-    if math.prod(kernel_size) > 256 or not fit(x):
+def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
+    if window.argmax_dtype != "uint8" or not fit(x):
         return NotImplemented
-    windows = (kernel_size, stride, padding, dilation)
     n, c, *_ = x.shape
-    output = _pooled(x.shape[2:], *windows, ceil_mode)
-    if not _countable(n, c, x.shape[2:], output, *windows):
+    output_size = window.output_size(x.shape[2:], ceil_mode)
+    if not _countable(n, c, x.shape[2:], output_size, window):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
-    y, argmax = layout.empty_image(n, c, *output), _empty_places(n, c, *output)
-    axes = _axes(x.shape[2:], output, *windows)
+    x, outputs, across = layout.channels_last(x), n * math.prod(output_size), walk(c)
+    y, argmax = layout.empty_image(n, c, *output_size), _empty_places(n, c, *output_size)
+    axes = _axes(x.shape[2:], output_size, window)
     grid = across.grid(outputs)
     launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, across.lanes, *axes)
     return y, argmax
 
 
-def max_pool2d_route(
-    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
-    windows = (kernel_size, stride, padding, dilation)
+def max_pool2d_route(gy: Array, argmax: Array, input_size: Pair, window: Window) -> Array:
     n, c, *_ = gy.shape
-    if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+    if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, input_size, gy.shape[2:], window):
         return NotImplemented
-    gy, argmax, pixels, across = layout.channels_last(gy), _places(argmax), n * math.prod(image), walk(c)
-    gx = layout.empty_image(n, c, *image)
-    axes = _axes(image, gy.shape[2:], *windows)
+    gy, argmax, pixels, across = layout.channels_last(gy), _places(argmax), n * math.prod(input_size), walk(c)
+    gx = layout.empty_image(n, c, *input_size)
+    axes = _axes(input_size, gy.shape[2:], window)
     grid = across.grid(pixels)
     launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, across.lanes, *axes)
     return gx
 
 
-def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
-    windows = (kernel_size, stride, padding, dilation)
-    n, c, *output = argmax.shape
-    if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], *windows):
+def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
+    n, c, *output_size = argmax.shape
+    if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], window):
         return NotImplemented
-    x, argmax, outputs, across = layout.channels_last(x), _places(argmax), n * math.prod(output), walk_alone(c)
+    x, argmax, outputs, across = layout.channels_last(x), _places(argmax), n * math.prod(output_size), walk_alone(c)
     y = layout.empty_image(*argmax.shape)
-    axes = _axes(x.shape[2:], argmax.shape[2:], *windows)
+    axes = _axes(x.shape[2:], argmax.shape[2:], window)
     grid = across.grid(outputs)
     launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, across.lanes, *axes)
     return y
 
 
-def avg_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
-) -> Array:
-    if max(kernel_size) > LONGEST or not fit(x):
+def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
+    if max(window.kernel) > LONGEST or window.dilation != (1, 1) or not fit(x):
         return NotImplemented
-    windows = (kernel_size, stride, padding)
     n, c, *_ = x.shape
-    output = _pooled(x.shape[2:], *windows, (1, 1), ceil_mode)
-    if not _countable(n, c, x.shape[2:], output, *windows):
+    output_size = window.output_size(x.shape[2:], ceil_mode)
+    if not _countable(n, c, x.shape[2:], output_size, window):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
-    y = layout.empty_image(n, c, *output)
-    axes = _axes(x.shape[2:], output, *windows)
+    x, outputs, across = layout.channels_last(x), n * math.prod(output_size), walk(c)
+    y = layout.empty_image(n, c, *output_size)
+    axes = _axes(x.shape[2:], output_size, window[:3])
     grid, inclusive = across.grid(outputs), bool(count_include_pad)
     launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, across.lanes, inclusive, *axes)
     return y
 
 
-def avg_pool2d_split(
-    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
-) -> Array:
-    windows = (kernel_size, stride, padding)
+def avg_pool2d_split(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
     n, c, *_ = gy.shape
-    if max(kernel_size) > LONGEST or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+    if max(window.kernel) > LONGEST or window.dilation != (1, 1) or not fit(gy):
         return NotImplemented
-    gy, pixels, across = layout.channels_last(gy), n * math.prod(image), walk(c)
-    gx = layout.empty_image(n, c, *image)
-    axes = _axes(image, gy.shape[2:], *windows)
+    if not _countable(n, c, input_size, gy.shape[2:], window):
+        return NotImplemented
+    gy, pixels, across = layout.channels_last(gy), n * math.prod(input_size), walk(c)
+    gx = layout.empty_image(n, c, *input_size)
+    axes = _axes(input_size, gy.shape[2:], window[:3])
     grid, inclusive = across.grid(pixels), bool(count_include_pad)
     launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, across.lanes, inclusive, *axes)
     return gx

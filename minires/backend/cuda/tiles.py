@@ -1,4 +1,4 @@
-"""Which tile of a matrix product a block of threads makes, and among how many blocks K is divided."""
+"""Chooses the tile of a matrix product that a block of threads computes, and into how many parts K is divided."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from minires.backend.cuda.launch import blocks
 
-STEP = 16  # of K, that a block multiplies at a time: BK in kernels/cuda/multiply.cuh
-# So many blocks keep the largest GPU of today (148 multiprocessors) busy. It is no GPU's own number, for the division
-# of K decides how sums are rounded, and the same network shall give the same bits on every GPU.
+STEP = 16  # the part of K that a block multiplies at a time: BK in kernels/cuda/multiply.cuh
+# 296 blocks keep the largest GPU of today (148 multiprocessors) busy. The number does not depend on the GPU at hand:
+# the division of K decides how sums are rounded, and a network must give the same bits on every GPU.
 ENOUGH_BLOCKS = 296
-LEAST_DEPTH = 128  # of K, for a block: less, and adding the parts up costs more than it saves
-MOST_SPLITS = 64  # to keep the GPU busy
-LONGEST = 4608  # of K, for a block: a longer sum is divided however many blocks there are, for its digits' sake
-MOST_ROWS = (1 << 31) - (1 << 12)  # of a product: kernels count them in 32 bits, and a last tile reaches beyond
+LEAST_DEPTH = 128  # the least part of K for a block: with less, adding the parts up costs more than it saves
+MOST_SPLITS = 64  # the largest number of parts of K, when K is divided to keep the GPU busy
+LONGEST = 4608  # the largest part of K for a block: a longer sum is always divided, because it would lose digits
+MOST_ROWS = (1 << 31) - (1 << 12)  # kernels count the rows of a product in 32 bits, and the last tile reaches beyond
 MOST_COLUMNS = 1 << 20  # a grid has at most 65,535 tiles along this axis
 
 
@@ -27,26 +27,26 @@ class Tile(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """BM."""
+        """Rows of the tile: BM in the sources."""
         return 64 * self.warps_m
 
     @property
     def columns(self) -> int:
-        """BN."""
+        """Columns of the tile: BN in the sources."""
         return 16 * self.halves * self.warps_n
 
     @property
     def threads(self) -> int:
-        """In a block."""
+        """Threads in a block."""
         return 32 * self.warps_m * self.warps_n
 
     @property
     def constants(self) -> dict[str, int]:
-        """As the sources name them."""
+        """The constants under their names in the sources."""
         return {"WARPS_M": self.warps_m, "WARPS_N": self.warps_n, "HALVES": self.halves}
 
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
-        """How many tiles cover a matrix."""
+        """Numbers of tiles, down and across, that cover a matrix."""
         return blocks(rows, self.rows), blocks(columns, self.columns)
 
 
@@ -72,14 +72,14 @@ def _count(tile: Tile, rows: int, columns: int) -> int:
 
 
 def divide(tile: Tile, rows: int, columns: int, depth: int) -> tuple[int, int]:
-    """(splits, chunk): K = depth among so many blocks of `chunk` each, a multiple of STEP; the last may have less."""
+    """(splits, chunk): K = depth in `splits` parts of `chunk`, a multiple of STEP; the last part may be shorter."""
     wanted = min(ENOUGH_BLOCKS // _count(tile, rows, columns), depth // LEAST_DEPTH, MOST_SPLITS)
     chunk = STEP * blocks(depth, STEP * max(wanted, blocks(depth, LONGEST)))
     return blocks(depth, chunk), chunk
 
 
 def variants() -> Iterator[tuple[str, dict[str, int], int]]:
-    """(source, constants, least compute capability ×10) of each product that may be asked for."""
+    """Yields (source, constants, least compute capability × 10) for each kernel that a matrix product may need."""
     from minires.backend.cuda.precision import LEAST
 
     for source, tiles in (

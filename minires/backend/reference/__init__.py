@@ -5,7 +5,7 @@ the documentation walks through. It is always there, so no other provider has to
 """
 
 from minires.backend.arrays import Array
-from minires.backend.reference.convolution import conv2d, conv2d_grad_input, conv2d_grad_weight
+from minires.backend.reference.blocking import conv2d, conv2d_grad_input, conv2d_grad_weight, max_pool2d
 from minires.backend.reference.elementwise import (
     absolute,
     add,
@@ -34,7 +34,6 @@ from minires.backend.reference.normalization import batch_norm, batch_norm_grad,
 from minires.backend.reference.pooling import (
     avg_pool2d,
     avg_pool2d_split,
-    max_pool2d,
     max_pool2d_gather,
     max_pool2d_route,
 )

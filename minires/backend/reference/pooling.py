@@ -1,157 +1,123 @@
-"""Max and average pooling, by shifted slices: for each place (i, j) in the window, all windows at once.
+"""Max and average pooling: for each kernel position (i, j), all windows at once.
 
-Max pooling remembers *which* element of each window won, as the number i·kw + j. Backward is then one line: for each
-(i, j), the windows whose winner is (i, j) hand their gradient to the pixel they have there.
+    one 2×2 window      max                 average
+    x = 3 9             y = 9               y = (3 + 9 + 4 + 1)/4 = 4.25
+        4 1             argmax = 1
+
+    gx, from            0  gy               gy/4  gy/4
+    the gradient gy     0  0                gy/4  gy/4
+
+`argmax` is the kernel position i·kw + j of the winner inside its window. Backward goes over the same kernel positions:
+the windows whose winner is (i, j) add their gradient to the pixel that they have there. Average pooling adds a share of
+every window's gradient. Symbols are those of `im2col.py`; P is the padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from minires.backend.arrays import Array, array_module
 from minires.backend.reference.elementwise import maximum
-from minires.backend.shapes import Pair, pool_size
-
-Window = tuple[slice, slice, slice, slice]
-
-PIECE_BYTES = 512 << 10  # measured: a smaller piece costs more calls than it saves, a larger one leaves the cache
+from minires.backend.reference.im2col import kernel_positions
+from minires.backend.shapes import Pair, Window
+from minires.errors import ShapeError
 
 
-def _padded(x: Array, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, value: float) -> Array:
-    """x with `value` around it, as far as the windows reach (in ceil mode beyond the padding)."""
-    ph, pw, bottom, right = _margins(x.shape[2:], output, kernel, stride, padding, dilation)
-    if not (ph or pw or bottom or right):
-        return x
+def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
+    """y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], and i·kw + j of the first pixel that is as large."""
     xp = array_module(x)
-    image = xp.full((*x.shape[:2], ph + x.shape[2] + bottom, pw + x.shape[3] + right), value, x.dtype)
-    image[:, :, ph : ph + x.shape[2], pw : pw + x.shape[3]] = x
-    return image
-
-
-def _margins(
-    image: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> tuple[int, int, int, int]:
-    """Pixels that the windows reach beyond the image: above, left, below, right."""
-    below, right = (
-        max(0, (o - 1) * s + d * (k - 1) + 1 - p - size)
-        for size, o, k, s, p, d in zip(image, output, kernel, stride, padding, dilation, strict=True)
-    )
-    return padding[0], padding[1], below, right
-
-
-def _places(output: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Iterator[tuple[int, Window]]:
-    """(i·kw + j, the pixel at place (i, j) of every window) for each place, in row-major order."""
-    (ho, wo), (sh, sw), (dh, dw) = output, stride, dilation
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows = slice(i * dh, i * dh + (ho - 1) * sh + 1, sh)
-            columns = slice(j * dw, j * dw + (wo - 1) * sw + 1, sw)
-            yield i * kernel[1] + j, (slice(None), slice(None), rows, columns)
-
-
-def _index_type(kernel: Pair) -> str:
-    return "uint8" if kernel[0] * kernel[1] <= 256 else "int32"
-
-
-def _output(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
-    ho, wo = (pool_size(*each, ceil_mode) for each in zip(image, kernel, stride, padding, dilation, strict=True))
-    return ho, wo
-
-
-def max_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
-) -> tuple[Array, Array]:
-    xp = array_module(x)
-    output = _output(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
-    geometry = (output, kernel_size, stride, padding, dilation)
-    y = xp.full((*x.shape[:2], *output), -xp.inf, x.dtype)
-    argmax = xp.empty(y.shape, _index_type(kernel_size))
-    argmax[...] = _first_inside(x, *geometry)
-    for piece in _pieces(x):
-        image = _padded(x[piece], *geometry, value=-xp.inf)
-        best, winner = y[piece], argmax[piece]
-        for number, place in _places(output, kernel_size, stride, dilation):
-            value = xp.ascontiguousarray(image[place])
-            better = (value.real > best.real) | (value != value)  # strictly: ties stay with the first; NaN wins
-            # The winner is the last place that beat all before it, and numbers ascend: a maximum, cheaper than a mask.
-            xp.maximum(winner, better * winner.dtype.type(number), out=winner)
-            best[...] = maximum(best, value)
+    output_size = window.output_size(x.shape[2:], ceil_mode)
+    padded = _pad(x, window, output_size, -xp.inf)
+    y = xp.full((*x.shape[:2], *output_size), -xp.inf, x.dtype)
+    argmax = xp.zeros(y.shape, window.argmax_dtype)
+    for i, j, pixels in kernel_positions(window, output_size):
+        value = xp.ascontiguousarray(padded[pixels])
+        larger = (value.real > y.real) | (value != value)  # strictly larger: ties stay with the first; NaN wins
+        # The winner is the last position that beat all before it. Numbers ascend, so a maximum does what a mask would.
+        xp.maximum(argmax, larger * argmax.dtype.type(i * window.kernel[1] + j), out=argmax)
+        y = maximum(y, value)
     return y, argmax
 
 
-def _pieces(x: Array) -> Iterator[tuple[slice, slice]]:
-    """Some channels of one image after another, so few that each look at their pixels finds them in a cache."""
-    plane = max(1, x.shape[2] * x.shape[3] * x.dtype.itemsize)
-    channels = max(1, PIECE_BYTES // plane)
-    for n in range(x.shape[0]):
-        for c in range(0, x.shape[1], channels):
-            yield slice(n, n + 1), slice(c, c + channels)
-
-
-def _first_inside(x: Array, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
-    """The first place of each window that is not padding, (1, 1, Ho, Wo): the winner where all of a window is −∞."""
+def first_inside(x: Array, window: Window, output_size: Pair) -> Array:
+    """(Ho, Wo): the first kernel position of each window that is no padding: the winner if all its pixels are −∞."""
     xp = array_module(x)
-    inside = _padded(xp.ones((1, 1, *x.shape[2:]), bool), output, kernel, stride, padding, dilation, value=False)
-    first = xp.zeros((1, 1, *output), "int32")
-    for number, place in reversed(list(_places(output, kernel, stride, dilation))):
-        first[inside[place]] = number
+    inside = _pad(xp.ones((1, 1, *x.shape[2:]), bool), window, output_size, False)[0, 0]
+    first = xp.zeros(output_size, window.argmax_dtype)
+    for i, j, pixels in reversed(list(kernel_positions(window, output_size))):
+        first[inside[pixels]] = i * window.kernel[1] + j
     return first
 
 
-def max_pool2d_route(
-    gy: Array, argmax: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Array:
+def max_pool2d_route(gy: Array, argmax: Array, input_size: Pair, window: Window) -> Array:
+    """gx[n,c,h,v] = Σ gy[n,c,p,q] over the windows whose winner is pixel (h, v)."""
     xp = array_module(gy)
-    output: Pair = gy.shape[2:]
-    top, left, below, right = _margins(image, output, kernel_size, stride, padding, dilation)
-    gx = xp.zeros((*gy.shape[:2], top + image[0] + below, left + image[1] + right), gy.dtype)
-    for number, place in _places(output, kernel_size, stride, dilation):
-        gx[place] += xp.where(argmax == number, gy, gy.dtype.type(0))
-    return gx[:, :, top : top + image[0], left : left + image[1]]
+    gx = xp.zeros((*gy.shape[:2], *_padded_size(input_size, window, gy.shape[2:])), gy.dtype)
+    for i, j, pixels in kernel_positions(window, gy.shape[2:]):
+        gx[pixels] += xp.where(argmax == i * window.kernel[1] + j, gy, gy.dtype.type(0))
+    return _crop(gx, window, input_size)
 
 
-def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
+def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
+    """y[n,c,p,q] = x at the winner of window (p, q), 0 if that is padding: the adjoint of routing."""
     xp = array_module(x)
-    output: Pair = argmax.shape[2:]
-    image = _padded(x, output, kernel_size, stride, padding, dilation, value=0)
+    padded = _pad(x, window, argmax.shape[2:], 0)
     y = xp.zeros(argmax.shape, x.dtype)
-    for number, place in _places(output, kernel_size, stride, dilation):
-        xp.copyto(y, image[place], where=argmax == number)
+    for i, j, pixels in kernel_positions(window, argmax.shape[2:]):
+        xp.copyto(y, padded[pixels], where=argmax == i * window.kernel[1] + j)
     return y
 
 
-def _divisor(x: Array, image: Pair, output: Pair, kernel: Pair, stride: Pair, padding: Pair, inclusive: bool) -> Array:
-    """D (Ho, Wo): the window's pixels inside the padded image (`inclusive`), or inside the image itself."""
+def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
+    """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, ps + i − P, qs + j − P]."""
+    output_size = window.output_size(x.shape[2:], ceil_mode)
+    padded = _pad(x, window, output_size, 0)
+    y = array_module(x).zeros((*x.shape[:2], *output_size), x.dtype)
+    for _, _, pixels in kernel_positions(window, output_size):
+        y += padded[pixels]
+    y /= _divisor(x, window, x.shape[2:], output_size, count_include_pad)
+    return y
+
+
+def avg_pool2d_split(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
+    """gx[n,c,h,v] = Σ gy[n,c,p,q] / D over the windows that contain pixel (h, v): the adjoint of averaging."""
+    xp = array_module(gy)
+    gx = xp.zeros((*gy.shape[:2], *_padded_size(input_size, window, gy.shape[2:])), gy.dtype)
+    share = gy / _divisor(gy, window, input_size, gy.shape[2:], count_include_pad)
+    for _, _, pixels in kernel_positions(window, gy.shape[2:]):
+        gx[pixels] += share
+    return _crop(gx, window, input_size)
+
+
+def _pad(x: Array, window: Window, output_size: Pair, value: float) -> Array:
+    """x with `value` around it: (N, C, *_padded_size)."""
+    size = _padded_size(x.shape[2:], window, output_size)
+    if size == x.shape[2:]:
+        return x
+    padded = array_module(x).full((*x.shape[:2], *size), value, x.dtype)
+    _crop(padded, window, x.shape[2:])[...] = x
+    return padded
+
+
+def _padded_size(input_size: Pair, window: Window, output_size: Pair) -> Pair:
+    """How far the windows reach from the start of the padding: in ceil mode perhaps beyond the padding's end."""
+    (top, left), (height, width) = window.padding, input_size
+    covered = window.covered_size(output_size)
+    return max(covered[0], top + height), max(covered[1], left + width)
+
+
+def _crop(padded: Array, window: Window, input_size: Pair) -> Array:
+    """The image inside its padding, a view."""
+    (top, left), (height, width) = window.padding, input_size
+    return padded[:, :, top : top + height, left : left + width]
+
+
+def _divisor(x: Array, window: Window, input_size: Pair, output_size: Pair, count_include_pad: bool) -> Array:
+    """D (Ho, Wo): how many pixels of each window lie inside the padded image, or inside the image alone."""
+    if window.dilation != (1, 1):
+        raise ShapeError(f"average pooling has no dilation, got {window.dilation}")
     xp = array_module(x)
     counts = []
-    for size, o, k, s, p in zip(image, output, kernel, stride, padding, strict=True):
-        start = xp.arange(o) * s - p
+    for size, outputs, k, s, p in zip(input_size, output_size, *window[:3], strict=True):
+        start = xp.arange(outputs) * s - p
         stop = xp.minimum(start + k, size + p)  # in ceil mode the last window may reach beyond the padding
-        counts.append(stop - start if inclusive else xp.minimum(stop, size) - xp.maximum(start, 0))
+        counts.append(stop - start if count_include_pad else xp.minimum(stop, size) - xp.maximum(start, 0))
     return (counts[0][:, None] * counts[1][None, :]).astype(x.dtype)
-
-
-def avg_pool2d(
-    x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
-) -> Array:
-    xp = array_module(x)
-    output = _output(x.shape[2:], kernel_size, stride, padding, (1, 1), ceil_mode)
-    image = _padded(x, output, kernel_size, stride, padding, (1, 1), value=0)
-    y = xp.zeros((*x.shape[:2], *output), x.dtype)
-    for _, place in _places(output, kernel_size, stride, (1, 1)):
-        y += image[place]
-    y /= _divisor(x, x.shape[2:], output, kernel_size, stride, padding, count_include_pad)
-    return y
-
-
-def avg_pool2d_split(
-    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
-) -> Array:
-    xp = array_module(gy)
-    output: Pair = gy.shape[2:]
-    top, left, below, right = _margins(image, output, kernel_size, stride, padding, (1, 1))
-    gx = xp.zeros((*gy.shape[:2], top + image[0] + below, left + image[1] + right), gy.dtype)
-    share = gy / _divisor(gy, image, output, kernel_size, stride, padding, count_include_pad)
-    for _, place in _places(output, kernel_size, stride, (1, 1)):
-        gx[place] += share
-    return gx[:, :, top : top + image[0], left : left + image[1]]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from minires import functional as F
 from minires.backend import Array, array_module
-from minires.backend.reference import convolution
-from minires.backend.reference.convolution import Block, Windows
+from minires.backend.reference import im2col
+from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Everywhere
 from minires.lab.specimens import block, checked, gradients, length, normal, slope_lines, verdict
 
 
-def _overwriting_col2im(columns: Array, block: Block, windows: Windows) -> Array:
-    xp = array_module(columns)
-    n = block.images.stop - block.images.start
-    columns = columns.reshape(-1, *windows.kernel, n, *convolution._extent(block))
-    patch = xp.zeros((columns.shape[0], n, block.rows.length, block.columns.length), columns.dtype)
-    for i, j, window in convolution._shifts(block, windows):
-        patch[:, :, window[0], window[1]] = columns[:, i, j]
-    return patch[:, :, block.rows.placed, block.columns.placed].transpose(1, 0, 2, 3)
+def _overwriting_col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Window) -> Array:
+    n, c, h, w = padded_shape
+    ho, wo = window.unpadded.output_size((h, w))
+    columns = columns.reshape(c, *window.kernel, n, ho, wo)
+    padded = array_module(columns).zeros(padded_shape, columns.dtype)
+    for i, j, pixels in im2col.kernel_positions(window, (ho, wo)):
+        padded[pixels] = columns[:, i, j].transpose(1, 0, 2, 3)
+    return padded
 
 
 def _length_behind(kernel: int, stride: int) -> float:
@@ -51,10 +51,10 @@ def _check_overlap() -> Outcome:
 OVERLAP = Mistake(
     name="col2im-overwrites-overlaps",
     title="col2im overwrites the pixels that several windows share",
-    replaces="col2im in minires/backend/reference/convolution.py",
+    replaces="col2im in minires/backend/reference/im2col.py",
     code="""\
 for i, j in places_of_the_kernel:
-    patch[pixels(i, j)] = columns[i, j]
+    padded[pixels(i, j)] = columns[i, j]
 """,
     specimen="A BasicBlock of 4 channels, and single convolutions, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_overlap,
@@ -72,5 +72,5 @@ for i, j in places_of_the_kernel:
     answer="Nine, and four with padding 1 (one without). Those without overlap. The weight's gradient is gy @ columnsᵀ "
     "and needs im2col only, so it is right. It is the mistake of overwriting where paths join, and of the missing "
     "unbroadcast: what was used many times collects the sum.",
-    patches=(Everywhere(convolution.col2im, _overwriting_col2im), REFERENCE_ONLY),
+    patches=(Everywhere(im2col.col2im, _overwriting_col2im), REFERENCE_ONLY),
 )

@@ -9,7 +9,8 @@ import numpy as np
 from minires import functional as F
 from minires.backend import Array, array_module
 from minires.backend.reference import pooling
-from minires.backend.shapes import Pair
+from minires.backend.reference.im2col import kernel_positions
+from minires.backend.shapes import Pair, Window
 from minires.core.tensor import Tensor
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patching import REFERENCE_ONLY, Attribute, Everywhere
@@ -25,18 +26,16 @@ def _stem_pool(x: Tensor) -> Tensor:
 
 # -- zeros in the padding ---------------------------------------------------------------------------------------------
 
-_padded = pooling._padded
+_pad = pooling._pad
 
 
-def _zero_padded(
-    x: Array, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, value: float
-) -> Array:
-    return _padded(x, output, kernel, stride, padding, dilation, 0 if value == -np.inf else value)
+def _pad_with_zeros(x: Array, window: Window, output_size: Pair, value: float) -> Array:
+    return _pad(x, window, output_size, 0 if value == -np.inf else value)
 
 
-def _first_of_all(x: Array, output: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
-    """Padding may win now: no place of a window is left out."""
-    return array_module(x).zeros((1, 1, *output), "int32")
+def _first_of_all(x: Array, window: Window, output_size: Pair) -> Array:
+    """Padding may win now: no kernel position of a window is left out."""
+    return array_module(x).zeros(output_size, window.argmax_dtype)
 
 
 def _measure_padding() -> Measured:
@@ -64,7 +63,7 @@ def _check_padding() -> Outcome:
 PADDING = Mistake(
     name="zero-padded-max-pool",
     title="Max pooling pads with zeros",
-    replaces="_padded, as max_pool2d calls it, in minires/backend/reference/pooling.py",
+    replaces="_pad, as max_pool2d calls it, in minires/backend/reference/pooling.py",
     code="""\
 image = xp.zeros((N, C, H + 2 * P, W + 2 * P))
 image[:, :, P:-P, P:-P] = x
@@ -87,8 +86,8 @@ image[:, :, P:-P, P:-P] = x
     "are at least 0, so the values stay right; behind a leaky ReLU or without one they do not. −∞ must stand there. "
     "The check compares backward with forward, not forward with its definition.",
     patches=(
-        Everywhere(_padded, _zero_padded),
-        Everywhere(pooling._first_inside, _first_of_all),
+        Everywhere(_pad, _pad_with_zeros),
+        Everywhere(pooling.first_inside, _first_of_all),
         REFERENCE_ONLY,
     ),
 )
@@ -98,12 +97,11 @@ image[:, :, P:-P, P:-P] = x
 
 def _to_all_ties(self: Any, gy: Tensor) -> Tensor:
     x, y = self.inputs[0].detach(), self.output().detach()
-    windows = (x.shape[2:], self.kernel, self.stride, self.padding, self.dilation)
     total: Tensor | None = None
-    for place in range(self.kernel[0] * self.kernel[1]):
-        winner = array_module(self.argmax).full_like(self.argmax, place)
-        is_largest = GatherAtArgmax(winner, *windows)(x) == y
-        part = RouteToArgmax(winner, *windows)(where(is_largest, gy, 0.0))
+    for position in range(self.window.area):
+        winner = array_module(self.argmax).full_like(self.argmax, position)
+        is_largest = GatherAtArgmax(winner, self.window)(x) == y
+        part = RouteToArgmax(winner, x.shape[2:], self.window)(where(is_largest, gy, 0.0))
         total = part if total is None else total + part
     assert total is not None
     return total
@@ -172,16 +170,12 @@ for i, j in places_of_the_window:
 # -- the average's gradient is not divided ----------------------------------------------------------------------------
 
 
-def _split_undivided(
-    gy: Array, image: Pair, kernel_size: Pair, stride: Pair, padding: Pair, count_include_pad: bool
-) -> Array:
-    xp = array_module(gy)
-    output: Pair = gy.shape[2:]
-    top, left, below, right = pooling._margins(image, output, kernel_size, stride, padding, (1, 1))
-    gx = xp.zeros((*gy.shape[:2], top + image[0] + below, left + image[1] + right), gy.dtype)
-    for _, place in pooling._places(output, kernel_size, stride, (1, 1)):
-        gx[place] += gy
-    return gx[:, :, top : top + image[0], left : left + image[1]]
+def _split_undivided(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
+    padded_size = pooling._padded_size(input_size, window, gy.shape[2:])
+    gx = array_module(gy).zeros((*gy.shape[:2], *padded_size), gy.dtype)
+    for _, _, pixels in kernel_positions(window, gy.shape[2:]):
+        gx[pixels] += gy
+    return pooling._crop(gx, window, input_size)
 
 
 def _measure_average() -> Measured:

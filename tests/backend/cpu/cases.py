@@ -20,7 +20,7 @@ import numpy as np
 from minires.backend import cpu, reference
 from minires.backend.cpu import algorithms
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
-from minires.backend.shapes import Pair, conv_size, pool_size, reach
+from minires.backend.shapes import Pair, Window
 from tests.backend.cpu.layouts import LAYOUTS
 
 Array = np.ndarray
@@ -168,19 +168,12 @@ class Convolution(NamedTuple):
     x: Array
     w: Array
     gy: Array
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-
-    @property
-    def geometry(self) -> tuple[Pair, Pair, Pair]:
-        return self.stride, self.padding, self.dilation
+    window: Window
 
     @property
     def shape(self) -> algorithms.Shape:
         """As the table of algorithms wants it."""
-        output, kernel = self.gy.shape[2:], self.w.shape[2:]
-        return algorithms.Shape(len(self.x), self.x.shape[1], len(self.w), output, kernel, *self.geometry)
+        return algorithms.Shape(len(self.x), self.x.shape[1], len(self.w), self.gy.shape[2:], self.window)
 
 
 def convolution(choices: Choices, plain: bool = False) -> Convolution:
@@ -188,19 +181,18 @@ def convolution(choices: Choices, plain: bool = False) -> Convolution:
     kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
     if not plain:
         kernel, stride, dilation = _pair(choices, 1, 7), _pair(choices, 1, 3), _pair(choices, 1, 3)
-    padding = _pair(choices, 0, 3)
-    fitting = [reach(k, d) - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
-    image = [max(choices.integer(1, 17), least) for least in fitting]
+    window = Window(kernel, stride, _pair(choices, 0, 3), dilation)
+    image = [max(choices.integer(1, 17), least) for least in window.smallest_input_size((1, 1))]
     channels, outputs, images = choices.of(CHANNELS), choices.of(CHANNELS), choices.integer(1, 33)
-    output = [conv_size(*each) for each in zip(image, kernel, stride, padding, dilation, strict=True)]
-    work = channels * outputs * kernel[0] * kernel[1] * output[0] * output[1]
+    output = window.output_size((image[0], image[1]))
+    work = channels * outputs * window.area * output[0] * output[1]
     images = min(images, max(1, (4 * WORK if plain else WORK) // work))
     rng = _random(choices)
     x, w, gy = (
         laid(choices, rng.normal(size=shape))
         for shape in ((images, channels, *image), (outputs, channels, *kernel), (images, outputs, *output))
     )
-    return Convolution(x, w, gy, stride, padding, dilation)
+    return Convolution(x, w, gy, window)
 
 
 def exact(kernel: str, first: Array, second: Array, *rest: Any) -> tuple[Array, Array]:
@@ -217,28 +209,28 @@ def conv2d(choices: Choices) -> Case:
     """Any convolution, by the algorithm of the table."""
     c = convolution(choices, plain=bool(choices.integer(0, 1)))
     bias = choices.of([None, laid(choices, _random(choices).normal(size=len(c.w)))])
-    y, size = exact("conv2d", c.x, c.w, None, *c.geometry, 1)
+    y, size = exact("conv2d", c.x, c.w, None, c.window, 1)
     if bias is not None:
         y, size = y + bias[:, None, None], size + abs(bias[:, None, None])
     allowed = bound_of(algorithms.forward(c.shape)) * size.max()
-    return Case("conv2d", (c.x, c.w, bias, *c.geometry, 1), (y,), (allowed,))
+    return Case("conv2d", (c.x, c.w, bias, c.window, 1), (y,), (allowed,))
 
 
 def conv2d_grad_input(choices: Choices) -> Case:
     c = convolution(choices, plain=bool(choices.integer(0, 1)))
     image = c.x.shape[2:]
-    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, *c.geometry, 1)
+    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, 1)
     allowed = bound_of(algorithms.grad_input(c.shape, image)) * size.max()
-    both = any(s > 1 and d > 1 for s, d in zip(c.stride, c.dilation, strict=True))
-    arguments = (c.gy, c.w, image, *c.geometry, 1)
+    both = any(s > 1 and d > 1 for s, d in zip(c.window.stride, c.window.dilation, strict=True))
+    arguments = (c.gy, c.w, image, c.window, 1)
     return Case("conv2d_grad_input", arguments, (gx,), (allowed,), may_decline=both)
 
 
 def conv2d_grad_weight(choices: Choices) -> Case:
     c = convolution(choices, plain=bool(choices.integer(0, 1)))
-    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.w.shape[2:], *c.geometry, 1)
+    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, 1)
     allowed = bound_of(algorithms.grad_weight(c.shape)) * size.max()
-    return Case("conv2d_grad_weight", (c.x, c.gy, c.w.shape[2:], *c.geometry, 1), (gw,), (allowed,))
+    return Case("conv2d_grad_weight", (c.x, c.gy, c.window, 1), (gw,), (allowed,))
 
 
 def forced_forward(choices: Choices) -> Case:
@@ -262,7 +254,7 @@ def forced_any_forward(choices: Choices) -> Case:
 
 def forward_case(c: Convolution, algorithm: int, bias: Array | None, residual: Array | None, relu: bool) -> Case:
     """y = [max(] x ∗ w + b + r [, 0)]: at once, and with weights packed before into an output given."""
-    y, size = exact("conv2d", c.x, c.w, None, *c.geometry, 1)
+    y, size = exact("conv2d", c.x, c.w, None, c.window, 1)
     for more in (None if bias is None else bias[:, None, None], residual):
         if more is not None:
             y, size = y + more, size + abs(more)
@@ -280,24 +272,24 @@ def forward_case(c: Convolution, algorithm: int, bias: Array | None, residual: A
         np.testing.assert_array_equal(same, at_once, "packed weights give other bits")
         return at_once
 
-    arguments = (c.x, c.w, bias, residual, relu, *c.geometry, algorithm)
+    arguments = (c.x, c.w, bias, residual, relu, *c.window[1:], algorithm)
     return Case("library.conv2d", arguments, (y,), (bound_of(algorithm) * size.max(),), call=call)
 
 
 def forced_grad_input(choices: Choices) -> Case:
     c = convolution(choices, plain=True)
-    algorithm = choices.of([DIRECT, WINOGRAD2, WINOGRAD4] if max(c.padding) <= 2 else [DIRECT])
+    algorithm = choices.of([DIRECT, WINOGRAD2, WINOGRAD4] if max(c.window.padding) <= 2 else [DIRECT])
     return grad_input_case(c, algorithm)
 
 
 def grad_input_case(c: Convolution, algorithm: int) -> Case:
     image = c.x.shape[2:]
-    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, *c.geometry, 1)
+    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, 1)
 
     def call(*arguments: Any) -> Array:
         return cpu.library.conv2d_grad_input(*arguments)
 
-    arguments = (c.gy, c.w, image, *c.geometry, algorithm)
+    arguments = (c.gy, c.w, image, *c.window[1:], algorithm)
     return Case("library.conv2d_grad_input", arguments, (gx,), (bound_of(algorithm) * size.max(),), call=call)
 
 
@@ -306,12 +298,12 @@ def forced_grad_weight(choices: Choices) -> Case:
 
 
 def grad_weight_case(c: Convolution, algorithm: int) -> Case:
-    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.w.shape[2:], *c.geometry, 1)
+    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, 1)
 
     def call(*arguments: Any) -> Array:
         return cpu.library.conv2d_grad_weight(*arguments)
 
-    arguments = (c.x, c.gy, c.w.shape[2:], *c.geometry, algorithm)
+    arguments = (c.x, c.gy, *c.window, algorithm)
     return Case("library.conv2d_grad_weight", arguments, (gw,), (bound_of(algorithm) * size.max(),), call=call)
 
 
@@ -406,16 +398,12 @@ class Pooling(NamedTuple):
     """The geometry of a pooling; paddings are at most half a window, as the ops demand."""
 
     shape: tuple[int, int, int, int]
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
+    window: Window
     ceil_mode: bool
 
     @property
     def output(self) -> tuple[int, int, int, int]:
-        windows = (self.shape[2:], self.kernel, self.stride, self.padding, self.dilation)
-        ho, wo = (pool_size(*each, self.ceil_mode) for each in zip(*windows, strict=True))
+        ho, wo = self.window.output_size(self.shape[2:], self.ceil_mode)
         return *self.shape[:2], ho, wo
 
 
@@ -424,11 +412,10 @@ def pooling(choices: Choices, dilated: bool) -> Pooling:
     if choices.integer(0, 9) == 9:
         kernel = (16, 16)  # place 255 is the last that a byte holds
     padding = choices.integer(0, kernel[0] // 2), choices.integer(0, kernel[1] // 2)
-    dilation = _pair(choices, 1, 3) if dilated else (1, 1)
-    fitting = [reach(k, d) - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
-    image = [max(choices.integer(1, 17), least) for least in fitting]
+    window = Window(kernel, stride, padding, _pair(choices, 1, 3) if dilated else (1, 1))
+    image = [max(choices.integer(1, 17), least) for least in window.smallest_input_size((1, 1))]
     shape = (choices.integer(1, 5), choices.of(CHANNELS), image[0], image[1])
-    return Pooling(shape, kernel, stride, padding, dilation, choices.of([False, True]))
+    return Pooling(shape, window, choices.of([False, True]))
 
 
 def _for_maxima(choices: Choices, shape: tuple[int, ...]) -> Array:
@@ -459,25 +446,25 @@ def max_pool2d_route(choices: Choices) -> Case:
     pool, rng = pooling(choices, dilated=True), _random(choices)
     _, argmax = reference.max_pool2d(rng.integers(-2, 3, pool.shape).astype(float), *pool[1:])
     argmax = LAYOUTS[choices.of(list(LAYOUTS))](argmax)
-    gy, rest = laid(choices, rng.normal(size=pool.output)), (argmax, pool.shape[2:], *pool[1:5])
+    gy, rest = laid(choices, rng.normal(size=pool.output)), (argmax, pool.shape[2:], pool.window)
     gx, size = (reference.max_pool2d_route(each, *rest) for each in (_double(gy), _double(abs(gy))))
-    return Case("max_pool2d_route", (gy, *rest), (gx,), (EPS * pool.kernel[0] * pool.kernel[1] * size,))
+    return Case("max_pool2d_route", (gy, *rest), (gx,), (EPS * pool.window.area * size,))
 
 
 def avg_pool2d(choices: Choices) -> Case:
     pool = pooling(choices, dilated=False)
     x = laid(choices, _random(choices).normal(size=pool.shape))
-    rest = (pool.kernel, pool.stride, pool.padding, pool.ceil_mode, choices.of([True, False]))
+    rest = (pool.window, pool.ceil_mode, choices.of([True, False]))
     y, size = (reference.avg_pool2d(each, *rest) for each in (_double(x), _double(abs(x))))
-    return Case("avg_pool2d", (x, *rest), (y,), (EPS * (2 + pool.kernel[0] * pool.kernel[1]) * size,))
+    return Case("avg_pool2d", (x, *rest), (y,), (EPS * (2 + pool.window.area) * size,))
 
 
 def avg_pool2d_split(choices: Choices) -> Case:
     pool = pooling(choices, dilated=False)
     gy = laid(choices, _random(choices).normal(size=pool.output))
-    rest = (pool.shape[2:], pool.kernel, pool.stride, pool.padding, choices.of([True, False]))
+    rest = (pool.shape[2:], pool.window, choices.of([True, False]))
     gx, size = (reference.avg_pool2d_split(each, *rest) for each in (_double(gy), _double(abs(gy))))
-    return Case("avg_pool2d_split", (gy, *rest), (gx,), (EPS * (2 + pool.kernel[0] * pool.kernel[1]) * size,))
+    return Case("avg_pool2d_split", (gy, *rest), (gx,), (EPS * (2 + pool.window.area) * size,))
 
 
 def _images(choices: Choices) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minires.backend import cpu
 from minires.backend.cpu import algorithms, isa
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
-from minires.backend.shapes import conv_size
+from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
 
@@ -43,12 +43,13 @@ LAYERS = {
 def layer(name: str, positive: bool) -> cases.Convolution:
     shape, outputs, kernel, stride, padding = LAYERS[name]
     rng = np.random.default_rng(len(name))
-    output = [conv_size(size, kernel, stride, padding, 1) for size in shape[2:]]
+    window = Window((kernel, kernel), (stride, stride), (padding, padding))
+    output = window.output_size(shape[2:])
     shapes = shape, (outputs, shape[1], kernel, kernel), (shape[0], outputs, *output)
     x, w, gy = (channels_last(rng.normal(size=each).astype(np.float32)) for each in shapes)
     if positive:
         x, w, gy = abs(x), abs(w), abs(gy)
-    return cases.Convolution(x, w, gy, (stride, stride), (padding, padding), (1, 1))
+    return cases.Convolution(x, w, gy, window)
 
 
 @pytest.mark.parametrize("positive", [False, True], ids=["normal", "all positive"])
@@ -81,7 +82,7 @@ def test_the_table_names_algorithms_that_can_do_it():
         c = cases.convolution(cases.Dice(seed), plain=seed % 2 == 0)
         assert algorithms.forward(c.shape) in algorithms.candidates(c.shape)
         assert algorithms.grad_weight(c.shape) in (DIRECT, WINOGRAD4)
-        assert max(c.padding) <= 2 or algorithms.grad_input(c.shape, c.x.shape[2:]) == DIRECT
+        assert max(c.window.padding) <= 2 or algorithms.grad_input(c.shape, c.x.shape[2:]) == DIRECT
         seen.add(algorithms.forward(c.shape))
     assert {DIRECT, WINOGRAD4} <= seen
 
@@ -106,5 +107,5 @@ def test_what_an_algorithm_cannot_do_is_refused():
 
 def test_groups_and_strided_dilated_gradients_fall_through():
     x, w, gy = (np.ones(shape, np.float32) for shape in ((1, 4, 6, 6), (4, 4, 2, 2), (1, 4, 2, 2)))
-    assert cpu.conv2d(x, w[:, :2], None, (1, 1), (0, 0), (1, 1), 2) is NotImplemented
-    assert cpu.conv2d_grad_input(gy, w, (6, 6), (3, 3), (0, 0), (2, 2), 1) is NotImplemented
+    assert cpu.conv2d(x, w[:, :2], None, Window((2, 2)), 2) is NotImplemented
+    assert cpu.conv2d_grad_input(gy, w, (6, 6), Window((2, 2), (3, 3), dilation=(2, 2)), 1) is NotImplemented

@@ -10,6 +10,7 @@ import pytest
 
 from minires import backend
 from minires.backend import cpu
+from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import LAYOUTS, channels_last
 
@@ -135,6 +136,6 @@ def test_images_are_converted_only_where_they_must_be():
     x = np.random.default_rng(0).normal(size=(2, 5, 7, 11)).astype(np.float32)
     for name, layout in LAYOUTS.items():
         given, before = layout(x), cpu.library.image_conversions()
-        cpu.avg_pool2d(given, (2, 2), (1, 1), (0, 0), False, True)
+        cpu.avg_pool2d(given, Window((2, 2)), False, True)
         expected = 0 if name in ("channels last", "read only") else 1
         assert cpu.library.image_conversions() - before == expected, name

@@ -17,11 +17,15 @@ from minires import backend, models, optim
 from minires import functional as F
 from minires.backend import cpu
 from minires.backend.cpu import isa, machine
+from minires.backend.shapes import Window
 from tests.backend.cpu import workload
 from tests.backend.cpu.layouts import channels_last
 
 if cpu.library is None:
     pytest.skip("the C kernels are not built here", allow_module_level=True)
+
+
+PADDED = Window((3, 3), padding=(1, 1))
 
 
 @pytest.fixture
@@ -152,7 +156,7 @@ def test_a_fork_while_another_thread_computes(threads):
     def keep_busy() -> None:
         x, w = np.ones((8, 64, 28, 28), np.float32), np.ones((64, 64, 3, 3), np.float32)
         while not stop.is_set():
-            backend.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+            backend.conv2d(x, w, None, PADDED, 1)
 
     busy = threading.Thread(target=keep_busy)
     busy.start()
@@ -195,7 +199,7 @@ def test_what_is_freed_is_used_again(memory):
 
 
 def test_results_own_their_memory():
-    y = backend.conv2d(np.ones((2, 3, 40, 40), np.float32), np.ones((70, 3, 3, 3), np.float32), None, *[(1, 1)] * 3, 1)
+    y = backend.conv2d(np.ones((2, 3, 40, 40), np.float32), np.ones((70, 3, 3, 3), np.float32), None, PADDED, 1)
     assert y.base is None
     assert y.flags.owndata
     assert y.flags.writeable
@@ -342,9 +346,9 @@ def test_where_the_reference_is_not_finite_neither_are_we(value, where, algorith
     arrays[where].flat[arrays[where].size // 3] = value
     x, w, bias, residual = arrays.values()
     with np.errstate(all="ignore"), mr.use_backend("reference"):
-        expected = backend.relu(backend.conv2d(x, w, bias, (1, 1), (1, 1), (1, 1), 1) + residual)
-        gx = backend.conv2d_grad_input(residual, w, (10, 10), (1, 1), (1, 1), (1, 1), 1)
-        gw = backend.conv2d_grad_weight(x, residual, (3, 3), (1, 1), (1, 1), (1, 1), 1)
+        expected = backend.relu(backend.conv2d(x, w, bias, PADDED, 1) + residual)
+        gx = backend.conv2d_grad_input(residual, w, (10, 10), PADDED, 1)
+        gw = backend.conv2d_grad_weight(x, residual, PADDED, 1)
     ours = cpu.library.conv2d(x, w, bias, residual, True, (1, 1), (1, 1), (1, 1), algorithm)
     assert not np.isfinite(ours[~np.isfinite(expected)]).any()
     assert np.isnan(ours[np.isnan(expected)]).all()  # ReLU erases none

@@ -30,12 +30,12 @@ def planted(choices: cases.Choices, array: np.ndarray) -> tuple[np.ndarray, tupl
 
 
 def forward(c: cases.Convolution, bias: np.ndarray, residual: np.ndarray, relu: bool, algorithm: int) -> np.ndarray:
-    return cpu.library.conv2d(c.x, c.w, bias, residual, relu, *c.geometry, algorithm)
+    return cpu.library.conv2d(c.x, c.w, bias, residual, relu, *c.window[1:], algorithm)
 
 
 def exact_forward(c: cases.Convolution, bias: np.ndarray, residual: np.ndarray, relu: bool) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        y = reference.conv2d(c.x.astype(float), c.w.astype(float), bias.astype(float), *c.geometry, 1) + residual
+        y = reference.conv2d(c.x.astype(float), c.w.astype(float), bias.astype(float), c.window, 1) + residual
         return np.maximum(y, 0) if relu else y
 
 
@@ -84,14 +84,14 @@ def test_grad_input(data):
     choices = cases.Drawn(data)
     algorithm, where = choices.of([DIRECT, WINOGRAD2, WINOGRAD4]), choices.of(["gy", "w"])
     c = cases.convolution(choices, plain=True)
-    if max(c.padding) > 2:
+    if max(c.window.padding) > 2:
         algorithm = DIRECT
     parts = {"gy": c.gy, "w": c.w}
     parts[where], at = planted(choices, parts[where])
-    rest = (c.x.shape[2:], *c.geometry)
+    size = c.x.shape[2:]
     with np.errstate(invalid="ignore"):
-        expected = reference.conv2d_grad_input(parts["gy"].astype(float), parts["w"].astype(float), *rest, 1)
-    actual = cpu.library.conv2d_grad_input(parts["gy"], parts["w"], *rest, algorithm)
+        expected = reference.conv2d_grad_input(parts["gy"].astype(float), parts["w"].astype(float), size, c.window, 1)
+    actual = cpu.library.conv2d_grad_input(parts["gy"], parts["w"], size, *c.window[1:], algorithm)
     assert_not_more_finite(actual, expected)
     if where == "gy":
         assert np.isfinite(np.delete(actual, at[0], axis=0)).all(), "another image of the batch is touched"
@@ -107,10 +107,9 @@ def test_grad_weight(data):
     c = cases.convolution(choices, plain=algorithm != DIRECT)
     parts = {"x": c.x, "gy": c.gy}
     parts[where], at = planted(choices, parts[where])
-    rest = (c.w.shape[2:], *c.geometry)
     with np.errstate(invalid="ignore"):
-        expected = reference.conv2d_grad_weight(parts["x"].astype(float), parts["gy"].astype(float), *rest, 1)
-    actual = cpu.library.conv2d_grad_weight(parts["x"], parts["gy"], *rest, algorithm)
+        expected = reference.conv2d_grad_weight(parts["x"].astype(float), parts["gy"].astype(float), c.window, 1)
+    actual = cpu.library.conv2d_grad_weight(parts["x"], parts["gy"], *c.window, algorithm)
     assert_not_more_finite(actual, expected)
     assert np.isfinite(np.delete(actual, at[1], axis=1 if where == "x" else 0)).all(), "another channel is touched"
     if algorithm == DIRECT:

@@ -11,6 +11,7 @@ import numpy as np
 
 from minires.backend import cpu
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.shapes import Window
 from tests.backend.cpu.layouts import channels_last
 
 ONE, NONE = (1, 1), (0, 0)
@@ -51,8 +52,8 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
     x, gy, residual = (normal(6, 40, 30, 31) for _ in range(3))
     mean, weight, bias = (normal(40) for _ in range(3))
     var = abs(normal(40))
-    windows = ((3, 3), (2, 2), (1, 1))
-    y, argmax = cpu.max_pool2d(x, *windows, ONE, False)
+    window = Window((3, 3), (2, 2), (1, 1))
+    y, argmax = cpu.max_pool2d(x, window, False)
     pooled = normal(*y.shape)
     a, b = normal(200, 1500), normal(1500, 90)
     logits, labels, g = normal(300, 100), np.arange(300) % 100, normal(300)
@@ -69,17 +70,17 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
         "batch_norm_stats": lambda: cpu.batch_norm_stats(x),
         "batch_norm": lambda: cpu.batch_norm(x, mean, var, weight, bias, 1e-5, residual, True),
         "batch_norm_grad": lambda: cpu.batch_norm_grad(gy, x, mean, var, weight, 1e-5, residual),
-        "max_pool2d": lambda: cpu.max_pool2d(x, *windows, ONE, False),
-        "max_pool2d_route": lambda: cpu.max_pool2d_route(pooled, argmax, x.shape[2:], *windows, ONE),
-        "avg_pool2d": lambda: cpu.avg_pool2d(x, *windows, False, True),
-        "avg_pool2d_split": lambda: cpu.avg_pool2d_split(pooled, x.shape[2:], *windows, True),
+        "max_pool2d": lambda: cpu.max_pool2d(x, window, False),
+        "max_pool2d_route": lambda: cpu.max_pool2d_route(pooled, argmax, x.shape[2:], window),
+        "avg_pool2d": lambda: cpu.avg_pool2d(x, window, False, True),
+        "avg_pool2d_split": lambda: cpu.avg_pool2d_split(pooled, x.shape[2:], window, True),
         "sum": lambda: cpu.sum(x, (2, 3), False),
         "sum of all images": lambda: cpu.sum(x, (0, 2, 3), False),
         "broadcast_to": lambda: cpu.broadcast_to(x[:, :, :1, :1], x.shape),
         "add": lambda: cpu.add(x, gy),
         "relu": lambda: cpu.relu(x),
         "relu_mask": lambda: cpu.relu_mask(gy, x),
-        "layout": lambda: cpu.avg_pool2d(np.ascontiguousarray(x), ONE, ONE, NONE, False, True),
+        "layout": lambda: cpu.avg_pool2d(np.ascontiguousarray(x), Window(ONE), False, True),
         "matmul": lambda: cpu.matmul(a, b),
         "matmul transposed": lambda: cpu.matmul(b.T, a.T),
         "log_softmax": lambda: cpu.log_softmax(logits, 1),

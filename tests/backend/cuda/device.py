@@ -30,7 +30,7 @@ class Device:
         """
         if isinstance(argument, np.ndarray):
             return self.cupy.ndarray(argument) if self.is_simulated else self._copy(argument)
-        if isinstance(argument, (list, tuple)):
+        if type(argument) in (list, tuple):  # a Window stays what it is
             return type(argument)(self.upload(each) for each in argument)
         return argument
 

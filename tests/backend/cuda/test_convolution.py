@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minires.backend import reference
 from minires.backend.cuda import convolution, tiles
 from minires.backend.cuda import provider as cuda
-from minires.backend.shapes import conv_size
+from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
 
@@ -59,15 +59,16 @@ def assert_close(result, expected, scale, bound):
 
 def check_all_three(device, case, bound, order=0):
     """Forward with a bias, input gradient, weight gradient, with random cotangents."""
-    images, channels, outputs, image, kernel, *geometry = case
-    x, w, b = numbers(1, images, channels, *image), numbers(2, outputs, channels, *kernel), numbers(3, outputs)
-    gy = numbers(4, images, outputs, *map(conv_size, image, kernel, *geometry))
+    images, channels, outputs, image, *pairs = case
+    window = Window(*pairs)
+    x, w, b = numbers(1, images, channels, *image), numbers(2, outputs, channels, *window.kernel), numbers(3, outputs)
+    gy = numbers(4, images, outputs, *window.output_size(image))
     for name, arrays, more in (
         ("conv2d", (x, w, b), ()),
         ("conv2d_grad_input", (gy, w), (image,)),
-        ("conv2d_grad_weight", (x, gy), (kernel,)),
+        ("conv2d_grad_weight", (x, gy), ()),
     ):
-        rest = (*more, *geometry, 1)
+        rest = (*more, window, 1)
         result = device.run(getattr(cuda, name), *arrays, *rest, order=order)
         compute = getattr(reference, name)
         assert_close(result, compute(*double(*arrays), *rest), compute(*map(np.abs, double(*arrays)), *rest), bound)
@@ -93,11 +94,12 @@ def test_random_shapes_and_layouts(device, kernel, data):
 
 @pytest.mark.parametrize("name", ["3×3", "deep: K divided among blocks"])
 def test_the_same_bits_in_every_order_of_threads_and_every_layout(device, bound, name):
-    images, channels, outputs, image, kernel, *geometry = CASES[name]
-    x, w = numbers(1, images, channels, *image), numbers(2, outputs, channels, *kernel)
+    images, channels, outputs, image, *pairs = CASES[name]
+    window = Window(*pairs)
+    x, w = numbers(1, images, channels, *image), numbers(2, outputs, channels, *window.kernel)
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    results = [device.run(cuda.conv2d, x, w, None, *geometry, 1, order=order) for order in ORDERS]
-    results += [device.run(cuda.conv2d, last, w, None, *geometry, 1)]
+    results = [device.run(cuda.conv2d, x, w, None, window, 1, order=order) for order in ORDERS]
+    results += [device.run(cuda.conv2d, last, w, None, window, 1)]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
 
@@ -116,7 +118,7 @@ def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeyp
 def test_residual_and_relu_in_the_same_pass(device, bound, channels):
     for outputs in (36, 35):  # neighbours at once, and one by one
         x, w, b = numbers(1, 1, channels, 6, 5), numbers(2, outputs, channels, 3, 3), numbers(3, outputs)
-        residual, geometry = numbers(4, 1, outputs, 6, 5), ((1, 1), (1, 1), (1, 1), 1)
+        residual, geometry = numbers(4, 1, outputs, 6, 5), (Window((3, 3), padding=(1, 1)), 1)
         y = device.run(convolution.fused_conv2d, x, w, b, *geometry, residual, True)
         expected = reference.conv2d(*double(x, w, b), *geometry) + residual
         scale = reference.conv2d(*map(np.abs, double(x, w, b)), *geometry) + np.abs(residual)
@@ -125,7 +127,7 @@ def test_residual_and_relu_in_the_same_pass(device, bound, channels):
 
 @pytest.mark.parametrize("channels", [3, 4], ids=["padded to 4", "4"])
 def test_nan_and_infinity_reach_those_outputs_that_they_touch(device, bound, channels):
-    x, w, geometry = numbers(1, 1, channels, 6, 6), numbers(2, 8, channels, 3, 3), ((1, 1), (1, 1), (1, 1), 1)
+    x, w, geometry = numbers(1, 1, channels, 6, 6), numbers(2, 8, channels, 3, 3), (Window((3, 3), padding=(1, 1)), 1)
     x[0, 1, 0, 0], x[0, 2, 5, 5] = np.nan, np.inf
     for relu in (False, True):
         y = device.run(convolution.fused_conv2d, x, w, None, *geometry, None, relu)
@@ -138,7 +140,7 @@ def test_nan_and_infinity_reach_those_outputs_that_they_touch(device, bound, cha
 def test_long_sums_keep_their_digits(device):
     """All of one sign, where a single chain of float32 additions would lose most: 9,216 products a number."""
     x, w = np.abs(numbers(1, 1, 1024, 3, 3)), np.abs(numbers(2, 4, 1024, 3, 3))
-    geometry = ((1, 1), (0, 0), (1, 1), 1)
+    geometry = (Window((3, 3)), 1)
     expected = reference.conv2d(*double(x, w), None, *geometry)
     assert_close(device.run(cuda.conv2d, x, w, None, *geometry), expected, expected, EXACT)
     rows, columns = x.reshape(1, -1), w.reshape(4, -1).T
@@ -158,25 +160,25 @@ def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, de
 def test_equal_numbers_whose_roundings_all_go_one_way(device):
     """The worst that can be: 576 products of 0.1. In chains of 256 they were 1.3e-6 off; 5.1e-7 in those of 64."""
     x, w = np.ones((1, 64, 6, 6), np.float32), np.full((16, 64, 3, 3), 0.1, np.float32)
-    geometry = ((1, 1), (0, 0), (1, 1), 1)
+    geometry = (Window((3, 3)), 1)
     expected = reference.conv2d(*double(x, w), None, *geometry)
     assert_close(device.run(cuda.conv2d, x, w, None, *geometry), expected, expected, 6e-7)
 
 
 def test_more_rows_than_a_small_divisor_would_show(device):
     """Row numbers beyond 100,000 are divided as well as small ones (kernels/cuda/division.cuh)."""
-    x, w, geometry = numbers(1, 1, 1, 397, 401), numbers(2, 1, 1, 2, 1), ((1, 1), (0, 0), (1, 1), 1)
+    x, w, geometry = numbers(1, 1, 1, 397, 401), numbers(2, 1, 1, 2, 1), (Window((2, 1)), 1)
     expected = reference.conv2d(*double(x, w), None, *geometry)
     assert_close(device.run(cuda.conv2d, x, w, None, *geometry), expected, np.abs(expected), EXACT)
 
 
 def test_what_is_left_to_the_reference(device):
     x, w = device.upload(numbers(1, 2, 4, 5, 5)), device.upload(numbers(2, 8, 4, 3, 3))
-    geometry = ((1, 1), (1, 1), (1, 1))
-    assert cuda.conv2d(x, device.upload(numbers(2, 8, 2, 3, 3)), None, *geometry, 2) is NotImplemented  # groups
-    assert cuda.conv2d(device.upload(numbers(1, 0, 4, 5, 5)), w, None, *geometry, 1) is NotImplemented  # no images
-    assert cuda.conv2d(x, device.upload(np.ones((8, 4, 3, 3))), None, *geometry, 1) is NotImplemented  # float64
-    assert cuda.conv2d(x, w, None, (1, 1), (1 << 40, 1), (1, 1), 1) is NotImplemented  # rows beyond 32 bits
+    window, far = Window((3, 3), padding=(1, 1)), Window((3, 3), padding=(1 << 40, 1))
+    assert cuda.conv2d(x, device.upload(numbers(2, 8, 2, 3, 3)), None, window, 2) is NotImplemented  # groups
+    assert cuda.conv2d(device.upload(numbers(1, 0, 4, 5, 5)), w, None, window, 1) is NotImplemented  # no images
+    assert cuda.conv2d(x, device.upload(np.ones((8, 4, 3, 3))), None, window, 1) is NotImplemented  # float64
+    assert cuda.conv2d(x, w, None, far, 1) is NotImplemented  # rows beyond 32 bits
     assert cuda.matmul(x, x) is NotImplemented
     assert cuda.matmul(device.upload(numbers(1, 2, 3)), numbers(2, 3, 2)) is NotImplemented  # on the host
     assert cuda.matmul(device.upload(numbers(1, 0, 3)), device.upload(numbers(1, 3, 2))) is NotImplemented

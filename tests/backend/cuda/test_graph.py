@@ -14,6 +14,7 @@ from minires import backend
 from minires import functional as F
 from minires.backend import capturing
 from minires.backend.cuda import graph, graph_learning_rate
+from minires.backend.shapes import Window
 from minires.errors import DeviceError, ShapeError
 
 
@@ -28,7 +29,7 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 def work(x, w, classifier):
     """Kernels of our own, functions of CuPy's, views, new arrays and writes into old ones."""
-    y = backend.relu(backend.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1))
+    y = backend.relu(backend.conv2d(x, w, None, Window((3, 3), padding=(1, 1)), 1))
     rows = backend.sum(y, (2, 3), False)
     z = backend.matmul(rows, classifier)
     z = backend.divide(z, backend.scalar(3.0, z.dtype, z))
@@ -118,7 +119,7 @@ class Grouped:
         self.x, self.w = device.upload(numbers(1, 4, 3, 3)), device.upload(numbers(4, 2, 1, 1))
 
     def __call__(self, _):
-        return backend.conv2d(self.x, self.w, None, (1, 1), (0, 0), (1, 1), 2)
+        return backend.conv2d(self.x, self.w, None, Window((1, 1)), 2)
 
 
 FAULTS = {

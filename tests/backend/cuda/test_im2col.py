@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minires.backend import reference
 from minires.backend.cuda import im2col
-from minires.backend.shapes import conv_size, reach
+from minires.backend.shapes import Window
 from tests.backend.cuda.device import ORDERS
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -18,20 +18,20 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 @st.composite
 def convolutions(draw):
-    """(x, kernel, stride, padding, dilation), with numbers of which sums are exact."""
+    """(x, window), with numbers of which sums are exact."""
     kernel, stride, dilation = draw(pairs), draw(pairs), draw(pairs)
     padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
-    fitting = [reach(k, d) - 2 * p for k, d, p in zip(kernel, dilation, padding, strict=True)]
-    h, w = (max(draw(st.integers(1, 7)), least) for least in fitting)
+    window = Window(kernel, stride, padding, dilation)
+    h, w = (max(draw(st.integers(1, 7)), least) for least in window.smallest_input_size((1, 1)))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     x = rng.integers(-8, 9, (draw(st.integers(1, 3)), draw(st.integers(1, 5)), h, w)).astype(np.float32)
-    return x, kernel, stride, padding, dilation
+    return x, window
 
 
-def naive(x, kernel, stride, padding, dilation):
+def naive(x, window):
     """columns[(c,i,j), (n,p,q)], and for each number the pixel that it is, or None."""
-    n, c, h, w = x.shape
-    ho, wo = (conv_size(*each) for each in zip((h, w), kernel, stride, padding, dilation, strict=True))
+    (n, c, h, w), (kernel, stride, padding, dilation) = x.shape, window
+    ho, wo = window.output_size((h, w))
     columns, pixels = np.zeros((c, *kernel, n, ho, wo), np.float32), {}
     for place in itertools.product(*map(range, columns.shape)):
         channel, i, j, image, p, q = place
@@ -46,33 +46,33 @@ def naive(x, kernel, stride, padding, dilation):
 @settings(max_examples=20)
 @given(case=convolutions(), order=st.sampled_from(ORDERS))
 def test_both_against_loops(device, case, order):
-    x, *windows = case
+    x, window = case
     columns, pixels = naive(*case)
     actual = device.run(im2col.im2col, *case, order=order)
-    assert actual.shape == (x.shape[1] * windows[0][0] * windows[0][1], columns[0, 0, 0].size)
+    assert actual.shape == (x.shape[1] * window.area, columns[0, 0, 0].size)
     np.testing.assert_array_equal(actual, columns.reshape(actual.shape))
 
     g, image = np.random.default_rng(0).integers(-8, 9, columns.shape).astype(np.float32), np.zeros_like(x)
     for place, pixel in pixels.items():
         image[pixel] += g[place]
-    actual = device.run(im2col.col2im, g.reshape(actual.shape), x.shape, *windows, order=order)
+    actual = device.run(im2col.col2im, g.reshape(actual.shape), x.shape, window, order=order)
     np.testing.assert_array_equal(actual, image)
 
 
 @settings(max_examples=20)
 @given(case=convolutions())
 def test_they_are_adjoint(device, case):
-    x, *windows = case
+    x, window = case
     columns = device.run(im2col.im2col, *case)
     g = np.random.default_rng(0).integers(-8, 9, columns.shape).astype(np.float32)
-    assert (columns * g).sum() == (x * device.run(im2col.col2im, g, x.shape, *windows)).sum()
+    assert (columns * g).sum() == (x * device.run(im2col.col2im, g, x.shape, window)).sum()
 
 
 @settings(max_examples=20)
 @given(case=convolutions())
 def test_convolution_is_a_matrix_product_with_the_columns(device, case):
-    x, kernel, stride, padding, dilation = case
-    w = np.random.default_rng(0).integers(-8, 9, (6, x.shape[1], *kernel)).astype(np.float32)
-    expected = reference.conv2d(x, w, None, stride, padding, dilation, 1)
+    x, window = case
+    w = np.random.default_rng(0).integers(-8, 9, (6, x.shape[1], *window.kernel)).astype(np.float32)
+    expected = reference.conv2d(x, w, None, window, 1)
     y = w.reshape(6, -1) @ device.run(im2col.im2col, *case)
     np.testing.assert_array_equal(y.reshape(6, len(x), *expected.shape[2:]).transpose(1, 0, 2, 3), expected)

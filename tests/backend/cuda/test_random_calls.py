@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minires.backend.cuda import elementwise, normalization, pooling, reduction, softmax
+from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
 
@@ -111,7 +112,7 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
     )
     c, labels = up(np.ones(4, "f")), up(np.zeros(2, np.int64))
     for bad in (empty, wide):
-        windows = (pair, pair, (0, 0))
+        window = Window(pair, pair)
         argmax = up(np.zeros((*bad.shape[:2], 2, 2), np.uint8))
         small = bad[:, :, :2, :2]
         flat = bad.reshape(-1, 4)
@@ -122,11 +123,11 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
             normalization.batch_norm(bad, c, c, c, c, 0.1, None, False),
             normalization.batch_norm_stats(bad),
             normalization.batch_norm_grad(bad, bad, c, c, c, 0.1, None),
-            pooling.max_pool2d(bad, *windows, (1, 1), False),
-            pooling.max_pool2d_route(small, argmax, (4, 4), *windows, (1, 1)),
-            pooling.max_pool2d_gather(bad, argmax, *windows, (1, 1)),
-            pooling.avg_pool2d(bad, *windows, False, True),
-            pooling.avg_pool2d_split(small, (4, 4), *windows, True),
+            pooling.max_pool2d(bad, window, False),
+            pooling.max_pool2d_route(small, argmax, (4, 4), window),
+            pooling.max_pool2d_gather(bad, argmax, window),
+            pooling.avg_pool2d(bad, window, False, True),
+            pooling.avg_pool2d_split(small, (4, 4), window, True),
             reduction.sum(bad, (2, 3), False),
             reduction.broadcast_to(bad[:, :, :1, :1], (len(bad), 4, 3, 3)),
             reduction.pad(bad, ((0, 0), (0, 0), (1, 1), (1, 1)), 0.0),
