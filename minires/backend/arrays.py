@@ -67,7 +67,7 @@ def to_device(array: Array, device: str) -> Array:
         return array.get()
     from minires.backend import cuda
 
-    index = int(device.partition(":")[2] or 0)
+    index = cuda.device_index(device)
     cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array

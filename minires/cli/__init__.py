@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # ric
 for _module in (networks, gradients, machine, lab):  # in this order the help lists their commands
     app.add_typer(_module.commands)
 
-LONGEST = 600  # characters of an error's one line; what stands in the middle of a longer one is left out
+MAX_ERROR_LENGTH = 600  # characters of an error's one line; what stands in the middle of a longer one is left out
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,8 +60,8 @@ def _fail(message: str, code: int = 2) -> int:
     if os.environ.get("MINIRES_DEBUG"):
         raise
     line = printable(" ".join(message.split()))
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST - 200]} … {line[-200:]}"
+    if len(line) > MAX_ERROR_LENGTH:
+        line = f"{line[: MAX_ERROR_LENGTH - 200]} … {line[-200:]}"
     sys.stderr.write(f"minires: {line}\n")
     return code
 

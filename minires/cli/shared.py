@@ -22,7 +22,7 @@ def _device(value: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
         raise typer.BadParameter(f"{value!r} is not cpu, cuda or cuda:N")
     if value != "cpu":
-        cuda.require(int(value.partition(":")[2] or 0))
+        cuda.require(cuda.device_index(value))
     return value
 
 

@@ -27,7 +27,7 @@ from minires.data.base import ArrayDataset
 from minires.data.download import Remote, obtain
 from minires.errors import DataError
 
-LARGEST = 1 << 30  # bytes; no published idx file comes near, so a header that claims more is damaged or hostile
+MAX_BYTES = 1 << 30  # bytes; no published idx file comes near, so a header that claims more is damaged or hostile
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
                 raise _damaged(path, f"is not an idx file of unsigned bytes in {dimensions} dimensions")
             shape = struct.unpack(f">{dimensions}I", header[4:])
             expected = math.prod(shape)
-            if not 0 < expected <= LARGEST:
+            if not 0 < expected <= MAX_BYTES:
                 raise _damaged(path, f"says its shape is {shape}")
             elements = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:

@@ -27,14 +27,14 @@ from minires.backend import Array
 from minires.backend.cuda.precision import tf32_allowed
 from minires.core.tensor import Tensor, read_only
 from minires.errors import DtypeError, MiniResError, ShapeError
-from minires.inference.captured import CapturedPlan
 from minires.inference.constants import Constants
+from minires.inference.cuda_graph import CapturedPlan
+from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
 from minires.inference.trace import Trace, trace
-from minires.inference.weights import Weights
 from minires.nn import Module
 
-MOST_PLANS = 8  # shapes that are remembered; the one that was not used for longest is planned anew
+MAX_PLANS = 8  # shapes that are remembered; the one that was not used for longest is planned anew
 TOLERANCE = 1e-4  # of the largest output, between the plan's answer and the model's
 TF32_TOLERANCE = 1e-2  # where products may be made in TF32: folded weights are rounded otherwise than the model's
 
@@ -51,12 +51,12 @@ class CompiledModel:
 
     def __init__(self, model: Callable[[Tensor], Any], example: Array, constants: Constants) -> None:
         self._model, self._constants = model, constants
-        self._weights = Weights()
+        self._weights = WeightCache()
         self._plans: OrderedDict[tuple[Any, ...], Plan | CapturedPlan] = OrderedDict()
         self._lock = threading.Lock()
         _living.add(self)
         plan = self._plan_for(example)
-        other = _other_numbers(example)
+        other = _probe_input(example)
         _check(plan, trace(model, other, constants), other, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
@@ -92,7 +92,7 @@ class CompiledModel:
             plan = CapturedPlan(steps, x) if provider == "cuda" else steps
             _check(plan, run, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
-            if len(self._plans) > MOST_PLANS:
+            if len(self._plans) > MAX_PLANS:
                 self._plans.popitem(last=False)
             return plan
 
@@ -149,7 +149,7 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
     return CompiledModel(model, array, constants)
 
 
-def _other_numbers(x: Array) -> Array:
+def _probe_input(x: Array) -> Array:
     """x from back to front, with the other sign and of another size, and noise: most decisions fall otherwise on it.
 
     The noise, a third of the largest number in x, or of size 1 where x is zero, is what an example without numbers of

@@ -30,13 +30,13 @@ from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import MiniResError, WeightsError
 from minires.nn import Module
-from minires.training import Evaluation, Recipe
-from minires.training.placing import as_input
-from minires.training.recipe import PHOTOGRAPHS, RECIPES, recipe_for
+from minires.training import Evaluation, Preprocessing
+from minires.training.device_io import as_input
+from minires.training.preprocessing import IMAGENET_PREPROCESSING, PREPROCESSINGS, preprocessing_for
 from minires.weights.messages import brief
 
 BATCH = 16  # photographs that are decoded and computed together
-MOST_OUTPUTS, MOST_CHANNELS = 100_000, 64  # that a weight file is believed; ImageNet in full has 21,841 classes
+MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # that a weight file is believed; ImageNet in full has 21,841 classes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Classifier:
     model: Module
     names: tuple[str, ...]
     names_are_known: bool
-    recipe: Recipe | None
+    recipe: Preprocessing | None
     normalize: str | None
     in_channels: int
     trained_on: str | None
@@ -126,7 +126,7 @@ class Classifier:
         if isinstance(dataset, ImageFolder):
             transform = self._prepare_files()
         else:
-            transform = self._normalized(self.recipe or recipe_for(dataset)).evaluation()
+            transform = self._normalized(self.recipe or preprocessing_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
         return training.evaluate(self.model, loader, progress=progress, forward=self._forward())
 
@@ -150,7 +150,7 @@ class Classifier:
         evaluation = recipe.evaluation()
         return Compose([Grey(), evaluation]) if self.in_channels == 1 else evaluation
 
-    def _normalized(self, recipe: Recipe) -> Recipe:
+    def _normalized(self, recipe: Preprocessing) -> Preprocessing:
         return recipe if self.normalize is None else recipe.normalized_as(self.normalize)
 
     def _relabelled(self, dataset: Dataset) -> Dataset:
@@ -207,9 +207,9 @@ def load(
         model.load_state_dict(arrays)
     except WeightsError as error:
         raise WeightsError(f"{os.fspath(path)} as {name}: {error}") from error
-    recipe = Recipe.from_dict(metadata["recipe"]) if "recipe" in metadata else None
+    recipe = Preprocessing.from_dict(metadata["recipe"]) if "recipe" in metadata else None
     if normalize is not None:
-        (recipe or PHOTOGRAPHS).normalized_as(normalize)  # to be told now of a name that does not exist
+        (recipe or IMAGENET_PREPROCESSING).normalized_as(normalize)  # to be told now of a name that does not exist
     outputs, channels = options.get("num_classes", model.fc.out_features), options.get("in_channels", 3)
     known = metadata.get("classes")
     if known is not None and len(known) != outputs:
@@ -264,10 +264,10 @@ def _options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     for classifier in ("fc", "linear"):
         outputs = shapes.get(f"{classifier}.bias", ())
         believed = len(outputs) == 1 and shapes.get(f"{classifier}.weight") == (*outputs, features)
-        if believed and 1 <= outputs[0] <= MOST_OUTPUTS:
+        if believed and 1 <= outputs[0] <= MAX_OUTPUTS:
             found["num_classes"] = int(outputs[0])
     channels = shapes.get("conv1.weight", ())[1:2]
-    if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MOST_CHANNELS:
+    if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MAX_CHANNELS:
         found["in_channels"] = int(channels[0])
     return found
 
@@ -281,10 +281,12 @@ def _usual_names(outputs: int, channels: int) -> tuple[str, ...]:
     return tuple(map(str, range(outputs)))
 
 
-def _usual_recipe(name: str, channels: int) -> Recipe:
+def _usual_recipe(name: str, channels: int) -> Preprocessing:
     """For weights that come without a recipe: ImageNet's, or for the small networks CIFAR-10's."""
     size = models.image_size(name)
-    recipe = PHOTOGRAPHS if size == PHOTOGRAPHS.size else replace(RECIPES["cifar10"], size=size)
+    recipe = (
+        IMAGENET_PREPROCESSING if size == IMAGENET_PREPROCESSING.size else replace(PREPROCESSINGS["cifar10"], size=size)
+    )
     return recipe if channels == 3 else recipe.normalized_as("none")
 
 

@@ -4,7 +4,7 @@ A compiled model answers by the weights of that moment. But the weights of a fun
 optimiser writes into their arrays, and for each new shape the function runs again. So an array that comes from outside
 a run is copied when an operation first reads it, all is computed from the copy, and later runs are given the same copy.
 
-An array is known by the memory it looks at (`identity`), for as long as that memory has its owner; and by its tensor,
+An array is known by the memory it looks at (`memory_key`), for as long as that memory has its owner; and by its tensor,
 which is given another array when somebody writes into one that a graph needs. What forward itself makes in each run (a
 number, the transposed weight) is new each time, and forgotten with the run.
 """
@@ -23,7 +23,7 @@ from minires.core.tensor import Tensor
 Statistics = tuple[Array, Array]  # mean and variance of a batch norm
 
 
-def identity(array: Array) -> tuple[Any, ...]:
+def memory_key(array: Array) -> tuple[Any, ...]:
     """Which numbers in memory `array` looks at, as long as that memory is not freed."""
     where = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else int(array.data.ptr)
     return where, array.shape, array.strides, array.dtype.str
@@ -41,7 +41,7 @@ class _Known(NamedTuple):
 
     tensor: ref[Tensor]
     owner: ref[Array]
-    identity: tuple[Any, ...]
+    memory_key: tuple[Any, ...]
     copy: Array
 
 
@@ -52,8 +52,8 @@ class Constants:
     """
 
     def __init__(self, private: Iterable[Tensor] = ()) -> None:
-        self._private = {identity(tensor.data): (tensor.data, tensor.data) for tensor in private}
-        self._known: dict[Any, _Known] = {}  # by the id of a living tensor; when it is gone, by identity
+        self._private = {memory_key(tensor.data): (tensor.data, tensor.data) for tensor in private}
+        self._known: dict[Any, _Known] = {}  # by the id of a living tensor; when it is gone, by memory_key
         self._statistics: dict[int, Statistics] = {}
         self._now: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # in this run: (original, copy); it keeps the first
         self._norms = 0  # batch norms met in this run
@@ -63,13 +63,15 @@ class Constants:
         self._now, self._norms = dict(self._private), 0
         alive = [(known, known.tensor(), known.owner()) for known in self._known.values()]
         self._known = {id(tensor): known for known, tensor, _ in alive if tensor is not None}
-        self._known |= {known.identity: known for known, tensor, owner in alive if tensor is None and owner is not None}
+        self._known |= {
+            known.memory_key: known for known, tensor, owner in alive if tensor is None and owner is not None
+        }
         for known, _, owner in alive:
             if owner is not None:
-                self._now[known.identity] = owner, known.copy
+                self._now[known.memory_key] = owner, known.copy
         for known, tensor, _ in alive:
             if tensor is not None:
-                self._now[identity(tensor.data)] = tensor.data, known.copy
+                self._now[memory_key(tensor.data)] = tensor.data, known.copy
 
     def finish(self) -> None:
         """The run is over."""
@@ -77,12 +79,12 @@ class Constants:
 
     def frozen(self, array: Array) -> Array:
         """The numbers of `array` as they were when it was first met."""
-        return self._now.setdefault(identity(array), (array, array.copy()))[1]
+        return self._now.setdefault(memory_key(array), (array, array.copy()))[1]
 
     def remember(self, tensor: Tensor) -> None:
         """The array of `tensor` may come again in another run."""
         known = self._known.get(id(tensor))
-        where = identity(tensor.data)
+        where = memory_key(tensor.data)
         if where not in self._private and (known is None or known.tensor() is not tensor):
             self._known[id(tensor)] = _Known(ref(tensor), ref(_owner(tensor.data)), where, self.frozen(tensor.data))
 

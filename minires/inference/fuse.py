@@ -16,11 +16,11 @@ from minires.backend import Array, array_module, provider_for, to_device
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.inference import steps
-from minires.inference.constants import identity
+from minires.inference.constants import memory_key
 from minires.inference.cuda_steps import FusedConvolution, FusedLinear
+from minires.inference.packed_weights import FoldedWeights, Key, WeightCache
 from minires.inference.steps import Convolution, Linear, Step
 from minires.inference.trace import Call, Trace
-from minires.inference.weights import Folded, Key, Weights
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
 
@@ -41,7 +41,7 @@ class Chain:
         self.w, self.bias, self.relu, self.origin = w, bias, False, w
         self.inputs: tuple[int, ...] = (x,)  # and the residual
         self.output = output
-        self.key: Key = (identity(w), _numbers(bias))
+        self.key: Key = (memory_key(w), _numbers(bias))
 
     def scale(self, op: norm.BatchNormEval, weight: Array, bias: Array) -> None:
         """Fold batch norm."""
@@ -63,7 +63,7 @@ class Chain:
 class Fuser:
     """Makes the steps of one trace."""
 
-    def __init__(self, trace: Trace, weights: Weights) -> None:
+    def __init__(self, trace: Trace, weights: WeightCache) -> None:
         self.trace, self.weights = trace, weights
         self.readers: dict[int, list[int]] = {}  # value -> the calls that read it
         for number, call in enumerate(trace.calls):
@@ -187,7 +187,7 @@ class Fuser:
         algorithm = algorithms.forward(found)
         return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, found, algorithm)
 
-    def _folded(self, chain: Chain) -> Folded:
+    def _folded(self, chain: Chain) -> FoldedWeights:
         return self.weights.folded(chain.key, chain.origin, chain.w, chain.bias)
 
     # -- other operations that have a step of their own ----------------------------------------------------------------

@@ -18,9 +18,9 @@ from minires.backend import Array
 from minires.backend.cpu import library
 from minires.inference import steps
 from minires.inference.fuse import Fuser
+from minires.inference.packed_weights import WeightCache
 from minires.inference.steps import Step
 from minires.inference.trace import Trace
-from minires.inference.weights import Weights
 
 
 class Plan:
@@ -32,7 +32,7 @@ class Plan:
         rebuild: makes what the model returns of its parts.
     """
 
-    def __init__(self, trace: Trace, weights: Weights) -> None:
+    def __init__(self, trace: Trace, weights: WeightCache) -> None:
         self.rebuild: Any = trace.rebuild
         self.shape: tuple[int, ...] = tuple(trace.arrays[0].shape)
         self._outputs = trace.outputs

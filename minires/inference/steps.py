@@ -17,8 +17,8 @@ from minires.backend import Array
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair
 from minires.core.function import Function
+from minires.inference.packed_weights import FoldedWeights
 from minires.inference.trace import Operand
-from minires.inference.weights import Folded
 
 Arrays = Sequence[Array]
 
@@ -94,7 +94,7 @@ class Convolution(Step):
         self,
         inputs: tuple[int, ...],
         output: int,
-        weights: Folded,
+        weights: FoldedWeights,
         relu: bool,
         shape: algorithms.Shape,
         algorithm: int,
@@ -141,7 +141,7 @@ class FoldedConvolution(Step):
     needs_buffer = False
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, weights: Folded, relu: bool, geometry: tuple[Any, ...]
+        self, inputs: tuple[int, ...], output: int, weights: FoldedWeights, relu: bool, geometry: tuple[Any, ...]
     ) -> None:
         super().__init__(inputs, output)
         self.weights, self.relu, self.geometry = weights, relu, geometry

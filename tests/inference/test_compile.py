@@ -81,9 +81,9 @@ def test_other_shapes_are_planned_when_they_come():
 
 def test_the_plans_that_are_remembered_are_few():
     compiled = inference.compile(F.relu, images(1, 2, 3, 3))
-    for n in range(1, 2 * inference.MOST_PLANS):
+    for n in range(1, 2 * inference.MAX_PLANS):
         np.testing.assert_array_equal(compiled(images(n, 2, 3, 3)), np.maximum(images(n, 2, 3, 3), 0))
-    assert len(compiled._plans) == inference.MOST_PLANS
+    assert len(compiled._plans) == inference.MAX_PLANS
 
 
 def test_weights_are_packed_once_for_all_shapes():

@@ -14,7 +14,7 @@ from minires.backend.cuda import convolution
 from minires.backend.cuda import graph as cuda_graph
 from minires.errors import MiniResError, OutOfMemoryError
 from minires.inference.cuda_steps import FusedConvolution
-from minires.inference.weights import Folded
+from minires.inference.packed_weights import FoldedWeights
 from tests.inference.test_compile import images, lived_in
 
 CAPTURED = "captured as a CUDA graph"
@@ -208,7 +208,7 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     monkeypatch.setattr(convolution.images, "empty_image", full)
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
-    weights = Folded(*2 * (model.conv.weight.data,), None)
+    weights = FoldedWeights(*2 * (model.conv.weight.data,), None)
     step = FusedConvolution((0,), 1, weights, False, ((1, 1), (1, 1), (1, 1), 1))
     with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
         step.run([on_gpu(images(1, 4, 9, 9)).data], None)

@@ -83,6 +83,11 @@ def is_available() -> Availability:
     return Availability(reason if cupy is None else _too_old(0))
 
 
+def device_index(device: str) -> int:
+    """The GPU that a device is on: 1 of "cuda:1", 0 of "cuda" (torch.device(device).index)."""
+    return int(device.partition(":")[2] or 0)
+
+
 def require(index: int = 0) -> ModuleType:
     """The cupy module. Raises DeviceError with the reason where GPU `index` cannot be used."""
     cupy, reason = _probe()

@@ -43,7 +43,7 @@ class Workspace:
     """
 
     def __init__(self, device: str) -> None:
-        self.device = int(device.partition(":")[2] or 0)
+        self.device = cuda.device_index(device)
         self.cupy: Any = cuda.require(self.device)
         with self.cupy.cuda.Device(self.device):
             self.stream = self.cupy.cuda.Stream(non_blocking=True)

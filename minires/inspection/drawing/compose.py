@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from minires.inspection.drawing.figure import SMALL, Box, Figure, Line, Point, Step, Style, Text, shown, text_width
 from minires.inspection.drawing.graph import Edge, Graph
-from minires.inspection.drawing.layers import Item, arrange
+from minires.inspection.drawing.layering import Item, arrange
 from minires.inspection.drawing.layout import FRAME, PILL, PILLS, SIDE, Layout, Port, inline, note
 
 MARGIN = 20.0

@@ -16,7 +16,7 @@ Step = tuple[Point, ...]  # (end,) of a straight line, or (control, control, end
 Style = Literal["op", "join", "leaf", "output", "group"]
 
 LARGE, SMALL = 13.0, 11.0  # text sizes
-LONGEST = 44  # characters of a text in the picture; the rest stands in its tooltip
+MAX_TEXT_LENGTH = 44  # characters of a text in the picture; the rest stands in its tooltip
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,5 @@ def printable(text: str) -> str:
 
 def shown(text: str) -> str:
     """`text` as the picture shows it: printable, and shortened in the middle where it is too long."""
-    text, half = printable(text), (LONGEST - 1) // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
+    text, half = printable(text), (MAX_TEXT_LENGTH - 1) // 2
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:half]}…{text[-half:]}"

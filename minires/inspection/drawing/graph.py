@@ -15,7 +15,7 @@ from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import GraphError
 
-LARGEST = 20_000  # vertices plus layers that edges pass; far beyond what anyone can read in a picture
+MAX_VERTICES = 20_000  # vertices plus layers that edges pass; far beyond what anyone can read in a picture
 
 Shape = tuple[int, ...]
 
@@ -88,7 +88,7 @@ def graph_of(y: Tensor, names: Any = None) -> Graph:
             "before calling backward, pass retain_graph=True there, or run forward again"
         ) from error
     order.reverse()
-    if len(order) > LARGEST:
+    if len(order) > MAX_VERTICES:
         raise too_large(len(order))
     index = {id(vertex): number for number, vertex in enumerate(order)}
     vertices = [_vertex(vertex, called) for vertex in order]
@@ -107,7 +107,7 @@ def graph_of(y: Tensor, names: Any = None) -> Graph:
 def too_large(size: int) -> GraphError:
     """The error for a graph that would make no picture."""
     return GraphError(
-        f"draw_graph: a graph of {size:,} vertices and passing edges is too large to draw (at most {LARGEST:,}); "
+        f"draw_graph: a graph of {size:,} vertices and passing edges is too large to draw (at most {MAX_VERTICES:,}); "
         "draw a part of it: the output of one block, for an input made with requires_grad=True"
     )
 

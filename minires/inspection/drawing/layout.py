@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from math import inf
 from typing import Literal, NamedTuple
 
-from minires.inspection.drawing.columns import Extent, place
+from minires.inspection.drawing.coordinates import Extent, place
 from minires.inspection.drawing.figure import LARGE, SMALL, shown, text_width
 from minires.inspection.drawing.graph import Graph, Vertex
-from minires.inspection.drawing.layers import Item, Layers
+from minires.inspection.drawing.layering import Item, Layers
 
 GAP = 28.0  # between neighbours in a row
 BOX, PART, PILL = 42.0, 28.0, 20.0  # heights: of a box with a note, of one without, of a satellite
@@ -22,7 +22,7 @@ BETWEEN = 16.0  # between parts
 PILLS = 4.0  # between satellites
 SIDE = FRAME + GAP  # from a box to its satellites, and at least to an edge that comes down beside it
 CHANNEL, WIDE_CHANNEL = 32.0, 58.0  # between rows: with straight edges alone, and with others
-NARROWEST = 92.0  # box
+MIN_BOX_WIDTH = 92.0  # box
 
 
 class Port(NamedTuple):
@@ -198,4 +198,4 @@ def _text_room(vertex: Vertex) -> float:
     notes = [
         text_width(text, SMALL) + 20 for text in (note(vertex), shown(vertex.name) if len(vertex.parts) > 1 else "")
     ]
-    return max(NARROWEST, *names, *notes)
+    return max(MIN_BOX_WIDTH, *names, *notes)

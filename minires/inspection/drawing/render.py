@@ -28,8 +28,11 @@ COLOURS: dict[Style, tuple[str, str]] = {  # (fill, outline)
 HEAD = (8.0, 3.6)  # length and half width of an arrowhead
 RADIUS = 3.4  # of a dot
 KEY = 12.0  # from the dot that begins a key to its text
-SHARPEST, FAINTEST = 2.0, 0.5  # pixels of a PNG for one of the figure: at best, and where its text can just be read
-LARGEST_SIDE = 30_000  # of a PNG
+MAX_PNG_SCALE, MIN_PNG_SCALE = (
+    2.0,
+    0.5,
+)  # pixels of a PNG for one of the figure: at best, and where its text can just be read
+MAX_PNG_SIDE = 30_000  # of a PNG
 
 
 def svg(figure: Figure, graph: Graph) -> str:
@@ -120,8 +123,8 @@ def png(figure: Figure, file: IO[bytes]) -> None:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.patches import Circle
 
-    scale = min(SHARPEST, LARGEST_SIDE / max(figure.width, figure.height))
-    if scale < FAINTEST:
+    scale = min(MAX_PNG_SCALE, MAX_PNG_SIDE / max(figure.width, figure.height))
+    if scale < MIN_PNG_SCALE:
         size = f"{figure.width:.0f} × {figure.height:.0f}"
         raise MiniResError(f"a drawing of {size} pixels is too large for a PNG image: save it as .svg")
     canvas = Canvas(figsize=(figure.width / 72, figure.height / 72), dpi=72 * scale)  # one unit is one point

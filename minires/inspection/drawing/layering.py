@@ -18,9 +18,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from minires.inspection.drawing.graph import LARGEST, Edge, Graph, too_large
+from minires.inspection.drawing.graph import MAX_VERTICES, Edge, Graph, too_large
 
-MOST_SATELLITES = 3
+MAX_SIDE_LEAVES = 3
 SWEEPS = 8
 
 
@@ -63,7 +63,7 @@ def arrange(graph: Graph) -> Layers:
     main = [[edge for edge in edges if id(edge) not in beside] for edges in graph.incoming]
     layer, height = _layers(graph, main)
     length = len(layer) + sum(layer[edge.target] - layer[edge.source] - 1 for edges in main for edge in edges)
-    if length > LARGEST:
+    if length > MAX_VERTICES:
         raise too_large(length)
     aside = {edge.source for edges in satellites.values() for edge in edges}
     items = _items(graph, main, layer, aside)
@@ -80,7 +80,7 @@ def _satellites(graph: Graph) -> dict[int, list[Edge]]:
         alone = [e for e in edges if is_leaf[e.source] and len(graph.outgoing[e.source]) == 1 and e.part == 0]
         if alone and alone[0].input == 0 and all(is_leaf[edge.source] for edge in edges):
             alone = alone[1:]
-        if 0 < len(alone) <= MOST_SATELLITES:
+        if 0 < len(alone) <= MAX_SIDE_LEAVES:
             satellites[target] = alone
     return satellites
 

@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 from itertools import pairwise
 from math import inf
 
-from minires.inspection.drawing.layers import Item, Layers
+from minires.inspection.drawing.layering import Item, Layers
 
 PASSES = 10
 

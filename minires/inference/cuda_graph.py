@@ -18,11 +18,11 @@ class CapturedPlan:
     """A plan as a graph. Threads take turns; each call's answers are its own.
 
     Attributes:
-        why_not: why the plan could not be captured, and runs step by step; empty where it could.
+        capture_error: why the plan could not be captured, and runs step by step; empty where it could.
     """
 
     def __init__(self, plan: Plan, x: Array) -> None:
-        self.plan, self.why_not = plan, ""
+        self.plan, self.capture_error = plan, ""
         workspace = Workspace(backend.device_of(x))
         with workspace.entered():
             self._x = x.copy()
@@ -30,14 +30,14 @@ class CapturedPlan:
         try:
             self._graph, self._outputs = workspace.capture(lambda: plan.run(self._x), "the model")
         except DeviceError as error:
-            self.why_not = str(error)
+            self.capture_error = str(error)
 
     shape = property(lambda self: self.plan.shape, doc="Of the input.")
     rebuild = property(lambda self: self.plan.rebuild, doc="Makes what the model returns of its parts.")
 
     def run(self, x: Array) -> list[Array]:
         """The model's outputs for `x`, in arrays of their own."""
-        if self.why_not:
+        if self.capture_error:
             return self.plan.run(x)
         with self._graph.turn():
             self._x[...] = x
@@ -46,4 +46,4 @@ class CapturedPlan:
 
     def describe(self) -> str:
         """As the plan's; and whether it is captured."""
-        return f"{self.plan.describe()}\n{self.why_not or 'captured as a CUDA graph'}"
+        return f"{self.plan.describe()}\n{self.capture_error or 'captured as a CUDA graph'}"

@@ -1,4 +1,4 @@
-"""Folded and packed weights: made once for the plans of all shapes, and gone with the last plan that reads them.
+"""FoldedWeights and packed weights: made once for the plans of all shapes, and gone with the last plan that reads them.
 
 They are told apart by what they were made of: the weight by where it lies in memory, the vectors of a bias or a batch
 norm by their numbers.
@@ -16,7 +16,7 @@ from minires.backend.cpu import library
 Key = tuple[Any, ...]
 
 
-class Folded:
+class FoldedWeights:
     """The weights of a convolution into which batch norm has been folded.
 
     Attributes:
@@ -40,15 +40,15 @@ class Folded:
         return self._packed[layout]
 
 
-class Weights:
+class WeightCache:
     """Those of all plans of a compiled model. The plans' steps own them; here they are only found again."""
 
     def __init__(self) -> None:
-        self._folded: WeakValueDictionary[Key, Folded] = WeakValueDictionary()
+        self._folded: WeakValueDictionary[Key, FoldedWeights] = WeakValueDictionary()
 
-    def folded(self, key: Key, origin: Array, w: Array, bias: Array | None) -> Folded:
+    def folded(self, key: Key, origin: Array, w: Array, bias: Array | None) -> FoldedWeights:
         """The weights made of what `key` says: those of an earlier plan, or new ones of w and bias."""
         found = self._folded.get(key)
         if found is None:
-            found = self._folded[key] = Folded(origin, w, bias)
+            found = self._folded[key] = FoldedWeights(origin, w, bias)
         return found
