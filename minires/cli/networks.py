@@ -135,7 +135,7 @@ def train(
 
 def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:
     """What was asked for; in a resumed run, the stored settings and what was given again."""
-    from minires.inference.classifier import stored_model
+    from minires.models.checkpoints import stored_name
     from minires.training import checkpoint_metadata
     from minires.training.run import stored_settings
 
@@ -148,7 +148,7 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
     if resume:
         return replace(stored_settings(out), **asked)
     if asked["model"] is None and asked["weights"] is not None:
-        asked["model"] = stored_model(checkpoint_metadata(asked["weights"]), asked["weights"])
+        asked["model"] = stored_name(checkpoint_metadata(asked["weights"]), asked["weights"])
     if asked["model"] is None or asked["data"] is None:
         raise MiniResError("a new run needs --model and --data; --resume goes on with the one in --out")
     return TrainSettings(**asked)
