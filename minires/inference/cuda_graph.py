@@ -1,8 +1,8 @@
 """A plan captured as a CUDA graph.
 
-At batch 1 a network is some fifty kernels of a few microseconds each, and asking for them one by one takes longer than
-running them. So the plan of each shape is captured (`backend/cuda/graph.py`); a call copies its input to where the
-graph reads it, replays, and copies the answers out.
+At batch 1 a network consists of some fifty kernels of a few microseconds each, and launching them one by one takes
+longer than running them. So the plan of each input shape is captured (`backend/cuda/graph.py`). A call copies its input
+into the graph's input array, replays the graph, and copies the outputs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from minires.inference.plan import Plan
 
 
 class CapturedPlan:
-    """A plan as a graph. Threads take turns; each call's answers are its own.
+    """A plan as a graph. Threads take turns, and each call gets its own output arrays.
 
     Attributes:
-        capture_error: why the plan could not be captured, and runs step by step; empty where it could.
+        capture_error: why the plan could not be captured, so that it runs step by step; empty if it was captured.
     """
 
     def __init__(self, plan: Plan, x: Array) -> None:
@@ -26,17 +26,17 @@ class CapturedPlan:
         workspace = Workspace(backend.device_of(x))
         with workspace.entered():
             self._x = x.copy()
-            plan.run(self._x)  # the pool then has the memory that the capture asks for
+            plan.run(self._x)  # fills the pool with the memory that the capture needs
         try:
             self._graph, self._outputs = workspace.capture(lambda: plan.run(self._x), "the model")
         except DeviceError as error:
             self.capture_error = str(error)
 
-    shape = property(lambda self: self.plan.shape, doc="Of the input.")
-    rebuild = property(lambda self: self.plan.rebuild, doc="Makes what the model returns of its parts.")
+    shape = property(lambda self: self.plan.shape, doc="The shape of the input.")
+    rebuild = property(lambda self: self.plan.rebuild, doc="Makes the model's return value from its output Tensors.")
 
     def run(self, x: Array) -> list[Array]:
-        """The model's outputs for `x`, in arrays of their own."""
+        """The model's outputs for `x`, in new arrays."""
         if self.capture_error:
             return self.plan.run(x)
         with self._graph.turn():
@@ -45,5 +45,5 @@ class CapturedPlan:
             return [output.copy() for output in self._outputs]
 
     def describe(self) -> str:
-        """As the plan's; and whether it is captured."""
+        """The plan's description, and whether the plan is captured."""
         return f"{self.plan.describe()}\n{self.capture_error or 'captured as a CUDA graph'}"

@@ -1,7 +1,6 @@
-"""FoldedWeights and packed weights: made once for the plans of all shapes, and gone with the last plan that reads them.
+"""Folded and packed weights: made once for the plans of all input shapes, and freed with the last plan that uses them.
 
-They are told apart by what they were made of: the weight by where it lies in memory, the vectors of a bias or a batch
-norm by their numbers.
+The cache key of a weight is the memory it was made from; a bias or the vectors of a batch norm go by their numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class FoldedWeights:
     Attributes:
         w: (O, C, kh, kw).
         bias: (O,), or None.
-        origin: the array that w was made of. It is kept, so that no other can come to lie where it lies.
+        origin: the array from which w was made. It is kept alive, so that no other array can reuse its memory address.
     """
 
     def __init__(self, origin: Array, w: Array, bias: Array | None) -> None:
@@ -30,24 +29,24 @@ class FoldedWeights:
         self._packed: dict[int | str, Array] = {}
 
     def packed(self, algorithm: int) -> Array:
-        """w as the C kernels' algorithm wants it."""
-        return self.once(algorithm, lambda: library.pack(self.w, algorithm))
+        """w in the layout that an algorithm of the C kernels needs."""
+        return self.in_layout(algorithm, lambda: library.pack(self.w, algorithm))
 
-    def once(self, layout: int | str, pack: Callable[[], Array]) -> Array:
-        """w in a layout, which `pack` makes where it was not asked for before."""
+    def in_layout(self, layout: int | str, pack: Callable[[], Array]) -> Array:
+        """w in a layout; the first request makes it with `pack`."""
         if layout not in self._packed:
             self._packed[layout] = pack()
         return self._packed[layout]
 
 
 class WeightCache:
-    """Those of all plans of a compiled model. The plans' steps own them; here they are only found again."""
+    """Finds the weights that the plans of a compiled model share. The steps of the plans own them."""
 
     def __init__(self) -> None:
         self._folded: WeakValueDictionary[Key, FoldedWeights] = WeakValueDictionary()
 
     def folded(self, key: Key, origin: Array, w: Array, bias: Array | None) -> FoldedWeights:
-        """The weights made of what `key` says: those of an earlier plan, or new ones of w and bias."""
+        """The weights for `key`: those of an earlier plan if they still exist, else new ones from w and bias."""
         found = self._folded.get(key)
         if found is None:
             found = self._folded[key] = FoldedWeights(origin, w, bias)

@@ -193,7 +193,7 @@ def test_other_dtypes_and_providers_have_no_graph(model, replays):
 
 
 def test_a_model_that_decides_by_its_numbers_is_still_refused(device):
-    with pytest.raises(MiniResError, match="decides something by the numbers of its input"):
+    with pytest.raises(MiniResError, match="depends on the numbers of its input"):
         inference.compile(lambda x: x * 2.0 if float(x.sum()) > 0 else x, on_gpu(np.ones((2, 3), np.float32)))
 
 
@@ -205,7 +205,7 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     def full(*_):
         raise device.cupy.cuda.memory.OutOfMemoryError(4096, 1024)
 
-    monkeypatch.setattr(convolution.images, "empty_image", full)
+    monkeypatch.setattr(convolution.layout, "empty_image", full)
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
     weights = FoldedWeights(*2 * (model.conv.weight.data,), None)
