@@ -1,14 +1,15 @@
-"""Which layer everything is in, and in which order: the half of a layered drawing that needs no coordinates.
+"""Assigns a layer to every vertex and an order to every layer: the part of a layered drawing without coordinates.
 
-After Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981):
+The method of Sugiyama, Tagawa & Toda, "Methods for visual understanding of hierarchical system structures" (1981):
 
- 1. layers    an op stands one layer below the deepest of what it is computed from (the longest path to it);
- 2. lanes     a value that is used further down passes the layers between in a lane, which takes up room like a box,
-              so that no edge runs across one; all its consumers branch off from the same lane;
- 3. order     in sweeps down and up, each layer is sorted by the mean position of its neighbours in the layer before
-              (the barycentre), and the order with the fewest crossings is kept.
+ 1. layer assignment        an op is one layer below the lowest of its inputs (longest path);
+ 2. dummy nodes             an edge that spans several layers gets a dummy node in each layer between, which needs space
+                            like a box, so that no edge crosses a box. All consumers of a value share its dummy nodes;
+ 3. crossing minimisation   in sweeps down and up, each layer is sorted by the mean position of its neighbours in the
+                            previous layer (barycentre heuristic); the order with the fewest crossings is kept.
 
-Parameters would drown the picture: a leaf that one op alone uses stands beside that op, as its satellite, in no layer.
+Parameters would dominate the picture. A leaf that only one op uses is a side leaf: it is drawn beside that op, and has
+no layer.
 """
 
 from __future__ import annotations
@@ -25,77 +26,87 @@ SWEEPS = 8
 
 
 @dataclass
-class Item:
-    """What takes up room in a layer: a vertex with its satellites, or the lane of a value on its way past.
+class Node:
+    """A node of the layered graph: a vertex with its side leaves, or a dummy node of a long edge.
 
     Attributes:
-        vertex: the vertex; of a lane the one whose value it carries.
-        above: the items of the layer above that lead here; of a vertex one for each of `edges`, main path first.
-        below: the items of the layer below that this one leads to.
+        layer: its layer, 0 at the top.
+        vertex: the vertex; for a dummy node the vertex whose value the edge carries.
+        is_dummy: whether it is a dummy node.
+        edges: the edges that end at the vertex, main path first, without those from side leaves.
+        above: the nodes of the layer above that lead here; for a vertex, one for each of `edges`.
+        below: the nodes of the layer below to which this one leads.
     """
 
     layer: int
     vertex: int
-    is_lane: bool
+    is_dummy: bool
     edges: list[Edge] = field(default_factory=list)
     above: list[int] = field(default_factory=list)
     below: list[int] = field(default_factory=list)
 
 
 @dataclass
-class Layers:
-    """Items, their order in each layer from left to right, and each vertex's satellites."""
+class Layering:
+    """The nodes of a layered graph.
 
-    items: list[Item]
+    Attributes:
+        nodes: all nodes.
+        rows: the nodes of each layer, by index, from left to right.
+        side_leaves: for each op with side leaves, the edges from them.
+        height: for each vertex, the number of edges on the longest path from it to the output.
+    """
+
+    nodes: list[Node]
     rows: list[list[int]]
-    satellites: dict[int, list[Edge]]
-    height: list[int]  # of each vertex: edges on the longest path from it to the output
+    side_leaves: dict[int, list[Edge]]
+    height: list[int]
 
     def positions(self) -> dict[int, int]:
-        """Each item's place in its row."""
-        return {item: place for row in self.rows for place, item in enumerate(row)}
+        """The position of each node in its row."""
+        return {node: position for row in self.rows for position, node in enumerate(row)}
 
 
-def arrange(graph: Graph) -> Layers:
-    """Layers, lanes and order of `graph`. Raises GraphError if the lanes alone would fill a drawing."""
-    satellites = _satellites(graph)
-    beside = {id(edge) for edges in satellites.values() for edge in edges}
+def arrange(graph: Graph) -> Layering:
+    """The layered form of `graph`. Raises GraphError if the dummy nodes alone would fill a drawing."""
+    side_leaves = _side_leaves(graph)
+    beside = {id(edge) for edges in side_leaves.values() for edge in edges}
     main = [[edge for edge in edges if id(edge) not in beside] for edges in graph.incoming]
-    layer, height = _layers(graph, main)
+    layer, height = _assign_layers(graph, main)
     length = len(layer) + sum(layer[edge.target] - layer[edge.source] - 1 for edges in main for edge in edges)
     if length > MAX_VERTICES:
         raise too_large(length)
-    aside = {edge.source for edges in satellites.values() for edge in edges}
-    items = _items(graph, main, layer, aside)
-    layers = Layers(items, _first_order(items, max(layer) + 1), satellites, height)
-    _untangle(layers)
-    return layers
+    aside = {edge.source for edges in side_leaves.values() for edge in edges}
+    nodes = _nodes(graph, main, layer, aside)
+    layering = Layering(nodes, _initial_order(nodes, max(layer) + 1), side_leaves, height)
+    _reduce_crossings(layering)
+    return layering
 
 
-def _satellites(graph: Graph) -> dict[int, list[Edge]]:
-    """For each op, the edges from leaves that it alone uses; not its first input, if all its inputs are leaves."""
-    satellites = {}
+def _side_leaves(graph: Graph) -> dict[int, list[Edge]]:
+    """For each op, the edges from leaves that only it uses; without its first input if all its inputs are leaves."""
+    side_leaves = {}
     is_leaf = [vertex.kind == "leaf" for vertex in graph.vertices]
     for target, edges in enumerate(graph.incoming):
         alone = [e for e in edges if is_leaf[e.source] and len(graph.outgoing[e.source]) == 1 and e.part == 0]
         if alone and alone[0].input == 0 and all(is_leaf[edge.source] for edge in edges):
             alone = alone[1:]
         if 0 < len(alone) <= MAX_SIDE_LEAVES:
-            satellites[target] = alone
-    return satellites
+            side_leaves[target] = alone
+    return side_leaves
 
 
-def _layers(graph: Graph, main: list[list[Edge]]) -> tuple[list[int], list[int]]:
-    """Layer of each vertex, and its height above the output."""
+def _assign_layers(graph: Graph, main: list[list[Edge]]) -> tuple[list[int], list[int]]:
+    """(layer, height) of each vertex."""
     layer = [0] * len(main)
-    sinks = [False] * len(main)  # whether a vertex hangs on nothing above, and may sink to where it is used
+    is_free = [False] * len(main)  # whether nothing above holds a vertex, so that it may move down to its consumer
     for vertex, edges in enumerate(main):
         layer[vertex] = max((layer[edge.source] + 1 for edge in edges), default=0)
-        sinks[vertex] = all(sinks[edge.source] and len(graph.outgoing[edge.source]) == 1 for edge in edges)
+        is_free[vertex] = all(is_free[edge.source] and len(graph.outgoing[edge.source]) == 1 for edge in edges)
     height = [0] * len(main)
     below = [len(main)] * len(main)  # the uppermost layer that uses a vertex
     for vertex in reversed(range(len(main))):
-        if sinks[vertex] and below[vertex] < len(main):
+        if is_free[vertex] and below[vertex] < len(main):
             layer[vertex] = below[vertex] - 1
         for edge in main[vertex]:
             height[edge.source] = max(height[edge.source], height[vertex] + 1)
@@ -103,80 +114,80 @@ def _layers(graph: Graph, main: list[list[Edge]]) -> tuple[list[int], list[int]]
     return layer, height
 
 
-def _items(graph: Graph, main: list[list[Edge]], layer: list[int], aside: set[int]) -> list[Item]:
-    """An item for each vertex that is nobody's satellite, and one for each layer that a value passes."""
-    items: list[Item] = []
-    carriers: dict[int, list[int]] = {}  # vertex -> the items that carry its value: itself, then its lane downwards
+def _nodes(graph: Graph, main: list[list[Edge]], layer: list[int], aside: set[int]) -> list[Node]:
+    """A node for each vertex that is not a side leaf, and a dummy node for each layer that an edge spans."""
+    nodes: list[Node] = []
+    chains: dict[int, list[int]] = {}  # vertex -> its node, then the dummy nodes that carry its value downwards
 
-    def carrier(source: int, row: int) -> int:
-        """The item in `row` that carries the value of `source`; its lane is laid down to there."""
-        carrying = carriers[source]
-        while len(carrying) <= row - layer[source]:
-            items.append(Item(layer[source] + len(carrying), source, is_lane=True, above=[carrying[-1]]))
-            carrying.append(len(items) - 1)
-        return carrying[row - layer[source]]
+    def node_in(row: int, source: int) -> int:
+        """The node in `row` that carries the value of `source`; adds dummy nodes down to there."""
+        chain = chains[source]
+        while len(chain) <= row - layer[source]:
+            nodes.append(Node(layer[source] + len(chain), source, is_dummy=True, above=[chain[-1]]))
+            chain.append(len(nodes) - 1)
+        return chain[row - layer[source]]
 
     for vertex, edges in enumerate(main):
         if vertex in aside:
             continue
 
         def rank(edge: Edge) -> tuple[bool, int, bool, int]:
-            """Main path first: what is computed last and enters at the top, an op's result before a leaf."""
+            """Main path first: the input that is computed last and enters at the top, an op's result before a leaf."""
             return edge.part > 0, -layer[edge.source], graph.vertices[edge.source].kind == "leaf", edge.input
 
         edges = sorted(edges, key=rank)
-        above = [carrier(edge.source, layer[vertex] - 1) for edge in edges]
-        carriers[vertex] = [len(items)]
-        items.append(Item(layer[vertex], vertex, is_lane=False, edges=edges, above=above))
-    for number, item in enumerate(items):
-        for upper in item.above:
-            items[upper].below.append(number)
-    return items
+        above = [node_in(layer[vertex] - 1, edge.source) for edge in edges]
+        chains[vertex] = [len(nodes)]
+        nodes.append(Node(layer[vertex], vertex, is_dummy=False, edges=edges, above=above))
+    for number, node in enumerate(nodes):
+        for upper in node.above:
+            nodes[upper].below.append(number)
+    return nodes
 
 
-def _first_order(items: list[Item], layers: int) -> list[list[int]]:
-    """From the output upwards, main path first: it comes to stand on the left, and what goes around it on the right."""
+def _initial_order(nodes: list[Node], layers: int) -> list[list[int]]:
+    """A depth-first order from the output upwards: the main path is on the left, and skip connections on the right."""
     rows: list[list[int]] = [[] for _ in range(layers)]
-    stack = [number for number, item in enumerate(items) if not item.below]
+    stack = [number for number, node in enumerate(nodes) if not node.below]
     seen = set(stack)
     while stack:
         number = stack.pop()
-        rows[items[number].layer].append(number)
-        for upper in reversed(items[number].above):
+        rows[nodes[number].layer].append(number)
+        for upper in reversed(nodes[number].above):
             if upper not in seen:
                 seen.add(upper)
                 stack.append(upper)
     return rows
 
 
-def _untangle(layers: Layers) -> None:
-    """Sort each row by its barycentres in the one before, down and up in turn; keep the order that crosses least."""
-    rows, items = [list(row) for row in layers.rows], layers.items
-    fewest = crossings(items, rows)
+def _reduce_crossings(layering: Layering) -> None:
+    """Sort each row by the barycentres in the previous row, in alternating sweeps; keep the best order."""
+    rows, nodes = [list(row) for row in layering.rows], layering.nodes
+    fewest = crossings(nodes, rows)
     for sweep in range(SWEEPS):
         if not fewest:
             return
         downwards = sweep % 2 == 0
         for number in range(1, len(rows)) if downwards else range(len(rows) - 2, -1, -1):
             fixed = rows[number - 1] if downwards else rows[number + 1]
-            place = {item: p for p, item in enumerate(fixed)}
+            position = {node: p for p, node in enumerate(fixed)}
             barycentre = {}
-            for p, item in enumerate(rows[number]):
-                neighbours = items[item].above if downwards else items[item].below
-                barycentre[item] = sum(place[n] for n in neighbours) / len(neighbours) if neighbours else p
-            rows[number].sort(key=barycentre.__getitem__)  # a stable sort: what is level stays as it was
-        if (crossed := crossings(items, rows)) < fewest:
-            fewest, layers.rows = crossed, [list(row) for row in rows]
+            for p, node in enumerate(rows[number]):
+                neighbours = nodes[node].above if downwards else nodes[node].below
+                barycentre[node] = sum(position[n] for n in neighbours) / len(neighbours) if neighbours else p
+            rows[number].sort(key=barycentre.__getitem__)  # stable: nodes with equal barycentres keep their order
+        if (crossed := crossings(nodes, rows)) < fewest:
+            fewest, layering.rows = crossed, [list(row) for row in rows]
 
 
-def crossings(items: list[Item], rows: list[list[int]]) -> int:
-    """How many pairs of edges between neighbouring layers cross: the inversions of their ends."""
+def crossings(nodes: list[Node], rows: list[list[int]]) -> int:
+    """The number of crossing pairs of edges between neighbouring layers: the inversions of their lower ends."""
     total = 0
     for above, below in pairwise(rows):
         lower_ends = defaultdict(list)
-        for place, item in enumerate(below):
-            for upper in items[item].above:
-                lower_ends[upper].append(place)
+        for position, node in enumerate(below):
+            for upper in nodes[node].above:
+                lower_ends[upper].append(position)
         seen: list[int] = []
         for upper in above:
             ends = lower_ends[upper]
