@@ -37,6 +37,7 @@ FORBIDDEN = {
     "cli": {"ops", "backend"},
     "training": {"models"},
     "models": {"backend"},
+    "inspection": {"models"},
     "nn": {"backend"},
 }
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.nn import Module
+from minires.nn.module import eval_mode
 from minires.training.device_io import as_input, as_target, mean_loss
 from minires.training.prefetch import on_device_of
 
@@ -99,15 +99,3 @@ def ranks_of(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) ->
     own = logits[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(logits.shape[1]) < labels[:, None]
     return (~(logits <= own) | ((logits == own) & earlier)).sum(axis=1)
-
-
-@contextmanager
-def eval_mode(model: Module) -> Iterator[None]:
-    """`model.eval()` for a block; afterwards every module returns to its previous mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
