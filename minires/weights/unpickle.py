@@ -145,7 +145,7 @@ class Machine:
             raise WeightsError(f"its pickle puts {len(items)} keys and values into {brief(target)}")
 
     def _call(self, function: object, args: object) -> object:
-        """The substitute for `function(*args)`: a record, a dictionary, or an Ignored. Only the table's functions run."""
+        """The substitute for `function(*args)`: a record, a dictionary, or an Ignored. Only listed functions run."""
         if isinstance(function, Ignored):
             return function
         if not callable(function) or not isinstance(args, tuple):
