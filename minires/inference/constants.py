@@ -30,7 +30,7 @@ def memory_key(array: Array) -> tuple[Any, ...]:
 
 
 def _owner(array: Array) -> Array:
-    """The array that owns the memory of `array`."""
+    """The array that owns the memory `array` looks at."""
     while isinstance(array.base, type(array)):
         array = array.base
     return array

@@ -39,7 +39,7 @@ class Field:
     jump: Pair
 
     def through(self, kernel: Pair, stride: Pair) -> Field:
-        """The field after a window: r' = r + (k − 1)·j, j' = j·s (Araujo et al. 2019, distill.pub)."""
+        """The field behind a window: r' = r + (k − 1)·j, j' = j·s (Araujo et al. 2019, distill.pub)."""
         size = tuple(r + (k - 1) * j for r, k, j in zip(self.size, kernel, self.jump, strict=True))
         jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
         return Field((size[0], size[1]), (jump[0], jump[1]))

@@ -130,7 +130,7 @@ def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> lis
 
 
 def _image(shape: Shape) -> tuple[int, int]:
-    """Height and width of the smallest image that gives this output."""
+    """The smallest image that gives this output."""
     height, width = (
         (o - 1) * s + d * (k - 1) + 1 - 2 * p
         for o, s, d, k, p in zip(shape.output, shape.stride, shape.dilation, shape.kernel, shape.padding, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires import backend
+from minires.backend import isfinite
 from minires.core import random
 from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
@@ -13,7 +13,7 @@ from minires.nn import Module
 
 def nonfinite_state(model: Module) -> str | None:
     """The name of the first parameter or buffer that holds a NaN or an infinity; None if all are finite."""
-    return next((name for name, tensor in model.state_dict().items() if not backend.isfinite(tensor.data)), None)
+    return next((name for name, tensor in model.state_dict().items() if not isfinite(tensor.data)), None)
 
 
 def locate_nonfinite(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
@@ -22,13 +22,13 @@ def locate_nonfinite(model: Module, images: Tensor, random_state: dict[str, Any]
     The forward pass is repeated with the same random numbers (dropout), so `images` (B, C, H, W) and the model's
     parameters must be unchanged. Running statistics are updated a second time: the model cannot be trained further.
     """
-    if not backend.isfinite(images.data):
+    if not isfinite(images.data):
         return "the images of this batch already hold NaN or infinity"
     found: list[str] = []
 
     def hook_of(name: str) -> Any:
         def hook(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if not found and isinstance(output, Tensor) and not backend.isfinite(output.data):
+            if not found and isinstance(output, Tensor) and not isfinite(output.data):
                 found.append(_describe(name, module))
 
         return hook

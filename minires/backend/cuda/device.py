@@ -83,11 +83,6 @@ def is_available() -> Availability:
     return Availability(reason if cupy is None else _too_old(0))
 
 
-def device_index(device: str) -> int:
-    """The GPU that a device is on: 1 of "cuda:1", 0 of "cuda" (torch.device(device).index)."""
-    return int(device.partition(":")[2] or 0)
-
-
 def require(index: int = 0) -> ModuleType:
     """The cupy module. Raises DeviceError with the reason where GPU `index` cannot be used."""
     cupy, reason = _probe()
@@ -99,6 +94,11 @@ def require(index: int = 0) -> ModuleType:
     if reason := _too_old(index):
         raise DeviceError(f"device 'cuda:{index}' cannot be used: {reason}")
     return cupy
+
+
+def device_index(device: str) -> int:
+    """The number of the GPU that a device names: N for "cuda:N", 0 for "cuda"."""
+    return int(device.partition(":")[2] or 0)
 
 
 def _too_old(index: int) -> str:
