@@ -1,7 +1,8 @@
-"""Writes files so that a reader never sees an incomplete one."""
+"""Atomic writing: a reader finds the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -38,6 +39,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
                 f"cannot write {target}: {error.strerror or error}; the old file, if any, is untouched"
             ) from error
         raise
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove the temporary files that killed writers of `path` left beside it."""
+    target = Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:

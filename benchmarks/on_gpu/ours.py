@@ -13,8 +13,8 @@ from benchmarks.inputs import Inputs
 from benchmarks.on_gpu.works import EAGER, FLOAT32, GRAPH, OURS, TF32, Contender, Task, Work
 from benchmarks.suites import FIRST_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from minires import backend, models, nn, optim
-from minires.training.captured import CapturedStep
-from minires.training.placing import as_target, mean_loss
+from minires.training.cuda_graph import CapturedStep
+from minires.training.device_io import as_target, mean_loss
 
 
 def contenders(work: Work, shared: Inputs, device: str = "cuda") -> list[Contender]:

@@ -1,7 +1,7 @@
-"""The command line: what was asked for, and what came out. How anything is computed stands on the floors below.
+"""The command line: parses options and prints results. Everything is computed in the packages below.
 
-Whatever can be put right by whoever typed the command ends with one line on standard error and exit code 2; Ctrl-C with
-130. MINIRES_DEBUG=1 shows the traceback instead.
+Every error that the user can correct ends with one line on standard error and exit code 2, Ctrl-C with exit code 130.
+MINIRES_DEBUG=1 shows the traceback instead.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Annotated
 
 import typer
 
-from minires.cli import gradients, lab, machine, networks
+from minires.cli import gradients, lab, machine, networks, training
 from minires.errors import MiniResError
 from minires.weights.messages import printable
 
 HELP = "Residual networks on NumPy, small enough to read."
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich's help cuts off long options
-for _module in (networks, gradients, machine, lab):  # in this order the help lists their commands
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich would cut off long options
+for _module in (training, networks, gradients, machine, lab):  # the order of commands in the help
     app.add_typer(_module.commands)
 
-LONGEST = 600  # characters of an error's one line; what stands in the middle of a longer one is left out
+MAX_ERROR_LENGTH = 600  # characters of an error's line; a longer one loses its middle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `minires` with these arguments (default: the process's) and return the exit code."""
+    """Run `minires` with these arguments (by default those of the process) and return the exit code."""
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except typer.Exit as exit_:
         return int(exit_.exit_code)
-    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt as stop:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return _fail(f"not enough memory ({error}): try a smaller batch or image")
     except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's usage errors have it, wherever the version keeps its classes
+        if not hasattr(error, "format_message"):  # typer's usage errors have it, in every version
             raise
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "minires"
@@ -60,13 +60,13 @@ def _fail(message: str, code: int = 2) -> int:
     if os.environ.get("MINIRES_DEBUG"):
         raise
     line = printable(" ".join(message.split()))
-    if len(line) > LONGEST:
-        line = f"{line[: LONGEST - 200]} … {line[-200:]}"
+    if len(line) > MAX_ERROR_LENGTH:
+        line = f"{line[: MAX_ERROR_LENGTH - 200]} … {line[-200:]}"
     sys.stderr.write(f"minires: {line}\n")
     return code
 
 
-# -- arguments that several commands share ----------------------------------------------------------------------------
+# -- options of `minires` itself ----------------------------------------------------------------------------
 
 
 def _show_version(wanted: bool) -> None:
@@ -81,7 +81,7 @@ def _show_version(wanted: bool) -> None:
 def _minires(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from minires.cli.shared import Json, example, input_shape, model_name, output_file, print_json
 from minires.errors import MiniResError
+from minires.training.progress import progress_bar
 
 if TYPE_CHECKING:
     from minires.gradcheck import Audit, Report
@@ -104,29 +104,10 @@ def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quie
     check: Callable[..., Any] = checks.audit if audit else checks.gradcheck
     results = []
     for title, f, inputs in subjects:
-        with _progress(title) as tell:
+        with progress_bar(title) as tell:
             result = check(f, inputs, progress=tell, **options).titled(title)
         results.append(result)
         if not quiet:
             brief = len(subjects) > 1 and not audit and result
             typer.echo(str(result).partition("\n")[0] if brief else str(result))
     return results
-
-
-class _progress:
-    """A bar on standard error, if that is a terminal, and if there is more than a moment's work."""
-
-    def __init__(self, title: str) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-        self.title = title
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self.bar.start()
-        self.task = self.bar.add_task(self.title, total=None)
-        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()

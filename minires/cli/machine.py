@@ -1,4 +1,4 @@
-"""Commands about the machine: info, bench."""
+"""Commands that measure this machine: info, bench."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ commands = typer.Typer()
 
 @commands.command(epilog=example("minires info --json"))
 def info(as_json: Json = False) -> None:
-    """Say what computes here, and how fast: kernels, threads, memory.
+    """Describe this machine and its speed: kernels, threads, memory.
 
-    Measures a matrix product of 1024 × 1024, by the kernels and by NumPy, and a copy: the best of some runs.
+    Measures a matrix product of 1024 × 1024, by the kernels and by NumPy, and a copy; each is the best of several runs.
     """
     from minires import __version__
     from minires.inspection import machine
@@ -63,16 +63,21 @@ commands.add_typer(bench, name="bench")
 
 @bench.command(epilog=example("minires bench conv --model resnet18 --batch 1"))
 def conv(
-    model: Annotated[str, typer.Option(callback=model_name, metavar="M", help="Whose convolutions.")] = "resnet18",
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 8,
-    size: Annotated[int | None, typer.Option(min=8, help="Height and width; default: the network's usual.")] = None,
-    train: Annotated[bool, typer.Option(help="The two gradients as well.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")] = None,
+    model: Annotated[
+        str, typer.Option(callback=model_name, metavar="NAME", help="The network with the convolutions.")
+    ] = "resnet18",
+    batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 8,
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Height and width of the images; default: the network's usual.")
+    ] = None,
+    train: Annotated[bool, typer.Option(help="Time both gradients as well.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads; default: all cores.")] = None,
     as_json: Json = False,
 ) -> None:
     """Time every algorithm on every convolution of a network, and show which one is chosen, and why.
 
-    GFLOP/s are by the operations of the direct method, so an algorithm that needs fewer may exceed the machine's.
+    GFLOP/s count the operations of the direct method, so an algorithm with fewer operations may exceed the machine's
+    peak.
     """
     from minires import models, set_num_threads
     from minires.inspection import machine

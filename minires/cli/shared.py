@@ -1,4 +1,4 @@
-"""What several commands share: their arguments, and how results are printed."""
+"""Options that several commands share, and functions that print results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _device(value: str) -> str:
 
 
 def model_name(value: str | None) -> str | None:
-    """A network's name, if models has it."""
+    """Validate a network's name."""
     from minires import models
 
     if value is not None:
@@ -39,42 +39,42 @@ def model_name(value: str | None) -> str | None:
 
 
 def weight_file(value: Path | None) -> Path | None:
-    """A weight file that was named."""
+    """Validate the name of a weight file: it is not empty."""
     if value == Path():  # what "" becomes
         raise typer.BadParameter("name a weight file")
     return value
 
 
 def seconds(value: float) -> float:
-    """0 or more."""
+    """Validate a duration: 0 seconds or more."""
     if not value >= 0:  # NaN too
         raise typer.BadParameter(f"{value} is not 0 seconds or more")
     return value
 
 
 def output_file(value: Path | None) -> Path | None:
-    """A file that can be written."""
+    """Validate the name of an output file: its folder exists."""
     if value is not None and (value.is_dir() or not value.absolute().parent.is_dir()):
         raise typer.BadParameter(f"{value} cannot be written: name a file in a folder that exists")
     return value
 
 
 def input_shape(value: str) -> tuple[int, ...]:
-    """ "3x224x224" as (3, 224, 224)."""
+    """Parse "3x224x224" as (3, 224, 224)."""
     if not re.fullmatch(r"\d{1,6}[x×]\d{1,6}[x×]\d{1,6}", value):
         raise typer.BadParameter(f"{value!r} is not CHANNELSxHEIGHTxWIDTH, as in 3x224x224")
     return tuple(map(int, re.split("[x×]", value)))
 
 
 def milestones_of(value: str) -> tuple[int, ...]:
-    """ "30,60" as (30, 60)."""
+    """Parse "30,60" as (30, 60)."""
     if not re.fullmatch(r"(\d{1,9}(,\d{1,9})*)?", value):
         raise typer.BadParameter(f"{value!r} is not a list of epochs, as in 30,60,80")
     return tuple(int(epoch) for epoch in value.split(",") if epoch)
 
 
 PRESETS = "imagenet, cifar10, mnist, fashion-mnist, digits or none"
-Device = Annotated[str, typer.Option(callback=_device, metavar="cpu|cuda", help="Where to compute.")]
+Device = Annotated[str, typer.Option(callback=_device, metavar="cpu|cuda", help="The device to compute on.")]
 Model = Annotated[
     str | None,
     typer.Option(callback=model_name, metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."),
@@ -84,7 +84,7 @@ Weights = Annotated[
     typer.Option(
         callback=weight_file,
         metavar="FILE",
-        help="Its weights: .pth, .pt, .th, .safetensors or .npz, PyTorch's or ours.",
+        help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
     ),
 ]
 Data = Annotated[
@@ -93,18 +93,20 @@ Data = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where published data sets are, or are downloaded to; default: the user's cache."),
+    typer.Option(
+        metavar="DIR", help="The folder of published data sets, also for downloads; default: the user's cache."
+    ),
 ]
-Download = Annotated[bool, typer.Option(help="Whether a data set that is missing may be downloaded.")]
+Download = Annotated[bool, typer.Option(help="Download a missing data set.")]
 Normalize = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help=f"Normalise images as {PRESETS}; default: as the weights say, or as is usual."),
+    typer.Option(metavar="NAME", help=f"Normalise images as {PRESETS}; default: as the weights say, else as usual."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def console() -> Console:
-    """Standard output; where that is no terminal, wide enough that no table is cut."""
+    """Standard output; if that is not a terminal, wide enough for all tables."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -112,14 +114,14 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """On standard output; in strings, what is not printable is escaped."""
+    """Print JSON on standard output, with escapes for characters that are not printable."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # as \u009b, in strings alone
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # "\u009b"
     sys.stdout.write("".join(shown) + "\n")
 
 
 def save_array(path: Path, array: Any) -> None:
-    """As .npy, whole or not at all."""
+    """Write a .npy file atomically."""
     import numpy as np
 
     from minires.files import atomic_write
@@ -129,5 +131,5 @@ def save_array(path: Path, array: Any) -> None:
 
 
 def example(command: str) -> str:
-    """The end of a command's help."""
-    return f"\b\nExample:\n  {command}"  # \b: as it is, not wrapped
+    """The example at the end of a command's help."""
+    return f"\b\nExample:\n  {command}"  # \b: do not wrap

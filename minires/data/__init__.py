@@ -1,12 +1,12 @@
-"""Data: labelled images, what is done to them, and batches of them.
+"""Labelled images: data sets, transforms of single images, and batches.
 
     train = data.load("cifar10")
     transform = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip(), Normalize.preset("cifar10")])
     for images, labels in data.Loader(train, 128, transform=transform, shuffle=True):
         ...                           # float32 (128, 3, 32, 32), int64 (128,)
 
-`catalogue` finds data sets by name, `idx`, `cifar`, `optdigits` and `folder` read them, `download` fetches them,
-`transforms` are applied to single images and `loader` makes batches. Only arrays leave this package, never Tensors.
+`catalogue` finds data sets by name; `idx`, `cifar`, `optdigits` and `folder` read them; `download` fetches them.
+`transforms` are applied to single images, and `loader` makes batches. This package returns arrays, never Tensors.
 """
 
 from minires.data import transforms

@@ -1,8 +1,7 @@
-"""What a data set is to the rest of MiniRes, and the one kind that lives in memory.
+"""The interface of a data set, and the data set that lives in memory.
 
-Everything that feeds a network (`Loader`, the training loop, evaluation) asks five things of a data set: its length,
-its i-th sample, its labels, the names of its classes, its own name. Whoever provides those is a data set; nobody has
-to inherit from anything.
+`Loader`, the training loop and evaluation use five things of a data set: its length, its i-th sample, its labels, the
+names of its classes, and its own name. Any object with these is a data set, whatever its base class.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Dataset(Protocol):
     """Labelled images.
 
     `dataset[i]` is `(image, label)`: a uint8 array (H, W, C) with C = 1 (grey) or 3 (RGB), and an int that indexes
-    `classes`. `labels` is int64 (N,), so that a sampler can look at the labels without decoding an image.
+    `classes`. `labels` is int64 (N,), so that a sampler can read the labels without decoding images.
     """
 
     name: str
@@ -36,12 +35,18 @@ class Dataset(Protocol):
 
 
 class ArrayDataset:
-    """A data set held in memory: `images` uint8 (N, H, W, C), `labels` (N,) of integers below `len(classes)`.
+    """A data set in memory.
 
-    `images` is made read-only, because `dataset[i]` hands out a view: a transform that writes into its input gets
-    an error instead of quietly changing the data set for all later epochs.
+    `images` becomes read-only, because `dataset[i]` returns a view: a transform that writes into its input gets an
+    error, instead of silently changing the data set for all later epochs.
 
-    Raises DataError where the arrays do not fit each other or a label names no class.
+    Args:
+        images: uint8 (N, H, W, C), with C = 1 (grey) or 3 (RGB).
+        labels: integers (N,) from 0 to `len(classes)` - 1.
+        classes: the names of the classes.
+        name: the name of the data set, for messages and checkpoints.
+
+    Raises DataError if the arrays do not fit each other, or if a label is not a class.
     """
 
     def __init__(
@@ -75,7 +80,7 @@ class ArrayDataset:
         return self.images[index], int(self.labels[index])
 
     def subset(self, indices: npt.ArrayLike) -> ArrayDataset:
-        """The samples at `indices` (M,), in that order, as a data set of its own."""
+        """A data set of the samples at `indices` (M,), in that order."""
         chosen = np.asarray(indices)
         return ArrayDataset(self.images[chosen], self.labels[chosen], self.classes, self.name)
 
@@ -85,7 +90,7 @@ class ArrayDataset:
 
 
 class Splittable(Dataset, Protocol):
-    """A data set of which a part can be taken: `ArrayDataset` and `ImageFolder`."""
+    """A data set with a `subset` method: `ArrayDataset` and `ImageFolder`."""
 
     def subset(self: SplittableT, indices: npt.ArrayLike) -> SplittableT: ...
 
@@ -94,12 +99,12 @@ SplittableT = TypeVar("SplittableT", bound=Splittable)
 
 
 def split(dataset: SplittableT, fraction: float = 0.2, seed: int = 0) -> tuple[SplittableT, SplittableT]:
-    """Hold out `fraction` of every class: returns `(the rest, the held-out part)`.
+    """Hold out `fraction` of every class (a stratified split): returns `(the rest, the held-out part)`.
 
-    Stratified: each class gives round(fraction * its size) samples, drawn without replacement from `seed`, so both
-    parts have the proportions of the whole. Both keep the order of the original. The same seed gives the same split.
+    From each class, round(fraction · size) samples are drawn without replacement by a generator seeded with `seed`, so
+    both parts have the class proportions of the whole. Both keep the original order. Equal seeds give equal splits.
 
-    Raises DataError where one of the parts would be empty.
+    Raises DataError if the fraction is not between 0 and 1, or if one of the parts would be empty.
     """
     if not 0 < fraction < 1:
         raise DataError(f"the held-out fraction must lie between 0 and 1, not {fraction}")

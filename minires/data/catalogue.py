@@ -1,4 +1,4 @@
-"""Data sets by name: one call for whatever `--data` says on the command line."""
+"""Finds data sets by name, as `--data` on the command line gives it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minires.data.idx import fashion_mnist, mnist
 from minires.data.optdigits import digits
 from minires.errors import DataError
 
-# Each reads one part (to train on, or to test) below a root folder, and may download what is missing there.
+# {name: function (root, train, download)}: reads the training or the test part, and may download missing files.
 PUBLISHED: dict[str, Callable[[Path, bool, bool], ArrayDataset]] = {
     "digits": lambda root, train, download: digits(train),
     "mnist": mnist,
@@ -30,18 +30,23 @@ def load(
     train: bool = True,
     download: bool = True,
 ) -> ArrayDataset | ImageFolder:
-    """The data set called `name`: the part to train on, or with `train=False` the part to test on.
+    """The data set called `name`: its training part, or with `train=False` its test part.
 
-    "digits" comes with MiniRes. "mnist", "fashion-mnist" and "cifar10" are looked for below `root` as their publishers
-    lay them out (ROOT/MNIST/*.gz, ROOT/FashionMNIST/*.gz, also unpacked or in torchvision's `raw` sub folders;
-    ROOT/cifar-10-batches-bin/*.bin, or the archive cifar-10-binary.tar.gz), and downloaded there when they are missing
-    and `download` allows it. `root` defaults to $MINIRES_DATA, else to ~/.cache/minires.
+    "digits" is part of MiniRes. "mnist", "fashion-mnist" and "cifar10" are read from the files of their publishers
+    below `root`: ROOT/MNIST/*.gz and ROOT/FashionMNIST/*.gz (also unpacked, or in torchvision's `raw` sub folders),
+    ROOT/cifar-10-batches-bin/*.bin (or the archive ROOT/cifar-10-binary.tar.gz).
 
-    Any other name is the path of a folder of images by class (`ImageFolder`). Where it holds `train` and one of `val`,
-    `valid`, `validation`, `test`, those are the two parts, labelled alike; otherwise it is one whole and comes back
-    whole whatever `train` says (`load_for_training` divides it).
+    Any other name is the path of a folder of images by class (`ImageFolder`). If it contains `train` and one of `val`,
+    `valid`, `validation`, `test`, these are the two parts, with the same classes. Otherwise the folder is undivided and
+    returned whole, for either value of `train`; `load_for_training` splits it.
 
-    Raises DataError: unknown name; files missing, and downloading not allowed or impossible; damaged files.
+    Args:
+        name: a name or a path, as above.
+        root: the folder of published data sets; by default $MINIRES_DATA, else ~/.cache/minires.
+        train: True for the training part, False for the test part.
+        download: whether missing files may be downloaded into `root`.
+
+    Raises DataError if the name is unknown, if files are damaged, or if they are missing and cannot be downloaded.
     """
     if name in PUBLISHED:
         return PUBLISHED[str(name)](data_root(root), train, download)
@@ -58,10 +63,10 @@ def load(
 def load_for_training(
     name: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, download: bool = True
 ) -> tuple[ArrayDataset | ImageFolder, ArrayDataset | ImageFolder]:
-    """`(train, validation)` parts of the data set called `name`, never overlapping.
+    """The disjoint `(train, validation)` parts of the data set called `name`.
 
-    They are the two parts of `load`; a folder of images that is not divided into two has a fifth of each class held
-    out, always the same one.
+    They are the two parts of `load`. From an undivided folder of images, a fixed fifth of each class is held out. The
+    arguments and errors are those of `load`.
     """
     train = load(name, root, True, download)
     if isinstance(train, ImageFolder) and _validation_folder(Path(name).expanduser()) is None:
@@ -70,7 +75,7 @@ def load_for_training(
 
 
 def _validation_folder(folder: Path) -> Path | None:
-    """The folder of the second part, where `folder` is divided into two."""
+    """The folder of the test part; None if `folder` is undivided."""
     if not (folder / "train").is_dir():
         return None
     return next((folder / name for name in VALIDATION_FOLDERS if (folder / name).is_dir()), None)

@@ -1,6 +1,6 @@
-"""CIFAR-10 in its binary version (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html).
+"""Reads CIFAR-10 in its binary version (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html).
 
-Each file holds 10,000 records of 3,073 bytes: the label, then 1,024 bytes of red, of green and of blue, row by row.
+Each file contains 10,000 records of 3,073 bytes: the label, then 1,024 bytes each of red, green and blue, row by row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ FILE_BYTES = RECORDS * RECORD_BYTES
 
 
 def cifar10(root: Path, train: bool, download: bool) -> ArrayDataset:
-    """CIFAR-10: 50,000 images to train on, 10,000 to test, uint8 (32, 32, 3), 10 classes of equal size."""
+    """CIFAR-10: 50,000 training or 10,000 test images, uint8 (32, 32, 3), in 10 classes of equal size.
+
+    Raises DataError if the files are damaged, or missing and not downloaded.
+    """
     names, folder = TRAIN_FILES if train else TEST_FILES, root / FOLDER
     if not all((folder / name).is_file() for name in names):
         _unpack_archive(root, download)
@@ -37,7 +40,7 @@ def cifar10(root: Path, train: bool, download: bool) -> ArrayDataset:
 
 
 def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Images (10000, 32, 32, 3) and labels (10000,) of one file."""
+    """The images (10000, 32, 32, 3) and labels (10000,) of one file, uint8."""
     remedy = f"delete the folder {path.parent.name} to have it downloaded anew, or put a good copy in its place"
     try:
         content = np.fromfile(path, dtype=np.uint8)
@@ -53,7 +56,7 @@ def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8
 
 
 def _unpack_archive(root: Path, download: bool) -> None:
-    """Unpack the archive into `root`, after downloading it where it is not there (and then do not keep it)."""
+    """Unpack the archive into `root`; if it is missing, download it, and delete it afterwards."""
     archive = root / ARCHIVE.name
     fetched = not archive.is_file()
     if fetched:
@@ -63,7 +66,7 @@ def _unpack_archive(root: Path, download: bool) -> None:
         (root / FOLDER).mkdir(exist_ok=True)
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                # Only plain files under the six known names: an archive has no say in where anything is written.
+                # Only regular files with the six known names: the archive cannot choose where anything is written.
                 name = wanted.pop(member.name, None) if member.isfile() and member.size == FILE_BYTES else None
                 if name is not None:
                     _write(root / FOLDER / name, tar, member)
@@ -77,6 +80,7 @@ def _unpack_archive(root: Path, download: bool) -> None:
 
 def _write(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     stream = tar.extractfile(member)
-    content = stream.read() if stream is not None else b""  # before atomic_write, which takes any OSError for its own
+    # The archive is read first: inside atomic_write, a read error would be reported as a write error.
+    content = stream.read() if stream is not None else b""
     with atomic_write(path) as file:
         file.write(content)

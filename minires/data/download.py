@@ -1,7 +1,7 @@
-"""Fetching published data sets: resumable, checked, and honest about what to do without a network.
+"""Downloads published data sets, with resume and checksums; without a network, the error says what to do.
 
-A download grows in `NAME.part` and becomes `NAME` only when its checksum is right, so whatever carries the final name
-is whole. A broken connection or a Ctrl-C leaves the `.part`, and the next attempt asks the server for the rest of it.
+A download is written to `NAME.part` and renamed to `NAME` once its checksum is correct, so a file with the final name
+is complete. A broken connection or Ctrl-C leaves the `.part`, and the next attempt requests only the rest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from urllib.request import Request, urlopen
 
 from minires.errors import DataError
 
-TIMEOUT = 30.0  # seconds without a byte before a connection counts as dead
+TIMEOUT = 30.0  # seconds without data until a connection counts as broken
 CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file at its publisher's address, with the md5 checksum its publisher (or torchvision) documents."""
+    """A file on the web, with the MD5 checksum that its publisher (or torchvision) documents."""
 
     url: str
     md5: str
@@ -35,7 +35,7 @@ class Remote:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """Where data sets live: `root`, else $MINIRES_DATA, else the user's cache ($XDG_CACHE_HOME or ~/.cache)/minires."""
+    """The folder of data sets: `root`, else $MINIRES_DATA, else minires in $XDG_CACHE_HOME or ~/.cache."""
     if root is not None:
         return Path(root).expanduser()
     if os.environ.get("MINIRES_DATA"):
@@ -44,9 +44,9 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -> None:
-    """Put the `missing` files of data set `name` into `folder`.
+    """Download the `missing` files of data set `name` into `folder`.
 
-    Raises DataError, naming every file, its address and the folder, where that is not allowed or does not work.
+    Raises DataError, naming the addresses and the folder, if downloading is not allowed or fails.
     """
     if not download:
         raise DataError(_instructions(name, folder, missing, "downloading is switched off"))
@@ -69,10 +69,10 @@ def _instructions(name: str, folder: Path, missing: Sequence[Remote], reason: st
 
 
 def fetch(remote: Remote, target: Path) -> None:
-    """Download `remote` to `target`, going on where an earlier attempt stopped.
+    """Download `remote` to `target`, resuming an earlier attempt.
 
-    Raises OSError or HTTPException where the transfer fails (what came stays in `target`.part for the next attempt) and
-    DataError where the whole file has another checksum than the published one (nothing is kept).
+    Raises OSError or HTTPException if the transfer fails (`target`.part is kept for the next attempt), and DataError if
+    the complete file does not have the published checksum (nothing is kept).
     """
     part = target.with_name(target.name + ".part")
     while True:
@@ -83,7 +83,9 @@ def fetch(remote: Remote, target: Path) -> None:
             os.replace(part, target)
             return
         part.unlink()
-        if not resumed:  # a stale or foreign .part is no one's fault: that one gets a second, fresh attempt
+        if (
+            not resumed
+        ):  # with an old .part, which may have been another file, the download is tried once more from the start
             raise DataError(
                 f"{remote.url} has md5 {found} instead of {remote.md5}: the download is damaged or not the published "
                 f"file, and was thrown away; try again, or put a good copy at {target}"
@@ -91,14 +93,14 @@ def fetch(remote: Remote, target: Path) -> None:
 
 
 def _transfer(url: str, part: Path) -> None:
-    """Append to `part` what it still lacks of `url`; start over where the server cannot resume."""
+    """Append to `part` the missing rest of `url`; start again if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "minires", **({"Range": f"bytes={have}-"} if have else {})}
     try:
         response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
-        if error.code == 416 and have:  # "range not satisfiable": nothing is left to send, the checksum decides
+        if error.code == 416 and have:  # "range not satisfiable": the file is complete; the checksum decides
             return
         raise
     with response:
@@ -106,7 +108,7 @@ def _transfer(url: str, part: Path) -> None:
             have = 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        part.parent.mkdir(parents=True, exist_ok=True)  # not before: a server that cannot be reached leaves no folder
+        part.parent.mkdir(parents=True, exist_ok=True)  # only now: an unreachable server leaves no folder
         with open(part, "ab" if have else "wb") as file:
             received = have + _copy(response, file, Path(url).name, have, total)
     if total is not None and received < total:
@@ -114,7 +116,7 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], label: str, have: int, total: int | None) -> int:
-    """Copy to the end with a progress bar on stderr; returns the number of bytes copied."""
+    """Copy all of `source` with a progress bar on standard error; returns the number of bytes copied."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 

@@ -1,4 +1,4 @@
-"""Photographs from disk: one image file, or a folder of images by class."""
+"""Reads photographs: one image file, or a folder of images by class."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
 
 
 def open_image(path: str | os.PathLike[str]) -> Image:
-    """The image in a file as uint8 (H, W, 3), RGB.
+    """Read an image file as uint8 (H, W, 3), RGB.
 
-    Grey, palette, CMYK, 16-bit and transparent images become RGB as Pillow's `convert("RGB")` makes them, and the
-    orientation noted in EXIF is not applied: both as torchvision's loader does, so that a published network sees the
-    pixels it was trained on. The first frame of an animation counts.
+    Grey, palette, CMYK, 16-bit and transparent images are converted by Pillow's `convert("RGB")`, and the orientation
+    in EXIF is ignored. Both are as in torchvision's loader, so a published network sees the pixels it was trained on.
+    Of an animation, the first frame is read.
 
-    Raises DataError, naming the file, where it is missing, is no image, is truncated or damaged, or has more pixels
-    than `PIL.Image.MAX_IMAGE_PIXELS` (89 million; a small file can claim a picture that fills the memory).
+    Raises DataError, naming the file, if it is missing, not an image, truncated or damaged, or if it has more than
+    `PIL.Image.MAX_IMAGE_PIXELS` pixels (89 million; a small file can claim an image that fills the memory).
     """
     import PIL.Image
 
@@ -36,23 +36,26 @@ def open_image(path: str | os.PathLike[str]) -> Image:
             return np.array(image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{os.fspath(path)}: there is no such image") from error
-    except Exception as error:  # Pillow's decoders answer damage with OSError, SyntaxError, struct.error and others
+    except Exception as error:  # for damaged files Pillow raises OSError, SyntaxError, struct.error and others
         reason = "no format that Pillow can read" if isinstance(error, PIL.UnidentifiedImageError) else error
         raise DataError(f"{os.fspath(path)} cannot be read as an image ({reason}); replace or remove it") from error
 
 
 class ImageFolder:
-    """A folder of images by class: each sub folder is a class, and every image anywhere under it a sample.
+    """A folder of images by class: each sub folder is a class, and every image in it, at any depth, is a sample.
 
         flowers/daisy/01.jpg        classes == ("daisy", "tulip"), in alphabetical order
-        flowers/daisy/more/02.png   dataset[i] == (uint8 (H, W, 3), label), decoded by `open_image` when asked for
+        flowers/daisy/more/02.png   dataset[i] == (uint8 (H, W, 3), label), decoded by `open_image` at each access
         flowers/tulip/03.jpg
 
-    The layout and the order are those of torchvision's ImageFolder; hidden files are skipped. With `classes`, labels
-    index that list instead, and the sub folders may be some of them: a validation folder that lacks a class, or
-    photographs of a few of a network's classes.
+    The layout and the order are those of torchvision's ImageFolder; hidden files are skipped.
 
-    Raises DataError where the folder is missing or has no sub folders, or where a sub folder has no images or is not in
+    Args:
+        path: the folder.
+        classes: the class names that labels index; by default the names of the sub folders. The sub folders may be a
+            part of them, for example in a validation folder that lacks a class.
+
+    Raises DataError if the folder is missing or has no sub folders, or if a sub folder has no images or is not in
     `classes`.
     """
 
@@ -81,7 +84,7 @@ class ImageFolder:
         return open_image(self.paths[index]), int(self.labels[index])
 
     def subset(self, indices: npt.ArrayLike) -> ImageFolder:
-        """The samples at `indices` (M,), in that order, with the same classes."""
+        """A data set of the samples at `indices` (M,), in that order, with the same classes."""
         chosen = np.asarray(indices)
         part = copy(self)
         part.paths = tuple(self.paths[index] for index in chosen)
@@ -105,8 +108,8 @@ def _class_folders(root: Path) -> list[Path]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    places = sorted(os.walk(folder, followlinks=True))
-    images = (Path(place, name) for place, _, names in places for name in sorted(names) if _is_image(name))
+    folders = sorted(os.walk(folder, followlinks=True))
+    images = (Path(parent, name) for parent, _, names in folders for name in sorted(names) if _is_image(name))
     files = [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not files:
         raise DataError(f"{folder} holds no images (of the kinds {' '.join(sorted(EXTENSIONS))})")

@@ -1,12 +1,12 @@
-"""The idx format of MNIST (Y. LeCun), and the two data sets that are published in it.
+"""Reads the idx format of MNIST (Y. LeCun), and the two data sets that are published in it.
 
     bytes 0-1  zero
     byte  2    element type, 0x08 = unsigned byte
     byte  3    number of dimensions
     then       each dimension as a big-endian uint32, and the elements in row-major order
 
-Files are read gzipped or plain, whatever their name says, and checked by their structure rather than by a checksum:
-a copy that somebody compressed anew is as good as the original.
+Files may be gzipped or plain, whatever their names. Their structure is checked instead of a checksum, because a copy
+that was compressed again is as good as the original.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from minires.data.base import ArrayDataset
 from minires.data.download import Remote, obtain
 from minires.errors import DataError
 
-LARGEST = 1 << 30  # bytes; no published idx file comes near, so a header that claims more is damaged or hostile
+MAX_BYTES = 1 << 30  # no published idx file comes near; a header that claims more is damaged or malicious
 
 
 @dataclass(frozen=True)
 class _Publication:
-    """A data set of 28x28 grey images in four idx files: images and labels of "train", and of "t10k" for testing."""
+    """A data set of 28x28 grey images in four idx files: images and labels of "train" and of the test part "t10k"."""
 
     folder: str
     address: str
@@ -45,7 +45,7 @@ class _Publication:
         return Remote(self.address + images, self.md5[images]), Remote(self.address + labels, self.md5[labels])
 
 
-# The mirror and the checksums are those that torchvision documents: the original page no longer serves the files.
+# The mirror and checksums are those that torchvision documents: the original page no longer offers the files.
 MNIST = _Publication(
     folder="MNIST",
     address="https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -75,12 +75,18 @@ FASHION_MNIST = _Publication(
 
 
 def mnist(root: Path, train: bool, download: bool) -> ArrayDataset:
-    """MNIST (LeCun et al. 1998): 60,000 digits to train on, 10,000 to test, uint8 (28, 28, 1), ink 255."""
+    """MNIST (LeCun et al. 1998): 60,000 training or 10,000 test digits, uint8 (28, 28, 1); ink is 255.
+
+    Raises DataError if the files are damaged, or missing and not downloaded.
+    """
     return _load("mnist", MNIST, root, train, download)
 
 
 def fashion_mnist(root: Path, train: bool, download: bool) -> ArrayDataset:
-    """Fashion-MNIST (Xiao et al. 2017): 60,000 articles of clothing and 10,000 to test, uint8 (28, 28, 1)."""
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 training or 10,000 test articles of clothing, uint8 (28, 28, 1).
+
+    Raises DataError if the files are damaged, or missing and not downloaded.
+    """
     return _load("fashion-mnist", FASHION_MNIST, root, train, download)
 
 
@@ -102,17 +108,17 @@ def _load(name: str, publication: _Publication, root: Path, train: bool, downloa
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file under its published name, or unpacked, in `folder` or in the `raw` folder that torchvision makes."""
+    """The file with its published name, or unpacked, in `folder` or in torchvision's sub folder `raw`; else None."""
     plain = name.removesuffix(".gz")
-    candidates: Sequence[Path] = [place / file for place in (folder, folder / "raw") for file in (name, plain)]
+    candidates: Sequence[Path] = [parent / file for parent in (folder, folder / "raw") for file in (name, plain)]
     return next((path for path in candidates if path.is_file()), None)
 
 
 def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
-    """The bytes of an idx file, gzipped or plain, as a uint8 array of so many `dimensions`.
+    """Read an idx file, gzipped or plain, as a uint8 array with the given number of dimensions.
 
-    Raises DataError, naming the file, where it is no idx file of unsigned bytes with that many dimensions, is empty,
-    damaged, or shorter or longer than its header says.
+    Raises DataError, naming the file, if it is not an idx file of unsigned bytes with that number of dimensions, or if
+    it is empty, damaged, or shorter or longer than its header says.
     """
     try:
         with _open(path) as file:
@@ -121,7 +127,7 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
                 raise _damaged(path, f"is not an idx file of unsigned bytes in {dimensions} dimensions")
             shape = struct.unpack(f">{dimensions}I", header[4:])
             expected = math.prod(shape)
-            if not 0 < expected <= LARGEST:
+            if not 0 < expected <= MAX_BYTES:
                 raise _damaged(path, f"says its shape is {shape}")
             elements = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:

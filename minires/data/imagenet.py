@@ -1,7 +1,7 @@
-"""What the 1,000 outputs of an ImageNet network mean.
+"""The classes of ImageNet: what the 1,000 outputs of a network mean.
 
-`imagenet_classes.txt` lists them in index order, a WordNet id and a name each; `imagenet_classes.NOTICE.txt` says where
-the names come from and under which licence.
+`imagenet_classes.txt` lists a WordNet id and a name for each output, in order. `imagenet_classes.NOTICE.txt` gives
+their source and licence.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ def _rows() -> tuple[tuple[str, str], ...]:
 
 
 def imagenet_classes() -> tuple[str, ...]:
-    """The names of the 1,000 ImageNet classes, all different: `imagenet_classes()[258]` is "Samoyed".
+    """The distinct names of the 1,000 ImageNet classes: `imagenet_classes()[258]` is "Samoyed".
 
-    torchvision's names and order, which every published ImageNet network shares.
+    Names and order are torchvision's; every published ImageNet network has this order.
     """
     return tuple(name for _, name in _rows())
 
@@ -29,7 +29,7 @@ def imagenet_classes() -> tuple[str, ...]:
 def imagenet_wordnet_ids() -> tuple[str, ...]:
     """The WordNet ids of the same classes: `imagenet_wordnet_ids()[258]` is "n02111889".
 
-    ImageNet's own folders are named by them, so `ImageFolder(path, classes=imagenet_wordnet_ids())` labels photographs
-    of some of the classes with the indices that a network of all 1,000 uses.
+    ImageNet's folders have these names, so `ImageFolder(path, classes=imagenet_wordnet_ids())` gives photographs of
+    some of the classes the labels of a network with all 1,000.
     """
     return tuple(wordnet_id for wordnet_id, _ in _rows())

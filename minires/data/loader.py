@@ -1,8 +1,8 @@
-"""Batches for training and evaluation, prepared in the background and reproducible.
+"""Makes reproducible batches for training and evaluation, in background threads.
 
-What a batch holds is a pure function of (seed, epoch, position): the order of an epoch and the random numbers of each
-sample come from generators of their own, seeded by those numbers. So the batches are the same for any number of worker
-threads, and a training run can be resumed in the middle of an epoch, bit for bit, without storing a random state.
+The contents of a batch are a pure function of (seed, epoch, position): the order of an epoch and the random numbers of
+each sample come from separate generators, seeded by these numbers. So the batches are the same for any number of worker
+threads, and a training run can resume in the middle of an epoch, bit for bit, without a stored random state.
 """
 
 from __future__ import annotations
@@ -25,25 +25,31 @@ from minires.errors import DataError, MiniResError
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 Indices = npt.NDArray[np.intp]
 
-# Which of the seed's families of generators: one permutation for an epoch, one generator for a sample in an epoch.
-# They are SeedSequence's spawn keys, since a plain list of numbers is padded with zeros: [s, e] and [s, e, 0] collide.
+# The two families of generators: one for the order of each epoch, one for each sample of each epoch. The numbers are
+# spawn keys of SeedSequence, because it pads plain lists with zeros: [s, e] and [s, e, 0] would collide.
 ORDER, SAMPLE = 0, 1
 
 
 class Loader:
     """Batches `(images, labels)` of a data set: float32 (B, C, H, W), C-contiguous, and int64 (B,).
 
-    `transform(image, rng)` prepares each sample (`minires.data.transforms`, or any function of that form); what it
-    leaves as uint8 is converted by `ToFloat`. All samples of a batch must then have one shape.
+    `len(loader)` is the number of batches in an epoch. `loader.epoch(e)` gives the batches of epoch e. Iterating over
+    the loader itself gives epoch 0 the first time, epoch 1 the next time, and so on.
 
-    `len(loader)` is the number of batches in an epoch, the last of them smaller unless `drop_last`. `loader.epoch(e)`
-    gives the batches of epoch e; going through the loader itself gives epoch 0, the next time epoch 1, and so on.
+    Args:
+        dataset: the data set.
+        batch_size: images per batch; the last batch may be smaller.
+        transform: prepares each sample, as `transform(image, rng)`: one of `minires.data.transforms`, or a function.
+            A uint8 result is converted by `ToFloat`. All samples of a batch must then have the same shape.
+        shuffle: draw a new order for each epoch.
+        drop_last: leave out a last batch that is smaller.
+        seed: the seed of the order and of the transforms.
+        workers: the number of threads that prepare batches; 0 prepares each batch on request. Threads are enough,
+            because decoding, resizing and array arithmetic release Python's global lock.
+        prefetch: the number of batches to prepare ahead.
 
-    `workers` threads prepare up to `prefetch` batches ahead (0 workers: none, each when it is asked for). Threads
-    serve here because decoding, resizing and array arithmetic release Python's lock.
-
-    Raises DataError for an empty data set or impossible settings; and, while iterating, for a sample that cannot be
-    read or transformed, naming it.
+    Raises DataError for an empty data set or invalid settings, and during iteration for a sample that cannot be read or
+    transformed, naming it.
     """
 
     def __init__(
@@ -81,9 +87,9 @@ class Loader:
         return self.epoch(self._next_epoch - 1)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch `epoch` from number `start` on; those before it are skipped without being prepared.
+        """The batches of epoch `epoch` from number `start` on; earlier ones are not prepared.
 
-        Leaving the loop early stops the threads. Raises DataError where there is no such epoch or batch.
+        Leaving the loop early stops the threads. Raises DataError if there is no such epoch or batch.
         """
         if epoch < 0 or not 0 <= start <= len(self):
             raise DataError(f"there is no batch {start} of epoch {epoch}: an epoch has {len(self)} batches, from 0 on")
@@ -93,7 +99,7 @@ class Loader:
         return self._in_background(epoch, batches) if self.workers else self._in_turn(epoch, batches)
 
     def order(self, epoch: int) -> Indices:
-        """The indices (N,) of the data set in the order of epoch `epoch`."""
+        """The order of epoch `epoch`: indices (N,) into the data set."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
         return self._generator(ORDER, epoch).permutation(len(self.dataset))
@@ -107,7 +113,7 @@ class Loader:
             yield self._batch(epoch, indices, never)
 
     def _in_background(self, epoch: int, batches: list[Indices]) -> Iterator[Batch]:
-        """While the consumer works on one batch, up to `prefetch` more are in the making or ready, in order."""
+        """Prepare up to `prefetch` batches, in order, while the consumer uses one."""
         stop = threading.Event()
         ahead: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minires-loader")
@@ -118,12 +124,12 @@ class Loader:
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
-        finally:  # also when the consumer leaves early, fails or is interrupted: no thread outlives the epoch
+        finally:  # also if the consumer stops early, fails or is interrupted: no thread outlives the epoch
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, epoch: int, indices: Indices, stop: threading.Event) -> Batch:
-        """The samples at `indices`, prepared and stacked; gives up between two samples once `stop` is set."""
+        """The prepared and stacked samples at `indices`; stops between two samples once `stop` is set."""
         labels = np.empty(len(indices), dtype=np.int64)
         images = np.empty(0, dtype=np.float32)
         for position, index in enumerate(indices.tolist()):
@@ -142,12 +148,12 @@ class Loader:
         return images, labels
 
     def _sample(self, epoch: int, index: int) -> tuple[npt.NDArray[Any], int]:
-        """One image, float (C, H, W), and its label."""
+        """One prepared image, float (C, H, W), and its label."""
         try:
             image: npt.NDArray[Any]
             image, label = self.dataset[index]
             if self.transform is not None:
-                # Seeding a generator takes as long as half of the usual transforms: only for those that draw.
+                # Seeding a generator takes half as long as the usual transforms, so only random ones get one.
                 rng = self._generator(SAMPLE, epoch, index) if is_random(self.transform) else None
                 image = self.transform(image, rng)
             return (ToFloat()(image) if image.dtype == np.uint8 else image), label
@@ -156,7 +162,7 @@ class Loader:
             raise DataError(f"{self._name(index)} cannot be prepared: {reason}") from error
 
     def _name(self, index: int) -> str:
-        """What to call a sample in an error: its number, and its file where it has one."""
+        """The name of a sample in an error: its number, and its file if it has one."""
         paths = getattr(self.dataset, "paths", None)
         return f"sample {index} of {self.dataset.name!r}" + (f" ({paths[index]})" if paths is not None else "")
 
@@ -169,7 +175,7 @@ class Loader:
 
 
 def _check_whole(**settings: Any) -> None:
-    """Raise DataError unless all are integers, Python's or NumPy's."""
+    """Raise DataError unless all settings are integers of Python or NumPy."""
     for name, value in settings.items():
         try:
             operator.index(value)

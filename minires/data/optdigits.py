@@ -1,10 +1,10 @@
-"""The digits that travel with MiniRes: real handwriting to learn from with no network and no download.
+"""The handwritten digits that are part of MiniRes and need no download.
 
 Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998
-(https://doi.org/10.24432/C50P49), licensed CC BY 4.0. These are the 1,797 images of its test part, the ones that
-scikit-learn ships as `load_digits`: 8x8 cells, each the count 0..16 of inked pixels in a 4x4 block of the scanned
-bitmap. `digits.npz` holds the counts unchanged; `digits.LICENSE.txt` beside it carries the attribution, and
-`scripts/make_digits.py` made the file.
+(https://doi.org/10.24432/C50P49), licensed CC BY 4.0. These are the 1,797 images of its test part, which scikit-learn
+offers as `load_digits`. An image has 8x8 cells; each counts the inked pixels, 0..16, in a 4x4 block of the scan.
+`digits.npz` contains the unchanged counts, `digits.LICENSE.txt` the attribution, and `scripts/make_digits.py` made the
+file.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from minires.data.base import ArrayDataset, split
 
-SPLIT_SEED = 1512  # fixed for ever: accuracies on the held-out fifth are only comparable on the same fifth
+SPLIT_SEED = 1512  # never to change: accuracies are only comparable on the same held-out fifth
 
 
 def digits(train: bool = True) -> ArrayDataset:
-    """The 8x8 handwritten digits: 1,438 to train on, or the 359 held out (`train=False`), a fifth of each class.
+    """The 8x8 handwritten digits: 1,438 for training, or with `train=False` the 359 held out, a fifth of each class.
 
-    Images are uint8 (8, 8, 1), labels 0..9. A count v of 0..16 is shown as round(255 v / 16), halves up: 0 -> 0,
-    8 -> 128, 16 -> 255. The 17 values stay distinct, and round(16 x / 255) gives the count back.
+    Images are uint8 (8, 8, 1), labels 0..9. A count v of 0..16 becomes round(255 v / 16), halves rounded up: 0 -> 0,
+    8 -> 128, 16 -> 255. The 17 values are distinct, and round(16 x / 255) recovers the count.
     """
     with files("minires.data").joinpath("digits.npz").open("rb") as file, np.load(file) as stored:
         counts, labels = stored["counts"], stored["labels"]

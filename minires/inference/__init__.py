@@ -1,13 +1,14 @@
-"""A trained model made ready to run: `compile` it once, then call it like the model.
+"""Compiles a trained model for inference: `compile` it once, then call the result like the model.
 
     fast = inference.compile(model, example)
     logits = fast(images)
 
-The plan behind it folds batch norm into the convolutions, packs (or transforms) every weight once, fuses the sum and
-the ReLU of a residual block into its last convolution, and lays out all buffers beforehand: a call allocates its result
-alone. Another shape of input is planned when it first comes. On a GPU the plan is captured as a CUDA graph, which one
-launch replays. What is compiled is a snapshot, of a function as of a
-Module: training the weights further changes no answer, also not for a shape that comes later.
+The plan of a compiled model folds batch norm into the convolutions, packs (or transforms) every weight once, and fuses
+the sum and the ReLU of a residual block into its last convolution. It assigns all buffers beforehand, so a call only
+allocates its result. Each new input shape gets its own plan when it first comes. On a GPU the plan is captured as a
+CUDA graph, which one launch replays.
+
+A compiled model is a snapshot: training the weights further does not change its results, for any input shape.
 """
 
 from __future__ import annotations
@@ -28,40 +29,39 @@ from minires.backend.cuda.precision import tf32_allowed
 from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, MiniResError, ShapeError
-from minires.inference.captured import CapturedPlan
 from minires.inference.constants import Constants
+from minires.inference.cuda_graph import CapturedPlan
+from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
 from minires.inference.trace import Trace, trace
-from minires.inference.weights import Weights
 from minires.nn import Module
 
-MOST_PLANS = 8  # shapes that are remembered; the one that was not used for longest is planned anew
-TOLERANCE = 1e-4  # of the largest output, between the plan's answer and the model's
-TF32_TOLERANCE = 1e-2  # where products may be made in TF32: folded weights are rounded otherwise than the model's
+MAX_PLANS = 8  # input shapes whose plans are kept; the least recently used one is dropped
+TOLERANCE = 1e-4  # between the plan's output and the model's, relative to the largest output
+TF32_TOLERANCE = 1e-2  # the same if TF32 is allowed: folded weights are rounded differently from the model's
 
 __all__ = ["CompiledModel", "compile"]
 
 
 class CompiledModel:
-    """What `compile` returns. May be called from several threads at once: each has buffers of its own; on a GPU they
-    take turns.
+    """The result of `compile`. Several threads may call it at once: each has its own buffers; on a GPU they take turns.
 
     A call takes a Tensor or an array (N, C, H, W) and returns what the model returns: Tensors for a Tensor, arrays for
-    an array. No graph is recorded.
+    an array. It records no graph.
     """
 
     def __init__(self, model: Callable[[Tensor], Any], example: Array, constants: Constants) -> None:
         self._model, self._constants = model, constants
-        self._weights = Weights()
+        self._weights = WeightCache()
         self._plans: OrderedDict[tuple[Any, ...], Plan | CapturedPlan] = OrderedDict()
         self._lock = threading.Lock()
-        _living.add(self)
+        _compiled_models.add(self)
         plan = self._plan_for(example)
-        other = _other_numbers(example)
-        _check(plan, trace(model, other, constants), other, "for other numbers than the example's")
+        probe = _probe_input(example)
+        _verify(plan, trace(model, probe, constants), probe, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
-        """The model's answer."""
+        """The model's output for `x` (N, C, H, W). Raises DtypeError for anything but a Tensor or an array."""
         array = x.data if isinstance(x, Tensor) else x
         if not backend.is_array(array):
             raise DtypeError(f"a compiled model needs a Tensor or an array, got a {type(x).__name__}")
@@ -72,7 +72,10 @@ class CompiledModel:
         return plan.rebuild(outputs)
 
     def describe(self, shape: tuple[int, ...] | None = None) -> str:
-        """The steps of the plan for inputs of `shape` (by default the one used last), a line each."""
+        """One line for each step of the plan for inputs of `shape`, by default the plan that was used last.
+
+        Raises ShapeError if there is no plan for that shape.
+        """
         plans = list(self._plans.values())
         chosen = [plan for plan in plans if shape is None or plan.shape == shape]
         if not chosen:
@@ -81,7 +84,7 @@ class CompiledModel:
         return chosen[-1].describe()
 
     def _plan_for(self, x: Array) -> Plan | CapturedPlan:
-        """The plan for arrays like `x`; made, and checked on x itself, when such an array first comes."""
+        """The plan for arrays like `x`. The first such array makes it, and verifies it on its own numbers."""
         provider = backend.provider_for("conv2d", x).name
         key = tuple(x.shape), x.dtype.str, backend.device_of(x), provider, tf32_allowed()
         with self._lock:
@@ -91,19 +94,19 @@ class CompiledModel:
             run = trace(self._model, x, self._constants)
             steps = Plan(run, self._weights)
             plan = CapturedPlan(steps, x) if provider == "cuda" else steps
-            _check(plan, run, x, f"for input {tuple(x.shape)}")
+            _verify(plan, run, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
-            if len(self._plans) > MOST_PLANS:
+            if len(self._plans) > MAX_PLANS:
                 self._plans.popitem(last=False)
             return plan
 
 
-_living: WeakSet[CompiledModel] = WeakSet()
+_compiled_models: WeakSet[CompiledModel] = WeakSet()
 
 
 def _renew_locks() -> None:
-    """In a child after fork: who held a lock in the parent (another thread, planning) is not here to release it."""
-    for compiled in list(_living):
+    """Replace all locks in a forked child: a parent's thread that held one is not there to release it."""
+    for compiled in list(_compiled_models):
         compiled._lock = threading.Lock()
 
 
@@ -111,8 +114,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _check(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
-    """Raise MiniResError unless the plan answers as the model did in the run `expected`."""
+def _verify(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
+    """Raise MiniResError unless the plan's output for x equals that of the model in the run `expected`."""
     tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
     for number, ours in zip(expected.outputs, plan.run(x), strict=True):
         theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")
@@ -121,22 +124,29 @@ def _check(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> N
         largest = np.abs(theirs).max(initial=0)
         if np.isfinite(theirs).all() and not off <= tolerance * largest:
             raise MiniResError(
-                f"compile: the plan's answer is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, "
+                f"compile: the plan's output is not the model's {when}: an output {theirs.shape} is off by {off:.2g}, "
                 f"its largest number is {largest:.2g}, and {tolerance:g} of that is allowed. Either the model's "
-                "forward decides something by the numbers of its input or computes outside MiniRes's operations, where "
-                "no plan can see it; or the plan rounds differently where the model's numbers cancel, or is wrong, "
+                "forward depends on the numbers of its input, or computes outside MiniRes's operations, which no plan "
+                "can follow; or the plan rounds differently where the model's numbers cancel; or the plan is wrong, "
                 "which is MiniRes's fault. Call the model itself"
             )
 
 
 def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> CompiledModel:
-    """Make `model` ready to run on inputs like `example` (of any numbers; other shapes are planned when they come).
+    """Compile `model` for inputs like `example`; other input shapes are planned when they first come.
 
-    model: a Module in eval mode, or any function of one Tensor made of MiniRes's operations; it returns a Tensor, or a
-    tuple, list or dict of Tensors. example: (N, C, H, W), a Tensor or an array of the model's dtype. The answers equal
-    those of the model as it is now, to 1e-4 of the largest (with TF32 to 1e-2): a Module is copied, and so is every
-    tensor that a function reads, when it first reads it. A function runs once more for each new shape; what it writes
-    (running statistics) is put back. Raises MiniResError for a model in training mode, or that no plan can follow.
+    The outputs equal those of the model as it is now, to 1e-4 of the largest number (with TF32 to 1e-2). A Module is
+    copied; so is every tensor that a function reads, when it first reads it. A function runs again for each new input
+    shape, and what it writes (running statistics) is restored.
+
+    Args:
+        model: a Module in eval mode, or a function of one Tensor made of MiniRes's operations. It returns a Tensor, or
+            a tuple, list or dict of Tensors.
+        example: a Tensor or an array (N, C, H, W) of the model's dtype, with any numbers.
+
+    Raises:
+        MiniResError: the model is in training mode, or no plan can follow it.
+        DtypeError: the example is not a non-empty array of floating-point numbers.
     """
     constants = Constants()
     if isinstance(model, Module):
@@ -146,21 +156,21 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
         constants = Constants([*model.parameters(), *model.buffers()])
     array = example.data if isinstance(example, Tensor) else example
     if not backend.is_array(array) or array.dtype.kind != "f" or not array.size:
-        raise DtypeError("compile: the example must be a Tensor or an array of floating-point numbers, with some in it")
+        raise DtypeError("compile: the example must be a Tensor or an array of floating-point numbers, and not empty")
     return CompiledModel(model, array, constants)
 
 
-def _other_numbers(x: Array) -> Array:
-    """x from back to front, with the other sign and of another size, and noise: most decisions fall otherwise on it.
+def _probe_input(x: Array) -> Array:
+    """Another input of the shape of `x`, on which most data-dependent branches of a model go the other way.
 
-    The noise, a third of the largest number in x, or of size 1 where x is zero, is what an example without numbers of
-    its own is tested by. Its sum, too, has the sign that x's has not.
+    It is x reversed, negated and scaled, plus noise of 0.3 times the largest number in x (or 1 if x is zero). The sum
+    of the noise has the sign opposite to the sum of x.
     """
     host = backend.to_device(x, "cpu").astype("float64")
     known = np.where(np.isfinite(host), host, 0.0)
     noise = np.random.default_rng(0).standard_normal(host.shape)
     noise *= -np.sign(noise.sum()) * (1.0 if known.sum() >= 0 else -1.0)
     largest = np.abs(known).max()
-    other = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise
+    probe = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise
     with np.errstate(over="ignore"):
-        return backend.to_device(other.astype(x.dtype), backend.device_of(x))
+        return backend.to_device(probe.astype(x.dtype), backend.device_of(x))

@@ -1,12 +1,12 @@
-"""The constants of a model, as they were when it was compiled.
+"""Freezes the constants of a model: the values that its parameters had when it was compiled.
 
-A compiled model answers by the weights of that moment. But the weights of a function stay with their owner: an
-optimiser writes into their arrays, and for each new shape the function runs again. So an array that comes from outside
-a run is copied when an operation first reads it, all is computed from the copy, and later runs are given the same copy.
+A compiled model uses these values for ever. The weights of a function, however, belong to its owner: an optimiser
+writes into their arrays, and the function runs again for each new input shape. So each array from outside a run is
+copied when an operation first reads it, everything is computed from the copy, and later runs use the same copy.
 
-An array is known by the memory it looks at (`identity`), for as long as that memory has its owner; and by its tensor,
-which is given another array when somebody writes into one that a graph needs. What forward itself makes in each run (a
-number, the transposed weight) is new each time, and forgotten with the run.
+An array is recognised by its memory (`memory_key`), as long as the owner of that memory lives, and by its Tensor, which
+gets another array if somebody writes into one that a graph needs. Arrays that the forward pass makes itself (a scalar,
+a transposed weight) are new in each run, and forgotten after it.
 """
 
 from __future__ import annotations
@@ -23,73 +23,73 @@ from minires.core.tensor import Tensor
 Statistics = tuple[Array, Array]  # mean and variance of a batch norm
 
 
-def identity(array: Array) -> tuple[Any, ...]:
-    """Which numbers in memory `array` looks at, as long as that memory is not freed."""
+def memory_key(array: Array) -> tuple[Any, ...]:
+    """Identifies the memory that `array` is a view of (address, shape, strides, dtype), until that memory is freed."""
     where = array.__array_interface__["data"][0] if isinstance(array, np.ndarray) else int(array.data.ptr)
     return where, array.shape, array.strides, array.dtype.str
 
 
 class _Known(NamedTuple):
-    """A constant that may come again."""
+    """A constant that later runs may read again."""
 
     tensor: ref[Tensor]
     owner: ref[Array]
-    identity: tuple[Any, ...]
+    key: tuple[Any, ...]
     copy: Array
 
 
 class Constants:
-    """The copies. One run at a time uses them.
+    """The frozen copies of a model's constants. Only one run at a time may use them.
 
-    private: tensors that nobody will ever change; they are taken as they are.
+    private: tensors that nobody else can change; they are used without copying.
     """
 
     def __init__(self, private: Iterable[Tensor] = ()) -> None:
-        self._private = {identity(tensor.data): (tensor.data, tensor.data) for tensor in private}
-        self._known: dict[Any, _Known] = {}  # by the id of a living tensor; when it is gone, by identity
+        self._private = {memory_key(tensor.data): (tensor.data, tensor.data) for tensor in private}
+        self._known: dict[Any, _Known] = {}  # by the id of a living tensor; without one, by memory key
         self._statistics: dict[int, Statistics] = {}
-        self._now: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # in this run: (original, copy); it keeps the first
-        self._norms = 0  # batch norms met in this run
+        self._current: dict[tuple[Any, ...], tuple[Array, Array]] = {}  # of this run; keeps originals alive
+        self._norms = 0  # number of batch norms in this run so far
 
     def start(self) -> None:
-        """A run begins."""
-        self._now, self._norms = dict(self._private), 0
+        """Begin a run."""
+        self._current, self._norms = dict(self._private), 0
         alive = [(known, known.tensor(), known.owner()) for known in self._known.values()]
         self._known = {id(tensor): known for known, tensor, _ in alive if tensor is not None}
-        self._known |= {known.identity: known for known, tensor, owner in alive if tensor is None and owner is not None}
+        self._known |= {known.key: known for known, tensor, owner in alive if tensor is None and owner is not None}
         for known, _, owner in alive:
             if owner is not None:
-                self._now[known.identity] = owner, known.copy
+                self._current[known.key] = owner, known.copy
         for known, tensor, _ in alive:
             if tensor is not None:
-                self._now[identity(tensor.data)] = tensor.data, known.copy
+                self._current[memory_key(tensor.data)] = tensor.data, known.copy
 
     def finish(self) -> None:
-        """The run is over."""
-        self._now = {}
+        """End the run."""
+        self._current = {}
 
     def frozen(self, array: Array) -> Array:
-        """The numbers of `array` as they were when it was first met."""
-        return self._now.setdefault(identity(array), (array, array.copy()))[1]
+        """The copy of `array`, made when a run first read it."""
+        return self._current.setdefault(memory_key(array), (array, array.copy()))[1]
 
     def remember(self, tensor: Tensor) -> None:
-        """The array of `tensor` may come again in another run."""
+        """Keep the copy of the array of `tensor` for later runs."""
         known = self._known.get(id(tensor))
-        where = identity(tensor.data)
+        where = memory_key(tensor.data)
         if where not in self._private and (known is None or known.tensor() is not tensor):
             self._known[id(tensor)] = _Known(
                 ref(tensor), ref(memory_owner(tensor.data)), where, self.frozen(tensor.data)
             )
 
     def statistics(self, mean: Array, var: Array) -> Statistics:
-        """Those of the next batch norm of a run, which come as copies that do not tell whose they are.
+        """The frozen mean and variance, (C,) each, of the next batch norm of a run.
 
-        Numbers that are known have not changed. Others are those of a layer that has been trained further, and it is
-        known by its place among the batch norms; or of one that is met for the first time.
+        They arrive as copies, which do not show the layer they belong to. Known numbers have not changed. Unknown ones
+        belong to a new layer, or to one that was trained further: it is recognised by its position among the norms.
         """
-        given, place = (mean, var), self._norms
+        given, position = (mean, var), self._norms
         self._norms += 1
-        before = self._statistics.setdefault(place, given)
+        before = self._statistics.setdefault(position, given)
         if before[0].shape != mean.shape or any(_same(given, each) for each in self._statistics.values()):
             return given
         return before

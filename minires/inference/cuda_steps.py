@@ -1,4 +1,4 @@
-"""Steps by the CUDA provider's kernels: a convolution with all that follows it in one, its weights packed once."""
+"""Steps that use the CUDA kernels: a convolution and the operations after it in one kernel, with packed weights."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _pack = on_device_of_arrays(convolution.packed_weight)
 
 
 class FusedConvolution(FoldedConvolution):
-    """y = x ∗ w + b [+ residual] [then ReLU] in one kernel; w is packed once. What that declines goes the usual way."""
+    """y = x ∗ w + b [+ residual] [then ReLU] in one kernel with w packed once, else as the base class does."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.packed = self.weights.once("cuda", lambda: _pack(self.weights.w, False))
+        self.packed = self.weights.in_layout("cuda", lambda: _pack(self.weights.w, False))
         extras = " + bias" * (self.weights.bias is not None) + " + residual" * (len(self.inputs) == 2)
         self.name += f"{extras}{', ReLU' * self.relu} (CUDA)"
 
@@ -30,7 +30,7 @@ class FusedConvolution(FoldedConvolution):
 
 
 class FusedLinear(FusedConvolution):
-    """y = x Wᵀ + b [then ReLU]: a 1×1 convolution of images of one pixel."""
+    """y = x Wᵀ + b [then ReLU]: a 1×1 convolution of images with one pixel."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

@@ -1,10 +1,10 @@
-"""From what a model did to the steps of a plan: fold, fuse, and prepare.
+"""Turns a trace into the steps of a plan: folds batch norm, fuses operations, packs weights.
 
     conv → batch norm [→ + residual] [→ ReLU]      one step: y = x ∗ w′ + b′ [+ residual] [ReLU]
 
-Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε), so behind a convolution it disappears into the
-weights: w′ = w·s for each output channel, b′ = (b − μ)·s + β (in float64, rounded once). An operation is fused into the
-step before it only if nobody else reads what lies between them.
+Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε). After a convolution it is folded into the weights:
+w′ = w·s for each output channel, b′ = (b − μ)·s + β, in float64 and rounded once. An operation is fused into the step
+before it only if no other operation reads the value between them.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from minires.backend import Array, array_module, provider_for, to_device
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair, Window
 from minires.inference import steps
-from minires.inference.constants import identity
+from minires.inference.constants import memory_key
 from minires.inference.cuda_steps import FusedConvolution, FusedLinear
+from minires.inference.packed_weights import FoldedWeights, Key, WeightCache
 from minires.inference.steps import Convolution, Linear, Step
 from minires.inference.trace import Call, Trace
-from minires.inference.weights import Folded, Key, Weights
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
 
 def _numbers(vector: Array | None) -> Any:
-    """What tells a vector from others: its numbers."""
+    """A key that identifies a vector by its numbers."""
     return None if vector is None else (vector.dtype.str, to_device(vector, "cpu").tobytes())
 
 
 class Chain:
-    """A convolution, or a product with a matrix, and what has been fused into it.
+    """A convolution or a matrix product, with the operations that have been fused into it.
 
     Attributes:
-        w, bias: with all that has been folded into them.
-        key: what they were made of.
+        w, bias: the folded weights, (O, C, kh, kw) and (O,) or None.
+        key: identifies the arrays from which they were made.
+        inputs: the numbers of the input value and, once an addition is fused, of the residual.
     """
 
     def __init__(self, w: Array, bias: Array | None, x: int, output: int) -> None:
         self.w, self.bias, self.relu, self.origin = w, bias, False, w
-        self.inputs: tuple[int, ...] = (x,)  # and the residual
+        self.inputs: tuple[int, ...] = (x,)
         self.output = output
-        self.key: Key = (identity(w), _numbers(bias))
+        self.key: Key = (memory_key(w), _numbers(bias))
 
     def scale(self, op: norm.BatchNormEval, weight: Array, bias: Array) -> None:
-        """Fold batch norm."""
+        """Fold batch norm with weight γ (O,) and bias β (O,) into w and bias."""
         vectors = (op.mean, op.var, weight, bias)
         self.key += (op.eps, *map(_numbers, vectors))
         xp = array_module(self.w)
@@ -55,26 +56,26 @@ class Chain:
         self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
 
     def add_bias(self, bias: Array) -> None:
-        """+ b, written as an operation of its own."""
+        """Fold the addition of b (O,) into bias."""
         self.key += ("+", _numbers(bias))
         self.bias = bias if self.bias is None else self.bias + bias
 
 
 class Fuser:
-    """Makes the steps of one trace."""
+    """Makes the steps for one trace."""
 
-    def __init__(self, trace: Trace, weights: Weights) -> None:
+    def __init__(self, trace: Trace, weights: WeightCache) -> None:
         self.trace, self.weights = trace, weights
-        self.readers: dict[int, list[int]] = {}  # value -> the calls that read it
+        self.readers: dict[int, list[int]] = {}  # value -> the numbers of the calls that read it
         for number, call in enumerate(trace.calls):
             for value in set(call.values):
                 self.readers.setdefault(value, []).append(number)
         self.uses = Counter(value for call in trace.calls for value in call.values) + Counter(trace.outputs)
-        self.fused: set[int] = set()  # calls that have become part of another's step
-        self.found: dict[int, Step] = {}  # call -> the step that takes its place
+        self.fused: set[int] = set()  # calls that are part of another call's step
+        self.found: dict[int, Step] = {}  # last call of a step -> the step
 
     def steps(self) -> list[Step]:
-        """All steps, in an order in which each finds its inputs."""
+        """All steps, in an order in which the inputs of each are computed before it."""
         for number, call in enumerate(self.trace.calls):
             if number not in self.fused:
                 self._make(number, call)
@@ -83,7 +84,7 @@ class Fuser:
     # -- one call -----------------------------------------------------------------------------------------------------
 
     def _make(self, number: int, call: Call) -> None:
-        """The step of a call and of those that it swallows; it stands where the last of them stood."""
+        """Make the step of a call and of the calls fused into it, at the position of the last of them."""
         op = call.op
         if isinstance(op, conv.Conv2d) and isinstance(call.inputs[0], int) and not isinstance(call.inputs[1], int):
             last, chain = self._chain(number, call, call.inputs[1], call.inputs[2] if len(call.inputs) > 2 else None)
@@ -91,21 +92,21 @@ class Fuser:
         elif (matrix := self._linear_weights(call)) is not None:
             last, chain = self._chain(number, call, matrix.T[:, :, None, None], None)
             self.found[last] = self._linear(chain)
-        elif self._serves(call):
+        elif self._is_on_cpu(call):
             last, step = self._simple(number, call)
             self.found[last] = step
         else:
             self.found[number] = steps.Replay(op, call.inputs, call.output)
 
-    def _serves(self, call: Call) -> bool:
-        """Whether the C kernels work on all that the call reads."""
+    def _is_on_cpu(self, call: Call) -> bool:
+        """Whether the C kernels serve all arrays that the call reads."""
         if library is None:
             return False
         arrays = [self._array(each) for each in call.inputs]
         return all(array.size and provider_for("relu", array).name == "cpu" for array in arrays)
 
     def _is_on_gpu(self, call: Call) -> bool:
-        """Whether the CUDA kernels work on all that the call reads."""
+        """Whether the CUDA kernels serve all arrays that the call reads."""
         arrays = [self._array(each) for each in call.inputs]
         return all(array.size and provider_for("conv2d", array).name == "cuda" for array in arrays)
 
@@ -113,7 +114,7 @@ class Fuser:
         return self.trace.arrays[operand] if isinstance(operand, int) else operand
 
     def _next(self, value: int) -> tuple[int, Call] | None:
-        """The one call that reads `value`, if nobody else does."""
+        """The number of the call that reads `value`, and the call, if it is the only one; else None."""
         readers = self.readers.get(value, [])
         if self.uses[value] != 1 or len(readers) != 1 or readers[0] in self.fused:
             return None
@@ -122,19 +123,19 @@ class Fuser:
     # -- convolution and what follows ----------------------------------------------------------------------------------
 
     def _chain(self, number: int, call: Call, w: Array, bias: Array | None) -> tuple[int, Chain]:
-        """Swallow what can be fused into a convolution: (the last call of it, the chain)."""
+        """Fuse all possible calls into a convolution: (number of the last fused call, the chain)."""
         chain = Chain(w, bias, call.values[0], call.output)
         while not chain.relu and (found := self._next(chain.output)) is not None:
             reader, follower = found
-            if not self._swallow(chain, follower):
+            if not self._fuse(chain, follower):
                 break
             chain.output = follower.output
             self.fused.add(reader)
             number = reader
         return number, chain
 
-    def _swallow(self, chain: Chain, call: Call) -> bool:
-        """Fuse `call` into the chain, or say that it does not fit."""
+    def _fuse(self, chain: Chain, call: Call) -> bool:
+        """Fuse `call` into the chain if possible; returns whether it was."""
         op, is_first = call.op, call.inputs[0] == chain.output
         constants = [each for each in call.inputs if not isinstance(each, int)]
         if isinstance(op, elementwise.ReLU):
@@ -170,8 +171,8 @@ class Fuser:
         return self._packed_step(Linear, chain, Window((1, 1)))
 
     def _linear_weights(self, call: Call) -> Array | None:
-        """The matrix of a product of rows with a constant matrix; None for any other call."""
-        if not isinstance(call.op, linear.MatMul) or not (self._serves(call) or self._is_on_gpu(call)):
+        """The matrix (K, M) of a product of rows (N, K) with a constant matrix; None for any other call."""
+        if not isinstance(call.op, linear.MatMul) or not (self._is_on_cpu(call) or self._is_on_gpu(call)):
             return None
         x, matrix = call.inputs
         if not isinstance(x, int) or isinstance(matrix, int) or not self._array(x).ndim == matrix.ndim == 2:
@@ -185,13 +186,13 @@ class Fuser:
         algorithm = algorithms.forward(found)
         return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, found, algorithm)
 
-    def _folded(self, chain: Chain) -> Folded:
+    def _folded(self, chain: Chain) -> FoldedWeights:
         return self.weights.folded(chain.key, chain.origin, chain.w, chain.bias)
 
     # -- other operations that have a step of their own ----------------------------------------------------------------
 
     def _simple(self, number: int, call: Call) -> tuple[int, Step]:
-        """The step of an operation that writes into a planned buffer, and the last call it stands for."""
+        """The step of an operation that writes into a planned buffer, and the number of the last call it covers."""
         op, y = call.op, self.trace.arrays[call.output]
         if isinstance(op, pool.MaxPool2d) and op.window.area <= 256:
             return number, steps.MaxPool(call.values, call.output, y.shape[2:], op.window)
@@ -215,7 +216,7 @@ class Fuser:
         return len({self._array(each).shape for each in call.inputs}) == 1
 
     def _then_relu(self, number: int, value: int) -> tuple[int, int]:
-        """(last call, its value) with a ReLU that alone reads `value` swallowed."""
+        """(number of the last call, its value), after fusing a ReLU that is the only reader of `value`."""
         found = self._next(value)
         if found is None or not isinstance(found[1].op, elementwise.ReLU):
             return number, value

@@ -1,8 +1,8 @@
-"""A plan: steps in order, and for each value the buffer it lies in.
+"""A plan: an ordered list of steps, and a buffer for each value.
 
-A buffer is free again when the last step that reads its value has run; then the next value that fits takes it. So a
-residual network of any depth needs three or four, and what a step reads was just written and is still in a cache. Views
-(a reshape, a slice) lie in the buffer of what they look at, and keep it.
+A buffer is free after the last step that reads its value; the next value that fits then reuses it. So a residual
+network of any depth needs three or four buffers, and a step reads what was just written and is still in a cache. A view
+(a reshape, a slice) shares the buffer of its base, and keeps it in use.
 """
 
 from __future__ import annotations
@@ -18,48 +18,48 @@ from minires.backend import Array
 from minires.backend.cpu import library
 from minires.inference import steps
 from minires.inference.fuse import Fuser
+from minires.inference.packed_weights import WeightCache
 from minires.inference.steps import Step
 from minires.inference.trace import Trace
-from minires.inference.weights import Weights
 
 
 class Plan:
-    """How to compute what a model computes, for inputs of one shape.
+    """The computation of a model, for inputs of one shape.
 
     Attributes:
-        shape: of the input.
-        steps: in order.
-        rebuild: makes what the model returns of its parts.
+        shape: the shape of the input.
+        steps: the steps in the order of execution.
+        rebuild: makes the model's return value from its output Tensors.
     """
 
-    def __init__(self, trace: Trace, weights: Weights) -> None:
+    def __init__(self, trace: Trace, weights: WeightCache) -> None:
         self.rebuild: Any = trace.rebuild
         self.shape: tuple[int, ...] = tuple(trace.arrays[0].shape)
         self._outputs = trace.outputs
         self._shapes = {number: tuple(array.shape) for number, array in enumerate(trace.arrays)}
         needed = _needed(Fuser(trace, weights).steps(), trace.outputs)
         self.steps = self._with_input_step(needed, len(trace.arrays))
-        self._sizes: list[int] = []  # of the buffers, in floats
+        self._sizes: list[int] = []  # of each buffer, in float32 elements
         self._buffer_of: dict[int, int] = {}  # value -> buffer
         self._assign_buffers()
-        self._of_thread = threading.local()
+        self._thread_local = threading.local()
 
     def run(self, x: Array) -> list[Array]:
-        """The model's outputs for `x`, in arrays of their own."""
+        """The model's outputs for `x`, in new arrays."""
         values: list[Any] = [None] * (len(self._shapes) + 1)
         values[0] = x
-        places = self._places()
+        buffers = self._thread_buffers()
         for step in self.steps:
             out = None
             if step.needs_buffer:
-                out = places.get(step.output)
-                if out is None:  # an output of the model: the one thing that a call allocates
+                out = buffers.get(step.output)
+                if out is None:  # an output of the model, the only array that a call allocates
                     out = _new(self._shapes[step.output])
             values[step.output] = step.run([values[number] for number in step.inputs], out)
         return [self._owned(values[number], number) for number in self._outputs]
 
     def describe(self) -> str:
-        """A line for each step: what it does, the shape it makes, the buffer it writes."""
+        """One line for each step: its operation, the shape of its result, and the buffer it writes."""
         lines = []
         for step in self.steps:
             buffer = self._buffer_of.get(step.output)
@@ -72,7 +72,7 @@ class Plan:
     # -- planning ------------------------------------------------------------------------------------------------------
 
     def _with_input_step(self, found: list[Step], number: int) -> list[Step]:
-        """If the C kernels read the input as an image, it is brought into their layout first, as value `number`."""
+        """Prepend the conversion of the input to channels-last, as value `number`, if C kernels read it as images."""
         kinds = (steps.Convolution, steps.MaxPool, steps.GlobalSum, steps.BatchNorm)
         readers = [step for step in found if 0 in step.inputs]
         if not readers or len(self.shape) != 4 or not all(isinstance(step, kinds) for step in readers):
@@ -84,29 +84,29 @@ class Plan:
         return [steps.ToChannelsLast((0,), number), *found]
 
     def _assign_buffers(self) -> None:
-        """Give each value that needs one a buffer, and take it back after its last reader."""
+        """Assign a buffer to each value that needs one, and free it after the last step that reads it."""
         root = self._roots()
-        last = {root[number]: at for at, step in enumerate(self.steps) for number in (*step.inputs, step.output)}
-        last |= {root[number]: len(self.steps) for number in self._outputs}
+        last_use = {root[number]: at for at, step in enumerate(self.steps) for number in (*step.inputs, step.output)}
+        last_use |= {root[number]: len(self.steps) for number in self._outputs}
         free: list[int] = []
         for at, step in enumerate(self.steps):
-            dying = {root[number] for number in step.inputs if last[root[number]] == at} & self._buffer_of.keys()
-            # The buffer that is overwritten is free already for this step's own output: if it is read as that value, by
-            # nobody else, and not as something else of this step.
+            dying = {root[number] for number in step.inputs if last_use[root[number]] == at} & self._buffer_of.keys()
+            # In-place: this step's output may take the buffer of `may_overwrite`, if nobody reads that value later, and
+            # if no other input of this step shares the buffer.
             over = step.may_overwrite
-            early = over is not None and over in dying and [root[number] for number in step.inputs].count(over) == 1
-            if early and over is not None:
+            in_place = over is not None and over in dying and [root[number] for number in step.inputs].count(over) == 1
+            if in_place and over is not None:
                 free.append(self._buffer_of[over])
             if step.needs_buffer and step.output not in self._outputs:
-                self._buffer_of[step.output] = self._take(free, math.prod(self._shapes[step.output]))
-            free += [self._buffer_of[number] for number in dying if not (early and number == over)]
+                self._buffer_of[step.output] = self._allocate(free, math.prod(self._shapes[step.output]))
+            free += [self._buffer_of[number] for number in dying if not (in_place and number == over)]
 
     def _roots(self) -> dict[int, int]:
-        """value -> the value in whose buffer it may lie: its own, or through views another's."""
+        """Maps each value to the value in whose buffer it may lie: itself, or the base of a view."""
         root = {0: 0}
         for step in self.steps:
             root[step.output] = step.output
-            if not step.needs_buffer:  # what it makes may be a view of any of its inputs: they share a fate
+            if not step.needs_buffer:  # the result may be a view of any input, so all of them share one lifetime
                 shared = [root[number] for number in step.inputs]
                 for value, at in root.items():
                     if at in shared:
@@ -114,8 +114,8 @@ class Plan:
                 root[step.output] = shared[0]
         return root
 
-    def _take(self, free: list[int], floats: int) -> int:
-        """The free buffer that fits best, the largest one made larger, or a new one."""
+    def _allocate(self, free: list[int], floats: int) -> int:
+        """The smallest free buffer that fits, else the largest free one enlarged, else a new one."""
         fitting = [buffer for buffer in free if self._sizes[buffer] >= floats]
         if fitting:
             chosen = min(fitting, key=self._sizes.__getitem__)
@@ -130,23 +130,23 @@ class Plan:
 
     # -- buffers of a thread -------------------------------------------------------------------------------------------
 
-    def _places(self) -> dict[int, Array]:
-        """value -> its place in this thread's buffers."""
-        found: dict[int, Array] | None = getattr(self._of_thread, "places", None)
+    def _thread_buffers(self) -> dict[int, Array]:
+        """Maps each value to its array in the buffers of this thread."""
+        found: dict[int, Array] | None = getattr(self._thread_local, "arrays", None)
         if found is None:
             buffers = [np.empty(size, np.float32) for size in self._sizes]
             found = {number: _view(buffers[buffer], self._shapes[number]) for number, buffer in self._buffer_of.items()}
-            self._of_thread.places = found
+            self._thread_local.arrays = found
         return found
 
     def _owned(self, array: Array, number: int) -> Array:
-        """`array`, or a copy if it may lie in a buffer."""
-        made_here = any(step.output == number and step.needs_buffer for step in self.steps)
-        return array if made_here else array.copy()
+        """`array`, or a copy of it if it may lie in a buffer."""
+        is_new = any(step.output == number and step.needs_buffer for step in self.steps)
+        return array if is_new else array.copy()
 
 
 def _needed(found: list[Step], outputs: Sequence[int]) -> list[Step]:
-    """The steps that the outputs depend on."""
+    """The steps that the outputs depend on (dead-code elimination)."""
     wanted, kept = set(outputs), []
     for step in reversed(found):
         if step.output in wanted:
@@ -156,7 +156,7 @@ def _needed(found: list[Step], outputs: Sequence[int]) -> list[Step]:
 
 
 def _view(buffer: Array, shape: tuple[int, ...]) -> Array:
-    """The beginning of a buffer as an array of `shape`; images channels-last."""
+    """The beginning of a buffer as an array of `shape`; 4-D arrays are channels-last."""
     flat = buffer[: math.prod(shape)]
     if len(shape) != 4:
         return flat.reshape(shape)

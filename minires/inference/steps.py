@@ -1,7 +1,7 @@
-"""The steps of a plan: each computes one array from others, into a buffer that was planned for it.
+"""The steps of a plan. Each computes one array from others, into a buffer that the plan assigns.
 
-A step with `needs_buffer` writes into the array it is given. The others return an array of their own, or a view of one
-of their inputs (a reshape, a slice). `library` is the C kernels' module; steps that use it are made only where it can.
+A step with `needs_buffer` writes into the array it is given. Other steps return a new array, or a view of one of their
+inputs (a reshape, a slice). `library` is the module of the C kernels; the plan uses it only for arrays it supports.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from minires.backend import Array
 from minires.backend.cpu import algorithms, library
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
+from minires.inference.packed_weights import FoldedWeights
 from minires.inference.trace import Operand
-from minires.inference.weights import Folded
 
 Arrays = Sequence[Array]
 
 
 class Step:
-    """Base of all steps.
+    """Base class of all steps.
 
     Attributes:
-        name: what it does, for `describe`.
-        inputs: the numbers of the values it reads.
-        output: the number of the value it makes.
+        name: a description for `CompiledModel.describe`.
+        inputs: the numbers of the values that the step reads.
+        output: the number of the value that it computes.
         needs_buffer: whether `run` writes into `out`.
-        may_overwrite: the input whose buffer `out` may be: it reads an element of that for the last time before it
-            writes the same element.
+        may_overwrite: the input whose buffer `out` may share, because the step reads each element of it for the last
+            time before it writes the same element; None for no input.
     """
 
     name = ""
@@ -43,43 +43,43 @@ class Step:
         self.inputs, self.output = inputs, output
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        """The value, from the arrays of `inputs`."""
+        """Compute the value from the arrays of `inputs`."""
         raise NotImplementedError
 
 
 class Replay(Step):
-    """Any operation, as it stands."""
+    """Any other operation: calls its `forward`."""
 
     needs_buffer = False
 
     def __init__(self, op: Function, operands: tuple[Operand, ...], output: int) -> None:
         super().__init__(tuple(each for each in operands if isinstance(each, int)), output)
         self.operands, self.name = operands, op.name
-        self.op = op.fresh_copy()  # without what came of the run that was watched
+        self.op = op.fresh_copy()  # without the results of the traced run
         for attribute, value in vars(self.op).items():
             setattr(self.op, attribute, _copied(value))
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         given = iter(arrays)
-        op = copy.copy(self.op)  # forward may keep something on the node, and several threads may be here
+        op = copy.copy(self.op)  # forward may store something on the op, and several threads may run this step
         result = op.forward(*[next(given) if isinstance(each, int) else each for each in self.operands])
         return backend.as_array(result, arrays[0])
 
 
 def _copied(value: Any) -> Any:
-    """An attribute of an op, its arrays copied (the mask of a `where`, the key of an index): they may be the user's."""
+    """An attribute of an op with copied arrays (the mask of a `where`, the key of an index), which the user may own."""
     if type(value) in (tuple, list):
         return type(value)(map(_copied, value))
     return value.copy() if backend.is_array(value) else value
 
 
 def _as_planned(array: Array) -> Array:
-    """`array` aligned and in the layout of the buffers; what other steps made is so, but the input may lie anyhow."""
+    """`array` aligned and in the layout of the buffers; only the model's input may have another layout."""
     return library.channels_last(array, None) if array.ndim == 4 else np.require(array, requirements=("C", "ALIGNED"))
 
 
 class ToChannelsLast(Step):
-    """The input in the memory layout that the kernels work on."""
+    """Converts the input to channels-last, the memory layout of the kernels."""
 
     name = "to channels-last"
 
@@ -88,13 +88,13 @@ class ToChannelsLast(Step):
 
 
 class Convolution(Step):
-    """y = x ∗ w + b [+ residual] [then ReLU]: batch norm is folded into w and b, and w is packed once."""
+    """y = x ∗ w + b [+ residual] [then ReLU], with batch norm folded into w and b, and w packed once."""
 
     def __init__(
         self,
         inputs: tuple[int, ...],
         output: int,
-        weights: Folded,
+        weights: FoldedWeights,
         relu: bool,
         shape: algorithms.Shape,
         algorithm: int,
@@ -125,7 +125,7 @@ class Convolution(Step):
 
 
 class Linear(Convolution):
-    """y = x Wᵀ + b: a 1×1 convolution of images of one pixel."""
+    """y = x Wᵀ + b: a 1×1 convolution of images with one pixel."""
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         assert out is not None
@@ -134,12 +134,12 @@ class Linear(Convolution):
 
 
 class FoldedConvolution(Step):
-    """The same where the C kernels do not serve (groups, another dtype, a GPU): by the backend's own kernels."""
+    """The same through the backend, for what the C kernels do not support (groups, other dtypes, a GPU)."""
 
     needs_buffer = False
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, weights: Folded, relu: bool, window: Window, groups: int
+        self, inputs: tuple[int, ...], output: int, weights: FoldedWeights, relu: bool, window: Window, groups: int
     ) -> None:
         super().__init__(inputs, output)
         self.weights, self.relu, self.window, self.groups = weights, relu, window, groups
@@ -153,7 +153,7 @@ class FoldedConvolution(Step):
 
 
 class MaxPool(Step):
-    """The largest of each window; nobody asks which it was."""
+    """The maximum of each window, without its index."""
 
     name = "max pool"
 
@@ -181,7 +181,7 @@ class AvgPool(Step):
 
 
 class GlobalSum(Step):
-    """Σ over the pixels, divided: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
+    """Σ over the pixels / divisor: (N, C, H, W) -> (N, C), or (N, C, 1, 1)."""
 
     name = "global average"
 
@@ -222,7 +222,7 @@ class ReLU(Step):
 
 
 class BatchNorm(Step):
-    """Batch norm that no convolution precedes (pre-activation networks), with its statistics as constants."""
+    """Batch norm with constant statistics that does not follow a convolution (pre-activation networks)."""
 
     name = "batch norm"
 
@@ -238,7 +238,7 @@ class BatchNorm(Step):
 
 
 class Pad(Step):
-    """A constant around x: the frame is written with the rest, every time, since buffers are shared."""
+    """x with a constant border. The border is written in every call, because buffers are shared."""
 
     name = "pad"
 

@@ -1,8 +1,8 @@
-"""Which operations a model applies to its input, as a list.
+"""Traces a model: lists the operations that it applies to its input.
 
-The model is run once and watched. What it computes from its parameters alone (a transposed weight) is a constant; what
-depends on the input is a numbered value, the input being number 0. Parameters are read as they were when the model was
-compiled (`constants.py`), and what the model writes (the running statistics of a batch norm in training) is put back.
+The model runs once while its operations are recorded. A result that depends on the input is a numbered value (the input
+is number 0). A result that depends only on parameters (a transposed weight) is a constant. Parameters have the values
+of the time of compilation (`constants.py`), and whatever the model writes (running statistics) is restored.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from minires.errors import MiniResError
 from minires.inference.constants import Constants
 from minires.ops.norm import BatchNormEval
 
-Operand = int | Array  # a value by its number, or a constant
+Operand = int | Array  # the number of a value, or a constant
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operation: `op` applied to `inputs` gives the value number `output`."""
+    """One operation: `op` applied to `inputs` gives the value with the number `output`."""
 
     op: Function
     inputs: tuple[Operand, ...]
@@ -33,21 +33,21 @@ class Call:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The inputs that are values."""
+        """The numbers of the inputs that are values."""
         return tuple(each for each in self.inputs if isinstance(each, int))
 
 
 @dataclass
 class Trace:
-    """What one run of the model did.
+    """The operations of one run of the model.
 
     Attributes:
-        calls: in the order in which they happened.
-        arrays: value number -> the array that it was in that run. They live as long as the trace: an array is told from
-            another by its identity.
-        outputs: the value numbers of what the model returned.
-        rebuild: makes of as many Tensors what the model returned: a Tensor, a tuple, a list or a dict of them.
-        constants: the numbers of what does not depend on the input.
+        constants: the frozen constants that the run reads.
+        calls: the operations in the order of execution.
+        arrays: the array of each value in that run, by number. The trace keeps them alive, because it recognises arrays
+            by their id.
+        outputs: the numbers of the values that the model returned.
+        rebuild: makes the model's return value (a Tensor, tuple, list or dict) from its output Tensors.
     """
 
     constants: Constants
@@ -57,10 +57,10 @@ class Trace:
     outputs: tuple[int, ...] = ()
     rebuild: Callable[[list[Tensor]], Any] = lambda tensors: tensors[0]
     _numbers: dict[int, int] = field(default_factory=dict)  # id of an array -> its value number
-    _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run has computed from others
+    _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run computed from others
 
     def number(self, array: Array) -> int:
-        """Give `array` the next number."""
+        """Assign the next number to `array`."""
         self._numbers[id(array)] = len(self.arrays)
         self.arrays.append(array)
         return len(self.arrays) - 1
@@ -91,15 +91,17 @@ class Trace:
         return array if id(array) in self._computed else self.constants.frozen(array)
 
     def finish(self, returned: Any) -> None:
-        """Take what the model returned."""
+        """Record what the model returned."""
         tensors, self.rebuild = _parts(returned)
         if not all(id(tensor.data) in self._numbers for tensor in tensors):
-            raise MiniResError("compile: what the model returns does not depend on its input by operations of MiniRes")
+            raise MiniResError(
+                "compile: the model's return value does not depend on its input through MiniRes's operations"
+            )
         self.outputs = tuple(self._numbers[id(tensor.data)] for tensor in tensors)
 
 
 def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None = None) -> Trace:
-    """Run `model` on the array `x` without recording, and say what it did; constants: those of earlier runs, if any."""
+    """Run `model` on the array `x` without a graph and return its trace; constants: those of earlier runs, if any."""
     found, tensor = Trace(constants or Constants()), Tensor(x)
     found.number(tensor.data)
     found.constants.start()
@@ -113,7 +115,7 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
 
 @contextmanager
 def _writes_undone() -> Iterator[None]:
-    """Tensors that are written into in this block (running statistics) get their numbers back after it."""
+    """Restore, after this block, the Tensors that are written in it (running statistics)."""
     before: dict[int, tuple[Tensor, Array]] = {}
 
     def keep(tensor: Tensor) -> None:
@@ -129,7 +131,7 @@ def _writes_undone() -> Iterator[None]:
 
 
 def _parts(returned: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
-    """The Tensors of what a model returned, and how to put others into their places."""
+    """The Tensors in a model's return value, and a function that makes such a value from other Tensors."""
     if isinstance(returned, Tensor):
         return [returned], lambda tensors: tensors[0]
     if isinstance(returned, Mapping) and all(isinstance(each, Tensor) for each in returned.values()):

@@ -1,6 +1,6 @@
-"""What computes here, and how fast this machine is at the two things that bound every network: multiplying and moving.
+"""Describes this machine, and measures the two speeds that bound every network: matrix products and memory copies.
 
-`minires info` shows it. The figures are the best of some runs: what the machine can do, not what it does beside others.
+`minires info` shows both. Each speed is the best of several runs, so it shows what the machine can do when it is idle.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Kernels:
     """The C kernels that are loaded.
 
     Attributes:
-        isa: the instruction set that they are built for.
-        available: all instruction sets that are built and that this processor can run; the best last.
-        compiler: what built them.
-        cache_limit: how many bytes of freed arrays they keep for the next.
+        isa: the instruction set for which they are built.
+        available: all instruction sets that are built and that this processor supports; the best last.
+        compiler: name and version of the compiler.
+        cache_limit: the largest number of bytes of freed arrays that they keep for reuse.
     """
 
     isa: str
@@ -51,10 +51,12 @@ class Gpu:
     """A GPU that can be used.
 
     Attributes:
+        name: its name.
         capability: its compute capability.
-        memory: bytes.
-        driver: the newest CUDA that NVIDIA's driver knows.
-        cuda: the CUDA that CuPy was built for.
+        memory: its memory in bytes.
+        driver: the newest CUDA version that NVIDIA's driver supports.
+        cuda: the CUDA version for which CuPy was built.
+        cupy: the version of CuPy.
     """
 
     name: str
@@ -67,18 +69,21 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """What `describe` returns.
+    """This machine, as `describe` returns it.
 
     Attributes:
-        cores: that this process may use.
+        python, numpy: their versions.
+        system: the operating system and the architecture.
+        processor: the name of the processor.
+        cores: the number of cores that this process may use.
         backends: the providers of kernels, in order of preference.
-        backend: the one that computes with float32 arrays: the first, or what MINIRES_BACKEND says.
-        kernels: those in C; None where they were not built.
-        threads: of the C kernels; 1 where there are none.
-        blas: the libraries behind NumPy's matrix product, with their threads.
-        omp_num_threads: the environment variable, as it stands.
-        gpus: all that can be used.
-        no_gpu: why there is none; empty where there is one.
+        backend: the provider for float32 arrays: the first one, or the one in MINIRES_BACKEND.
+        kernels: the C kernels; None if they were not built.
+        threads: the number of threads of the C kernels; 1 without them.
+        blas: the BLAS libraries that NumPy uses, with their numbers of threads.
+        omp_num_threads: the environment variable OMP_NUM_THREADS; None if it is not set.
+        gpus: the GPUs that can be used.
+        no_gpu: why there is none; empty if there is one.
     """
 
     python: str
@@ -98,11 +103,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Speed:
-    """What `measure` returns, in 10⁹ a second.
+    """The speeds that `measure` returns, in units of 10⁹ per second.
 
     Attributes:
-        kernels: operations of our own matrix product; None where the C kernels were not built.
-        numpy: operations of NumPy's.
+        kernels: operations of the C kernels' matrix product; None if the kernels were not built.
+        numpy: operations of NumPy's matrix product.
         copy: bytes that a copy reads and writes.
     """
 
@@ -112,7 +117,7 @@ class Speed:
 
 
 def describe() -> Machine:
-    """What is here, without measuring anything."""
+    """Describe this machine, without measuring anything."""
     return Machine(
         python=platform.python_version(),
         numpy=np.__version__,
@@ -142,25 +147,25 @@ def measure(size: int = 1024, megabytes: int = 128, runs: int = 7) -> Speed:
 
 
 def best_of(function: Callable[[], Any], runs: int) -> float:
-    """The shortest of some runs, in seconds; the first, which also warms up, does not count."""
+    """The shortest duration of `runs` calls in seconds, after one call to warm up."""
     function()
     return min(seconds(function) for _ in range(runs))
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """How long one call takes."""
+    """The duration of one call in seconds."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:
-    """Its name, as far as the system tells."""
+    """The name of the processor, as far as the system knows it."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text("utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -174,7 +179,7 @@ def _kernels() -> Kernels | None:
     if cpu.library is None:
         return None
     compiler = cpu.library.COMPILER
-    if compiler[:1].isdigit():  # GCC gives its version alone, Clang its name too
+    if compiler[:1].isdigit():  # GCC reports only its version, Clang also its name
         compiler = f"GCC {compiler}"
     return Kernels(cpu.ISA, tuple(isa.built()), compiler, cpu.cache_state().limit)
 
@@ -194,7 +199,7 @@ def _gpus() -> tuple[Gpu, ...]:
 
 
 def _blas() -> dict[str, int]:
-    """{name and version: threads} of the libraries that this process has loaded."""
+    """{name and version: number of threads} of the BLAS libraries that this process has loaded."""
     from threadpoolctl import threadpool_info
 
     found = (library for library in threadpool_info() if library["user_api"] == "blas")

@@ -1,9 +1,9 @@
-"""What a network is made of: a row for each module, with shape, parameters, cost and receptive field.
+"""Summarises a network: one row for each module, with output shape, parameters, cost and receptive field.
 
     summarize(models.build("resnet18"), (3, 224, 224)).multiply_adds        # 1,814,073,344
 
-One image is sent through the network, forward hooks see every module at work, and the recorded graph says what each
-input was computed from. So skip connections, and modules that are not in this package, need no rules of their own.
+One image runs through the network. Forward hooks see each call of a module, and the recorded graph shows what its input
+was computed from. So skip connections and user-defined modules need no special rules.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from minires.core.creation import tensor
 from minires.core.modes import enable_grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.nn.module import eval_mode
 
 
 @dataclass(frozen=True)
 class Field:
-    """Which pixels of the image an output pixel can see.
+    """A receptive field: the rectangle of image pixels on which one output pixel depends.
 
     Attributes:
-        size: height and width of the rectangle, as if the image had no edges: it may exceed the image.
-        jump: by how many pixels it moves when the output pixel moves by one.
+        size: height and width of the rectangle, as if the image had no edges, so it may exceed the image.
+        jump: the distance in image pixels between the fields of neighbouring output pixels.
     """
 
     size: Pair
@@ -42,7 +43,7 @@ class Field:
         return Field((size[0], size[1]), (jump[0], jump[1]))
 
     def union(self, other: Field) -> Field:
-        """Where two paths join: the larger of each, since the paths of a residual block are centred alike."""
+        """The field where two paths join: the larger one, since the paths of a residual block have the same centre."""
         size = tuple(map(max, self.size, other.size))
         jump = tuple(map(max, self.jump, other.jump))
         return Field((size[0], size[1]), (jump[0], jump[1]))
@@ -51,22 +52,22 @@ class Field:
         return f"{self.size[0]}×{self.size[1]}"
 
 
-NOTHING = Field((0, 0), (0, 0))  # of a parameter: it sees no pixel
+NOTHING = Field((0, 0), (0, 0))  # of a parameter, which depends on no pixel
 PIXEL = Field((1, 1), (1, 1))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One module, as it was called once.
+    """One call of a module.
 
     Attributes:
         name: its dotted name in the network; "" for the network itself.
-        kind: its class, with what matters of its settings.
-        output_shape: without the batch axis.
-        parameters: numbers that are trained, those of its parts included.
-        multiply_adds: of the convolutions and linear layers in it, for one image.
-        receptive_field: of one pixel of its output.
-        is_layer: whether it has no parts.
+        kind: its class, for a layer with a window also the kernel size and stride.
+        output_shape: the shape of its output, without the batch axis.
+        parameters: the number of its trainable parameters, submodules included.
+        multiply_adds: the cost of the convolutions and linear layers in it, for one image.
+        receptive_field: the receptive field of one pixel of its output.
+        is_layer: whether it has no submodules.
     """
 
     name: str
@@ -79,73 +80,69 @@ class Row:
 
     @property
     def level(self) -> int:
-        """How deep it is nested: 0 the network, 1 its parts, …"""
+        """The depth of nesting: 0 for the network, 1 for its submodules, …"""
         return self.name.count(".") + 1 if self.name else 0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `summarize` returns: every module in the order in which it finished, the network itself last."""
+    """The result of `summarize`: a row for each module in the order in which they finished, the network last."""
 
     input_shape: tuple[int, int, int]
     rows: tuple[Row, ...]
 
     @property
     def parameters(self) -> int:
-        """Numbers that are trained, each counted once."""
+        """The number of trainable parameters, each counted once."""
         return self.rows[-1].parameters
 
     @property
     def multiply_adds(self) -> int:
-        """Of all convolutions and linear layers, for one image."""
+        """The cost of all convolutions and linear layers, for one image."""
         return self.rows[-1].multiply_adds
 
     def layers(self, level: int | None = None) -> list[Row]:
-        """The modules without parts; with `level`, what is nested deeper is shown as the module of that level."""
+        """The modules without submodules; with `level`, modules of that level stand for everything inside them."""
         if level is None:
             return [row for row in self.rows if row.is_layer]
         return [row for row in self.rows if row.level == level or (row.is_layer and row.level < level)]
 
 
 def summarize(model: nn.Module, input_shape: Sequence[int]) -> Summary:
-    """Send one image of zeros, float32 (1, *input_shape), through `model` in eval mode and report on its modules.
+    """Run one image of zeros, float32 (1, *input_shape), through `model` in eval mode and describe its modules.
 
-    It runs where the model's parameters are. A row stands for a call: a module that is called twice has two.
-    Multiply-adds are those of convolutions and linear layers, biases left out: the convention of the ResNet papers and
-    of the counts that torchvision publishes. Activations, normalisation and pooling cost little beside them.
+    It runs on the device of the model's parameters. A module that is called twice has two rows. Multiply-adds are those
+    of convolutions and linear layers without biases, as the ResNet papers and torchvision count them: activations,
+    normalisation and pooling cost little in comparison.
 
-    Raises ShapeError where `input_shape` is not (C, H, W), where the model cannot take such an image, or where a module
-    takes or returns something else than a Tensor.
+    Raises ShapeError if `input_shape` is not (C, H, W), if the model cannot take such an image, or if a module takes or
+    returns anything but a Tensor.
     """
     shape = tuple(int(length) for length in input_shape)
     if len(shape) != 3 or min(shape) < 1:
         raise ShapeError(f"summary: the input shape must be three positive numbers (C, H, W), not {shape}")
     device = next((parameter.device for parameter in model.parameters()), "cpu")
-    watch = _Watch({id(module): name for name, module in model.named_modules()})
-    modes = [(module, module.training) for module in model.modules()]
-    hooks = [module.register_forward_hook(watch) for module in model.modules()]
+    recorder = _Recorder({id(module): name for name, module in model.named_modules()})
+    hooks = [module.register_forward_hook(recorder) for module in model.modules()]
     try:
-        model.eval()
-        with enable_grad():
+        with eval_mode(model), enable_grad():
             image = tensor(np.zeros((1, *shape), np.float32), requires_grad=True, device=device)
-            watch.fields[image] = PIXEL
+            recorder.fields[image] = PIXEL
             model(image)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
-    return Summary((shape[0], shape[1], shape[2]), tuple(watch.rows))
+    return Summary((shape[0], shape[1], shape[2]), tuple(recorder.rows))
 
 
-class _Watch:
-    """The forward hook: writes a row for each call of a module, and keeps the receptive field of what was computed."""
+class _Recorder:
+    """The forward hook: adds a row for each call of a module, and stores the receptive fields of results."""
 
     def __init__(self, names: dict[int, str]) -> None:
         self.names = names
         self.rows: list[Row] = []
         self.fields: dict[Vertex, Field] = {}
-        self.costs: dict[str, int] = {}  # multiply-adds so far, of each module with those of its parts
+        self.costs: dict[str, int] = {}  # multiply-adds so far of each module, submodules included
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         name = self.names[id(module)]
@@ -169,7 +166,7 @@ class _Watch:
         self.rows.append(row)
 
     def _count(self, name: str, cost: int) -> None:
-        """Add `cost` to the module and to all that it is part of."""
+        """Add `cost` to the module and to all modules that contain it."""
         while cost:
             self.costs[name] = self.costs.get(name, 0) + cost
             if not name:
@@ -177,9 +174,9 @@ class _Watch:
             name = name.rpartition(".")[0]
 
     def field_of(self, vertex: Vertex) -> Field:
-        """Of a result, by way of whatever was computed between the last module's output and it: sums, ReLUs, slices.
+        """The field of a result, through all ops (sums, ReLUs, slices) since the outputs of the last modules.
 
-        Iterative, since a network may be thousands of steps deep; every vertex is looked at once.
+        The traversal is iterative, because a network may be thousands of ops deep, and visits each vertex once.
         """
         stack = [vertex]
         while stack:

@@ -1,8 +1,8 @@
-"""Every algorithm on every convolution of a network, and what the table of algorithms takes: `minires bench conv`.
+"""Times every algorithm on every convolution of a network, and shows which one is chosen: `minires bench conv`.
 
-The table (`minires/backend/cpu/algorithms.py`) decides by the shape alone, so that a call gives the same bits
-everywhere. This is where it shows whether it decides well on the machine at hand. Each run packs its weights, as a
-training step does.
+The table of algorithms (`minires/backend/cpu/algorithms.py`) chooses by shape alone, so that a call gives the same bits
+on every machine. This module shows whether it chooses well on this one. Each run packs its weights, as a training step
+does.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from minires.ops.conv import Conv2d
 
 @dataclass(frozen=True)
 class Timing:
-    """One kernel on one shape.
+    """The timing of one kernel on one shape.
 
     Attributes:
         kernel: "forward", "grad_input" or "grad_weight".
-        shape: of the convolution.
-        count: how often the network has it.
-        seconds: {algorithm: the shortest of some runs}.
-        chosen: the algorithm that the table gives.
-        reason: why.
+        shape: the shape of the convolution.
+        count: the number of such convolutions in the network.
+        seconds: {algorithm: the shortest duration}.
+        chosen: the algorithm that the table chooses.
+        reason: why it chooses that one.
     """
 
     kernel: str
@@ -48,25 +48,28 @@ class Timing:
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions of the direct method, by which all are measured."""
+        """Number of multiplications and additions of the direct method, the measure for all algorithms."""
         s = self.shape
         return 2 * s.images * s.channels * s.outputs * s.output_size[0] * s.output_size[1] * s.window.area
 
     @property
     def fastest(self) -> str:
-        """The algorithm that took the least time here."""
+        """The fastest algorithm on this machine."""
         return min(self.seconds, key=self.seconds.__getitem__)
 
     @property
     def loss(self) -> float:
-        """By how much the chosen one is slower than the fastest: 0.1 is a tenth."""
+        """How much slower the chosen algorithm is than the fastest, as a fraction: 0.1 for 10 %."""
         return self.seconds[self.chosen] / self.seconds[self.fastest] - 1
 
 
 def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]]:
-    """The different shapes of a model's convolutions without groups, in order, and how often each occurs.
+    """The distinct shapes of a model's convolutions without groups, in order, with the number of each.
 
-    model takes images (1, 3, size, size); it runs once, in eval mode. batch: how many images the shapes are for.
+    Args:
+        model: takes images (1, 3, size, size). It runs once, in eval mode, and stays in that mode.
+        batch: the number of images in the returned shapes.
+        size: height and width of the images.
     """
     found: Counter[Shape] = Counter()
 
@@ -81,7 +84,15 @@ def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]
 
 
 def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> list[Timing]:
-    """Time all algorithms on a shape: forward, with `train` both gradients. Raises MiniResError without C kernels."""
+    """Time all algorithms on a shape; with `train` also the gradients by the input and by the weight.
+
+    Args:
+        shape, count: an element of what `convolutions` returns.
+        train: whether to time the gradients.
+        runs: the number of runs, of which the shortest counts.
+
+    Raises MiniResError if the C kernels were not built.
+    """
     if library is None:
         raise MiniResError(f"bench conv measures the C kernels, which are {machine.NOT_BUILT}")
     window, input_size = shape.window, shape.window.smallest_input_size(shape.output_size)

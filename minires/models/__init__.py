@@ -1,8 +1,9 @@
-"""Floor 4: the networks of the residual papers, by name.
+"""The networks of the residual papers, by name.
 
-`resnet18 … resnet152` are ImageNet's, with torchvision's structure and names; `resnet20 … resnet1202` are CIFAR's, of
-depth 6n + 2, with the paper's option-A shortcuts. Each has a twin without shortcuts: `plain18`, `plain20`, …
-All take `num_classes=`, `in_channels=`, `shortcut=` and `zero_init_residual=`.
+`resnet18 … resnet152` are the ImageNet networks, with torchvision's structure and parameter names. `resnet20 …
+resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each has a twin without
+shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and `zero_init_residual=`, as
+`ResNet` does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ CIFAR = (20, 32, 44, 56, 110, 1202)
 
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
-    """The ImageNet network of 18, 34, 50, 101 or 152 layers; shortcut "B" unless told otherwise."""
+    """The ImageNet network of 18, 34, 50, 101 or 152 layers; `options` are `ResNet`'s, with shortcut "B" by default.
+
+    Raises ValueError for another depth.
+    """
     if depth not in IMAGENET:
         raise ValueError(f"imagenet_resnet: depth {depth} must be one of {', '.join(map(str, IMAGENET))}")
     block, blocks = IMAGENET[depth]
@@ -30,20 +34,26 @@ def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResN
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
-    """The CIFAR network of depth 6n + 2: 3×3 stem, three stages of n basic blocks; shortcut "A" unless told so."""
-    if depth < 8 or (depth - 2) % 6:
+    """The CIFAR network of depth 6n + 2: a 3×3 stem and three stages of n basic blocks; shortcut "A" by default.
+
+    Raises ValueError for another depth.
+    """
+    if not _is_cifar_depth(depth):
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
     return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})
 
 
 def available() -> tuple[str, ...]:
-    """Names that `build` knows."""
+    """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
     return tuple(f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
 
 
 def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
-    """The network called `name`, e.g. "resnet18" or "plain20"; any CIFAR depth 6n + 2 works too, e.g. "resnet8"."""
-    kind, depth = _kind_and_depth(name)
+    """The network called `name`, for example "resnet18" or "plain20"; any CIFAR depth 6n + 2 works, also "resnet8".
+
+    num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name.
+    """
+    kind, depth = kind_and_depth(name)
     if kind == "plain":
         options["shortcut"] = None
     if num_classes is not None:
@@ -52,17 +62,24 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
 
 
 def image_size(name: str) -> int:
-    """Height and width in pixels of the images that the network called `name` was designed for: 224 or 32."""
-    return 224 if _kind_and_depth(name)[1] in IMAGENET else 32
+    """Height and width in pixels of the images that the network called `name` was designed for: 224 or 32.
+
+    Raises ValueError for an unknown name.
+    """
+    return 224 if kind_and_depth(name)[1] in IMAGENET else 32
 
 
-def _kind_and_depth(name: str) -> tuple[str, int]:
-    """("resnet", 18) of "resnet18". Raises ValueError where there is no such network."""
+def kind_and_depth(name: str) -> tuple[str, int]:
+    """("resnet", 18) for "resnet18". Raises ValueError, listing the networks, for an unknown name."""
     kind = name.rstrip("0123456789")
     depth = int(name[len(kind) :] or 0)
-    if kind not in ("resnet", "plain") or not (depth in IMAGENET or (depth >= 8 and depth % 6 == 2)):
+    if kind not in ("resnet", "plain") or not (depth in IMAGENET or _is_cifar_depth(depth)):
         raise ValueError(f"no model {name!r}: known are {', '.join(available())}")
     return kind, depth
+
+
+def _is_cifar_depth(depth: int) -> bool:
+    return depth >= 8 and depth % 6 == 2
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
@@ -71,22 +88,22 @@ def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
 
 
 def resnet34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-34."""
+    """ResNet-34: 21.8 M parameters."""
     return imagenet_resnet(34, num_classes, **options)
 
 
 def resnet50(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-50 v1.5: the stride is on the 3×3, as in torchvision."""
+    """ResNet-50 v1.5: 25.6 M parameters; the stride is on the 3×3 convolution, as in torchvision."""
     return imagenet_resnet(50, num_classes, **options)
 
 
 def resnet101(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-101 v1.5."""
+    """ResNet-101 v1.5: 44.5 M parameters."""
     return imagenet_resnet(101, num_classes, **options)
 
 
 def resnet152(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-152 v1.5."""
+    """ResNet-152 v1.5: 60.2 M parameters."""
     return imagenet_resnet(152, num_classes, **options)
 
 
@@ -96,22 +113,22 @@ def resnet20(num_classes: int = 10, **options: Any) -> ResNet:
 
 
 def resnet32(num_classes: int = 10, **options: Any) -> ResNet:
-    """CIFAR ResNet-32."""
+    """CIFAR ResNet-32: 0.46 M parameters."""
     return cifar_resnet(32, num_classes, **options)
 
 
 def resnet44(num_classes: int = 10, **options: Any) -> ResNet:
-    """CIFAR ResNet-44."""
+    """CIFAR ResNet-44: 0.66 M parameters."""
     return cifar_resnet(44, num_classes, **options)
 
 
 def resnet56(num_classes: int = 10, **options: Any) -> ResNet:
-    """CIFAR ResNet-56."""
+    """CIFAR ResNet-56: 0.85 M parameters."""
     return cifar_resnet(56, num_classes, **options)
 
 
 def resnet110(num_classes: int = 10, **options: Any) -> ResNet:
-    """CIFAR ResNet-110."""
+    """CIFAR ResNet-110: 1.7 M parameters."""
     return cifar_resnet(110, num_classes, **options)
 
 
@@ -121,7 +138,7 @@ def resnet1202(num_classes: int = 10, **options: Any) -> ResNet:
 
 
 def __getattr__(name: str) -> Any:
-    """`plain18`, `plain20`, …: the twin of each network with its shortcuts removed."""
+    """`plain18`, `plain20`, …: the twin of each network without shortcuts."""
     if name.startswith("plain") and name in available():
         return lambda *args, **options: build(name, *args, **options)
     raise AttributeError(f"module 'minires.models' has no attribute {name!r}")

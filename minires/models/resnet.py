@@ -1,9 +1,10 @@
 """Residual networks (He et al. 2015, arXiv 1512.03385), one class for the whole family.
 
     plain     y = relu(F(x))
-    residual  y = relu(F(x) + x)      the sum passes its gradient to both, so x receives it undiminished
+    residual  y = relu(F(x) + x)      the sum passes its gradient to both terms, so x receives it undiminished
 
-Parameter names and the place of the stride (on the 3×3 of a bottleneck) are torchvision's, so its checkpoints load.
+Parameter names and the position of the stride (on a bottleneck's 3×3 convolution) are torchvision's, so its checkpoints
+load.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ Shortcut = Literal["A", "B", "C"] | None
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """3×3, padding 1, no bias: batch norm, which follows, would cancel it."""
+    """A 3×3 convolution with padding 1 and no bias, which the batch norm after it would cancel."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
 
 
 def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """1×1, no bias."""
+    """A 1×1 convolution without bias."""
     return nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
 
 class SubsampleAndPad(nn.Module):
-    """Shortcut option A: every stride-th pixel, and zeros for the channels that x does not have. No parameters."""
+    """Shortcut option A, without parameters: every stride-th pixel, and zeros for the missing channels."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         self.missing, self.stride = outputs - inputs, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) -> (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉); half of the zeros in front, half behind."""
+        """(N, inputs, H, W) -> (N, outputs, ⌈H/stride⌉, ⌈W/stride⌉); half of the zeros before x, half after."""
         x = x[:, :, :: self.stride, :: self.stride]
         before = self.missing // 2
         return F.pad(x, (0, 0, 0, 0, before, self.missing - before))
@@ -45,7 +46,10 @@ class SubsampleAndPad(nn.Module):
 
 
 def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
-    """A pads and B projects where the shape changes, C always projects; None where x itself will do."""
+    """The module of a shortcut option: A pads and B projects if the shape changes, C always projects.
+
+    None if the shortcut is x itself, or if there is none (option None).
+    """
     changes = stride != 1 or inputs != outputs
     if option == "C" or (option == "B" and changes):
         return nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
@@ -53,18 +57,18 @@ def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> n
 
 
 class Block(nn.Module):
-    """What both kinds of block share: the sum of F(x) and the shortcut, and ReLU behind it."""
+    """The part that both kinds of block share: the sum of F(x) and the shortcut, and the ReLU after it."""
 
     expansion: ClassVar[int]  # output channels / width
     plain: bool
     downsample: nn.Module | None
 
     def residual(self, x: Tensor) -> Tensor:
-        """F(x)."""
+        """F(x): x (N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
         raise NotImplementedError
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """x, brought to F(x)'s shape."""
+        """x in the shape of F(x)."""
         return x if self.downsample is None else self.downsample(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -114,16 +118,19 @@ class Bottleneck(Block):
 
 
 class ResNet(nn.Module):
-    """Stem, stages of blocks, global average, classifier.
+    """Stem, stages of blocks, global average pooling, linear classifier.
 
     Args:
         block: BasicBlock or Bottleneck.
-        blocks: blocks in each stage, (2, 2, 2, 2) for ResNet-18; stages after the first halve the image.
+        blocks: the number of blocks in each stage, (2, 2, 2, 2) for ResNet-18. Each stage after the first halves height
+            and width and doubles the channels.
         num_classes: outputs of the classifier.
         in_channels: channels of the image.
         stem: "imagenet" (7×7 stride 2, max pool 3×3 stride 2; widths 64, 128, …) or "cifar" (3×3; widths 16, 32, …).
-        shortcut: "A", "B" or "C" of the paper; None for the plain twin.
-        zero_init_residual: start each block's last batch norm at 0, so that the block starts as the identity.
+        shortcut: option "A", "B" or "C" of the paper; None for the plain network.
+        zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
+
+    Raises ValueError for other values of `stem` and `shortcut`, and for a stage without blocks.
     """
 
     aliases: ClassVar = {"linear": "fc"}
@@ -163,7 +170,7 @@ class ResNet(nn.Module):
         self._initialise(zero_init_residual)
 
     def _initialise(self, zero_init_residual: bool) -> None:
-        """He et al.: N(0, 2/fan_out) for convolutions; batch norm starts at weight 1, bias 0 by itself."""
+        """Convolutions from N(0, 2/fan_out) (arXiv 1502.01852); batch norm already has weight 1 and bias 0."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -172,7 +179,7 @@ class ResNet(nn.Module):
                 nn.init.constant_(last.weight, 0.0)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """The output of every stage, {"layer1": …, "layer2": …}: what detection and segmentation build on."""
+        """The output of every stage, {"layer1": (N, C, H, W), "layer2": …}, for detection and segmentation."""
         x = self.maxpool(self.bn1(self.conv1(x), relu=True))
         outputs = {}
         for stage in self.stages:
@@ -188,6 +195,6 @@ class ResNet(nn.Module):
 def _make_stage(
     block: type[BasicBlock] | type[Bottleneck], inputs: int, width: int, count: int, stride: int, shortcut: Shortcut
 ) -> nn.Sequential:
-    """`count` blocks; the first changes the shape."""
+    """`count` blocks, of which the first changes the shape."""
     first = block(inputs, width, stride, shortcut)
     return nn.Sequential(first, *[block(width * block.expansion, width, 1, shortcut) for _ in range(count - 1)])

@@ -7,6 +7,7 @@ of assignment. `self.conv1 = Conv2d(...)` is enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -272,3 +273,15 @@ class Sequential(Module):
 
     def __getitem__(self, number: int) -> Module:
         return list(self)[number]
+
+
+@contextmanager
+def eval_mode(model: Module) -> Iterator[None]:
+    """`model.eval()` for a block; afterwards every module returns to its previous mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

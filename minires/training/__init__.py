@@ -1,18 +1,18 @@
-"""Floor 5: training and measuring networks, whichever they are.
+"""Training and measuring networks, whichever they are.
 
     history = training.Trainer(model, optimizer, train_loader, validation_loader, epochs=10, out="run").fit()
     training.evaluate(model, loader).top1
     training.load_checkpoint("run/best.safetensors").model
 
-`trainer` is the loop; `checkpoint` and `identity` make it resumable; `run` is the whole of `minires train`,
-and `recipe` what is done to the images of each data set.
+`trainer` holds the loop. `checkpoint` and `run_compatibility` make it resumable. `run` does everything that the command
+`minires train` does, and `preprocessing` prepares the images of each data set.
 """
 
 from minires.training.checkpoint import Checkpoint, checkpoint_metadata, load_checkpoint
 from minires.training.evaluation import Evaluation, evaluate
 from minires.training.interrupt import TrainingInterrupted
-from minires.training.recipe import Recipe
-from minires.training.records import EpochRecord
+from minires.training.metrics import EpochRecord
+from minires.training.preprocessing import Preprocessing
 from minires.training.settings import TrainSettings
 from minires.training.trainer import Trainer
 
@@ -20,7 +20,7 @@ __all__ = [
     "Checkpoint",
     "EpochRecord",
     "Evaluation",
-    "Recipe",
+    "Preprocessing",
     "TrainSettings",
     "Trainer",
     "TrainingInterrupted",

@@ -1,10 +1,9 @@
-"""How good a network is on a data set: top-1, top-5, loss."""
+"""Measures a network on a data set: top-1 and top-5 accuracy, loss."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,8 @@ from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.nn import Module
-from minires.training.placing import as_input, as_target, mean_loss
+from minires.nn.module import eval_mode
+from minires.training.device_io import as_input, as_target, mean_loss
 from minires.training.prefetch import on_device_of
 
 
@@ -24,13 +24,13 @@ class Evaluation:
     """What `evaluate` measured.
 
     Attributes:
-        n: how many images.
-        correct: of how many the highest logit was the label's.
-        top1: that in percent.
-        top5: percent of images whose label is among the five highest logits; 100 where there are five classes or fewer.
+        n: number of images.
+        correct: number of images whose label has the highest logit.
+        top1: the same as a percentage.
+        top5: percentage of images whose label is among the five highest logits; 100 for five classes or fewer.
         loss: mean cross-entropy.
-        images_per_second: the loader's work included.
-        predictions: int64 (n,), the class of the highest logit, in the loader's order.
+        images_per_second: throughput, the loader's work included.
+        predictions: int64 (n,), the class with the highest logit, in the loader's order.
     """
 
     n: int
@@ -46,23 +46,27 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def evaluate(model: Module, loader: Loader, *, progress: bool = False, forward: Forward | None = None) -> Evaluation:
-    """Run `model` over the loader's epoch 0, in eval mode and without recording; every module's mode is restored.
+    """Run `model` over epoch 0 of `loader` in eval mode, without recording a graph; then restore each module's mode.
 
-    `forward` computes the logits in its stead: the model made ready to run (`minires.inference.compile`).
+    An image counts as correct if its label has the highest logit, or the first of several equally high ones (as
+    argmax). A label whose logit is NaN never counts as correct.
 
-    An image counts as right if no other logit is as high as its label's, or as high and earlier (the order of argmax);
-    a NaN never counts as right. `progress` shows a bar on standard error.
+    Args:
+        model: images (B, C, H, W) -> logits (B, classes).
+        loader: gives the batches.
+        progress: show a bar on standard error.
+        forward: computes the logits instead of `model`, for example the result of `minires.inference.compile`.
     """
-    from minires.training.display import bar_over
+    from minires.training.progress import progress_bar
 
-    with bar_over(len(loader), "evaluating", shown=progress) as advance:
-        return measure(model, loader, lambda _: advance(), forward)
+    with progress_bar("evaluating", shown=progress) as update:
+        return measure(model, loader, lambda done: update(done, len(loader)), forward)
 
 
 def measure(
     model: Module, loader: Loader, after_batch: Callable[[int], None], forward: Forward | None = None
 ) -> Evaluation:
-    """`evaluate`, calling `after_batch(batches done)` after each."""
+    """As `evaluate`, calling `after_batch(batches done)` after each batch."""
     forward = model if forward is None else forward
     started = time.perf_counter()
     loss, ranks, predictions = 0.0, [], []
@@ -87,22 +91,11 @@ def measure(
 
 
 def ranks_of(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How many classes come before the label's, by logit and then by index: logits (B, C), labels (B,) -> (B,).
+    """The rank of each label, 0 for the best: logits (B, C), labels int64 (B,) -> int64 (B,).
 
-    What cannot be compared comes before: a label whose logit is NaN has rank C.
+    The rank counts the classes with a higher logit, or an equal one and a lower index. A NaN ranks above every number,
+    except that a label whose own logit is NaN has rank C.
     """
     own = logits[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(logits.shape[1]) < labels[:, None]
     return (~(logits <= own) | ((logits == own) & earlier)).sum(axis=1)
-
-
-@contextmanager
-def eval_mode(model: Module) -> Iterator[None]:
-    """`model.eval()` for a block; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -1,4 +1,4 @@
-"""Starting from the weights of another task: everything but the classifier is kept."""
+"""Fine-tuning: a network keeps the weights of another task, except for its classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minires.training.checkpoint import checkpoint_metadata
 
 
 def classifier_of(model: Module) -> tuple[str, Linear]:
-    """(dotted name, layer) of the last linear layer: it turns features into logits. Raises WeightsError without one."""
+    """(dotted name, layer) of the last linear layer, which maps features to logits. Raises WeightsError without one."""
     layers = [(name, module) for name, module in model.named_modules() if isinstance(module, Linear)]
     if not layers:
         raise WeightsError(f"{type(model).__name__} has no linear layer, so no classifier to replace")
@@ -20,10 +20,10 @@ def classifier_of(model: Module) -> tuple[str, Linear]:
 
 
 def load_pretrained(model: Module, path: str | os.PathLike[str], classes: Sequence[str]) -> bool:
-    """Load a weight file into `model`, except for a classifier of other classes; returns whether it was left out.
+    """Load a weight file into `model`, except for a classifier of other classes; returns whether that was left out.
 
-    It is of other classes if its size is another, or if the file says so (a checkpoint of ours names its classes). All
-    else must fit: raises WeightsError listing what does not, and then nothing has changed.
+    The classifier has other classes if its shape differs, or if the file (a MiniRes checkpoint) names other ones than
+    `classes`. All other arrays must fit: otherwise raises WeightsError, listing them, and leaves `model` unchanged.
     """
     arrays = dict(weights.load(path))
     name, layer = classifier_of(model)
@@ -40,12 +40,12 @@ def load_pretrained(model: Module, path: str | os.PathLike[str], classes: Sequen
 
 
 def _own_name(model: Module, name: str) -> str:
-    """What `model` calls the entry that a checkpoint calls `name`."""
+    """The name in `model` of the entry that a checkpoint calls `name` (`Module.aliases`)."""
     head, dot, tail = name.partition(".")
     return model.aliases.get(head, head) + dot + tail
 
 
 def freeze_all_but_classifier(model: Module) -> None:
-    """Ask for no gradients but the classifier's; a trainer keeps frozen batch norms in eval mode."""
+    """Require gradients of the classifier alone. A Trainer keeps frozen batch norms in eval mode."""
     model.requires_grad_(False)
     classifier_of(model)[1].requires_grad_(True)

@@ -1,4 +1,7 @@
-"""Ctrl-C that waits for the end of the step: in its middle, model, optimiser and schedule do not fit each other."""
+"""Delays Ctrl-C to the end of the training step.
+
+In the middle of a step, some of the model, the optimiser and the schedule are already updated and others are not.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from types import FrameType, TracebackType
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C stopped a run; the message says what was saved and how to go on."""
+    """Ctrl-C stopped a run; the message says what was saved and how to resume it."""
 
 
-class Interruption:
-    """While this context lasts, the first Ctrl-C sets `requested` and calls `announce`; the second acts as ever.
+class InterruptHandler:
+    """A context in which the first Ctrl-C only sets `requested` and calls `announce`; the second raises as usual.
 
-    Only where Ctrl-C would raise KeyboardInterrupt: in the main thread, and if nobody has put a handler of their own.
+    It has no effect outside the main thread, or if the program has installed its own handler for SIGINT.
     """
 
     def __init__(self, announce: Callable[[], None]) -> None:
@@ -24,14 +27,14 @@ class Interruption:
         self._installed = False
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if one was asked for."""
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
         if self.requested:
             raise KeyboardInterrupt
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> InterruptHandler:
         in_main_thread = threading.current_thread() is threading.main_thread()
         if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._note)
+            signal.signal(signal.SIGINT, self._handle)
             self._installed = True
         return self
 
@@ -41,11 +44,11 @@ class Interruption:
         if self._installed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        # The signal may have come in the middle of a print; then the stream refuses another, and the run stops
-        # unannounced.
+        # The signal may arrive in the middle of a print. The stream then refuses another one, and the run stops without
+        # an announcement.
         with contextlib.suppress(RuntimeError):
             self.announce()

@@ -1,4 +1,4 @@
-"""Where a NaN came from: the batch is run once more, and every layer's output looked at."""
+"""Finds the layer that produced a NaN or an infinity, by running the batch again and checking every output."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from minires.nn import Module
 
 
 def nonfinite_state(model: Module) -> str | None:
-    """The first parameter or buffer with a NaN or an infinity in it."""
+    """The name of the first parameter or buffer that holds a NaN or an infinity; None if all are finite."""
     return next((name for name, tensor in model.state_dict().items() if not isfinite(tensor.data)), None)
 
 
-def explain_loss(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
-    """Which layer made the loss of this batch NaN or infinite: the first, in the order of execution.
+def locate_nonfinite(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
+    """Say which layer made the loss of this batch NaN or infinite: the first one in the order of execution.
 
-    Replays the forward pass with the same random numbers (dropout), so `images` and the model's parameters must be as
-    they were. Running statistics move a second time: the model is not to be used any more.
+    The forward pass is repeated with the same random numbers (dropout), so `images` (B, C, H, W) and the model's
+    parameters must be unchanged. Running statistics are updated a second time: the model cannot be trained further.
     """
     if not isfinite(images.data):
         return "the images of this batch already hold NaN or infinity"
     found: list[str] = []
 
-    def look(name: str) -> Any:
+    def hook_of(name: str) -> Any:
         def hook(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
             if not found and isinstance(output, Tensor) and not isfinite(output.data):
                 found.append(_describe(name, module))
 
         return hook
 
-    hooks = [module.register_forward_hook(look(name)) for name, module in model.named_modules()]
+    hooks = [module.register_forward_hook(hook_of(name)) for name, module in model.named_modules()]
     try:
         random.set_state(random_state)
         with no_grad():

@@ -1,6 +1,6 @@
-"""The whole of `minires train`, but for the command line: data, network, optimiser and schedule from the settings.
+"""Everything that `minires train` does after parsing its options: data, network, optimiser and schedule from settings.
 
-Which networks there are, this floor does not know: `train` is given the function that builds one by name.
+This package does not know which networks there are: `train` is given the function that builds one by name.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from minires.optim import (
 )
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
-from minires.training.identity import abridged, differences
-from minires.training.recipe import Recipe, recipe_for
-from minires.training.records import EpochRecord
+from minires.training.metrics import EpochRecord
+from minires.training.preprocessing import Preprocessing, preprocessing_for, stored_preprocessing
+from minires.training.run_compatibility import abbreviated, differences
 from minires.training.run_folder import RunFolder
 from minires.training.settings import TrainSettings
 from minires.training.trainer import Trainer
@@ -57,17 +57,26 @@ def train(
 ) -> list[EpochRecord]:
     """Train the network that `settings` describe, into the folder `out`; returns the records of all epochs.
 
-    `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`. `data_dir`, `device`,
-    `workers`, `graph` (of `Trainer`) and how often to save may differ when a run is resumed; the settings may not.
+    The checkpoints' metadata holds "model", "in_channels", "classes", "recipe" (`stored_preprocessing`) and "settings":
+    everything that is needed to use the network.
 
-    The checkpoints' metadata holds "model", "in_channels", "classes", "recipe" (how images are prepared,
-    `Recipe.from_dict`) and "settings": all that is needed to use the network.
+    Args:
+        settings: what determines the results; they must be equal when a run is resumed. The arguments below may differ.
+        build: `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`.
+        out: the folder of the run.
+        data_dir: the folder of published data sets; None for the default (`minires.data.load`).
+        resume: continue the run in `out`.
+        device: "cpu", "cuda" or "cuda:N".
+        workers: the number of threads that prepare images.
+        download: whether a missing data set may be downloaded.
+        progress, graph, checkpoint_seconds: as for `Trainer`.
 
     Raises:
-        MiniResError: `out` holds a run already; or with resume none, or one with other settings.
-        DeviceError: `graph`, and the step cannot be captured.
+        MiniResError: `out` already holds a run; or, with resume, it holds none or one with other settings.
+        DeviceError: the device cannot be used; or, with `graph`, the step cannot be captured.
         DataError, WeightsError: the data set or the weights to start from are missing, damaged or do not fit.
-        and what `Trainer.fit` raises.
+
+    It also raises whatever `Trainer.fit` raises.
     """
     if graph and device == "cpu":
         raise DeviceError("graph (--graph) captures the step of a GPU as a CUDA graph: it needs --device cuda")
@@ -76,7 +85,7 @@ def train(
     if resume:
         _refuse_other_settings(folder, settings)
     train_set, validation_set = data.load_for_training(settings.data, data_dir, download)
-    recipe = _recipe(settings, train_set, folder if resume else None)
+    preprocessing = _preprocessing(settings, train_set, folder if resume else None)
     random.manual_seed(settings.seed)
     image, _ = train_set[0]
     facts = {"model": settings.model, "in_channels": image.shape[2], "classes": list(train_set.classes)}
@@ -86,7 +95,7 @@ def train(
     if settings.freeze:
         freeze_all_but_classifier(model)
     model.to(device)
-    train_loader, validation_loader = make_loaders(settings, recipe, train_set, validation_set, workers)
+    train_loader, validation_loader = make_loaders(settings, preprocessing, train_set, validation_set, workers)
     optimizer = make_optimizer(settings, model)
     schedule, schedule_per = make_schedule(settings, optimizer, len(train_loader))
     return Trainer(
@@ -98,7 +107,7 @@ def train(
         schedule=schedule,
         schedule_per=schedule_per,
         out=out,
-        metadata={**facts, "recipe": recipe.to_dict(), "settings": settings.to_dict()},
+        metadata={**facts, "recipe": preprocessing.to_dict(), "settings": settings.to_dict()},
         label_smoothing=settings.label_smoothing,
         clip_norm=settings.clip_norm,
         patience=settings.patience,
@@ -109,7 +118,7 @@ def train(
 
 
 def stored_settings(out: str | os.PathLike[str]) -> TrainSettings:
-    """The settings of the run in the folder `out`: what a resume needs. Raises MiniResError if there is no such run."""
+    """The settings of the run in the folder `out`, for a resume. Raises MiniResError if there is no such run."""
     folder = RunFolder(Path(out))
     folder.check(resume=True)
     metadata = checkpoint_metadata(folder.last)
@@ -122,43 +131,41 @@ def _refuse_other_settings(folder: RunFolder, settings: TrainSettings) -> None:
     found = differences(stored_settings(folder.path).to_dict(), settings.to_dict())
     if found:
         raise MiniResError(
-            f"the run in {folder.path} cannot be resumed with other settings ({abridged(found)}): give the same "
-            f"again, or start another run, in another folder, from its weights (--weights {folder.last})"
+            f"the run in {folder.path} cannot be resumed with other settings ({abbreviated(found)}): give the same "
+            f"ones, or start another run, in another folder, from its weights (--weights {folder.last})"
         )
 
 
-def _recipe(settings: TrainSettings, dataset: Dataset, resumed: RunFolder | None) -> Recipe:
-    """How images are prepared: in a resumed run as before; for pretrained weights with the normalisation they know."""
-    if resumed is not None:
-        return Recipe.from_dict(checkpoint_metadata(resumed.last)["recipe"])
-    recipe = recipe_for(dataset, settings.image_size)
+def _preprocessing(settings: TrainSettings, dataset: Dataset, resumed: RunFolder | None) -> Preprocessing:
+    """How images are prepared: as before in a resumed run; for pretrained weights with their own normalisation."""
+    if resumed is not None and (stored := stored_preprocessing(checkpoint_metadata(resumed.last))) is not None:
+        return stored
+    usual = preprocessing_for(dataset, settings.image_size)
     if settings.normalize is not None:
-        return recipe.normalized_as(settings.normalize)
-    stored = None if settings.weights is None else checkpoint_metadata(settings.weights).get("recipe")
-    if stored is None:
-        return recipe
-    known = Recipe.from_dict(stored)
-    return replace(recipe, mean=known.mean, std=known.std)
+        return usual.normalized_as(settings.normalize)
+    stored = None if settings.weights is None else stored_preprocessing(checkpoint_metadata(settings.weights))
+    return usual if stored is None else replace(usual, mean=stored.mean, std=stored.std)
 
 
 def make_loaders(
-    settings: TrainSettings, recipe: Recipe, train_set: Dataset, validation_set: Dataset, workers: int = 2
+    settings: TrainSettings, preprocessing: Preprocessing, train_set: Dataset, validation_set: Dataset, workers: int = 2
 ) -> tuple[Loader, Loader]:
-    """(training batches, validation batches).
+    """(training loader, validation loader).
 
-    A last training batch of a single image is dropped: batch norm cannot estimate a variance from it.
+    A last training batch of one image is dropped: batch norm cannot estimate a variance from it.
     """
-    alone = len(train_set) > settings.batch_size and len(train_set) % settings.batch_size == 1
+    last_is_single = len(train_set) > settings.batch_size and len(train_set) % settings.batch_size == 1
     train_loader = Loader(
         train_set,
         settings.batch_size,
-        transform=recipe.training() if settings.augment else recipe.evaluation(),
+        transform=preprocessing.training() if settings.augment else preprocessing.evaluation(),
         shuffle=True,
-        drop_last=alone,
+        drop_last=last_is_single,
         seed=settings.seed,
         workers=workers,
     )
-    return train_loader, Loader(validation_set, settings.batch_size, transform=recipe.evaluation(), workers=workers)
+    evaluation = preprocessing.evaluation()
+    return train_loader, Loader(validation_set, settings.batch_size, transform=evaluation, workers=workers)
 
 
 def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
@@ -173,11 +180,11 @@ def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
 def make_schedule(
     settings: TrainSettings, optimizer: Optimizer, steps_per_epoch: int
 ) -> tuple[Schedule, Literal["step", "epoch"]]:
-    """The schedule, and what its steps are: batches, so that it is smooth; epochs for the plateau."""
+    """The schedule, and whether it advances with each step (so that it is smooth) or, for the plateau, each epoch."""
     if settings.schedule == "plateau":
         return ReduceOnPlateau(optimizer), "epoch"
     warm = round(settings.warmup_epochs * steps_per_epoch)
-    total = max(settings.epochs * steps_per_epoch - warm, 1)  # a warm-up may be rounded up to all there is
+    total = max(settings.epochs * steps_per_epoch - warm, 1)  # rounding may make the warm-up as long as the run
     milestones = settings.milestones or (settings.epochs / 2, settings.epochs * 3 / 4)
     after: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: Constant(optimizer),

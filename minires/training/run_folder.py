@@ -1,4 +1,4 @@
-"""The folder of a run: what lies in it, and that no other run's is overwritten."""
+"""The folder of a run: its files, and the guarantee that no other run is overwritten."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from minires.errors import MiniResError
+from minires.files import remove_leftovers
 from minires.training.checkpoint import Checkpoint, load_checkpoint
-from minires.training.journal import draw_curves, write_log
-from minires.training.records import EpochRecord
+from minires.training.history_log import draw_curves, write_log
+from minires.training.metrics import EpochRecord
 
-SECONDS_BETWEEN_DRAWINGS = 30.0  # a drawing takes half a second, an epoch on small data hardly more
+SECONDS_BETWEEN_DRAWINGS = 30.0  # drawing takes half a second, an epoch on small data hardly more
 
 
 def make_folders(path: Path) -> list[Path]:
     """Make `path` and the folders above it; returns those that were missing, the innermost first.
 
-    Raises MiniResError where the file system refuses.
+    Raises MiniResError if the file system refuses.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -29,74 +30,76 @@ def make_folders(path: Path) -> list[Path]:
 
 
 def remove_folders(folders: Sequence[Path]) -> None:
-    """Remove folders, the innermost first, as far as they are empty."""
+    """Remove folders in the given order, innermost first, up to the first that is not empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 class RunFolder:
-    """Paths, and what is done with the files there.
+    """The files of a run.
 
-    last: the checkpoint to resume from. best: the one of the highest validation accuracy. log: log.jsonl.
-    curves: curves.png.
+    Attributes:
+        last: the checkpoint to resume from, last.safetensors.
+        best: the checkpoint of the highest validation accuracy, best.safetensors.
+        log: log.jsonl.
+        curves: curves.png.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.last, self.best = path / "last.safetensors", path / "best.safetensors"
         self.log, self.curves = path / "log.jsonl", path / "curves.png"
+        self._files = (self.last, self.best, self.log, self.curves)
         self._drawn_at = time.monotonic()
-        self._made: list[Path] | None = None  # by `claim`; None where it was not called
+        self._made: list[Path] | None = None  # the folders that `claim` made; None before it is called
 
     def check(self, resume: bool) -> None:
-        """Raise MiniResError if there is a run in the folder already, or with `resume` if there is none."""
+        """Raise MiniResError if the folder already holds a run, or with `resume` if it holds none."""
         if resume:
             if not self.last.is_file():
                 raise MiniResError(f"there is no run to resume in {self.path} ({self.last.name} is missing): start one")
             return
-        found = [file.name for file in (self.last, self.best, self.log, self.curves) if file.exists()]
+        found = [file.name for file in self._files if file.exists()]
         if found:
             raise MiniResError(
-                f"{self.path} already holds a run ({', '.join(found)}), and nothing is overwritten: go on with it "
+                f"{self.path} already holds a run ({', '.join(found)}), and nothing is overwritten: resume it "
                 "(--resume, or fit(resume=True)), or choose another folder"
             )
 
     def claim(self) -> None:
-        """Make the folder, for a run that starts. Raises MiniResError as `check` does."""
+        """Make the folder for a new run. Raises MiniResError as `check` does."""
         self.check(resume=False)
         self._made = make_folders(self.path)
-        self._sweep()
+        self._remove_leftovers()
 
     def abandon(self) -> None:
-        """Undo `claim`: the run came to nothing, and its first checkpoint would only be in the way of the next try."""
+        """Undo `claim` for a run that failed before its first step, so that the same command can be tried again."""
         if self._made is not None:
             self.last.unlink(missing_ok=True)
             remove_folders(self._made)
 
     def load(self) -> Checkpoint:
-        """The checkpoint to go on from. Raises MiniResError as `check` does."""
+        """The checkpoint to resume from. Raises MiniResError as `check` does."""
         self.check(resume=True)
-        self._sweep()
+        self._remove_leftovers()
         return load_checkpoint(self.last)
 
-    def _sweep(self) -> None:
-        """Remove the temporary files of a writer that was killed."""
-        for file in (self.last, self.best, self.log, self.curves):
-            for leftover in self.path.glob(f".{file.name}.*.part"):
-                leftover.unlink(missing_ok=True)
+    def _remove_leftovers(self) -> None:
+        for file in self._files:
+            remove_leftovers(file)
 
     def save(self, checkpoint: Checkpoint, best: bool) -> None:
-        """Write last.safetensors, and before it best.safetensors if it is.
+        """Write last.safetensors, preceded by best.safetensors if `best`.
 
-        In this order, because an epoch that last.safetensors knows of is not done again.
+        The order matters: a resumed run does not repeat an epoch that last.safetensors contains.
         """
         if best:
             checkpoint.save(self.best)
         checkpoint.save(self.last)
 
-    def write_journal(self, history: Sequence[EpochRecord], over: bool) -> None:
-        """Bring log.jsonl up to date; curves.png too if it has not been for a while, or the run is over."""
+    def write_history(self, history: Sequence[EpochRecord], over: bool) -> None:
+        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over."""
         write_log(self.log, history)
         now = time.monotonic()
         if history and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):

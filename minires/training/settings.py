@@ -1,4 +1,4 @@
-"""What decides a run's numbers: the options of `minires train`, in one value that is stored in the checkpoint."""
+"""The settings that determine a run's results: the options of `minires train`, as the checkpoint stores them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from minires.errors import MiniResError, WeightsError
-from minires.training.recipe import LARGEST_IMAGE
+from minires.training.preprocessing import MAX_IMAGE_SIZE
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "multistep", "cosine", "onecycle", "plateau")
@@ -15,29 +15,31 @@ SCHEDULES = ("constant", "multistep", "cosine", "onecycle", "plateau")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The options of a run. Batch, rate, momentum and decay default to those of He et al. 2015, §4.2.
+    """The settings of a run. Batch size, learning rate, momentum and decay default to He et al. 2015, §4.2.
+
+    Raises MiniResError if a setting is invalid.
 
     Attributes:
-        model: the network's name, for whoever builds it.
+        model: the network's name, for the function that builds it.
         data: a data set's name, or the path of a folder of images.
         epochs: 1 or more.
-        batch_size: images a step.
+        batch_size: images per step.
         optimizer: "sgd" (with `momentum`), "adam" or "adamw".
-        lr: the learning rate that the schedule starts from; with "onecycle" the peak.
-        momentum: of SGD.
-        weight_decay: of all parameters.
-        schedule: "constant"; "multistep": a tenth from each of `milestones` on; "cosine": down to 0 at the end;
-            "onecycle": up and down; "plateau": a tenth when the validation loss has not fallen for 10 epochs.
-        milestones: epochs; () means half and three quarters of them all, as in the paper.
-        warmup_epochs: before the schedule, the rate rises to `lr` in a straight line; may be a fraction of an epoch.
-        label_smoothing: of the training loss.
-        clip_norm: the largest norm of the gradients, all taken together; None for no limit.
-        patience: stop when the validation accuracy has not improved for so many epochs; None: never.
-        augment: random crops and flips in training, as is usual for the data set.
-        image_size: of a folder of images: pixels, height and width; None means 224.
+        lr: the learning rate at the start of the schedule; with "onecycle" the peak.
+        momentum: the momentum of SGD.
+        weight_decay: the weight decay of all parameters.
+        schedule: "constant"; "multistep": divided by 10 at each of `milestones`; "cosine": down to 0 at the end;
+            "onecycle": up and down; "plateau": divided by 10 after 10 epochs without a lower validation loss.
+        milestones: epochs; () means half and three quarters of all epochs, as in the paper.
+        warmup_epochs: the duration of a linear rise to `lr` before the schedule; may be a fraction of an epoch.
+        label_smoothing: the label smoothing of the training loss.
+        clip_norm: the largest common norm of all gradients; None for no limit.
+        patience: stop after this many epochs without a better validation accuracy; None for never.
+        augment: use random crops and flips in training, as is usual for the data set.
+        image_size: height and width in pixels of the images of a folder; None means 224.
         normalize: the data set whose mean and deviation normalise the images; None: this one's, or that of `weights`.
-        seed: of the starting weights, the order of the images and their augmentation.
-        weights: fine-tune from this file; a classifier of other classes is replaced by a new one.
+        seed: the seed of the initial weights, the order of the images and their augmentation.
+        weights: a weight file to fine-tune from; a classifier of other classes is replaced by a new one.
         freeze: train the classifier alone.
     """
 
@@ -63,7 +65,6 @@ class TrainSettings:
     freeze: bool = False
 
     def __post_init__(self) -> None:
-        """Raise MiniResError for what makes no sense, before anything is read or written."""
         rules = {
             "epochs": ("1 or more", self.epochs >= 1),
             "batch_size": ("1 or more", self.batch_size >= 1),
@@ -76,14 +77,14 @@ class TrainSettings:
                 "left out unless schedule is multistep",
                 self.schedule == "multistep" or not self.milestones,
             ),
-            # of too few epochs it is told above
+            # With too few epochs, the rule for `epochs` alone is reported.
             "warmup_epochs": ("at least 0 and below epochs", 0 <= self.warmup_epochs < max(self.epochs, 1)),
             "label_smoothing": ("at least 0 and below 1", 0 <= self.label_smoothing < 1),
             "clip_norm": ("above 0", self.clip_norm is None or self.clip_norm > 0),
             "patience": ("1 or more", self.patience is None or self.patience >= 1),
             "image_size": (
-                f"1 or more and at most {LARGEST_IMAGE}",
-                self.image_size is None or 1 <= self.image_size <= LARGEST_IMAGE,
+                f"1 or more and at most {MAX_IMAGE_SIZE}",
+                self.image_size is None or 1 <= self.image_size <= MAX_IMAGE_SIZE,
             ),
             "seed": ("0 or more", self.seed >= 0),
             "freeze": (
@@ -95,19 +96,17 @@ class TrainSettings:
             f"{name} must be {rule}, not {getattr(self, name)}" for name, (rule, holds) in rules.items() if not holds
         ]
         if self.schedule == "plateau" and self.warmup_epochs:
-            broken.append("the plateau schedule goes by what epochs achieve, so it takes no warmup_epochs")
+            broken.append("the plateau schedule depends on the results of whole epochs, so it takes no warmup_epochs")
         if broken:
             raise MiniResError("; ".join(broken))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The attributes as a dict that JSON can hold."""
         return {**asdict(self), "milestones": list(self.milestones)}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainSettings:
-        """What `to_dict` gave, also after its way through a file. Raises WeightsError for unknown settings and
-        for values of the wrong type.
-        """
+        """The inverse of `to_dict`. Raises WeightsError for unknown settings and for values of the wrong type."""
         unknown = set(stored) - {field.name for field in fields(cls)}
         if unknown:
             raise WeightsError(f"the checkpoint holds settings that this MiniRes does not know: {', '.join(unknown)}")

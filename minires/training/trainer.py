@@ -1,12 +1,12 @@
-"""The training loop: one for every model, optimiser and data set.
+"""The training loop, one for every model, optimiser and data set.
 
     for each epoch:  for each batch:  loss = cross_entropy(model(images), labels)
                                       gradients ← backward;  optimizer.step();  schedule.step()
                      validate, record, save
 
-Between two steps the run can be saved, stopped and taken up again to the same weights, bit for bit: everything that
-the next step depends on is in the `Checkpoint`, and what a batch holds depends on the loader's seed, the epoch and the
-position alone.
+Between any two steps, the run can be saved, stopped and resumed to the same weights, bit for bit. The `Checkpoint`
+holds everything that the next step depends on, and the contents of a batch depend only on the loader's seed, the epoch
+and the position.
 """
 
 from __future__ import annotations
@@ -17,51 +17,55 @@ import time
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from minires.backend import is_array, to_device
 from minires.core import random
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
-from minires.training.captured import CapturedStep
 from minires.training.checkpoint import Checkpoint
-from minires.training.display import Display
+from minires.training.cuda_graph import CapturedStep
+from minires.training.device_io import as_input, as_target, mean_loss
 from minires.training.evaluation import measure
-from minires.training.identity import abridged, as_read_back, differences, identify, shapes
-from minires.training.interrupt import Interruption, TrainingInterrupted
-from minires.training.nonfinite import explain_loss, nonfinite_state
-from minires.training.placing import as_input, as_target, mean_loss
+from minires.training.interrupt import InterruptHandler, TrainingInterrupted
+from minires.training.metrics import EpochRecord, Totals, best_epoch
+from minires.training.nonfinite import locate_nonfinite, nonfinite_state
 from minires.training.prefetch import on_device_of
-from minires.training.records import EpochRecord, Totals, best_epoch
+from minires.training.progress import ProgressDisplay
+from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
 
 
 class Trainer:
-    """Trains `model` on classification batches. Make one for each run, call `fit` once.
+    """Trains `model` on classification batches. Make one for each run, and call `fit` once.
 
     Args:
-        model: images (B, C, H, W) -> logits (B, classes). It is trained where its parameters are (`model.to("cuda")`).
-            A module whose own parameters are all frozen stays in eval mode: frozen batch norm keeps its statistics.
-        optimizer: of the parameters to train.
+        model: images (B, C, H, W) -> logits (B, classes). It is trained on the device of its parameters
+            (`model.to("cuda")`). A module whose own parameters are all frozen stays in eval mode: frozen batch norm
+            keeps its statistics.
+        optimizer: updates the parameters to train.
         train_loader: its `epoch(e, start)` gives the batches; the loss is the mean cross-entropy.
-        validation_loader: measured after each epoch, if there is one.
-        epochs: how many in all, those before a resume included.
-        schedule: moved on after each step, or with schedule_per="epoch" after each epoch. `ReduceOnPlateau` goes by
-            epochs and watches the validation loss (its mode "max": the accuracy), without validation the training's.
-        out: a folder for log.jsonl, curves.png, last.safetensors and best.safetensors; None keeps nothing.
-        metadata: JSON-ready facts to store in checkpoints (model name, class names, …); must be equal on resume.
-        label_smoothing: of the training loss.
-        clip_norm: scale the gradients so that their common norm is at most this.
-        patience: stop when the validation accuracy has not improved for so many epochs.
-        progress: print a line an epoch, and show bars below where standard output is a terminal.
-        graph: capture the step of a model on a GPU as a CUDA graph, and replay it for each batch of full size
-            (`minires.training.captured`). The weights come out the same, bit for bit. Needs SGD; no clip_norm, no
-            dropout, and nothing in forward that looks at numbers. Hooks of modules are called before the capture alone.
-        checkpoint_seconds, checkpoint_steps: save in the middle of an epoch too, that often; None: not by this measure.
+        validation_loader: measured after each epoch; None for no validation.
+        epochs: the total number, including those before a resume.
+        schedule: advances after each step, or with schedule_per="epoch" after each epoch. `ReduceOnPlateau` needs
+            "epoch" and watches the validation loss (with mode "max" the accuracy); without validation, the training's.
+        schedule_per: "step" or "epoch".
+        out: the folder for log.jsonl, curves.png, last.safetensors and best.safetensors; None saves nothing.
+        metadata: facts to store in checkpoints (model name, class names, …), as JSON can hold them; must be equal on
+            resume.
+        label_smoothing: the label smoothing of the training loss.
+        clip_norm: scale the gradients so that their common norm is at most this; None for no clipping.
+        patience: stop after this many epochs without a better validation accuracy; None for never.
+        progress: print a line per epoch, with progress bars below if standard output is a terminal.
+        graph: capture the step of a model on a GPU as a CUDA graph, and replay it for each full batch
+            (`minires.training.cuda_graph`). The weights are the same, bit for bit. It needs SGD without clip_norm and a
+            forward pass without dropout that reads no numbers from the GPU. Module hooks run only before the capture.
+        checkpoint_seconds, checkpoint_steps: also save within an epoch, at these intervals; None for no such interval.
 
     Attributes:
         history: the records of the finished epochs.
+
+    Raises ValueError for settings that contradict each other, and DeviceError if `graph` is not possible.
     """
 
     def __init__(
@@ -87,7 +91,7 @@ class Trainer:
         if schedule_per not in ("step", "epoch"):
             raise ValueError(f"Trainer: schedule_per {schedule_per!r} must be 'step' or 'epoch'")
         if isinstance(schedule, ReduceOnPlateau) and schedule_per != "epoch":
-            raise ValueError("Trainer: ReduceOnPlateau watches what an epoch achieved: schedule_per='epoch'")
+            raise ValueError("Trainer: ReduceOnPlateau watches the results of whole epochs: schedule_per='epoch'")
         if patience is not None and validation_loader is None:
             raise ValueError(
                 "Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader"
@@ -98,31 +102,30 @@ class Trainer:
         self.model, self.optimizer, self.schedule, self.schedule_per = model, optimizer, schedule, schedule_per
         self.train_loader, self.validation_loader, self.epochs = train_loader, validation_loader, epochs
         self.label_smoothing, self.clip_norm, self.patience = label_smoothing, clip_norm, patience
-        self.progress, self.metadata = progress, as_read_back(metadata or {})
+        self.progress, self.metadata = progress, through_json(metadata or {})
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self.folder = None if out is None else RunFolder(Path(out))
         self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
-        self.identity = identify(model, optimizer, schedule, train_loader, settings)
+        self.compatibility = compatibility_of(model, optimizer, schedule, train_loader, settings)
         self.epoch, self.step, self.totals = 0, 0, Totals()
         self.history: list[EpochRecord] = []
-        self._whole = True  # False while a step is under way, when parts of the state are of before and others of after
+        self._is_consistent = True  # False within a step, when only a part of the state has been updated
         self._saved_at = time.monotonic()
-        self._has_saved_steps = False  # whether the checkpoint holds more than the start
+        self._has_saved_steps = False  # whether the checkpoint holds more than the initial state
 
     def fit(self, resume: bool = False) -> list[EpochRecord]:
         """Train to the end and return the records of all epochs.
 
-        `resume` goes on from out/last.safetensors, in the middle of an epoch if need be, to the weights that the run
-        would have come to undisturbed.
+        With `resume`, training continues from out/last.safetensors, also in the middle of an epoch, to the same weights
+        as an uninterrupted run. A new run that fails before its first saved step leaves no files behind.
 
         Raises:
-            MiniResError: `out` holds a run and resume is False; resume, and it holds none, or one of another model,
-                optimiser, schedule, data set, batch size or seed (the message lists what differs); the disk is full.
-            NonFiniteError: the loss, or a weight, became NaN or infinite. The last checkpoint is of before.
-            TrainingInterrupted: Ctrl-C; the run is saved at its last whole step (a KeyboardInterrupt).
-
-        A new run that fails before it has saved a step leaves nothing behind: it can be started again as it was.
+            MiniResError: without resume, `out` already holds a run. With resume, it holds none, or one of another
+                model, optimiser, schedule, data set, batch size or seed (the message lists the differences). Or the
+                disk is full.
+            NonFiniteError: the loss or a weight became NaN or infinite. The last checkpoint was saved before that.
+            TrainingInterrupted: Ctrl-C (a KeyboardInterrupt). The run is saved after its last complete step.
         """
         try:
             self._begin(resume)
@@ -134,12 +137,12 @@ class Trainer:
         return self.history
 
     def _run(self, resume: bool) -> None:
-        """All epochs that are still to be done, with what is to be seen of them."""
-        with Display(self.progress, self.epochs, len(self.train_loader)) as self._display:
+        """Run the remaining epochs and display their progress."""
+        with ProgressDisplay(self.progress, self.epochs, len(self.train_loader)) as self._display:
             if resume:
-                self._display.resumed(self.history, self.epoch, self.step, over=self._is_over())
+                self._display.show_resumed(self.history, self.epoch, self.step, over=self._is_over())
             try:
-                with Interruption(self._announce_stop) as self._interruption:
+                with InterruptHandler(self._announce_stop) as self._interruption:
                     while not self._is_over():
                         self._interruption.check()
                         self._train_epoch()
@@ -148,84 +151,84 @@ class Trainer:
                 raise TrainingInterrupted(self._stopped()) from None
             if self.epoch < self.epochs:
                 idle = self._epochs_without_improvement()
-                self._display.note(f"stopped: no improvement for {idle} epoch{'s' if idle > 1 else ''}")
+                self._display.print(f"stopped: no improvement for {idle} epoch{'s' if idle > 1 else ''}")
 
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def _train_epoch(self) -> None:
-        """The steps of this epoch that are still to be done."""
+        """Run the remaining steps of this epoch."""
         _training_mode(self.model)
         started = time.perf_counter()
         for images, labels in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
-            self._whole = False
+            self._is_consistent = False
             loss, correct = self._train_step(images, labels)
             self.totals.add(loss, correct, len(labels))
             self.totals.seconds += time.perf_counter() - started
             self.step += 1
-            self._whole = True
-            self._display.training(self.epoch, self.step, self.totals)
+            self._is_consistent = True
+            self._display.show_step(self.epoch, self.step, self.totals)
             self._interruption.check()
             if self._checkpoint_is_due():
                 self._save()
             started = time.perf_counter()
 
     def _train_step(self, images: Any, labels: Any) -> tuple[float, int]:
-        """Change the weights by one batch; returns its mean loss, and how many images were right beforehand."""
+        """Train on images (B, C, H, W), labels (B,); returns the mean loss and the number of correct answers."""
         self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         if self._captured is None:
-            loss, correct = self._usual_step(images, labels)
+            loss, correct = self._eager_step(images, labels)
         else:
-            loss, correct = self._captured(images, labels, self._usual_step)
+            loss, correct = self._captured(images, labels, self._eager_step)
         if not math.isfinite(loss):
-            self._stop_for_loss(loss, "captured as a CUDA graph, a step does not tell in which layer; without, it does")
+            self._stop_for_loss(loss, "a step captured as a CUDA graph cannot say in which layer; an eager one does")
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         return loss, correct
 
-    def _usual_step(self, images: Any, labels: Any) -> tuple[float, int]:
-        """Loss, gradients and the optimiser's step of one batch."""
+    def _eager_step(self, images: Any, labels: Any) -> tuple[float, int]:
+        """As `_train_step`, without a CUDA graph and the schedule."""
         random_state = random.get_state()
         self.optimizer.zero_grad()
         x, target = as_input(images, self.model), as_target(labels, self.model)
         logits = self.model(x)
         loss = mean_loss(logits, labels, target, self.label_smoothing)
-        right = (logits.data.argmax(axis=1) == target.data).sum()
-        value, correct = float(loss.item()), int(right)  # both now: for what comes after, a GPU need not be waited for
+        correct = (logits.data.argmax(axis=1) == target.data).sum()
+        value, count = float(loss.item()), int(correct)  # the only synchronisation of the step: backward runs after it
         if not math.isfinite(value):
-            self._stop_for_loss(value, explain_loss(self.model, x, random_state))
+            self._stop_for_loss(value, locate_nonfinite(self.model, x, random_state))
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_norm)
         self.optimizer.step()
-        return value, correct
+        return value, count
 
     def _stop_for_loss(self, loss: float, why: str) -> NoReturn:
-        """The loss of the step under way is not finite."""
-        raise NonFiniteError(f"{self._place(self.step + 1)}: the loss is {loss}; {why}. {self._advice()}")
+        """Raise NonFiniteError for the loss of the current step."""
+        raise NonFiniteError(f"{self._position(self.step + 1)}: the loss is {loss}; {why}. {self._advice()}")
 
     def _trained(self) -> list[Tensor]:
-        """The parameters that the optimiser changes, in its order."""
+        """The parameters that the optimiser updates, in its order."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def _finish_epoch(self) -> None:
-        """Validate, record, move the schedule, save."""
+        """Validate, record, advance the schedule, save."""
         self._check_weights()
         record = self._record()
-        self._whole = False
+        self._is_consistent = False
         self.history.append(record)
         if isinstance(self.schedule, ReduceOnPlateau):
             self.schedule.step(self._watched(record, self.schedule))
         elif self.schedule is not None and self.schedule_per == "epoch":
             self.schedule.step()
         self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals()
-        self._whole = True
-        self._display.epoch(record)
+        self._is_consistent = True
+        self._display.show_epoch(record)
         if self.folder is not None:
             self._save(best=best_epoch(self.history) is record)
-            self.folder.write_journal(self.history, over=self._is_over())
+            self.folder.write_history(self.history, over=self._is_over())
 
     def _record(self) -> EpochRecord:
-        """What this epoch achieved; runs the validation set."""
+        """Measure the validation set and return the record of this epoch."""
         started = time.perf_counter()
         validation = None
         if self.validation_loader is not None:
@@ -244,37 +247,37 @@ class Trainer:
 
     def _after_validation_batch(self, number: int) -> None:
         assert self.validation_loader is not None
-        self._display.validating(number, len(self.validation_loader))
+        self._display.show_validation(number, len(self.validation_loader))
         self._interruption.check()
 
     @staticmethod
     def _watched(record: EpochRecord, schedule: ReduceOnPlateau) -> float:
-        """The number that the schedule wants to see improve."""
+        """The value that the schedule monitors."""
         loss, accuracy = record.validation_loss, record.validation_accuracy
         if loss is None or accuracy is None:
             loss, accuracy = record.train_loss, record.train_accuracy
         return loss if schedule.mode == "min" else accuracy
 
     def _is_over(self) -> bool:
-        """Whether all epochs are done, or the patience is at an end."""
-        impatient = self.patience is not None and self._epochs_without_improvement() >= self.patience
-        return impatient or self.epoch >= self.epochs
+        """Whether all epochs are finished, or early stopping applies."""
+        stops_early = self.patience is not None and self._epochs_without_improvement() >= self.patience
+        return stops_early or self.epoch >= self.epochs
 
     def _epochs_without_improvement(self) -> int:
-        """How many epochs ago the validation accuracy was at its highest."""
+        """The number of epochs since the highest validation accuracy."""
         best = best_epoch(self.history)
         return 0 if best is None else self.epoch - best.epoch
 
     # -- saving and resuming ------------------------------------------------------------------------------------------
 
     def _begin(self, resume: bool) -> None:
-        """Take up the run in the folder, or make sure that there is none and start one."""
+        """Resume the run in the folder, or check that there is none and start one."""
         if self.folder is None:
             if resume:
-                raise MiniResError("resume needs the folder of the run to go on with: Trainer(..., out=FOLDER)")
+                raise MiniResError("resume needs the folder of the run: Trainer(..., out=FOLDER)")
         elif resume:
             self._restore(self.folder.load())
-            self.folder.write_journal(self.history, over=self._is_over())
+            self.folder.write_history(self.history, over=self._is_over())
         else:
             self.folder.claim()
             self._save()
@@ -288,7 +291,7 @@ class Trainer:
         )
 
     def _save(self, best: bool = False) -> None:
-        """Write the checkpoint, unless a weight is no longer finite: then the last one is the last good one."""
+        """Write the checkpoint, unless a weight is not finite: the previous checkpoint is then the last good one."""
         if self.folder is not None:
             self._check_weights()
             self._has_saved_steps = self._has_saved_steps or (self.epoch, self.step) != (0, 0)
@@ -296,13 +299,13 @@ class Trainer:
             self._saved_at = time.monotonic()
 
     def _check_weights(self) -> None:
-        """Raise NonFiniteError if an update broke a weight: the loss, which is of before it, does not show that."""
+        """Raise NonFiniteError if an update made a weight non-finite, which the loss before that update cannot show."""
         broken = nonfinite_state(self.model)
         if broken is not None:
-            raise NonFiniteError(f"{self._place(self.step)}: the update left {broken} non-finite. {self._advice()}")
+            raise NonFiniteError(f"{self._position(self.step)}: the update left {broken} non-finite. {self._advice()}")
 
     def _checkpoint(self) -> Checkpoint:
-        """The state of the run; it shares memory with the model."""
+        """The state of the run, sharing memory with the model."""
         return Checkpoint(
             model={name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
             optimizer=self.optimizer.state_dict(),
@@ -312,37 +315,20 @@ class Trainer:
             totals=self.totals,
             random=random.get_state(),
             history=self.history,
-            identity=self.identity,
+            compatibility=self.compatibility,
             metadata=self.metadata,
         )
 
     def _restore(self, saved: Checkpoint) -> None:
-        """Bring everything to where `saved` was taken. Raises MiniResError, changing nothing, for another run's."""
-        found = [
-            *differences(saved.identity, self.identity),
-            *differences(saved.metadata, self.metadata),
-            *differences(shapes(saved.model), shapes(self.model.state_dict()), "model"),
-        ]
-        if found:
-            raise MiniResError(
-                f"the run cannot be resumed, for it was started otherwise ({abridged(found)}): bring that back, or "
-                "start a new run in another folder"
-            )
-        self.model.load_state_dict(saved.model)
-        states = [
-            {key: to_device(value, parameter.device) if is_array(value) else value for key, value in state.items()}
-            for parameter, state in zip(self._trained(), saved.optimizer["state"], strict=True)
-        ]
-        self.optimizer.load_state_dict({**saved.optimizer, "state": states})
-        if self.schedule is not None and saved.schedule is not None:
-            self.schedule.load_state_dict(saved.schedule)
-        random.set_state(saved.random)
+        """Continue from `saved`. Raises MiniResError, changing nothing, if it belongs to another run."""
+        check_same_run(saved, self.compatibility, self.metadata, self.model)
+        saved.load_into(self.model, self.optimizer, self.schedule)
         self.epoch, self.step, self.totals, self.history = saved.epoch, saved.step, saved.totals, saved.history
         self._has_saved_steps = True
 
-    # -- what it says -------------------------------------------------------------------------------------------------
+    # -- messages -----------------------------------------------------------------------------------------------------
 
-    def _place(self, step: int) -> str:
+    def _position(self, step: int) -> str:
         return f"epoch {self.epoch + 1} of {self.epochs}, step {step} of {len(self.train_loader)}"
 
     def _advice(self) -> str:
@@ -350,22 +336,22 @@ class Trainer:
         return f"Training has stopped.{kept} A smaller learning rate, a warm-up or clip_norm usually helps."
 
     def _announce_stop(self) -> None:
-        self._display.note("Stopping after this step. (Ctrl-C again stops at once, without saving.)")
+        self._display.print("Stopping after this step. (Ctrl-C again stops at once, without saving.)")
 
     def _stopped(self) -> str:
-        """Save where the run stands, if it stands between two steps, and say how to go on."""
-        where = f"stopped at {self._place(self.step)}"
+        """Save the run if it is between two steps, and return the message that says how to resume it."""
+        where = f"stopped at {self._position(self.step)}"
         if self.folder is None:
-            return f"{where}; nothing was saved, for there is no folder to save to (out=FOLDER)"
-        if self._whole:
+            return f"{where}; nothing was saved, because there is no folder for it (out=FOLDER)"
+        if self._is_consistent:
             self._save()
-            self.folder.write_journal(self.history, over=True)
-        saved = f"saved in {self.folder.last}" if self._whole else f"the last checkpoint is {self.folder.last}"
-        return f"{where}; {saved}. To go on: the same command with --resume, or fit(resume=True)"
+            self.folder.write_history(self.history, over=True)
+        saved = f"saved in {self.folder.last}" if self._is_consistent else f"the last checkpoint is {self.folder.last}"
+        return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"
 
 
 def _training_mode(model: Module) -> None:
-    """`model.train()`, except for modules whose own parameters are all frozen: their running statistics stay too."""
+    """`model.train()`, except for modules whose own parameters are all frozen: they also keep their statistics."""
     model.train()
     for module in model.modules():
         own = [value for value in vars(module).values() if isinstance(value, Parameter)]

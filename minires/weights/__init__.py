@@ -1,11 +1,11 @@
-"""Weight files, read and written without PyTorch.
+"""Reads and writes weight files without PyTorch.
 
     weights.load(path) -> {name: array}        .pth .pt .th (both of PyTorch's formats), .safetensors, .npz
     weights.save(path, state_dict)             .safetensors, .npz
 
-A weight file comes from strangers. PyTorch's own formats are pickles, and a pickle is a program: here it is read
-by a machine that can build dictionaries, lists and descriptions of tensors and can call nothing (`unpickle`).
-Whatever is wrong with a file, there is one `WeightsError`, and nothing has been loaded.
+A weight file may come from a stranger. PyTorch's formats are pickles, and a pickle is a program. Here it is read by an
+interpreter that can build dictionaries, lists and descriptions of tensors, and can call nothing (`unpickle`). Any
+problem with a file gives one `WeightsError`, and nothing is loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from minires.weights.zip_records import ZipRecords
 
 __all__ = ["load", "save"]
 
-# What people mistake for weights, by first bytes: the message can then say what to do.
+# Files that are often mistaken for weights, by their first bytes, so that the message can say what to do.
 _FOREIGN = {
     b"<": "a web page (the download went wrong)",
     b"version https://git-lfs": "a Git LFS pointer (fetch the file itself with `git lfs pull`)",
@@ -37,17 +37,20 @@ _FOREIGN = {
 
 
 def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str, Array]:
-    """The arrays of a weight file, by parameter name; which format it is, its content says, not its name.
+    """Read the arrays of a weight file, by parameter name. The format is recognised by content, not by name.
 
-    A nested checkpoint (`{"state_dict": ..., "epoch": ...}`) gives its state dictionary, of which the tensors are
-    returned and other entries left out. `strip_prefix` takes away what a wrapper put before *every* name
-    (`module.` of DataParallel, `_orig_mod.` of torch.compile); False keeps the names exactly as stored.
+    A nested checkpoint (`{"state_dict": ..., "epoch": ...}`) gives the tensors of its state dictionary; other entries
+    are left out. dtypes are those of the file, except that bfloat16, which NumPy lacks, is read exactly, as float32.
 
-    dtypes are those of the file, except bfloat16, which NumPy lacks: it is read as float32, exactly. The arrays
-    are read-only, may share memory where the file's tensors did, and are memory-mapped where the format allows:
-    copy one to change it, and do not shorten the file while they are in use.
+    The arrays are read-only. They share memory if the file's tensors did, and are memory-mapped if the format allows
+    it: copy one to change it, and do not shorten the file while they are in use.
 
-    Raises WeightsError for a file that is missing, empty, truncated, corrupt, hostile or in another format.
+    Args:
+        path: a .pth, .pt, .th, .safetensors or .npz file.
+        strip_prefix: remove a prefix that a wrapper put before *every* name (`module.` of DataParallel, `_orig_mod.` of
+            torch.compile). False keeps the names exactly as stored.
+
+    Raises WeightsError if the file is missing, empty, truncated, corrupt, malicious or in another format.
     """
     path = Path(path)
     try:
@@ -73,12 +76,12 @@ def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str
 
 
 def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
-    """The arrays of an open file, by the reader that its first bytes call for."""
+    """The arrays of an open file, read by the reader for its first bytes."""
     if os.fstat(file.fileno()).st_size == 0:
         raise WeightsError("the file is empty")
     content: Array = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
     start = content[:64].tobytes()
-    if safetensors_file.recognises(content):  # first: the length it begins with may look like the start of a pickle
+    if safetensors_file.recognises(content):  # first, because the length at its start may look like a pickle
         return safetensors_file.read(path, content)
     if start.startswith(b"PK\x03\x04"):
         records = ZipRecords(file, content)
@@ -93,7 +96,7 @@ def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
 
 
 def _foreign(content: Array) -> str:
-    """What a file is that is none of ours, as far as its first bytes tell."""
+    """What kind of file it is instead of a weight file, according to its first bytes."""
     start = content[:64].tobytes().lstrip()
     for magic, what in _FOREIGN.items():
         if start.startswith(magic):
@@ -104,13 +107,18 @@ def _foreign(content: Array) -> str:
 
 
 def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None:
-    """Write arrays to `path`, a .safetensors file (which PyTorch loads too) or an .npz file, by its suffix.
+    """Write arrays to `path`, by its suffix a .safetensors file (which PyTorch can load too) or an .npz file.
 
-    `state_dict` maps names to NumPy arrays, CuPy arrays, or anything with a `.numpy()` method, such as Tensors. Any
-    memory layout will do. The file appears whole or not at all, and the same arrays give the same bytes.
+    The file is written atomically, and equal arrays give equal bytes.
 
-    Raises WeightsError for another suffix, for a name or a dtype that the format cannot hold, and MiniResError
-    where the disk refuses.
+    Args:
+        path: a name that ends in .safetensors or .npz.
+        state_dict: maps names to NumPy arrays, CuPy arrays, or objects with a `.numpy()` method such as Tensors, in any
+            memory layout.
+
+    Raises:
+        WeightsError: another suffix, no arrays, or a name or dtype that the format cannot hold.
+        MiniResError: the file system refuses.
     """
     path = Path(path)
     writers = {".safetensors": safetensors_file.write, ".npz": npz_file.write}
@@ -128,7 +136,7 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
 
 
 def _is_possible(path: Path) -> bool:
-    """Whether the operating system can be asked for such a path at all: it has no NUL, and can be encoded."""
+    """Whether a path is valid for the operating system: it can be encoded and has no NUL."""
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -136,7 +144,7 @@ def _is_possible(path: Path) -> bool:
 
 
 def _checked_name(name: object) -> str:
-    """`name`, if both formats can store it: text, not empty, encodable, without the NUL at which zip cuts."""
+    """`name` if both formats can store it: non-empty valid text without NUL. Raises WeightsError otherwise."""
     if not isinstance(name, str) or not name or "\0" in name or name == "__metadata__":
         raise WeightsError(f"{brief(name)} cannot be the name of an array")
     try:

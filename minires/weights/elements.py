@@ -1,7 +1,7 @@
-"""Elements on disk and in memory: the dtypes that weight files use, and what NumPy calls them.
+"""Converts between bytes in a file and NumPy arrays.
 
-Files hold little-endian elements (rarely big-endian), at any byte offset, and sometimes of a type that NumPy does
-not have. Every reader turns bytes into arrays here, every writer arrays into something it can dump.
+Files contain little-endian elements (rarely big-endian) at any byte offset, sometimes of a type that NumPy lacks. All
+readers convert bytes to arrays here, and all writers convert arrays to a form that they can write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minires.weights.messages import brief, reason
 
 Array = NDArray[Any]
 
-#: Bytes per element, by the name PyTorch and NumPy share. bfloat16 alone is not a NumPy dtype.
+#: Bytes per element, by dtype name of PyTorch and NumPy. Only bfloat16 is not a NumPy dtype.
 ITEM_SIZE: dict[str, int] = {
     "float64": 8,
     "float32": 4,
@@ -39,11 +39,12 @@ ITEM_SIZE: dict[str, int] = {
 
 
 def decode(raw: Array, dtype: str, byteorder: str = "little") -> Array:
-    """The elements (n,) of `dtype` that the bytes `raw` (n * itemsize,) uint8 hold; read-only.
+    """The elements (n,) of `dtype` in the bytes `raw` (n · itemsize,) uint8; read-only.
 
-    A view of `raw` where the bytes are already what NumPy wants, a copy otherwise.
+    The result is a view of `raw` if NumPy can use the bytes as they are, else a copy. Raises WeightsError if the bytes
+    are not a whole number of elements.
 
-    bfloat16 is the upper half of a float32, so 16 zero bits after it give the same number:
+    bfloat16 is the upper half of a float32, so appending 16 zero bits gives the same number:
 
         float32 bits = bfloat16 bits << 16
     """
@@ -52,7 +53,7 @@ def decode(raw: Array, dtype: str, byteorder: str = "little") -> Array:
     on_disk = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<" if byteorder == "little" else ">")
     elements: Array
     if dtype == "bool":
-        elements = raw != 0  # a byte such as 7 inside a bool array is undefined behaviour in NumPy
+        elements = raw != 0  # in NumPy, a byte other than 0 and 1 in a bool array is undefined behaviour
     else:
         elements = raw.view(on_disk)
         if not (elements.flags.aligned and elements.dtype.isnative):
@@ -64,9 +65,9 @@ def decode(raw: Array, dtype: str, byteorder: str = "little") -> Array:
 
 
 def shaped(elements: Array, shape: Sequence[int], order: Literal["C", "F"] = "C") -> Array:
-    """`elements` (n,) in the shape that a file claims, whose product has to be n. Raises WeightsError.
+    """`elements` (n,) in the shape that a file claims. Raises WeightsError if its product is not n, or NumPy refuses.
 
-    The product does not say all: (0, 2**62) makes no elements, and a shape may have a hundred dimensions.
+    The product alone is not enough: (0, 2**62) has no elements, and a shape may have a hundred dimensions.
     """
     if math.prod(shape) != elements.size or any(n < 0 for n in shape):
         raise WeightsError(
@@ -79,10 +80,11 @@ def shaped(elements: Array, shape: Sequence[int], order: Literal["C", "F"] = "C"
 
 
 def as_stored(value: object, name: str) -> Array:
-    """`value` as the array that goes into the file: in NumPy's memory, C-contiguous, little-endian.
+    """`value` as a NumPy array that is C-contiguous and little-endian, for writing.
 
-    The order matters: the safetensors writer dumps memory as it lies, so a transposed or channels-last array would
-    come back with its elements in the wrong places, silently. (`np.ascontiguousarray` would turn 0-d into 1-d.)
+    The order matters: the safetensors writer writes memory as it is, so a transposed or channels-last array would
+    silently come back with wrong elements. (`np.ascontiguousarray` would turn 0-d into 1-d.) Raises WeightsError,
+    naming the entry, if `value` is not an array or has a dtype that weight files do not have.
     """
     if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):
         value = value.get()

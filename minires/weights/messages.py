@@ -1,10 +1,10 @@
-"""Quoting a file in an error message: short, and without control characters, whatever the file says."""
+"""Quotes the contents of a file in an error message: short, and without control characters."""
 
 from __future__ import annotations
 
 
 def brief(value: object) -> str:
-    """A value that came from a file: its text or number if that is short, else what kind of thing it is."""
+    """A value from a file, for a message: text (at most 60 characters) or a number, else the name of its type."""
     if isinstance(value, str | bytes):
         return repr(value[:60]) + ("..." if len(value) > 60 else "")
     if isinstance(value, int) and abs(value) >= 10**18:
@@ -13,10 +13,10 @@ def brief(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with a ? for each character that could do something to a terminal, or that it cannot show."""
+    """`text` with ? for each character that a terminal could interpret or cannot show."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def reason(error: BaseException) -> str:
-    """What another library's error says; such messages quote the file too."""
+    """The message of another library's error, shortened and printable, because it may quote the file."""
     return printable(str(error)[:150]) or type(error).__name__

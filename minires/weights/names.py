@@ -1,7 +1,7 @@
-"""Finding the state dictionary in a checkpoint, and undoing what wrappers did to its names.
+"""Finds the state dictionary in a checkpoint, and removes the prefixes of wrappers from its names.
 
-Training scripts save what they please: the state dictionary itself, or a dictionary with it beside the epoch, the best
-accuracy and the optimiser; of the model, or of the DataParallel that held the model.
+Training scripts save different things: the state dictionary itself, or a dictionary that also holds the epoch, the best
+accuracy and the optimiser; of the model, or of the DataParallel around it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from minires.weights.elements import Array
 from minires.weights.messages import brief
 from minires.weights.torch_globals import TensorRecord
 
-# Where scripts keep the state dictionary, the commonest first.
-_NESTS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "params")
+# Keys under which scripts store the state dictionary, the most common first.
+_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "params")
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def find_state_dict(checkpoint: object) -> dict[str, TensorRecord]:
-    """The tensors by name: of the first nested dictionary under a usual key that holds some, else of `checkpoint`.
+    """The tensors by name: those of the first nested dictionary with tensors under a usual key, else of `checkpoint`.
 
-    Other entries of it (numbers, None) are left out. Raises WeightsError where there is no dictionary of tensors.
+    Other entries (numbers, None) are left out. Raises WeightsError if there is no dictionary of tensors.
     """
     if not isinstance(checkpoint, dict):
         kind = "a tensor" if isinstance(checkpoint, TensorRecord) else brief(checkpoint)
@@ -37,9 +37,9 @@ def find_state_dict(checkpoint: object) -> dict[str, TensorRecord]:
 
 
 def _search(candidate: dict[object, object], seen: set[int]) -> dict[object, object] | None:
-    """Depth first; `seen` makes it linear, and finite, where a file nests a dictionary in itself."""
+    """Search depth first; `seen` keeps it linear, and finite if a file nests a dictionary in itself."""
     seen.add(id(candidate))
-    for key in _NESTS:
+    for key in _KEYS:
         nested = candidate.get(key)
         if isinstance(nested, dict) and id(nested) not in seen and len(seen) < 100:
             found = _search(nested, seen)
@@ -53,7 +53,7 @@ def _is_name(key: object) -> bool:
 
 
 def strip_wrapper_prefixes(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """`arrays` without the prefixes of wrappers, as often as every single name carries one."""
+    """`arrays` without the prefixes of wrappers, removed repeatedly while every name has one."""
     stripped = dict(arrays)
     while True:
         prefix = next((p for p in _WRAPPERS if all(n.startswith(p) and n != p for n in stripped)), None)

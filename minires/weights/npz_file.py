@@ -1,7 +1,7 @@
-"""The .npz format: a zip archive with one .npy file for each array. `numpy.load` reads what is written here.
+"""The .npz format: a zip archive with one .npy file for each array. `numpy.load` can read the files written here.
 
-A .npy file is a short header (a Python literal with dtype, order and shape) and the elements. `numpy.load` would do for
-reading, but it allocates whatever size a header claims before it looks for the elements.
+A .npy file is a short header (a Python literal with dtype, order and shape) and the elements. `numpy.load` is not used
+for reading, because it allocates any size that a header claims before it reads the elements.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from minires.weights.zip_records import ZipRecords
 
 _MAX_HEADER = 2**16
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-# The header is Python source, and Python's parser gives up in many ways.
+# The header is Python source, and Python's parser raises many kinds of errors.
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 
 
 def recognises(records: ZipRecords) -> bool:
-    """Whether the archive holds arrays."""
+    """Whether the archive contains arrays."""
     return any(name.endswith(".npy") for name in records.names)
 
 
 def read(records: ZipRecords) -> dict[str, Array]:
-    """The arrays of an archive, in its order. Raises WeightsError."""
+    """The arrays of an archive, in its order. Raises WeightsError if the archive is damaged or holds other files."""
     arrays = {}
     for name in records.names:
         if not name.endswith(".npy"):
@@ -60,7 +60,7 @@ def _read_array(raw: Array) -> Array:
 
 
 def write(path: Path, arrays: dict[str, Array]) -> None:
-    """Write arrays. The members carry no date, so the same arrays give the same file."""
+    """Write arrays. The members have no date, so equal arrays give equal files."""
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:

@@ -1,9 +1,9 @@
-"""The safetensors format: a JSON header that says where each array lies, then the arrays.
+"""The safetensors format: a JSON header with the position of each array, then the arrays.
 
     header length (uint64, little-endian)  header: {name: {"dtype", "shape", "data_offsets"}, ...}  bytes of the arrays
 
-The safetensors library validates the header (offsets in range, without holes or overlaps, sizes that match the shapes);
-the bytes are then mapped here, because NumPy has no bfloat16 and the library therefore cannot hand one over.
+The safetensors library validates the header (offsets in range, no holes or overlaps, sizes that match the shapes). The
+bytes are then mapped here, because the library cannot return bfloat16, which NumPy lacks.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _DTYPES = {
 
 _MAX_HEADER = 100_000_000  # the library's own limit
 
-# What a training run keeps beside its weights (`minires.training.checkpoint`) goes by names that begin so: like the
-# other entries of a nested PyTorch checkpoint, it is not among the weights that `read` returns.
+# The prefix of the arrays that a training run stores beside its weights (`minires.training.checkpoint`). Like the other
+# entries of a nested PyTorch checkpoint, they are not among the weights that `read` returns.
 TRAINING_STATE = "minires.training/"
 
 
 def recognises(content: Array) -> bool:
-    """Whether the bytes `content` (n,) uint8 begin as a safetensors file does."""
+    """Whether the bytes `content` (n,) uint8 begin like a safetensors file."""
     return content[8:9].tobytes() == b"{" and _header_length(content) <= _MAX_HEADER
 
 
@@ -51,7 +51,7 @@ def _header_length(content: Array) -> int:
 
 
 def read(path: Path, content: Array) -> dict[str, Array]:
-    """The arrays of the file at `path`, whose bytes are `content`, in the order of the header. Raises WeightsError."""
+    """The arrays of the file at `path`, whose bytes are `content` (n,) uint8. Raises WeightsError if it is damaged."""
     _validate(path)
     start = 8 + _header_length(content)
     header: dict[str, Any] = json.loads(content[8:start].tobytes())
@@ -69,7 +69,7 @@ def read(path: Path, content: Array) -> dict[str, Array]:
 
 
 def _validate(path: Path) -> None:
-    """Have the library check the header against the file."""
+    """Let the library check the header against the file."""
     safetensors = _library()
     try:
         with safetensors.safe_open(path, framework="numpy"):
@@ -87,13 +87,12 @@ def _library() -> Any:
 
 
 def write(path: Path, arrays: dict[str, Array], metadata: dict[str, str] | None = None) -> None:
-    """Write contiguous little-endian arrays, and texts by name. Raises WeightsError for a dtype the format lacks."""
+    """Write contiguous little-endian arrays, and `metadata`. Raises WeightsError for a dtype that the format lacks."""
     safetensors = _library()
     from safetensors.numpy import save
 
     try:
-        mark = {"format": "pt"}  # what PyTorch's ecosystem looks for
-        content = save(arrays, metadata={**mark, **(metadata or {})})
+        content = save(arrays, metadata={"format": "pt", **(metadata or {})})  # PyTorch's libraries expect "format"
     except safetensors.SafetensorError as error:
         raise WeightsError(f"the safetensors format cannot hold it ({reason(error)})") from error
     with atomic_write(path) as file:

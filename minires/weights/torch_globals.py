@@ -1,7 +1,8 @@
-"""What a PyTorch checkpoint may name, and what stands for it here: the explicit list, and nothing else.
+"""The allowlist of global names that a PyTorch checkpoint may use, with a substitute for each.
 
-The few functions among them describe a tensor instead of building one; names of values that nobody reads become an
-`Ignored`. To allow another name is to add it here: it then means what this file says, never what its module says.
+The functions among the substitutes describe a tensor instead of building one. Names of values that are not needed
+become an `Ignored`. Another name is allowed by adding it here; it then means what this file says, not what its module
+does.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ from minires.weights.messages import brief
 
 @dataclass(frozen=True, slots=True)
 class StorageType:
-    """`torch.FloatStorage` and its like: what the elements of a storage are."""
+    """`torch.FloatStorage` and similar: the element type of a storage."""
 
     dtype: str
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A block of elements kept outside the pickle under `key`; `start` and `numel` select a part of it.
+    """A block of elements, stored outside the pickle.
 
-    `total` is the element count of the whole block. Only files from before 2018 select less than that.
+    Attributes:
+        key: its name in the file.
+        dtype: the element type.
+        total: the number of elements of the whole block.
+        start, numel: the part that is selected; only files from before 2018 select less than the whole.
     """
 
     key: str
@@ -38,7 +43,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """A tensor as the file describes it, not checked yet: x[i, j] is storage[offset + i*stride[0] + j*stride[1]]."""
+    """A tensor as the file describes it, not yet checked: x[i, j] is storage[offset + i·stride[0] + j·stride[1]]."""
 
     storage: Storage
     dtype: str
@@ -49,20 +54,20 @@ class TensorRecord:
 
 @dataclass(frozen=True, slots=True)
 class DtypeName:
-    """`torch.float32` and its like, where one is a value in the checkpoint."""
+    """`torch.float32` and similar, as a value in the checkpoint."""
 
     dtype: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Stands for a value that ordinary checkpoints hold beside the weights, and that is not built."""
+    """The substitute for a value beside the weights, which is not built."""
 
     name: str
 
 
 def natural(value: object) -> int:
-    """`value` if it is an integer from 0 up to what an offset can address, else an error."""
+    """`value` if it is an integer from 0 to 2**62 - 1. Raises WeightsError otherwise."""
     if type(value) is not int or not 0 <= value < 2**62:
         raise WeightsError(f"a tensor with {brief(value)} for a size, stride, offset or length")
     return value
@@ -75,7 +80,7 @@ def _naturals(values: object) -> tuple[int, ...]:
 
 
 def _rebuild_tensor(*args: Any) -> TensorRecord:
-    """(storage, offset, size, stride): torch._utils._rebuild_tensor."""
+    """torch._utils._rebuild_tensor(storage, offset, size, stride)."""
     storage, offset, size, stride = args
     if not isinstance(storage, Storage):
         raise WeightsError(f"a tensor whose storage is {brief(storage)}")
@@ -86,14 +91,14 @@ def _rebuild_tensor(*args: Any) -> TensorRecord:
 
 
 def _rebuild_tensor_v2(*args: Any) -> TensorRecord:
-    """(storage, offset, size, stride, requires_grad, backward_hooks[, metadata]): torch._utils._rebuild_tensor_v2."""
+    """torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata])."""
     if len(args) > 6:
         _refuse_lazy(args[6])
     return _rebuild_tensor(*args[:4])
 
 
 def _rebuild_tensor_v3(*args: Any) -> TensorRecord:
-    """As v2 with the dtype before the metadata, over untyped bytes: torch._utils._rebuild_tensor_v3."""
+    """torch._utils._rebuild_tensor_v3: as v2, with the dtype before the metadata, for a storage of untyped bytes."""
     storage, offset, size, stride, _requires_grad, _hooks, dtype, *metadata = args
     if not isinstance(dtype, DtypeName):
         raise WeightsError(f"a tensor whose dtype is {brief(dtype)}")
@@ -106,20 +111,20 @@ def _rebuild_tensor_v3(*args: Any) -> TensorRecord:
 
 
 def _refuse_lazy(metadata: object) -> None:
-    """PyTorch may store x and note "negated" or "conjugated": read without the note, the values would be wrong."""
+    """Refuse a tensor marked as "negated" or "conjugated": PyTorch stores x and applies the mark when it is read."""
     if metadata:
         raise WeightsError("a lazily negated or conjugated tensor; call .resolve_neg().resolve_conj() before saving")
 
 
 def _rebuild_parameter(*args: Any) -> Any:
-    """(tensor, requires_grad, backward_hooks[, state]): torch._utils._rebuild_parameter and …_with_state."""
+    """torch._utils._rebuild_parameter(tensor, requires_grad, backward_hooks[, state]), and …_with_state."""
     return args[0]
 
 
 def _ordered_dict(*args: Any) -> dict[Any, Any]:
-    """() or, as Python 2 wrote it, ([[key, value], ...],): collections.OrderedDict, in order as every dict.
+    """collections.OrderedDict() or, as Python 2 wrote it, OrderedDict([[key, value], ...]).
 
-    The list is used up: a file that hands one long list to this function again and again gets it copied once.
+    The list is emptied, so that a file which passes one long list many times cannot fill the memory.
     """
     pairs = args[0] if args else []
     if not isinstance(pairs, list):
@@ -153,7 +158,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
 }
 
-# What sits beside the weights: options, learning-rate milestones, accuracies that are NumPy scalars, random states.
+# Values beside the weights: options, learning-rate milestones, accuracies as NumPy scalars, random states.
 _IGNORED = (
     "argparse.Namespace",
     "collections.Counter",
@@ -185,11 +190,11 @@ GLOBALS: dict[str, object] = {
     **_FUNCTIONS,
     **{name: Ignored(name) for name in _IGNORED},
 }
-"""Every name that a checkpoint may mention, and what stands for it here."""
+"""{allowed name: substitute}."""
 
 
 def resolve(module: object, name: object) -> object:
-    """The table's entry for `module.name`. Python 2, and so pickle protocol 2, says __builtin__ for builtins."""
+    """The substitute for `module.name`; __builtin__ is builtins in Python 2. Raises WeightsError for other names."""
     if not isinstance(module, str) or not isinstance(name, str):
         raise WeightsError(f"its pickle asks for something named by {brief(module)} and {brief(name)}")
     full_name = f"{'builtins' if module == '__builtin__' else module}.{name}"
@@ -202,10 +207,10 @@ def resolve(module: object, name: object) -> object:
 
 
 def checked_key(key: object) -> object:
-    """`key` if it may index a dictionary: a plain scalar.
+    """`key` if it is a simple scalar, which may index a dictionary. Raises WeightsError otherwise.
 
-    Hashing a deeply nested tuple overflows C's stack, and integers chosen to collide (Python hashes modulo 2**61 - 1)
-    make filling a dictionary quadratic.
+    Hashing a deeply nested tuple would overflow C's stack, and integers chosen to collide (Python hashes modulo
+    2**61 - 1) would make filling a dictionary quadratic.
     """
     if key is None or isinstance(key, str | bytes | float) or (isinstance(key, int) and abs(key) < 2**60):
         return key

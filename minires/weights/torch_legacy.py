@@ -1,11 +1,11 @@
-"""PyTorch's legacy format: what `torch.save` wrote before 2020, and most published CIFAR checkpoints still are.
+"""PyTorch's legacy format, which `torch.save` wrote before 2020; most published CIFAR checkpoints still have it.
 
 Five pickles one after the other, then the storages:
 
     magic number | protocol version 1001 | system info | the checkpoint | list of storage keys
     for each key, in that order:  element count (int64)  elements
 
-All little-endian, whatever machine wrote it. Nothing is aligned, so most storages are copied rather than mapped.
+Everything is little-endian. Nothing is aligned, so most storages are copied instead of mapped.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PROTOCOL_VERSION = 1001
 
 def read(content: Array) -> dict[str, Array]:
     """The tensors of the state dictionary in a file with the bytes `content` (n,) uint8. Raises WeightsError."""
-    stream = io.BytesIO(content[:MAX_BYTES].tobytes())  # the pickles come first: no need to copy the storages
+    stream = io.BytesIO(content[:MAX_BYTES].tobytes())  # the pickles are at the start, so the storages are not copied
     if Machine().run(stream) != MAGIC_NUMBER:
         raise WeightsError("it is a pickle, but not one that torch.save wrote")
     if Machine().run(stream) != PROTOCOL_VERSION:
         raise WeightsError("a PyTorch checkpoint of an unknown version")
-    Machine().run(stream)  # system info: how long the writer's integers were
+    Machine().run(stream)  # system info: the sizes of the writer's integers
     machine = Machine()
     tensors = find_state_dict(machine.run(stream))
     keys = Machine().run(stream)
@@ -40,7 +40,7 @@ def read(content: Array) -> dict[str, Array]:
 
 
 def _locate(content: Array, position: int, keys: object, storages: dict[str, Storage]) -> dict[str, Array]:
-    """The bytes of every storage by key; they lie one after the other from `position` to the end of the file."""
+    """{key: bytes} of the storages, which follow each other from `position` to the end of the file."""
     named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not isinstance(keys, list) or not named or sorted(keys) != sorted(storages):
         raise WeightsError("its list of storages is not that of its tensors")

@@ -1,7 +1,7 @@
-"""From a tensor's description in a checkpoint to an array: a strided view of its storage.
+"""Converts a tensor's description in a checkpoint to an array: a strided view of its storage.
 
-PyTorch stores blocks of elements, and tensors as windows on them. Transposed tensors, slices and tensors that share a
-block come out as views too. The description is a claim of the file: it is believed once its last element lies inside.
+PyTorch stores blocks of elements, and describes tensors as strided views of them. Transposed tensors, slices and
+tensors that share a block become views here too. A description is used only if its last element is inside the block.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from minires.weights.elements import ITEM_SIZE, Array, decode
 from minires.weights.messages import brief, reason
 from minires.weights.torch_globals import Storage, TensorRecord
 
-# An expanded tensor repeats elements of a small storage. Beyond this many elements, that is no tensor but an attempt
-# to fill the memory of whoever copies it.
+# An expanded tensor repeats elements of a small storage. With more elements than this, it is an attempt to fill the
+# memory of whoever copies it.
 _MAX_EXPANDED = 2**26
 
 
 def as_arrays(
     records: Mapping[str, TensorRecord], fetch: Callable[[Storage], Array], byteorder: str = "little"
 ) -> dict[str, Array]:
-    """The arrays of `records`; `fetch` gives the bytes of a whole storage. Each one is fetched and decoded once."""
+    """The arrays of `records`. `fetch` returns the bytes of a whole storage; each storage is fetched and decoded once.
+
+    Raises WeightsError, naming the tensor, for a description that does not fit its storage.
+    """
     decoded: dict[tuple[str, str], Array] = {}
     arrays = {}
     for name, record in records.items():
@@ -42,9 +45,9 @@ def as_arrays(
 
 
 def strided_view(elements: Array, record: TensorRecord) -> Array:
-    """The window that `record` opens on `elements` (n,): shape record.size, read-only.
+    """The view of `elements` (n,) that `record` describes, of shape record.size, read-only.
 
-    The last element read is  offset + sum_d (size[d] - 1) * stride[d]  and has to be less than n.
+    The index of the last element is offset + Σ_d (size[d] − 1) · stride[d]; it must be less than n, else WeightsError.
     """
     size, stride = record.size, record.stride
     count = math.prod(size)
@@ -54,7 +57,7 @@ def strided_view(elements: Array, record: TensorRecord) -> Array:
     if count > max(elements.size, _MAX_EXPANDED):
         raise WeightsError(f"it claims {brief(count)} elements of a storage of {elements.size}")
     start = record.offset if count > 0 else 0
-    # Of a dimension of one element, or of an empty tensor, the stride says nothing: it may be any number.
+    # The stride of a dimension of length 1, or of an empty tensor, has no meaning and may be any number.
     used = (step if n > 1 and count > 0 else 1 for n, step in zip(size, stride, strict=True))
     strides = tuple(step * elements.itemsize for step in used)
     try:

@@ -1,10 +1,10 @@
-"""PyTorch's zip format: what `torch.save` has written since version 1.6 (2020).
+"""PyTorch's zip format, which `torch.save` writes since version 1.6 (2020).
 
     <name>/data.pkl     the pickle, in which tensors refer to storages by key
-    <name>/data/<key>   the elements of one storage, stored uncompressed and aligned: mapped, not read
+    <name>/data/<key>   the elements of one storage, uncompressed and aligned, so they can be memory-mapped
     <name>/byteorder    "little" or "big"; absent in older files, which are little-endian
 
-The archive's checksums are compared for every member that is read.
+The checksum of every member that is read is verified.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minires.weights.zip_records import ZipRecords
 
 
 def recognises(records: ZipRecords) -> bool:
-    """Whether the archive holds a PyTorch pickle."""
+    """Whether the archive contains a PyTorch pickle."""
     return any(_is_pickle(name) for name in records.names)
 
 
@@ -31,7 +31,7 @@ def _is_pickle(name: str) -> bool:
 
 
 def read(records: ZipRecords) -> dict[str, Array]:
-    """The tensors of the checkpoint's state dictionary. Raises WeightsError."""
+    """The tensors of the checkpoint's state dictionary. Raises WeightsError if the archive is damaged or unusual."""
     pickles = [name for name in records.names if _is_pickle(name)]
     if len(pickles) != 1:
         raise WeightsError(f"a zip archive with {len(pickles)} checkpoints in it")

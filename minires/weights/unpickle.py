@@ -1,12 +1,12 @@
-"""Reading pickles without running them.
+"""Reads pickles without running code from the file.
 
-A pickle is a program for a stack machine, and two of its instructions make it dangerous: GLOBAL fetches any function of
-any module by name, REDUCE calls it. This machine has neither power. It looks a name up in the table of `torch_globals`,
-and refuses, by name, what is not there; the few functions of that table only describe tensors. So nothing of the file's
-choosing ever runs, and what comes out is plain data.
+A pickle is a program for a stack machine. Two of its instructions are dangerous: GLOBAL loads any function of any
+module by name, and REDUCE calls it. The machine here looks up names in the table of `torch_globals` and refuses all
+others. The few functions in that table only describe tensors. So the file cannot choose what runs, and the result is
+plain data.
 
-The instructions are decoded by `pickletools.genops` of the standard library, which explains each of them:
-`python -m pickletools -a data.pkl` shows what this machine sees.
+The instructions are decoded by `pickletools.genops` of the standard library: `python -m pickletools -a data.pkl` lists
+and explains them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from minires.errors import WeightsError
 from minires.weights.messages import brief, reason
 from minires.weights.torch_globals import Ignored, Storage, StorageType, checked_key, natural, resolve
 
-# ResNet-152 takes 0.1 MB and 35,000 instructions. The limits bound time and memory: no instruction makes more than
-# one object, so the worst file costs two seconds and 400 MB.
+# The pickle of ResNet-152 has 0.1 MB and 35,000 instructions. The limits bound time and memory: no instruction makes
+# more than one object, so the worst file costs two seconds and 400 MB.
 MAX_BYTES = 32 * 2**20
 MAX_INSTRUCTIONS = 2_000_000
 
@@ -42,16 +42,20 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Machine:
-    """Reads one pickle. `run` gives the value, `storages` then holds each storage that it mentioned, by key."""
+    """A stack machine that reads one pickle.
+
+    Attributes:
+        storages: after `run`, each storage that the pickle mentions, by key.
+    """
 
     def __init__(self) -> None:
         self.storages: dict[str, Storage] = {}
         self._stack: list[Any] = []
-        self._marks: list[int] = []  # how high the stack was at each MARK
+        self._marks: list[int] = []  # the height of the stack at each MARK
         self._memo: dict[int, Any] = {}
 
     def run(self, stream: io.BytesIO) -> Any:
-        """The value of the pickle at the stream's position, which is left behind it. Raises WeightsError."""
+        """The value of the pickle at the stream's position, which then is after it. Raises WeightsError if damaged."""
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
                 if count >= MAX_INSTRUCTIONS:
@@ -65,7 +69,7 @@ class Machine:
             raise WeightsError(f"its pickle is truncated or damaged ({why})") from error
 
     def _step(self, name: str, argument: Any) -> None:
-        """Carry out one instruction."""
+        """Execute one instruction."""
         stack = self._stack
         if name in _PUSH_ARGUMENT:
             stack.append(argument)
@@ -93,7 +97,7 @@ class Machine:
             self._step_object(name, argument)
 
     def _step_object(self, name: str, argument: Any) -> None:
-        """Carry out one of the instructions that fill containers or, elsewhere, make objects."""
+        """Execute an instruction that fills a container, or that makes an object in ordinary unpicklers."""
         stack = self._stack
         if name in ("APPEND", "APPENDS"):
             self._extend(self._pop(1) if name == "APPEND" else self._pop_to_mark())
@@ -108,7 +112,7 @@ class Machine:
         elif name in ("REDUCE", "NEWOBJ"):
             stack.append(self._call(*self._pop(2)))
         elif name == "BUILD":
-            stack.pop()  # attributes, such as the version numbers that a state dictionary carries
+            stack.pop()  # attributes, such as the version numbers of a state dictionary
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise WeightsError(f"its pickle uses the instruction {name}, which no checkpoint needs")
 
@@ -141,7 +145,7 @@ class Machine:
             raise WeightsError(f"its pickle puts {len(items)} keys and values into {brief(target)}")
 
     def _call(self, function: object, args: object) -> object:
-        """What `function(*args)` would be: a record, a dictionary, or an Ignored. Only functions of the table run."""
+        """The substitute for `function(*args)`: a record, a dictionary, or an Ignored. Only listed functions run."""
         if isinstance(function, Ignored):
             return function
         if not callable(function) or not isinstance(args, tuple):
@@ -149,7 +153,7 @@ class Machine:
         return function(*args)
 
     def _storage(self, reference: object) -> Storage:
-        """The storage behind ("storage", type, key, device, numel[, (view key, start, view numel)])."""
+        """The storage for ("storage", type, key, device, numel[, (view key, start, view numel)])."""
         if not isinstance(reference, tuple) or len(reference) not in (5, 6) or reference[0] != "storage":
             raise WeightsError("it refers to something outside the pickle that is not a storage")
         _, kind, key, _device, numel, *view = reference

@@ -1,8 +1,7 @@
-"""A zip archive as a set of named byte arrays, read in place.
+"""Reads a zip archive as named byte arrays, without copying.
 
-Both torch.save and np.savez write zip archives whose members are stored, not compressed: their bytes lie in the file as
-they are, and can be memory-mapped. An archive can also lie: about sizes, offsets, names. It is believed only where
-the claims fit the file.
+torch.save and np.savez write zip archives whose members are stored uncompressed, so their bytes can be memory-mapped.
+An archive may make false claims about sizes, offsets and names, so they are checked against the file.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from minires.weights.elements import Array
 from minires.weights.messages import brief, reason
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
-_UTF8 = 0x800  # the flag that says how a name is encoded
+_UTF8 = 0x800  # the flag for names in UTF-8
 _END_OF_DIRECTORY = b"PK\x05\x06"
 
-# Honest weights do not compress far; deflate reaches 1000:1, which turns a small file into all of the memory.
+# Weights hardly compress; deflate reaches 1000:1, so a small file could fill the memory.
 _MAX_EXPANSION = 20
 _ALWAYS_ALLOWED = 64 * 2**20
 
@@ -30,10 +29,10 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError
 
 
 class ZipRecords:
-    """The members of the archive `file`, whose bytes are `content` (uint8, normally a memory map).
+    """The members of the archive `file`, whose bytes are `content` (n,) uint8, normally a memory map.
 
-    Raises WeightsError for an archive that is truncated, encrypted, ambiguous (two members of one name, bytes before
-    or after it) or a bomb (members that overlap, or expand beyond all measure).
+    Raises WeightsError for an archive that is truncated, encrypted, ambiguous (two members with one name, bytes before
+    or after it) or a zip bomb (members that overlap, or expand too far).
     """
 
     def __init__(self, file: IO[bytes], content: Array) -> None:
@@ -58,13 +57,16 @@ class ZipRecords:
         return name in self._members
 
     def read(self, name: str) -> Array:
-        """The bytes of a member, (n,) uint8: mapped where it is stored, in memory where it is compressed."""
+        """The bytes (n,) uint8 of a member: mapped if it is stored, a copy if it is compressed.
+
+        Raises WeightsError if it is missing or damaged.
+        """
         member = self._members.get(name)
         if member is None:
             raise WeightsError(f"the archive lacks {brief(name)}")
         if member.compress_type == zipfile.ZIP_STORED:
             raw = self._stored_bytes(member)
-            # PyTorch can be told to leave the checksum out; it then writes 0.
+            # PyTorch can be configured to omit the checksum; it then writes 0.
             if member.CRC and zlib.crc32(raw.data) != member.CRC:
                 raise WeightsError(f"{brief(name)} is damaged: its checksum does not match")
             return raw
@@ -74,7 +76,7 @@ class ZipRecords:
             raise WeightsError(f"{brief(name)} is truncated or damaged ({reason(error)})") from error
 
     def _stored_bytes(self, member: zipfile.ZipInfo) -> Array:
-        """Where a stored member's bytes lie is known only from the header right before them."""
+        """The bytes of a stored member; only the header directly before them shows where they start."""
         header = self._content[member.header_offset : member.header_offset + _LOCAL_HEADER.size].tobytes()
         if len(header) != _LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
             raise WeightsError(f"the archive's directory points {brief(member.filename)} at the wrong place")
@@ -90,16 +92,16 @@ class ZipRecords:
         return raw
 
     def _check_extent(self) -> None:
-        """The archive is the whole file: nothing before its first member, nothing after its end record."""
+        """Check that the archive is the whole file: nothing precedes its first member or follows its end record."""
         end = self._content[-22 - len(self._archive.comment) :][:4].tobytes()
         first = min((member.header_offset for member in self._members.values()), default=0)
         if end != _END_OF_DIRECTORY or first != 0:
             raise WeightsError("a zip archive with bytes before or after it that do not belong to it")
 
     def _check_sizes(self) -> None:
-        """Members that sum to more than the file overlap; compressed ones may expand only so far.
+        """Check that the members fit the file: if their sum is larger, they overlap; compressed ones expand little.
 
-        The size that is claimed of a compressed one counts, since that much memory is taken before it is read.
+        The claimed size of a compressed member counts, because that much memory is allocated before it is read.
         """
         stored = expanded = packed = 0
         for member in self._members.values():

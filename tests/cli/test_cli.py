@@ -44,7 +44,7 @@ def fails(capsys):
         assert captured.err.startswith("minires: ")
         assert captured.err.endswith("\n")
         assert captured.err.count("\n") == 1
-        assert len(captured.err) < cli.LONGEST + 100
+        assert len(captured.err) < cli.MAX_ERROR_LENGTH + 100
         return captured.err
 
     return run

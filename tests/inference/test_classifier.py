@@ -66,10 +66,10 @@ def images_of(folder, *kinds):
 # -- what a checkpoint knows ------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_names_network_classes_and_recipe(checkpoint, folder):
+def test_a_checkpoint_names_network_classes_and_preprocessing(checkpoint, folder):
     network = classifier.load(None, checkpoint)
     assert (network.name, network.names, network.in_channels) == ("resnet8", CLASSES, 3)
-    assert network.recipe.size == 32
+    assert network.preprocessing.size == 32
     assert network.trained_on == str(folder)
     assert not network.model.training
 
@@ -78,9 +78,9 @@ def test_predictions_prepare_images_as_training_did(checkpoint, folder):
     network = classifier.load("resnet8", checkpoint)
     paths = images_of(folder, *CLASSES)  # more than a batch
     predictions = network.predict(paths)
-    recipe = training.Recipe.from_dict(training.checkpoint_metadata(checkpoint)["recipe"])
-    crop, normalize = CenterCrop(32), Normalize(recipe.mean, recipe.std)
-    images = [normalize(crop(Resize(recipe.resize)(data.open_image(path)))) for path in paths]
+    preprocessing = training.Preprocessing.from_dict(training.checkpoint_metadata(checkpoint)["recipe"])
+    crop, normalize = CenterCrop(32), Normalize(preprocessing.mean, preprocessing.std)
+    images = [normalize(crop(Resize(preprocessing.resize)(data.open_image(path)))) for path in paths]
     with mr.no_grad():
         expected = network.model(mr.tensor(np.stack(images))).numpy()
     np.testing.assert_allclose(np.stack([each.logits for each in predictions]), expected, rtol=1e-4, atol=1e-5)

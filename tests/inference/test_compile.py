@@ -81,9 +81,9 @@ def test_other_shapes_are_planned_when_they_come():
 
 def test_the_plans_that_are_remembered_are_few():
     compiled = inference.compile(F.relu, images(1, 2, 3, 3))
-    for n in range(1, 2 * inference.MOST_PLANS):
+    for n in range(1, 2 * inference.MAX_PLANS):
         np.testing.assert_array_equal(compiled(images(n, 2, 3, 3)), np.maximum(images(n, 2, 3, 3), 0))
-    assert len(compiled._plans) == inference.MOST_PLANS
+    assert len(compiled._plans) == inference.MAX_PLANS
 
 
 def test_weights_are_packed_once_for_all_shapes():
@@ -351,7 +351,7 @@ def test_a_model_in_training_mode_is_refused():
 )
 def test_what_a_plan_cannot_see_is_refused(sees_numbers):
     x = images(1, 2, 4, 4)
-    with pytest.raises(MiniResError, match="the plan's answer is not the model's"):
+    with pytest.raises(MiniResError, match="the plan's output is not the model's"):
         inference.compile(sees_numbers, x if x.sum() > 0 else -x)
 
 
@@ -360,7 +360,7 @@ def test_an_example_without_numbers_does_not_hide_a_branch(threshold):
     def branches(x):
         return F.relu(x) if float(x.sum().item()) >= -threshold else x * 2.0
 
-    with pytest.raises(MiniResError, match="the plan's answer is not the model's for other numbers"):
+    with pytest.raises(MiniResError, match="the plan's output is not the model's for other numbers"):
         inference.compile(branches, np.zeros((1, 1, 2, 2), np.float32))
 
 
@@ -371,7 +371,8 @@ def test_a_refusal_says_by_how_much_and_names_both_causes(monkeypatch):
         r"an output \(2, 16, 4, 4\) is off by \S+e-\S+, its largest number is \S+, and 1e-12 of that is allowed"
     )
     with pytest.raises(
-        MiniResError, match=rf"{by_how_much}\. Either .*forward decides.*; or the plan rounds differently"
+        MiniResError,
+        match=rf"{by_how_much}\. Either .*forward depends on.*; or the plan rounds differently",
     ):
         inference.compile(model, images(2, 16, 6, 6))
 

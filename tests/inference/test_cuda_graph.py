@@ -15,7 +15,7 @@ from minires.backend.cuda import graph as cuda_graph
 from minires.backend.shapes import Window
 from minires.errors import MiniResError, OutOfMemoryError
 from minires.inference.cuda_steps import FusedConvolution
-from minires.inference.weights import Folded
+from minires.inference.packed_weights import FoldedWeights
 from tests.inference.test_compile import images, lived_in
 
 CAPTURED = "captured as a CUDA graph"
@@ -194,7 +194,7 @@ def test_other_dtypes_and_providers_have_no_graph(model, replays):
 
 
 def test_a_model_that_decides_by_its_numbers_is_still_refused(device):
-    with pytest.raises(MiniResError, match="decides something by the numbers of its input"):
+    with pytest.raises(MiniResError, match="depends on the numbers of its input"):
         inference.compile(lambda x: x * 2.0 if float(x.sum()) > 0 else x, on_gpu(np.ones((2, 3), np.float32)))
 
 
@@ -209,7 +209,7 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     monkeypatch.setattr(convolution.layout, "empty_image", full)
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
-    weights = Folded(*2 * (model.conv.weight.data,), None)
+    weights = FoldedWeights(*2 * (model.conv.weight.data,), None)
     step = FusedConvolution((0,), 1, weights, False, Window((3, 3), padding=(1, 1)), 1)
     with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
         step.run([on_gpu(images(1, 4, 9, 9)).data], None)

@@ -125,8 +125,8 @@ def test_packed_weights_do_not_pile_up(kind):
     }
     compiled = inference.compile(functions[kind], images(1, 8, 6, 6))
     for _ in range(2):
-        for n in range(1, 2 * inference.MOST_PLANS):
+        for n in range(1, 2 * inference.MAX_PLANS):
             compiled(images(n, 8, 6, 6))
-    expected = inference.MOST_PLANS if kind == "computed in forward" else 1
+    expected = inference.MAX_PLANS if kind == "computed in forward" else 1
     assert len(compiled._weights._folded) == expected
     assert len(compiled._constants._known) <= 8

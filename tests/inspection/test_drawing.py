@@ -27,7 +27,7 @@ import minires as mr
 from minires import functional as F
 from minires.errors import GraphError, MiniResError
 from minires.inspection.drawing import Drawing
-from minires.inspection.drawing.figure import LARGE, LONGEST, text_width
+from minires.inspection.drawing.figure import LARGE, MAX_TEXT_LENGTH, text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 RNG = np.random.default_rng(0)
@@ -523,7 +523,7 @@ def test_too_large_a_graph_is_refused(monkeypatch, tmp_path):
     y = leaf(2)
     for _ in range(100):
         y = y + 1.0
-    monkeypatch.setattr("minires.inspection.drawing.graph.LARGEST", 100)
+    monkeypatch.setattr("minires.inspection.drawing.graph.MAX_VERTICES", 100)
     with pytest.raises(GraphError, match=r"101 vertices .* too large to draw .at most 100.; draw a part"):
         mr.draw_graph(y)
 
@@ -563,7 +563,7 @@ def test_long_names_are_shortened_and_whole_in_the_tooltip():
     x, name = leaf(2), "encoder." + "very_" * 20 + "long.weight"
     picture = Picture(mr.draw_graph(x.exp(), names={name: x}).svg)
     box = picture.boxes[0]
-    assert len(box.texts[0]) <= LONGEST
+    assert len(box.texts[0]) <= MAX_TEXT_LENGTH
     assert box.texts[0].startswith("encoder.")
     assert "…" in box.texts[0]
     assert box.texts[0].endswith("long.weight")

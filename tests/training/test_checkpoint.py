@@ -15,7 +15,7 @@ from minires import manual_seed, optim, training, weights
 from minires.core import random
 from minires.errors import WeightsError
 from minires.training.checkpoint import METADATA
-from minires.training.records import EpochRecord, Totals
+from minires.training.metrics import EpochRecord, Totals
 from tests.training.tiny import TinyNet, bits, fitted
 
 
@@ -34,7 +34,7 @@ def checkpoint(**changes) -> training.Checkpoint:
             totals=Totals(1 / 3, 7, 11, 0.25, 0.1),
             random=random.get_state(),
             history=[EpochRecord(1, 0.1, 50.0, None, None, 0.1, 100.0, 2.0)],
-            identity={"model": {"class": "Net"}},
+            compatibility={"model": {"class": "Net"}},
             metadata={"classes": ["Samoyed", "Ωmega"], "mean": [0.1]},
         ),
         **changes,
@@ -45,7 +45,7 @@ def test_what_goes_in_comes_out(tmp_path):
     saved = checkpoint()
     saved.save(tmp_path / "c.safetensors")
     loaded = training.load_checkpoint(tmp_path / "c.safetensors")
-    for name in ("epoch", "step", "totals", "random", "history", "identity", "metadata", "schedule"):
+    for name in ("epoch", "step", "totals", "random", "history", "compatibility", "metadata", "schedule"):
         assert getattr(loaded, name) == getattr(saved, name), name
     assert list(loaded.model) == list(saved.model)
     for name, array in saved.model.items():
@@ -181,7 +181,7 @@ def test_damaged_words(tmp_path, damage):
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dictionary)
         words = json.loads(file.metadata()[METADATA])
     save_file(arrays, path, {METADATA: damage(words)})
-    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: (what it says|it is of version 2)"):
+    with pytest.raises(WeightsError, match=r"cannot load .*c\.safetensors: (its description|it has version 2)"):
         training.load_checkpoint(path)
 
 
@@ -190,7 +190,7 @@ def test_damaged_metadata(tmp_path):
 
     for words in ("[1, 2", "[]", "{}", '{"metadata": 1}'):
         save_file({"x": np.ones(2)}, tmp_path / "c.safetensors", {METADATA: words})
-        with pytest.raises(WeightsError, match="what it says of the training run is damaged"):
+        with pytest.raises(WeightsError, match="its description of the training run is damaged"):
             training.checkpoint_metadata(tmp_path / "c.safetensors")
 
 
@@ -223,7 +223,7 @@ def test_metadata_of_the_wrong_type(tmp_path, damage):
     assert training.checkpoint_metadata(path) == {"recipe": RECIPE}
     checkpoint(metadata=damage).save(path)
     with pytest.raises(
-        WeightsError, match=r"cannot load .*c\.safetensors: what it says of the training run is damaged"
+        WeightsError, match=r"cannot load .*c\.safetensors: its description of the training run is damaged"
     ):
         training.checkpoint_metadata(path)
 
@@ -233,7 +233,7 @@ def test_words_that_are_nested_without_end(tmp_path):
 
     save_file({"x": np.ones(2)}, tmp_path / "c.safetensors", {METADATA: "[" * 200_000})
     for read in (training.checkpoint_metadata, training.load_checkpoint):
-        with pytest.raises(WeightsError, match="what it says of the training run is damaged"):
+        with pytest.raises(WeightsError, match="its description of the training run is damaged"):
             read(tmp_path / "c.safetensors")
 
 

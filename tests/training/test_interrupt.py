@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from minires.training.interrupt import Interruption
+from minires.training.interrupt import InterruptHandler
 
 
 def reentrant() -> None:
@@ -15,7 +15,7 @@ def reentrant() -> None:
 
 def test_ctrl_c_in_the_middle_of_a_print_stops_the_run_all_the_same() -> None:
     """The announcement would print while something is being printed, which the stream refuses."""
-    with Interruption(reentrant) as interruption:
+    with InterruptHandler(reentrant) as interruption:
         signal.raise_signal(signal.SIGINT)
         assert interruption.requested
         with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from minires import data, models, training, weights
 from minires.errors import DataError, MiniResError
-from minires.training import Recipe, TrainSettings, run
+from minires.training import Preprocessing, TrainSettings, run
 
 SMALL = TrainSettings("resnet8", "digits", epochs=1, batch_size=64, lr=0.05, seed=3)
 
@@ -39,10 +39,10 @@ def trained(tmp_path_factory):
 def test_the_checkpoint_says_all_that_is_needed_to_use_the_network(trained):
     facts = training.checkpoint_metadata(trained / "best.safetensors")
     assert (facts["model"], facts["in_channels"], facts["classes"]) == ("resnet8", 1, list("0123456789"))
-    recipe = Recipe.from_dict(facts["recipe"])
+    preprocessing = Preprocessing.from_dict(facts["recipe"])
     model = models.build(facts["model"], num_classes=len(facts["classes"]), in_channels=facts["in_channels"])
     model.load_state_dict(weights.load(trained / "best.safetensors"))
-    held_out = data.Loader(data.load("digits", train=False), 64, transform=recipe.evaluation(), workers=0)
+    held_out = data.Loader(data.load("digits", train=False), 64, transform=preprocessing.evaluation(), workers=0)
     history = training.load_checkpoint(trained / "last.safetensors").history
     assert training.evaluate(model, held_out).top1 == max(record.validation_accuracy for record in history)
     assert TrainSettings.from_dict(facts["settings"]) == run.stored_settings(trained) == replace(SMALL, epochs=2)
@@ -136,7 +136,7 @@ def test_a_last_batch_of_one_image_is_dropped():
     dataset = data.digits()
     for images, dropped in ((65, True), (64, False), (66, False), (1, False)):
         part = dataset.subset(range(images))
-        loader, validation = run.make_loaders(SMALL, training.recipe.RECIPES["digits"], part, part)
+        loader, validation = run.make_loaders(SMALL, training.preprocessing.PREPROCESSINGS["digits"], part, part)
         assert loader.drop_last == dropped
         assert not validation.drop_last
 

@@ -138,7 +138,9 @@ def test_another_run_is_refused_and_the_difference_named(tmp_path, options, comp
     make(tmp_path, epochs=1).fit()
     other = make(tmp_path, epochs=1, **options())
     before = bits(other.model)
-    with pytest.raises(MiniResError, match=f"cannot be resumed, for it was started otherwise .*{complaint}"):
+    with pytest.raises(
+        MiniResError, match=f"cannot be resumed, because it was started with other settings .*{complaint}"
+    ):
         other.fit(resume=True)
     assert bits(other.model) == before
 

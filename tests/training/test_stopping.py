@@ -72,7 +72,7 @@ def test_ctrl_c_in_validation_keeps_the_epoch(tmp_path):
 
 def test_ctrl_c_at_the_very_end_finds_the_run_complete(tmp_path, monkeypatch):
     trainer = make(tmp_path, epochs=1, schedule=None)
-    monkeypatch.setattr(trainer.folder, "write_journal", lambda *_, **__: press_ctrl_c())
+    monkeypatch.setattr(trainer.folder, "write_history", lambda *_, **__: press_ctrl_c())
     assert len(trainer.fit()) == 1
 
 

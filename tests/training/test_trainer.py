@@ -12,7 +12,7 @@ import pytest
 from minires import Tensor, data, files, manual_seed, nn, optim, training
 from minires import functional as F
 from minires.errors import DataError
-from minires.training.records import EpochRecord
+from minires.training.metrics import EpochRecord
 from tests.training.tiny import EPOCHS, TinyNet, bits, graph_nodes, loaders, make
 
 STEPS = 7  # in an epoch: 200 images in batches of 32

@@ -1,9 +1,9 @@
-"""Transforms: what happens to an image between the disk and the network.
+"""Transforms of images, from the disk to the network's input.
 
     train = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip(), Normalize.preset("cifar10")])
     image' = train(image, rng)
 
-`base` says what a transform is, `geometry` moves pixels, `colour` changes them, `normalize` makes numbers of them.
+`base` defines the interface, `geometry` moves pixels, `colour` changes them, `normalize` converts them to numbers.
 """
 
 from minires.data.transforms.base import Compose, Transform

@@ -1,11 +1,11 @@
-"""What a transform is: a small object that is called with an image and a random generator.
+"""The interface of a transform: an object that is called with an image and a random generator.
 
     image' = transform(image, rng)
 
-Two layouts travel through a chain, told apart by their dtype: uint8 (..., H, W, C), as an image is stored, and float32
-(..., C, H, W), as a network reads it. Cropping and flipping work on both; whatever needs real numbers (`ToFloat`,
-`Normalize`, `PerPixelMean`, `Lighting`) turns the first into the second. Leading axes are allowed, so that the ten
-crops of `TenCrop` go through the rest of the chain. No transform writes into its input; a result may be a view of it.
+An image has one of two layouts, which its dtype shows: uint8 (..., H, W, C), as it is stored, or float32 (..., C, H,
+W), as a network reads it. Cropping and flipping accept both. `ToFloat`, `Normalize`, `PerPixelMean` and `Lighting`
+convert the first into the second. Leading axes are allowed, so the ten crops of `TenCrop` can pass through further
+transforms. No transform writes into its input, but a result may be a view of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pixels = npt.NDArray[Any]  # uint8 (..., H, W, C) or float32 (..., C, H, W)
 
 
 class Transform(ABC):
-    """`random` says whether it draws from `rng`; one that does not may be called with the image alone."""
+    """Base class of transforms. `random` says whether it draws from `rng`, which other transforms do not need."""
 
     random: bool = False
 
@@ -38,12 +38,12 @@ AnyTransform = Callable[[Any, Any], Pixels]  # a Transform, or a user's own func
 
 
 def is_random(transform: AnyTransform) -> bool:
-    """Whether `transform` needs a generator; a function that does not say is given one."""
+    """Whether `transform` needs a generator; a function without the attribute `random` gets one."""
     return bool(getattr(transform, "random", True))
 
 
 class Compose(Transform):
-    """The given transforms, or functions of the same form, one after the other, all drawing from the same `rng`."""
+    """Applies transforms (or functions of the same form) one after another, all with the same `rng`."""
 
     def __init__(self, transforms: Sequence[AnyTransform]) -> None:
         self.transforms = tuple(transforms)
@@ -59,20 +59,20 @@ class Compose(Transform):
 
 
 def generator(transform: Transform, rng: np.random.Generator | None) -> np.random.Generator:
-    """`rng`, which a random transform cannot do without."""
+    """`rng`, or TypeError if a random transform was called without one."""
     if rng is None:
         raise TypeError(f"{transform!r} draws random numbers: call it as transform(image, np.random.default_rng(seed))")
     return rng
 
 
 def check_size(transform: Transform, size: int) -> None:
-    """Refuse a size in pixels that is not a positive whole number."""
+    """Raise DataError unless `size` is a positive whole number of pixels."""
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
         raise DataError(f"{type(transform).__name__}: the size must be a positive whole number of pixels, not {size!r}")
 
 
 def is_stored(image: Pixels) -> bool:
-    """True for uint8 (..., H, W, C), False for float32 (..., C, H, W); anything else is refused."""
+    """True for uint8 (..., H, W, C), False for float32 (..., C, H, W); otherwise raises DtypeError or ShapeError."""
     layouts = "an image is uint8 (..., H, W, C) or float32 (..., C, H, W), with C = 1 or 3"
     if image.dtype not in (np.uint8, np.float32):
         raise DtypeError(f"{layouts}, not {image.dtype} {image.shape}")
@@ -83,7 +83,7 @@ def is_stored(image: Pixels) -> bool:
 
 
 def to_pil(image: Pixels) -> PIL.Image.Image:
-    """One stored image as Pillow's "L" (1 channel) or "RGB" (3)."""
+    """A uint8 image (H, W, C) as a Pillow image, "L" for 1 channel or "RGB" for 3. Raises ShapeError for others."""
     from PIL import Image
 
     if not is_stored(image) or image.ndim != 3:
@@ -94,6 +94,6 @@ def to_pil(image: Pixels) -> PIL.Image.Image:
 
 
 def from_pil(image: PIL.Image.Image) -> Pixels:
-    """Pillow's "L" or "RGB" as uint8 (H, W, C)."""
+    """A Pillow image, "L" or "RGB", as uint8 (H, W, C)."""
     pixels = np.asarray(image)
     return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels

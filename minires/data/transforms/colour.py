@@ -1,4 +1,4 @@
-"""Transforms that change colours, so that a network does not learn the camera or the hour of the day."""
+"""Transforms that change colours, so that a network does not learn the camera or the time of day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Principal components of the RGB values (0..1) of ImageNet's training images: eigenvalues, and eigenvectors as columns.
-# The figures published with Facebook's ResNet training code (2016); Krizhevsky et al. 2012, section 4.1, gives none.
+# The numbers are from Facebook's ResNet training code (2016); Krizhevsky et al. 2012, section 4.1, gives none.
 PCA_EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
 PCA_EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
@@ -27,11 +27,13 @@ JITTERED = ("brightness", "contrast", "saturation", "hue")
 
 @dataclass(frozen=True)
 class ColorJitter(Transform):
-    """Brightness, contrast, saturation and hue changed at random, in random order. Takes one uint8 image.
+    """Changes brightness, contrast, saturation and hue at random, in random order. As torchvision's ColorJitter.
 
-    The first three are multiplied by a factor uniform in [max(0, 1 - v), 1 + v]; the hue turns by a fraction of the
-    colour circle uniform in [-hue, hue]. As torchvision's ColorJitter on a PIL image. A grey image keeps no hue.
-    Instead of a strength each may be the range itself, (lowest, highest).
+    It takes one uint8 image (H, W, C). Each of the first three is multiplied by a factor uniform in
+    [max(0, 1 - v), 1 + v] for a strength v. The hue turns by a fraction of the colour circle uniform in [-hue, hue]; a
+    grey image has none. Instead of a strength, each argument may be the range itself, (lowest, highest).
+
+    Raises DataError for strengths below 0 and for a hue beyond 0.5.
     """
 
     brightness: Strength = 0.0
@@ -51,7 +53,7 @@ class ColorJitter(Transform):
                 )
 
     def _range(self, name: str) -> tuple[float, float]:
-        """From where to where the factor of `name` is drawn, or the turn of the hue."""
+        """(lowest, highest) factor of `name`, or turn of the hue."""
         strength: Strength = getattr(self, name)
         if isinstance(strength, (tuple, list)):
             low, high = strength
@@ -64,7 +66,7 @@ class ColorJitter(Transform):
         for index in rng.permutation(len(JITTERED)):
             name = JITTERED[index]
             low, high = self._range(name)
-            if low == high == (0 if name == "hue" else 1):  # nothing would change
+            if low == high == (0 if name == "hue" else 1):  # no change
                 continue
             if name == "hue":
                 picture = turn_hue(picture, rng.uniform(low, high))
@@ -74,9 +76,9 @@ class ColorJitter(Transform):
 
 
 def blend(picture: Image, name: str, factor: float) -> Image:
-    """factor * picture + (1 - factor) * its opposite, clipped to 0..255.
+    """factor * picture + (1 - factor) * reference, clipped to 0..255.
 
-    The opposite is black for "brightness", the mean grey for "contrast", the grey picture for "saturation".
+    The reference is black for "brightness", the mean grey for "contrast", the grey picture for "saturation".
     """
     from PIL import ImageEnhance
 
@@ -89,25 +91,26 @@ def blend(picture: Image, name: str, factor: float) -> Image:
 
 
 def turn_hue(picture: Image, turn: float) -> Image:
-    """The hue of every pixel moved by `turn` of the colour circle, which Pillow divides into 256 steps."""
+    """The picture with every hue moved by the fraction `turn` of the colour circle, which in Pillow has 256 steps."""
     import PIL.Image
 
     if picture.mode == "L":
         return picture
     hue, saturation, value = picture.convert("HSV").split()
     steps = np.uint8(int(turn * 255) % 256)  # 255, not 256: torchvision's factor
-    turned = PIL.Image.fromarray(np.asarray(hue) + steps)  # bytes wrap around, as a circle should
+    turned = PIL.Image.fromarray(np.asarray(hue) + steps)  # bytes wrap around, as the circle does
     return PIL.Image.merge("HSV", (turned, saturation, value)).convert("RGB")
 
 
 @dataclass(frozen=True)
 class Lighting(Transform):
-    """A random amount of each principal component of ImageNet's colours added to every pixel (Krizhevsky et al. 2012).
+    """Adds a random amount of each principal component of ImageNet's colours to every pixel.
 
-        rgb' = rgb + P (a * lambda),    a ~ N(0, strength^2), three draws for an image
+        rgb' = rgb + P (a · λ),    a ~ N(0, strength²), three draws per image
 
-    P holds the eigenvectors in columns and lambda the eigenvalues of the RGB values in 0..1. Section 4.1, with
-    strength 0.1. uint8 (..., H, W, 3) -> float32 (..., 3, H, W), not clipped; it stands before `Normalize`.
+    P has the eigenvectors as columns, and λ are the eigenvalues, of RGB values in 0..1. The method is that of
+    Krizhevsky et al. 2012, section 4.1, with strength 0.1. uint8 (..., H, W, 3) -> float32 (..., 3, H, W), not clipped;
+    it belongs before `Normalize`. Raises DataError for a strength below 0, ShapeError for a grey image.
     """
 
     strength: float = 0.1

@@ -1,7 +1,7 @@
 """Transforms that move pixels: resizing, cropping, flipping.
 
-Sizes, rounding and padding are torchvision's (for PIL images), to the pixel: a published accuracy is measured with
-them, and a centre crop that is off by one changes it.
+Sizes, rounding and padding are exactly torchvision's for PIL images: published accuracies are measured with them, and a
+centre crop that is off by one pixel changes the result.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from minires.errors import DataError
 
 
 def height_width(image: Pixels) -> tuple[int, int]:
-    """Of an image in either layout."""
+    """(height, width) of an image in either layout."""
     height, width = image.shape[-3:-1] if is_stored(image) else image.shape[-2:]
     return height, width
 
 
 def crop(image: Pixels, top: int, left: int, height: int, width: int) -> Pixels:
-    """The given rectangle, a view."""
+    """The given rectangle, as a view."""
     rows, columns = slice(top, top + height), slice(left, left + width)
     return image[..., rows, columns, :] if is_stored(image) else image[..., rows, columns]
 
 
 def flip(image: Pixels) -> Pixels:
-    """Left and right exchanged, a view."""
+    """The image mirrored horizontally, as a view."""
     return image[..., ::-1, :] if is_stored(image) else image[..., ::-1]
 
 
 def pad(image: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
-    """So many zeros around each edge: black, or after normalisation the mean colour."""
+    """The image with zeros added at each edge: black, or after normalisation the mean colour."""
     height, width = height_width(image)
     leading, size = image.shape[:-3], (top + height + bottom, left + width + right)
     shape = (*leading, *size, image.shape[-1]) if is_stored(image) else (*leading, image.shape[-3], *size)
@@ -43,7 +43,7 @@ def pad(image: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """Pillow's bilinear, which averages over the pixels that a smaller one covers (antialiasing)."""
+    """One uint8 image resized by Pillow's bilinear filter, which antialiases when it reduces the size."""
     from PIL import Image
 
     return from_pil(to_pil(image).resize((width, height), Image.Resampling.BILINEAR))
@@ -51,9 +51,9 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Resize(Transform):
-    """Scale one uint8 image so that its short side has `size` pixels, and the long side size * long / short, cut off.
+    """Scales one uint8 image so that its short side has `size` pixels, and the long side ⌊size · long / short⌋.
 
-    torchvision's Resize(size) on a PIL image: bilinear with antialiasing.
+    As torchvision's Resize(size) on a PIL image: bilinear with antialiasing.
     """
 
     size: int
@@ -70,10 +70,10 @@ class Resize(Transform):
 
 @dataclass(frozen=True)
 class CenterCrop(Transform):
-    """The middle `size` x `size` pixels; a smaller image is first padded with zeros. As torchvision's CenterCrop.
+    """The central `size` x `size` pixels; a smaller image is first padded with zeros. As torchvision's CenterCrop.
 
-    An odd difference d leaves round(d / 2) pixels at the top or left, halves to even as Python and torchvision round;
-    padding puts the odd row or column at the bottom or right.
+    For an odd difference d, round(d / 2) pixels remain at the top or left, where halves round to even as in Python and
+    torchvision. Padding puts the odd row or column at the bottom or right.
     """
 
     size: int
@@ -95,8 +95,8 @@ class CenterCrop(Transform):
 class TenCrop(Transform):
     """The four corners and the centre, then the same five of the mirrored image: (..., H, W, C) -> (10, ..., S, S, C).
 
-    The order is torchvision's: top left, top right, bottom left, bottom right, centre, and again. The papers' ten-crop
-    testing (Krizhevsky et al. 2012, section 4.1) averages the network's answers to the ten.
+    The order is torchvision's: top left, top right, bottom left, bottom right, centre, then the same mirrored. Ten-crop
+    testing (Krizhevsky et al. 2012, section 4.1) averages the network's outputs for the ten.
     """
 
     size: int
@@ -117,10 +117,11 @@ class TenCrop(Transform):
 
 @dataclass(frozen=True)
 class RandomCrop(Transform):
-    """`size` x `size` pixels from anywhere, after padding every edge with `padding` zeros.
+    """A random crop of `size` x `size` pixels, after padding every edge with `padding` zeros.
 
-    With size 32 and padding 4 the augmentation of the CIFAR experiments (He et al. 2015, section 4.2). There the zeros
-    come after the mean is subtracted, so it stands behind `PerPixelMean` or `Normalize`; before them, edges are black.
+    With size 32 and padding 4, this is the augmentation of the CIFAR experiments (He et al. 2015, section 4.2). There,
+    padding follows the subtraction of the mean, so the transform belongs after `PerPixelMean` or `Normalize`; before
+    them, the padding would be black.
     """
 
     size: int
@@ -144,11 +145,11 @@ class RandomCrop(Transform):
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Transform):
-    """A rectangle of random area and shape, resized to `size` x `size`: the usual augmentation for ImageNet.
+    """A rectangle of random area and aspect ratio, resized to `size` x `size`: the usual augmentation for ImageNet.
 
-    Its area is uniform in `scale` times the image's, its width / height log-uniform in `ratio` (Szegedy et al. 2014,
-    section 6). Ten tries; if none fits inside the image, the largest middle rectangle with a ratio in range. As
-    torchvision's RandomResizedCrop. Takes one uint8 image.
+    It takes one uint8 image. The area is uniform in `scale` times the image's, and width / height is log-uniform in
+    `ratio` (Szegedy et al. 2014, section 6). If ten tries give no rectangle inside the image, the largest central
+    rectangle with a ratio in range is used. As torchvision's RandomResizedCrop.
     """
 
     size: int
@@ -166,7 +167,7 @@ class RandomResizedCrop(Transform):
         return resize(np.ascontiguousarray(crop(image, *rectangle)), self.size, self.size)
 
     def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """(top, left, height, width) drawn for an image of that height and width."""
+        """A random (top, left, height, width) for an image of the given height and width."""
         for _ in range(10):
             area = height * width * rng.uniform(*self.scale)
             aspect = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
@@ -183,7 +184,7 @@ class RandomResizedCrop(Transform):
 
 @dataclass(frozen=True)
 class RandomHorizontalFlip(Transform):
-    """Left and right exchanged with probability `p`."""
+    """Mirrors the image horizontally with probability `p`."""
 
     p: float = 0.5
     random = True

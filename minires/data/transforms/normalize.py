@@ -1,4 +1,4 @@
-"""Transforms from stored bytes to the numbers a network reads: float32 (..., C, H, W), centred and scaled."""
+"""Transforms from stored bytes to the input of a network: float32 (..., C, H, W), centred and scaled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minires.errors import DataError, ShapeError
 
 # Mean and standard deviation of each channel over the training images, in units of 255.
 PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # what torchvision's published networks expect
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # for torchvision's published networks
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "mnist": ((0.1307,), (0.3081,)),
     "fashion-mnist": ((0.2860,), (0.3530,)),
@@ -23,7 +23,7 @@ PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 
 def as_float(image: Pixels) -> npt.NDArray[np.float32]:
-    """A new float32 array (..., C, H, W): bytes divided by 255, floats copied."""
+    """A new float32 array (..., C, H, W): uint8 divided by 255, float32 copied."""
     if not is_stored(image):
         return np.array(image, dtype=np.float32, order="C")
     axes = (*range(image.ndim - 3), image.ndim - 1, image.ndim - 3, image.ndim - 2)
@@ -45,8 +45,10 @@ class ToFloat(Transform):
 class Normalize(Transform):
     """(x / 255 - mean) / std for each channel: uint8 (..., H, W, C) -> float32 (..., C, H, W).
 
-    `mean` and `std` have a number for each channel, or one for all. An image that is float32 already (after `ToFloat`
-    or `Lighting`) is not divided by 255. The arithmetic is torchvision's ToTensor and Normalize in float32, to the bit.
+    `mean` and `std` have one number per channel, or one for all. A float32 image (after `ToFloat` or `Lighting`) is not
+    divided by 255. The result equals torchvision's ToTensor and Normalize in float32, bit for bit.
+
+    Raises DataError for other numbers of channels than 1 and 3, or a std that is not positive.
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
@@ -58,7 +60,10 @@ class Normalize(Transform):
 
     @classmethod
     def preset(cls, name: str) -> Normalize:
-        """The published numbers of a data set: "imagenet", "cifar10", "mnist", "fashion-mnist", "digits", or "none"."""
+        """With the published numbers of "imagenet", "cifar10", "mnist", "fashion-mnist", "digits", or "none".
+
+        Raises DataError for another name.
+        """
         if name not in PRESETS:
             raise DataError(f"no normalisation is called {name!r}; known are {', '.join(PRESETS)}")
         return cls(*PRESETS[name])
@@ -80,10 +85,10 @@ def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
 
 
 class PerPixelMean(Transform):
-    """x / 255 - mean, with a mean of its own for every pixel: the papers' preprocessing for CIFAR and ImageNet.
+    """x / 255 - mean, with a separate mean for every pixel: the preprocessing of the papers for CIFAR and ImageNet.
 
-    `mean` is float32 (C, H, W) in units of 255 (He et al. 2015, section 4.2; Krizhevsky et al. 2012, section 2). Images
-    must have its size: in a chain it stands before the random crop.
+    `mean` is (C, H, W) in units of 255 (He et al. 2015, section 4.2; Krizhevsky et al. 2012, section 2). Images must
+    have its size, so the transform belongs before a random crop. Raises ShapeError for a mean of another shape.
     """
 
     def __init__(self, mean: npt.ArrayLike) -> None:
@@ -93,7 +98,7 @@ class PerPixelMean(Transform):
 
     @classmethod
     def of(cls, dataset: Dataset) -> PerPixelMean:
-        """The mean of the images of `dataset`, which should be the training set: the test set must not leak into it."""
+        """With the mean of the images of `dataset`, the training set. Raises DataError if they differ in size."""
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} is empty: it has no mean image")
         first, _ = dataset[0]

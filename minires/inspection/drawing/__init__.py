@@ -1,11 +1,11 @@
-"""A picture of the recorded graph: what the engine remembers of a computation, and what backward will walk through.
+"""Draws the recorded graph: what the engine stores of a computation, and what backward traverses.
 
     drawing = mr.draw_graph(block(x), names=block)
-    drawing.save("block.svg")        # or .png, or .dot for Graphviz; in a notebook the drawing shows itself
+    drawing.save("block.svg")        # or .png, or .dot for Graphviz; a notebook displays the drawing itself
 
-The steps, a file each: `graph` reads names, shapes and edges off the engine's nodes; `layers` finds layers and order,
-`columns` and `layout` the coordinates; `compose` draws the figure, `render` writes it as SVG or PNG; `dot` writes the
-graph as Graphviz text.
+Each step has a file. `graph` reads names, shapes and edges from the engine's nodes. `layering` assigns layers and their
+order, `layout` and `coordinates` the sizes and positions. `compose` makes the figure, and `render` writes it as SVG or
+PNG. `dot` writes the graph as Graphviz text.
 """
 
 from __future__ import annotations
@@ -32,23 +32,27 @@ Names = Mapping[str, Tensor] | Module | None
 
 
 def draw_graph(y: Tensor, *, names: Names = None) -> Drawing:
-    """A picture of the graph behind `y`: how it was computed, and so which way its gradient takes.
+    """Draw the graph of `y`: how it was computed, and which way its gradient flows.
 
-    The value flows from top to bottom, backward in reverse. It shows leaves that require gradients, each op with the
-    shape of its output, and the output; a fused op as its parts; where paths join (a residual add), and where a value
-    forks, since there gradients add up. Constants, which need no gradient, are left out.
+    Values flow from top to bottom, gradients in reverse. The picture shows the leaves that require gradients, each op
+    with the shape of its output, and the output. A fused op is shown as its parts. Joins (a residual add) and forks are
+    marked: gradients add up where a value is used more than once. Constants, which need no gradient, are left out.
 
-    names: what to write at the leaves, a dict of name -> Tensor or a module with `named_parameters()`; results of ops
-    may be named too. The drawing holds names and shapes alone, so it keeps no graph alive.
+    The drawing holds only names and shapes, so it keeps no graph alive.
 
-    Raises GraphError where `y` has no graph, where it was freed by backward, or where it is too large for a picture;
-    TypeError for other names.
+    Args:
+        y: the tensor whose graph to draw.
+        names: names for leaves and results of ops: a dict of name -> Tensor, or a module with `named_parameters()`.
+
+    Raises:
+        GraphError: `y` has no graph, backward has freed it, or it is too large for a picture.
+        TypeError: `names` is something else.
     """
     return Drawing(graph_of(y, names))
 
 
 class Drawing:
-    """What `draw_graph` returns; a notebook shows it as it is.
+    """The picture of a graph, made by `draw_graph`; a notebook displays it.
 
     Attributes:
         graph: its vertices and edges, as plain names, shapes and numbers.
@@ -65,7 +69,7 @@ class Drawing:
 
     @cached_property
     def svg(self) -> str:
-        """The picture as an SVG document, which needs nothing beside it."""
+        """The picture as a self-contained SVG document."""
         return render.svg(self._figure, self.graph)
 
     @cached_property
@@ -74,9 +78,9 @@ class Drawing:
         return dot(self.graph)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture as what the name ends in: .svg, .png (through Matplotlib) or .dot (Graphviz text).
+        """Write the picture in the format of the suffix: .svg, .png (with Matplotlib) or .dot (Graphviz text).
 
-        Raises MiniResError for another ending, where a file cannot be written, and for a picture too large for a PNG.
+        Raises MiniResError for another suffix, if the file cannot be written, or if the picture is too large for a PNG.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in (".svg", ".png", ".dot"):

@@ -1,4 +1,4 @@
-"""The graph as text for Graphviz, for those who have it: `dot -Tpdf graph.dot -o graph.pdf`."""
+"""The graph as Graphviz text: `dot -Tpdf graph.dot -o graph.pdf` draws it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHAPES = {"leaf": "ellipse", "op": "box", "output": "ellipse"}
 
 
 def dot(graph: Graph) -> str:
-    """A digraph with a node for each leaf, each part of an op and the output; a fused op is a cluster of its parts."""
+    """The graph in the DOT language: nodes for leaves, parts of ops and the output; a fused op is a cluster."""
     lines = ["digraph minires {", "  rankdir=TB;", '  node [fontname="Helvetica"];']
     for number, vertex in enumerate(graph.vertices):
         lines += _vertex(number, vertex)
@@ -23,11 +23,11 @@ def _vertex(number: int, vertex: Vertex) -> list[str]:
     shape = str(vertex.shape)
     if len(vertex.parts) < 2:
         name = vertex.name or ("output" if vertex.kind == "output" else "")
-        label = _quoted(name, f"{vertex.called} {shape}".strip())
+        label = _quoted(name, f"{vertex.label} {shape}".strip())
         return [f"  {_id(number)} [shape={SHAPES[vertex.kind]}, label={label}];"]
     lines = [f"  subgraph cluster_{number} {{", f"    label={_quoted(vertex.name)}; style=dashed;"]
     for part, name in enumerate(vertex.parts):
-        note = f"{vertex.called} {shape}".strip() if part == len(vertex.parts) - 1 else ""
+        note = f"{vertex.label} {shape}".strip() if part == len(vertex.parts) - 1 else ""
         lines.append(f"    {_id(number, part)} [shape=box, label={_quoted(name, note)}];")
     chain = " -> ".join(_id(number, part) for part in range(len(vertex.parts)))
     return [*lines, f"    {chain};", "  }"]
@@ -38,7 +38,7 @@ def _id(number: int, part: int = 0) -> str:
 
 
 def _quoted(*lines: str) -> str:
-    """Lines as a label. Graphviz reads backslashes as escapes and ampersands as HTML entities, even between quotes."""
+    """Lines as a quoted label. Graphviz interprets backslashes and HTML entities, even between quotes."""
     escaped = (
         printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines if line
     )

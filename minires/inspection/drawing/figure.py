@@ -1,6 +1,6 @@
-"""A figure as boxes, lines, dots and text at known places: what the layout makes and each renderer draws.
+"""A figure as boxes, lines, dots and texts with coordinates: `compose` makes it, and a renderer draws it.
 
-Lengths are in pixels, x to the right and y downwards.
+Lengths are in pixels; x points to the right and y downwards.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from typing import Literal
 from minires.inspection.drawing.graph import Edge
 
 Point = tuple[float, float]
-Step = tuple[Point, ...]  # (end,) of a straight line, or (control, control, end) of a cubic Bézier curve
+Step = tuple[Point, ...]  # (end,) for a straight line, (control, control, end) for a cubic Bézier curve
 Style = Literal["op", "join", "leaf", "output", "group"]
 
 LARGE, SMALL = 13.0, 11.0  # text sizes
-LONGEST = 44  # characters of a text in the picture; the rest stands in its tooltip
+MAX_TEXT_LENGTH = 44  # characters; the tooltip has the full text
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rounded box around its centre (x, y), with lines of text: a name, large, and what else is to say, small."""
+    """A rounded box around its centre (x, y), with two lines of text: `name` in large and `note` in small letters.
+
+    `vertex` and `part` say which part of which vertex it shows.
+    """
 
     style: Style
     x: float
@@ -36,19 +39,19 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """An edge: from `start` along `steps` to an arrow whose tip is at `tip`, pointing along `direction`."""
+    """A line from `start` along `steps` to an arrowhead whose tip is at `tip` and points along `direction`."""
 
     start: Point
     steps: tuple[Step, ...]
     tip: Point
     direction: Point
     edge: Edge | None = None  # None for the arrow between two parts of one vertex
-    passes: bool = False  # layers by, as a skip connection does
+    passes: bool = False  # whether it spans several layers, as a skip connection does
 
 
 @dataclass(frozen=True)
 class Text:
-    """A line of small text that begins at x, its middle at the height y; a key to the dots has such a dot before it."""
+    """A line of small text that begins at x and is vertically centred at y; the key to the dots begins with a dot."""
 
     x: float
     y: float
@@ -58,7 +61,7 @@ class Text:
 
 @dataclass
 class Figure:
-    """Everything to draw, in the order of drawing: boxes below lines, dots and texts on top."""
+    """Everything to draw, in the order of drawing: boxes, then lines, dots and texts."""
 
     width: float
     height: float
@@ -69,7 +72,7 @@ class Figure:
 
 
 def text_width(text: str, size: float) -> float:
-    """Room for `text` in a common sans-serif face: an upper estimate, since the reader's fonts are not known."""
+    """Upper bound on the width of `text` in common sans-serif fonts, since the reader's fonts are unknown."""
     return size * sum(_character_width(character) for character in text)
 
 
@@ -82,11 +85,11 @@ def _character_width(character: str) -> float:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters and lone surrogates, which no XML may hold."""
+    """`text` with � for control characters and lone surrogates, which XML cannot contain."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def shown(text: str) -> str:
-    """`text` as the picture shows it: printable, and shortened in the middle where it is too long."""
-    text, half = printable(text), (LONGEST - 1) // 2
-    return text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
+    """`text` as the picture shows it: printable, and shortened in the middle if it is too long."""
+    text, half = printable(text), (MAX_TEXT_LENGTH - 1) // 2
+    return text if len(text) <= MAX_TEXT_LENGTH else f"{text[:half]}…{text[-half:]}"

@@ -1,6 +1,6 @@
-"""What a picture of the graph shows: the recorded graph, as plain names, shapes and arrows.
+"""The recorded graph as plain names, shapes and edges, for a picture.
 
-Nothing here refers to the engine's nodes any more, so a picture keeps no graph and none of its arrays alive.
+Nothing here refers to the engine's nodes, so a picture keeps no graph and no arrays alive.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import GraphError
 
-LARGEST = 20_000  # vertices plus layers that edges pass; far beyond what anyone can read in a picture
+MAX_VERTICES = 20_000  # vertices and dummy nodes; far more than a readable picture has
 
 Shape = tuple[int, ...]
 
@@ -25,21 +25,22 @@ class Vertex:
     """A leaf, an op or the output.
 
     Attributes:
-        name: the op's name; of a leaf or the output what the user calls it, else "" and "output".
-        parts: what an op is drawn as, in order: itself, or what a fused op is made of. Empty for leaf and output.
-        called: what the user calls an op's result, "" if nothing.
+        name: the op's name; for a leaf or the output the user's name, else "" or "output".
+        shape: the shape of its value.
+        parts: the names of the boxes of an op: its own, or those of the ops in a fused op. Empty for leaf and output.
+        label: the user's name of an op's result; "" without one.
     """
 
     kind: Literal["leaf", "op", "output"]
     name: str
     shape: Shape
     parts: tuple[str, ...] = ()
-    called: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A value on its way: from the vertex that makes it into input number `input` of `target`, at its part `part`."""
+    """A value that the vertex `source` makes and `target` uses: as input number `input`, in its part `part`."""
 
     source: int
     target: int
@@ -49,19 +50,19 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Vertices, each after all that lead to it, the output last; and the edges between them, by index."""
+    """Vertices in topological order, the output last, and the edges between them, by index."""
 
     vertices: tuple[Vertex, ...]
     edges: tuple[Edge, ...]
 
     @cached_property
     def incoming(self) -> list[list[Edge]]:
-        """For each vertex the edges that end there, in the order of its inputs."""
+        """For each vertex, the edges that end there, in the order of its inputs."""
         return self._by(lambda edge: edge.target)
 
     @cached_property
     def outgoing(self) -> list[list[Edge]]:
-        """For each vertex the edges that begin there."""
+        """For each vertex, the edges that begin there."""
         return self._by(lambda edge: edge.source)
 
     def _by(self, end: Any) -> list[list[Edge]]:
@@ -72,42 +73,42 @@ class Graph:
 
     @property
     def forks(self) -> int:
-        """How many values are used more than once: where gradients add up in backward."""
+        """The number of values that are used more than once, whose gradients add up in backward."""
         return sum(len(edges) > 1 for edges in self.outgoing)
 
 
 def graph_of(y: Tensor, names: Any = None) -> Graph:
-    """The graph behind `y`. Raises GraphError where there is none, or none any more, or too much of it."""
+    """The graph of `y`. Raises GraphError if there is none, if backward has freed it, or if it is too large."""
     node = _node(y)
-    called = _names(names)
+    labels = _labels(names)
     try:
         order = topological_order([node])
-    except GraphError as error:  # the walk meets a node that was freed
+    except GraphError as error:  # a node was freed
         raise GraphError(
             f"draw_graph: the graph behind this tensor (made by {node.name}) was freed by a backward pass; draw it "
             "before calling backward, pass retain_graph=True there, or run forward again"
         ) from error
     order.reverse()
-    if len(order) > LARGEST:
+    if len(order) > MAX_VERTICES:
         raise too_large(len(order))
     index = {id(vertex): number for number, vertex in enumerate(order)}
-    vertices = [_vertex(vertex, called) for vertex in order]
+    vertices = [_vertex(vertex, labels) for vertex in order]
     edges = []
     for target, vertex in enumerate(order):
         for number, source in enumerate(vertex.edges if isinstance(vertex, Function) else ()):
             if source is not None:
                 edges.append(Edge(index[id(source)], target, number, _part(vertices[target].parts, number, vertex)))
-    # The last op's result is the output itself: what the user calls it stands there.
+    # The last op's result is the output itself, which shows the user's name.
     vertices[-1] = Vertex("op", node.name, node.shape, vertices[-1].parts)
-    vertices.append(Vertex("output", called.get(id(node), "output"), node.shape))
+    vertices.append(Vertex("output", labels.get(id(node), "output"), node.shape))
     edges.append(Edge(len(order) - 1, len(order)))
     return Graph(tuple(vertices), tuple(edges))
 
 
 def too_large(size: int) -> GraphError:
-    """The error for a graph that would make no picture."""
+    """The error for a graph with too many vertices for a picture."""
     return GraphError(
-        f"draw_graph: a graph of {size:,} vertices and passing edges is too large to draw (at most {LARGEST:,}); "
+        f"draw_graph: a graph of {size:,} vertices and passing edges is too large to draw (at most {MAX_VERTICES:,}); "
         "draw a part of it: the output of one block, for an input made with requires_grad=True"
     )
 
@@ -127,8 +128,8 @@ def _node(y: Tensor) -> Function:
     return y.node
 
 
-def _names(names: Any) -> dict[int, str]:
-    """id of a leaf, or of the node that made a tensor -> what the user calls it. A second name joins the first."""
+def _labels(names: Any) -> dict[int, str]:
+    """{id of a leaf, or of the node that made a tensor: the user's name}. A second name is appended to the first."""
     if names is None:
         return {}
     if not isinstance(names, Mapping):
@@ -138,17 +139,17 @@ def _names(names: Any) -> dict[int, str]:
                 'For both: {"x": x, **dict(module.named_parameters())}'
             )
         names = dict(names.named_parameters())
-    called: dict[int, str] = {}
+    labels: dict[int, str] = {}
     for name, tensor in names.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"draw_graph: names[{name!r}] is a {type(tensor).__name__}, not a Tensor")
         key = id(tensor.node or tensor)
-        called[key] = f"{called[key]} = {name}" if key in called else str(name)
-    return called
+        labels[key] = f"{labels[key]} = {name}" if key in labels else str(name)
+    return labels
 
 
-def _vertex(vertex: Function | Tensor, called: dict[int, str]) -> Vertex:
-    name = called.get(id(vertex), "")
+def _vertex(vertex: Function | Tensor, labels: dict[int, str]) -> Vertex:
+    name = labels.get(id(vertex), "")
     if isinstance(vertex, Tensor):
         return Vertex("leaf", name, vertex.shape)
     parts = tuple(vertex.parts)
@@ -156,6 +157,6 @@ def _vertex(vertex: Function | Tensor, called: dict[int, str]) -> Vertex:
 
 
 def _part(parts: tuple[str, ...], number: int, node: Any) -> int:
-    """The part of a fused op that input `number` enters: the first, but a fused residual, the last input, its Add."""
+    """The part of a fused op that input `number` enters: the Add for a residual (the last input), else the first."""
     is_residual = 0 < number == len(node.edges) - 1 and "Add" in parts[1:]
     return parts.index("Add", 1) if is_residual else 0

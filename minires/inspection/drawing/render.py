@@ -1,6 +1,6 @@
-"""A figure as SVG, written by hand, or as PNG, through Matplotlib: the same boxes, lines, dots and texts.
+"""Renders a figure as SVG, or as PNG with Matplotlib: the same boxes, lines, dots and texts.
 
-An SVG stands in a notebook's page among others, so it has no ids and no style sheet that could meet theirs.
+A notebook's page may contain several SVGs, so ours has no ids and no style sheet that could clash.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ COLOURS: dict[Style, tuple[str, str]] = {  # (fill, outline)
 }
 HEAD = (8.0, 3.6)  # length and half width of an arrowhead
 RADIUS = 3.4  # of a dot
-KEY = 12.0  # from the dot that begins a key to its text
-SHARPEST, FAINTEST = 2.0, 0.5  # pixels of a PNG for one of the figure: at best, and where its text can just be read
-LARGEST_SIDE = 30_000  # of a PNG
+KEY = 12.0  # from the dot of a key to its text
+MAX_PNG_SCALE, MIN_PNG_SCALE = 2.0, 0.5  # PNG pixels per unit of length: usual, and least with readable text
+MAX_PNG_SIDE = 30_000  # pixels
 
 
 def svg(figure: Figure, graph: Graph) -> str:
-    """The figure as an SVG document. Edges carry data-from, data-to and data-part, boxes data-vertex and data-part."""
+    """The figure as an SVG document. Edges have data-from, data-to and data-part, boxes data-vertex and data-part."""
     size = {"width": _number(figure.width), "height": _number(figure.height)}
     root = ElementTree.Element(
         "svg",
@@ -61,7 +61,7 @@ def svg(figure: Figure, graph: Graph) -> str:
 
 
 def _svg_box(parent: ElementTree.Element, box: Box, graph: Graph) -> None:
-    fill, metadata_copy = COLOURS[box.style]
+    fill, outline = COLOURS[box.style]
     group = ElementTree.SubElement(
         parent, "g", {"class": box.style, "data-vertex": str(box.vertex), "data-part": str(box.part)}
     )
@@ -73,7 +73,7 @@ def _svg_box(parent: ElementTree.Element, box: Box, graph: Graph) -> None:
         "height": _number(box.height),
         "rx": _number(_radius(box)),
         "fill": fill,
-        "stroke": metadata_copy,
+        "stroke": outline,
         "stroke-width": "1.2",
     }
     if box.style == "group":
@@ -116,12 +116,12 @@ def _svg_text(
 
 
 def png(figure: Figure, file: IO[bytes]) -> None:
-    """Write the figure as a PNG image. Raises MiniResError where it would be too large for one."""
+    """Write the figure as a PNG image. Raises MiniResError if it is too large."""
     from matplotlib.figure import Figure as Canvas
     from matplotlib.patches import Circle
 
-    scale = min(SHARPEST, LARGEST_SIDE / max(figure.width, figure.height))
-    if scale < FAINTEST:
+    scale = min(MAX_PNG_SCALE, MAX_PNG_SIDE / max(figure.width, figure.height))
+    if scale < MIN_PNG_SCALE:
         size = f"{figure.width:.0f} × {figure.height:.0f}"
         raise MiniResError(f"a drawing of {size} pixels is too large for a PNG image: save it as .svg")
     canvas = Canvas(figsize=(figure.width / 72, figure.height / 72), dpi=72 * scale)  # one unit is one point
@@ -142,14 +142,14 @@ def png(figure: Figure, file: IO[bytes]) -> None:
 def _png_box(axes: Axes, box: Box) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    fill, metadata_copy = COLOURS[box.style]
+    fill, outline = COLOURS[box.style]
     patch = FancyBboxPatch(
         (box.x - box.width / 2, box.y - box.height / 2),
         box.width,
         box.height,
         boxstyle=f"round,pad=0,rounding_size={_radius(box)}",
         facecolor=fill,
-        edgecolor=metadata_copy,
+        edgecolor=outline,
         linewidth=1.2,
         linestyle="--" if box.style == "group" else "-",
     )
@@ -172,11 +172,11 @@ def _png_line(axes: Axes, line: Line) -> None:
 
 
 def _png_text(axes: Axes, text: str, x: float, y: float, size: float, colour: str, align: str) -> None:
-    size *= 0.92  # Matplotlib's own face is a wide one
+    size *= 0.92  # Matplotlib's default font is wide
     axes.text(x, y, text, fontsize=size, color=colour, ha=align, va="center_baseline", parse_math=False, zorder=3)
 
 
-# -- what both share --------------------------------------------------------------------------------------------------
+# -- for both formats --------------------------------------------------------------------------------------------------
 
 
 def _texts(box: Box) -> Iterator[tuple[str, float, float, float, str]]:
@@ -189,21 +189,21 @@ def _texts(box: Box) -> Iterator[tuple[str, float, float, float, str]]:
 
 
 def _radius(box: Box) -> float:
-    """Leaves and the output have round ends, ops and frames rounded corners."""
+    """The radius of a box's corners: leaves and the output have round ends, ops and frames rounded corners."""
     return box.height / 2 if box.style in ("leaf", "output") else 6.0
 
 
 def _arrowhead(line: Line) -> list[Point]:
-    """The triangle at the end of a line."""
+    """The corners of the triangle at the end of a line."""
     (x, y), (dx, dy), (length, half) = line.tip, line.direction, HEAD
     back_x, back_y = x - dx * length, y - dy * length
     return [(x, y), (back_x - dy * half, back_y + dx * half), (back_x + dy * half, back_y - dx * half)]
 
 
 def _tooltip(graph: Graph, box: Box) -> str:
-    """The whole name, which the box may have shortened."""
+    """The full name, which the box may shorten, and the shape."""
     vertex = graph.vertices[box.vertex]
-    name = f"{vertex.called} = {vertex.name}" if vertex.called else vertex.name or vertex.kind
+    name = f"{vertex.label} = {vertex.name}" if vertex.label else vertex.name or vertex.kind
     return printable(f"{name} {vertex.shape}")
 
 

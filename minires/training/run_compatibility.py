@@ -1,4 +1,4 @@
-"""What two runs must have in common for the one to go on where the other stopped."""
+"""What two runs must have in common so that one can continue the other."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.data import Loader
+from minires.errors import MiniResError
 from minires.nn import Module
 from minires.optim import Optimizer, Schedule
+from minires.training.checkpoint import Checkpoint
 
 
-def identify(
+def compatibility_of(
     model: Module, optimizer: Optimizer, schedule: Schedule | None, loader: Loader, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """JSON-ready facts about a run that is about to start, before its first step changes them."""
+    """The facts that must be equal for a resume, as values that JSON can hold; taken before the first step."""
     facts = {
         "model": {"class": type(model).__name__},
         "optimizer": _optimizer(optimizer),
@@ -29,16 +31,30 @@ def identify(
         },
         "training": settings,
     }
-    return as_read_back(facts)
+    return through_json(facts)
 
 
-def shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:
-    """What the arrays or Tensors of a model are: {name: shape and dtype}."""
+def check_same_run(saved: Checkpoint, compatibility: dict[str, Any], metadata: dict[str, Any], model: Module) -> None:
+    """Raise MiniResError, listing the differences, unless the run with these facts can continue from `saved`."""
+    found = [
+        *differences(saved.compatibility, compatibility),
+        *differences(saved.metadata, metadata),
+        *differences(_shapes(saved.model), _shapes(model.state_dict()), "model"),
+    ]
+    if found:
+        raise MiniResError(
+            f"the run cannot be resumed, because it was started with other settings ({abbreviated(found)}): restore "
+            "them, or start a new run in another folder"
+        )
+
+
+def _shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:
+    """{name: shape and dtype} of a model's arrays or Tensors."""
     return {name: f"{tuple(value.shape)} {value.dtype}" for name, value in state_dict.items()}
 
 
-def as_read_back(value: Any) -> Any:
-    """`value` as it comes back from a file: tuples as lists."""
+def through_json(value: Any) -> Any:
+    """`value` as it returns from a JSON file: tuples become lists."""
     return json.loads(json.dumps(value))
 
 
@@ -51,7 +67,7 @@ def _optimizer(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
-    """Its settings; of a warm-up also those of the schedule that comes after."""
+    """The schedule's settings; for a warm-up also those of the schedule that follows it."""
     settings = {key: value for key, value in vars(schedule).items() if key not in ("optimizer", "after")}
     facts = {"class": type(schedule).__name__, **settings}
     after = getattr(schedule, "after", None)
@@ -59,7 +75,7 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
 
 
 def differences(saved: Any, current: Any, where: str = "") -> list[str]:
-    """Where two JSON-ready values differ, a line each: "optimizer groups 0 lr: 0.1 in the checkpoint, 0.2 now"."""
+    """One line for each difference between two JSON values: "optimizer groups 0 lr: 0.1 in the checkpoint, 0.2 now"."""
     if isinstance(saved, list) and isinstance(current, list) and len(saved) == len(current):
         saved, current = dict(enumerate(saved)), dict(enumerate(current))
     if isinstance(saved, dict) and isinstance(current, dict):
@@ -69,8 +85,8 @@ def differences(saved: Any, current: Any, where: str = "") -> list[str]:
     return [] if saved == current else [f"{where}: {_brief(saved)} in the checkpoint, {_brief(current)} now"]
 
 
-def abridged(lines: list[str], most: int = 6) -> str:
-    """The first `most` lines as one, and how many more there are."""
+def abbreviated(lines: list[str], most: int = 6) -> str:
+    """The first `most` lines joined into one, with the number of those left out."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
     return "; ".join([*lines[:most], *more])
 

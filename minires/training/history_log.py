@@ -1,7 +1,7 @@
-"""The records of a run on disk: log.jsonl for programs, curves.png for people.
+"""The history of a run on disk: log.jsonl for programs, curves.png for people.
 
-Both are written anew from the whole history each time, whole or not at all: after a kill and a resume no line is
-doubled, missing or cut.
+Both files are rewritten atomically from the whole history each time, so no line is repeated, missing or cut after a
+crash and a resume.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from minires.files import atomic_write
-from minires.training.records import EpochRecord
+from minires.training.metrics import EpochRecord
 
 
 def write_log(path: Path, history: Sequence[EpochRecord]) -> None:
-    """One JSON object a line, one line an epoch; what is not finite becomes null, which JSON has no number for."""
+    """Write one JSON object per epoch and line. NaN and infinities, which JSON lacks, become null."""
     with atomic_write(path, "w") as file:
         for record in history:
             values = {key: _json_number(value) for key, value in asdict(record).items()}
@@ -30,9 +30,9 @@ def _json_number(value: Any) -> Any:
 
 
 def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """A PNG of loss, accuracy and learning rate over the epochs."""
+    """Write a PNG of loss, accuracy and learning rate over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure  # not pyplot, whose current figure belongs to the user
+    from matplotlib.figure import Figure  # not pyplot: its current figure belongs to the user
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

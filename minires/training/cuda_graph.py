@@ -1,13 +1,13 @@
-"""The training step of a GPU captured as a CUDA graph, and replayed for every batch of the same shape.
+"""The training step of a GPU, captured as a CUDA graph and replayed for every batch of the same shape.
 
-    two steps as ever, on the graph's own stream and memory    kernels are compiled, SGD makes its velocities
-    the third is captured:  forward, loss, backward, SGD       nothing is computed
-    it and all later ones:  copy the batch in, write the learning rates, replay, read loss and right answers
+    steps 1 and 2 run eagerly, on the graph's own stream and memory    kernels are compiled, SGD makes its velocities
+    step 3 is captured:    forward, loss, backward, SGD                nothing is computed yet
+    from step 3 on:        copy the batch in, write the learning rates, replay, read the loss and the correct answers
 
-The graph writes into the very arrays of weights, running statistics and velocities, so whatever reads them
-(checkpoints, validation, a smaller last batch that runs as ever) sees them change, and a replayed step gives the bits
-that the step itself would have given. Python is not asked at a replay: hooks and prints in the model's forward are
-silent then, and `.grad` stays empty.
+The graph writes into the arrays of the weights, running statistics and velocities themselves, so everything that reads
+them (checkpoints, validation, a smaller last batch that runs eagerly) sees them change. A replayed step gives the same
+bits as an eager one. No Python code runs at a replay: hooks and prints in the model's forward do nothing, and `.grad`
+stays empty.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from minires.data import Loader
 from minires.errors import DeviceError
 from minires.nn import Dropout, Module
 from minires.optim import SGD, Optimizer
-from minires.training.placing import all_count, as_input, as_target, device_of, mean_loss
+from minires.training.device_io import as_input, as_target, device_of, labels_are_classes, mean_loss
 
-WARM_UP = 2  # steps before the capture: the first makes velocities, the second uses them and their memory
+WARM_UP = 2  # eager steps before the capture: the first makes velocities, the second uses them and their memory
 
-Step = Callable[[Any, Any], tuple[float, int]]  # a batch's images and labels -> its mean loss, how many were right
+Step = Callable[[Any, Any], tuple[float, int]]  # (images, labels) of a batch -> (mean loss, correct answers)
 
 
 def _check_can_be_captured(model: Module, optimizer: Optimizer, clip_norm: float | None) -> None:
-    """Raise DeviceError, saying what to do, for a step of which it is known beforehand that no graph can hold it."""
+    """Raise DeviceError, saying what to do, if the step cannot be captured."""
     device, dtypes = device_of(model), {str(parameter.dtype) for parameter in model.parameters()}
     complaints = {
         f"it needs a GPU, and the model is on {device}: model.to('cuda') (--device cuda)": device == "cpu",
@@ -55,35 +55,35 @@ def _check_can_be_captured(model: Module, optimizer: Optimizer, clip_norm: float
 
 
 class _Captured(NamedTuple):
-    """A step as a graph, and what it was captured with.
+    """A step as a graph, with the arrays it uses and the settings it depends on.
 
     Attributes:
-        x, target: where each replay reads its batch.
-        figures: where it leaves the mean loss and the number of right answers, float64.
-        classes: that the network tells apart.
-        rates: where it reads the learning rates.
-        groups: the optimiser's groups that these are of, in order.
-        places: where every parameter and buffer lay, and whether it writes there.
-        velocities: where those lay.
-        settings: all else that is built into it.
+        x, target: the arrays from which each replay reads its batch.
+        metrics: the array (2,) float64 into which it writes the mean loss and the number of correct answers.
+        classes: the number of the network's outputs.
+        rates: the learning rates on the GPU.
+        groups: the optimiser's groups to which these belong, in order.
+        tensors: every parameter and buffer, its array, and whether the graph writes into it.
+        velocities: the arrays of SGD's velocities.
+        settings: everything else that is built into the graph.
     """
 
     graph: Graph
     x: Array
     target: Array
-    figures: Array
+    metrics: Array
     classes: int
     rates: Rates
     groups: list[dict[str, Any]]
-    places: list[tuple[Tensor, Array, bool]]
+    tensors: list[tuple[Tensor, Array, bool]]
     velocities: list[Array | None]
     settings: Any
 
 
 class CapturedStep:
-    """The step of a trainer. The first batches of full size are steps as ever; then it is captured and replayed.
+    """The step of a trainer: eager for the first full batches, then captured and replayed.
 
-    Raises DeviceError for a step of which it is known beforehand that no graph can hold it.
+    Raises DeviceError if it is known beforehand that the step cannot be captured.
     """
 
     def __init__(
@@ -91,26 +91,26 @@ class CapturedStep:
     ) -> None:
         _check_can_be_captured(model, optimizer, clip_norm)
         self._model, self._optimizer, self._label_smoothing = model, optimizer, label_smoothing
-        self._full = min(loader.batch_size, len(loader.dataset))  # images of a batch that is worth it
-        self._forget()
+        self._full_batch = min(loader.batch_size, len(loader.dataset))  # only batches of this size are replayed
+        self._reset()
 
-    def _forget(self) -> None:
-        """Begin anew: what was captured no longer fits."""
+    def _reset(self) -> None:
+        """Start with the warm-up again, because the captured graph is out of date."""
         self._captured: _Captured | None = None
         self._warmed_up = 0
-        self._workspace: Workspace | None = None  # the pool of a graph is given to no other graph
+        self._workspace: Workspace | None = None  # each graph gets a new one: two graphs cannot share a memory pool
 
     def __call__(self, images: Any, labels: Any, step: Step) -> tuple[float, int]:
-        """Change the weights by one batch; returns its mean loss, and how many images were right beforehand.
+        """Train on images (B, C, H, W), labels (B,); returns the mean loss and the number of correct answers.
 
-        `step` does it as ever, where the batch is of another size, or too early. At a replay, a loss that is not finite
-        is returned as it is, when the weights have changed already. Raises DeviceError, and changes nothing, where the
-        step cannot be captured.
+        `step` is the eager step, which serves batches of another size and the warm-up. A replay returns a loss that is
+        not finite like any other, after it has changed the weights. Raises DeviceError, leaving everything unchanged,
+        if the step cannot be captured.
         """
-        if len(labels) != self._full or not isinstance(labels, np.ndarray) or labels.min() < 0:
-            return step(images, labels)  # of labels to be ignored, another loss is computed
+        if len(labels) != self._full_batch or not isinstance(labels, np.ndarray) or labels.min() < 0:
+            return step(images, labels)  # ignored labels (negative) lead to another loss kernel
         if self._captured is not None and not self._is_current(self._captured):
-            self._forget()
+            self._reset()
         if self._captured is None and self._warmed_up < WARM_UP:
             return self._warm_up(images, labels, step)
         x, target = as_input(images, self._model).data, as_target(labels, self._model).data
@@ -118,70 +118,70 @@ class CapturedStep:
             self._captured = self._capture(x, target, labels)
         if (x.shape, target.dtype) != (self._captured.x.shape, self._captured.target.dtype):
             return step(images, labels)
-        all_count(labels, self._captured.classes)
+        labels_are_classes(labels, self._captured.classes)
         return self._replay(self._captured, x, target)
 
-    # -- how a graph comes to be ---------------------------------------------------------------------------------------
+    # -- capture -------------------------------------------------------------------------------------------------------
 
     def _warm_up(self, images: Any, labels: Any, step: Step) -> tuple[float, int]:
-        """A step as ever, where the graph will be captured."""
+        """An eager step on the stream and in the memory pool of the future graph."""
         if self._workspace is None:
             self._workspace = Workspace(device_of(self._model))
         with self._workspace.entered():
             result = step(images, labels)
-            self._optimizer.zero_grad()  # so that the next step finds their memory free
+            self._optimizer.zero_grad()  # frees the gradients' memory for the next step
         self._warmed_up += 1
         return result
 
     def _capture(self, x: Array, target: Array, labels: Any) -> _Captured:
-        """The step as a graph; x and target: a batch of the shape that it is for."""
+        """Capture the step for batches of the shape of x (B, C, H, W) and target (B,)."""
         workspace = self._workspace
         assert workspace is not None
         with workspace.entered():
             x, target = x.copy(), target.copy()
             rates = Rates(2 * len(self._optimizer.param_groups))  # SGD calls twice for a group that lacks velocities
-            figures, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros((len(x), 2), x.dtype)
-            _note(figures, zeros[0, 0], zeros, target)  # CuPy's kernels, which no step before has used
+            metrics, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros((len(x), 2), x.dtype)
+            _store_metrics(metrics, zeros[0, 0], zeros, target)  # compiles CuPy's kernels, which no step used before
         before = [(tensor, tensor.data) for tensor in self._tensors()]
         states, settings, written = [dict(state) for state in self._optimizer.state], self._settings(), set[int]()
         self._optimizer.zero_grad()
         try:
             with rates.in_use(), modes.watching_writes(lambda tensor: written.add(id(tensor))):
-                graph, classes = workspace.capture(lambda: self._work(x, target, labels, figures), "the training step")
+                graph, classes = workspace.capture(lambda: self._step(x, target, labels, metrics), "the training step")
             groups = [group for group in self._optimizer.param_groups if _has_gradients(group)]
             self._check(before, states, rates.taken == [float(group["lr"]) for group in groups])
         except BaseException:
-            for tensor, array in before:  # what may stand there now was never computed
+            for tensor, array in before:  # restores arrays that the failed capture replaced and never computed
                 if tensor.data is not array:
                     tensor.data = array
             self._optimizer.state = states
             raise
         finally:
             self._optimizer.zero_grad()
-        places = [(tensor, array, id(tensor) in written) for tensor, array in before]
-        return _Captured(graph, x, target, figures, classes, rates, groups, places, self._velocities(), settings)
+        tensors = [(tensor, array, id(tensor) in written) for tensor, array in before]
+        return _Captured(graph, x, target, metrics, classes, rates, groups, tensors, self._velocities(), settings)
 
     def _tensors(self) -> list[Tensor]:
-        """All that the step may read or change, each once."""
+        """Every Tensor that the step may read or change, without repetition."""
         trained = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-        whole = (*self._model.parameters(), *self._model.buffers(), *trained)
-        return list({id(tensor): tensor for tensor in whole}.values())
+        everything = (*self._model.parameters(), *self._model.buffers(), *trained)
+        return list({id(tensor): tensor for tensor in everything}.values())
 
-    def _work(self, x: Array, target: Array, labels: Any, figures: Array) -> int:
-        """What is captured: a step, but for what waits for its results. Returns how many classes there are."""
+    def _step(self, x: Array, target: Array, labels: Any, metrics: Array) -> int:
+        """The captured part of a step: all but what waits for its results. Returns the number of classes."""
         logits = self._model(Tensor(x))
         loss = mean_loss(logits, labels, Tensor(target), self._label_smoothing)
         loss.backward()
         self._optimizer.step()
-        _note(figures, loss.data, logits.data, target)
+        _store_metrics(metrics, loss.data, logits.data, target)
         return int(logits.shape[1])
 
     def _check(self, before: list[tuple[Tensor, Array]], states: list[dict[str, Any]], rates_taken: bool) -> None:
-        """Raise DeviceError unless the graph writes into the arrays that are there, and reads its rates."""
+        """Raise DeviceError unless the graph writes into the existing arrays and reads its learning rates."""
         why = ""
         if any(tensor.data is not array for tensor, array in before):
-            why = "a forward pass that is still remembered, or a part of this one that the loss does not use, needs "
-            why += "weights that the step changes: let go of its output"
+            why = "a graph that is still alive (of an earlier forward pass, or of a part of this one that the loss "
+            why += "does not use) needs weights that the step changes: drop its output"
         elif not _same([state.get("velocity") for state in states], self._velocities()):
             why = "a parameter gets a gradient that got none in the steps before"
         elif not rates_taken:
@@ -189,7 +189,7 @@ class CapturedStep:
         if why:
             raise DeviceError(f"the training step cannot be captured as a CUDA graph: {why}")
 
-    # -- how it is used ------------------------------------------------------------------------------------------------
+    # -- replay --------------------------------------------------------------------------------------------------------
 
     def _replay(self, captured: _Captured, x: Array, target: Array) -> tuple[float, int]:
         with captured.graph.turn():
@@ -197,16 +197,16 @@ class CapturedStep:
             captured.target[...] = target
             captured.rates.write([float(group["lr"]) for group in captured.groups])
             captured.graph.replay()
-            loss, correct = to_device(captured.figures, "cpu")  # the one wait of the step
-        for tensor, _, is_written in captured.places:
+            loss, correct = to_device(captured.metrics, "cpu")  # the only synchronisation of the step
+        for tensor, _, is_written in captured.tensors:
             tensor.version += is_written
         return float(loss), int(correct)
 
     def _is_current(self, captured: _Captured) -> bool:
-        """Whether the graph still does what the step would: the arrays, and all that is built into it, are the same."""
+        """Whether a replay still equals an eager step: the arrays and all built-in settings are unchanged."""
         in_place = all(
             tensor.data is array and not (is_written and is_locked(array))
-            for tensor, array, is_written in captured.places
+            for tensor, array, is_written in captured.tensors
         )
         return in_place and _same(captured.velocities, self._velocities()) and captured.settings == self._settings()
 
@@ -214,7 +214,7 @@ class CapturedStep:
         return [state.get("velocity") for state in self._optimizer.state]
 
     def _settings(self) -> Any:
-        """All but the learning rates that decides what a step computes."""
+        """Everything, except the learning rates, that decides what a step computes."""
         groups = [
             {key: value for key, value in group.items() if key not in ("lr", "params")}
             for group in self._optimizer.param_groups
@@ -223,10 +223,10 @@ class CapturedStep:
         return groups, trained, [module.training for module in self._model.modules()], tf32_allowed()
 
 
-def _note(figures: Array, loss: Array, logits: Array, target: Array) -> None:
-    """The mean loss and the number of right answers, as float64: two numbers that one copy brings to the host."""
-    figures[0] = loss
-    figures[1] = (logits.argmax(axis=1) == target).sum()
+def _store_metrics(metrics: Array, loss: Array, logits: Array, target: Array) -> None:
+    """Write the mean loss and the number of correct answers into metrics (2,) float64: one copy brings both back."""
+    metrics[0] = loss
+    metrics[1] = (logits.argmax(axis=1) == target).sum()
 
 
 def _same(some: list[Array | None], others: list[Array | None]) -> bool:

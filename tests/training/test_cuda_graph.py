@@ -16,7 +16,7 @@ from minires.backend.cuda import provider as cuda_provider
 from minires.cli import main
 from minires.data.transforms import Normalize
 from minires.errors import DeviceError, MiniResError, NonFiniteError, ShapeError
-from minires.training.captured import WARM_UP
+from minires.training.cuda_graph import WARM_UP
 from tests.training.tiny import bits
 
 EPOCHS, BATCH, IMAGES = 3, 4, 14  # three full batches an epoch, and one of two
@@ -313,8 +313,8 @@ class Remembering(Block):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Looking, r"waits for numbers from the GPU.*test_captured\.py:\d+: scale = 2\.0 if float"),
-        (Dropping, r"random numbers of dropout.*test_captured\.py:\d+: return F\.dropout"),
+        (Looking, r"waits for numbers from the GPU.*test_cuda_graph\.py:\d+: scale = 2\.0 if float"),
+        (Dropping, r"random numbers of dropout.*test_cuda_graph\.py:\d+: return F\.dropout"),
         (Remembering, "a part of this one that the loss does not use"),
         (Late, "a parameter gets a gradient that got none in the steps before"),
     ],
@@ -365,7 +365,7 @@ def test_a_loss_that_is_not_finite(replays):
 
     trainer._finish_epoch = finish_and_break
     with pytest.raises(
-        NonFiniteError, match="epoch 2 of 3, step 1 of 4: the loss is nan; captured as a CUDA graph, a step"
+        NonFiniteError, match="epoch 2 of 3, step 1 of 4: the loss is nan; a step captured as a CUDA graph cannot"
     ):
         trainer.fit()
     assert len(replays) == STEPS - WARM_UP
@@ -374,7 +374,7 @@ def test_a_loss_that_is_not_finite(replays):
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_labels_out_of_range(device, epoch):
     """In a step as ever, and in a replayed one, which does not look at them itself."""
-    with pytest.raises(ShapeError, match="label 12 is out of range: the network tells classes 0 … 9 apart"):
+    with pytest.raises(ShapeError, match="label 12 is out of range: the network has classes 0 … 9"):
         make(loader=changed(lambda images, labels: (images, labels * 0 + 12), epoch)).fit()
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minires.training import EpochRecord, journal, run_folder
-from minires.training.records import Totals, best_epoch
+from minires.training import EpochRecord, history_log, run_folder
+from minires.training.metrics import Totals, best_epoch
 from tests.training.tiny import make
 
 
@@ -19,7 +19,7 @@ def record(epoch: int, **changes) -> EpochRecord:
 
 
 def test_a_validation_loss_that_overflowed_is_still_json(tmp_path):
-    journal.write_log(tmp_path / "log.jsonl", [record(1, validation_loss=float("inf")), record(2)])
+    history_log.write_log(tmp_path / "log.jsonl", [record(1, validation_loss=float("inf")), record(2)])
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -39,19 +39,19 @@ BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # matplotlib's first and second l
 
 @pytest.mark.parametrize("epochs", [1, 2, 100])
 def test_curves_of_training_and_validation(tmp_path, epochs):
-    journal.draw_curves(tmp_path / "c.png", [record(epoch) for epoch in range(1, epochs + 1)])
+    history_log.draw_curves(tmp_path / "c.png", [record(epoch) for epoch in range(1, epochs + 1)])
     assert {BLUE, ORANGE} <= colours(tmp_path / "c.png")
 
 
 def test_curves_without_validation(tmp_path):
     history = [record(epoch, validation_loss=None, validation_accuracy=None) for epoch in (1, 2)]
-    journal.draw_curves(tmp_path / "c.png", history)
+    history_log.draw_curves(tmp_path / "c.png", history)
     assert BLUE in colours(tmp_path / "c.png")
     assert ORANGE not in colours(tmp_path / "c.png")
 
 
 def test_curves_of_what_no_logarithm_takes(tmp_path):
-    journal.draw_curves(tmp_path / "c.png", [record(1, train_loss=0.0), record(2, validation_loss=float("inf"))])
+    history_log.draw_curves(tmp_path / "c.png", [record(1, train_loss=0.0), record(2, validation_loss=float("inf"))])
     assert BLUE in colours(tmp_path / "c.png")
 
 
@@ -61,7 +61,7 @@ def test_drawing_leaves_pyplot_alone(tmp_path):
     from matplotlib import _pylab_helpers
 
     before = "matplotlib.pyplot" in sys.modules
-    journal.draw_curves(tmp_path / "c.png", [record(1)])
+    history_log.draw_curves(tmp_path / "c.png", [record(1)])
     assert ("matplotlib.pyplot" in sys.modules) == before
     assert not _pylab_helpers.Gcf.figs
 

@@ -1,4 +1,4 @@
-"""What a run shows: bars on a terminal, plain lines in a log, nothing if told so."""
+"""The progress of a run: bars on a terminal, plain lines in a log, nothing when switched off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from minires.training.records import EpochRecord, Totals
+from minires.training.metrics import EpochRecord, Totals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +18,8 @@ HEADER = (
 )
 
 
-def row(record: EpochRecord, epochs: int) -> str:
-    """An epoch in one line, under HEADER."""
+def format_row(record: EpochRecord, epochs: int) -> str:
+    """One line for an epoch, aligned with HEADER."""
     validation = f"{'-':>8} {'-':>6}"
     if record.validation_loss is not None:
         validation = f"{record.validation_loss:8.4f} {record.validation_accuracy:6.2f}"
@@ -29,10 +29,15 @@ def row(record: EpochRecord, epochs: int) -> str:
     )
 
 
-class Display:
-    """A table that grows by a line an epoch, on standard output; on a terminal, with two bars below it.
+class ProgressDisplay:
+    """Prints a table on standard output, one line per epoch; on a terminal, two progress bars below it.
 
-    One bar is the epoch's, the other the whole run's; each with the time left, and beside them the figures so far.
+    One bar is for the epoch and one for the whole run. Each shows the time left and the current metrics.
+
+    Args:
+        shown: False prints nothing.
+        epochs: the number of epochs of the run.
+        steps: the number of steps per epoch.
     """
 
     def __init__(self, shown: bool, epochs: int, steps: int) -> None:
@@ -43,20 +48,23 @@ class Display:
 
             self.console = Console(highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> ProgressDisplay:
         if self.shown and self.console.is_terminal:
             self.bars = _two_bars(self.console)
-            self.epoch_bar = self.bars.add_task("epoch", total=self.steps, figures="")
-            self.run_bar = self.bars.add_task("all epochs", total=self.epochs * self.steps, figures="")
+            self.epoch_bar = self.bars.add_task("epoch", total=self.steps, metrics="")
+            self.run_bar = self.bars.add_task("all epochs", total=self.epochs * self.steps, metrics="")
             self.bars.start()
-        self.note(HEADER)
+        self.print(HEADER)
         return self
 
-    def resumed(self, history: Sequence[EpochRecord], epoch: int, step: int, *, over: bool) -> None:
-        """The run goes on after `step` batches of epoch number `epoch` (from 0), unless it is over."""
+    def show_resumed(self, history: Sequence[EpochRecord], epoch: int, step: int, *, over: bool) -> None:
+        """Show a resumed run: its finished epochs, and the batch `step` of epoch `epoch` (from 0) where it continues.
+
+        `over`: the run is complete, and does not continue.
+        """
         for record in history:
-            self.epoch(record)
-        self.note("this run is complete" if over else f"resumed after step {step} of epoch {epoch + 1}")
+            self.show_epoch(record)
+        self.print("this run is complete" if over else f"resumed after step {step} of epoch {epoch + 1}")
         if self.bars is not None:
             self.bars.reset(self.run_bar, completed=epoch * self.steps + step)
 
@@ -67,29 +75,29 @@ class Display:
             self.bars.stop()
             self.bars = None
 
-    def note(self, text: str) -> None:
-        """A line above the bars."""
+    def print(self, text: str) -> None:
+        """Print a line above the bars."""
         if self.shown:
             self.console.print(text, markup=False)
 
-    def training(self, epoch: int, step: int, totals: Totals) -> None:
-        """After `step` batches of epoch number `epoch` (from 0)."""
+    def show_step(self, epoch: int, step: int, totals: Totals) -> None:
+        """Update the bars after `step` batches of epoch `epoch` (from 0)."""
         if self.bars is None:
             return
-        learned = f"loss {totals.mean_loss:.4f}  acc {totals.accuracy:.2f} %"
+        metrics = f"loss {totals.mean_loss:.4f}  acc {totals.accuracy:.2f} %"
         pace = f"lr {totals.learning_rate:.2g}  {totals.images_per_second:.0f} images/s"
         name = f"epoch {epoch + 1}/{self.epochs}"
-        self.bars.update(self.epoch_bar, description=name, completed=step, total=self.steps, figures=learned)
-        self.bars.update(self.run_bar, completed=epoch * self.steps + step, figures=pace)
+        self.bars.update(self.epoch_bar, description=name, completed=step, total=self.steps, metrics=metrics)
+        self.bars.update(self.run_bar, completed=epoch * self.steps + step, metrics=pace)
 
-    def validating(self, batches: int, total: int) -> None:
-        """After so many batches of the validation set."""
+    def show_validation(self, batches: int, total: int) -> None:
+        """Update the epoch's bar after `batches` of the `total` batches of the validation set."""
         if self.bars is not None:
             self.bars.update(self.epoch_bar, description="validating", completed=batches, total=total)
 
-    def epoch(self, record: EpochRecord) -> None:
-        """An epoch is over."""
-        self.note(row(record, self.epochs))
+    def show_epoch(self, record: EpochRecord) -> None:
+        """Print the line of a finished epoch."""
+        self.print(format_row(record, self.epochs))
 
 
 def _two_bars(console: Console) -> Progress:
@@ -100,7 +108,7 @@ def _two_bars(console: Console) -> Progress:
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[metrics]}"),
         console=console,
         transient=True,
         refresh_per_second=5,
@@ -108,10 +116,10 @@ def _two_bars(console: Console) -> Progress:
 
 
 @contextmanager
-def bar_over(total: int, description: str, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where a terminal is; yields the function that moves it by one."""
+def progress_bar(description: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, if that is a terminal; yields the function `update(done, total)` that moves it."""
     if not shown:
-        yield lambda: None
+        yield lambda done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -119,5 +127,5 @@ def bar_over(total: int, description: str, *, shown: bool) -> Iterator[Callable[
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(description, total=total)
-        yield lambda: bars.advance(task)
+        task = bars.add_task(description, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -1,0 +1,68 @@
+"""Which network a checkpoint belongs to, according to its metadata and the shapes of its arrays.
+
+A checkpoint may come from a stranger and claim anything. A shape is used only if it fits the network otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from minires.errors import WeightsError
+from minires.models import IMAGENET, kind_and_depth
+
+MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
+
+
+def stored_name(metadata: Mapping[str, Any], source: str) -> str | None:
+    """The network that the metadata of the checkpoint `source` names under "model"; None if it names none.
+
+    Raises WeightsError if there is no network of that name.
+    """
+    name: str | None = metadata.get("model")
+    if name is not None:
+        try:
+            kind_and_depth(name)
+        except ValueError:
+            shown = repr(name[:60]) + "..." * (len(name) > 60)
+            raise WeightsError(f"{source} is of {shown}, which is none of our networks") from None
+    return name
+
+
+def network_name(asked: str | None, metadata: Mapping[str, Any], arrays: Mapping[str, Any], source: str) -> str:
+    """The network to build for the checkpoint `source`: the one in its metadata, else the one that was `asked` for.
+
+    The two must agree, because a plain network has the same parameters as its residual twin: a wrong name could load
+    and give wrong answers.
+
+    Raises WeightsError if there is no name, if the names differ, or if the arrays are too few for the stored one.
+    """
+    stored = stored_name(metadata, source)
+    if stored is not None and len(arrays) < kind_and_depth(stored)[1]:
+        raise WeightsError(f"{source} says that it is of {stored}, but holds only {len(arrays)} arrays")
+    if asked is None and stored is None:
+        raise WeightsError(f"{source} does not say which network it is of: name it with --model")
+    if asked is not None and stored is not None and asked != stored:
+        raise WeightsError(f"{source} is a checkpoint of {stored}, not of {asked}: use --model {stored}")
+    return str(asked or stored)
+
+
+def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
+    """The `num_classes` and `in_channels` of `models.build(name)` that fit {parameter name: array}.
+
+    An option is left out if the array that shows it is missing, or has a shape that the network cannot have. The
+    network then gets its usual size, and `load_state_dict` refuses the arrays. Raises ValueError for an unknown name.
+    """
+    block_and_counts = IMAGENET.get(kind_and_depth(name)[1])
+    features, width, kernel = (64, 16, 3) if block_and_counts is None else (512 * block_and_counts[0].expansion, 64, 7)
+    shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+    found = {}
+    for classifier in ("fc", "linear"):
+        outputs = shapes.get(f"{classifier}.bias", ())
+        fits = len(outputs) == 1 and shapes.get(f"{classifier}.weight") == (*outputs, features)
+        if fits and 1 <= outputs[0] <= MAX_OUTPUTS:
+            found["num_classes"] = int(outputs[0])
+    channels = shapes.get("conv1.weight", ())[1:2]
+    if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MAX_CHANNELS:
+        found["in_channels"] = int(channels[0])
+    return found
