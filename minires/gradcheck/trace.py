@@ -17,9 +17,9 @@ from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.nn.module import Module
 
-_PACKAGE = Path(minires.core.function.__file__).parent
-# Where operations are applied on behalf of somebody else; whoever called in from outside is the one to name.
-_WITHIN = tuple(str(_PACKAGE / name) for name in ("ops", "nn", "gradcheck", "function.py", "tensor.py", "modes.py"))
+_PACKAGE = Path(minires.core.function.__file__).parents[1]
+# Packages whose frames are skipped: the line to name is the caller's outside of them.
+_WITHIN = tuple(str(_PACKAGE / name) for name in ("core", "ops", "nn", "gradcheck"))
 
 
 @dataclass(frozen=True)
