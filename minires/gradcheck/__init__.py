@@ -1,11 +1,11 @@
-"""Gradient checks that can be trusted: numeric against analytic gradients, with a verdict that explains itself.
+"""Gradient checks: numerical against analytic gradients, with verdicts that explain themselves.
 
     from minires.gradcheck import gradcheck
     report = gradcheck(F.relu, mr.tensor(x, requires_grad=True))
     print(report)            # what was checked, and what is wrong
     report.check()           # raises unless it passed
 
-How it works stands in docs/gradcheck.md.
+docs/gradcheck.md explains how it works.
 """
 
 from minires.gradcheck.audit import Audit, audit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -215,6 +216,14 @@ def test_the_worst_arrays_and_numbers_come_first():
     tree = parsed(page_of(ArrayResult("x", (3,), elements, Verdict.WRONG)))
     section = next(each for each in tree.iter("details") if each.get("class") == "array")
     assert [row[1].text for row in section.iter("tr")][1:] == ["[1]", "[0]", "[2]"]
+
+
+def test_page_and_docs_explain_the_verdicts_as_the_code_does():
+    page = words(parsed(page_of(array((2,)))))
+    docs = (Path(__file__).parents[2] / "docs" / "gradcheck.md").read_text("utf-8")
+    for verdict in Verdict:
+        assert f"{verdict} {verdict.meaning}" in page or f"{verdict}{verdict.meaning}" in page
+        assert f"| {verdict} | {verdict.meaning} |" in docs
 
 
 # -- the curve ---------------------------------------------------------------------------------------------------------
