@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,7 +103,7 @@ def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quie
     check: Callable[..., Any] = checks.audit if audit else checks.gradcheck
     results = []
     for title, f, inputs in subjects:
-        with _progress_bar(title) as tell:
+        with _progress(title) as tell:
             result = check(f, inputs, progress=tell, **options).titled(title)
         results.append(result)
         if not quiet:
@@ -113,12 +112,20 @@ def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quie
     return results
 
 
-@contextmanager
-def _progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, if that is a terminal; yields what to call with (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
+class _progress:
+    """A bar on standard error, if that is a terminal, and if there is more than a moment's work."""
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    def __init__(self, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+        self.title = title
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self.bar.start()
+        self.task = self.bar.add_task(self.title, total=None)
+        return lambda done, total: self.bar.update(self.task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()

@@ -1,7 +1,7 @@
-"""An example of every op: a function, and inputs at which mistakes in its gradient show.
+"""An example of every op: a function and inputs at which its gradient shows all it can do wrong.
 
-The inputs have odd sizes, broadcast if the op can, and lie on its kinks and ties. `minires gradcheck --op` checks one
-example, `--all-ops` checks all, and `--audit` tests whether the check of an example notices mistakes.
+The inputs have odd sizes, broadcast where the op does, and lie on kinks and ties where it has any. `minires gradcheck
+--op` checks one, `--all-ops` all of them, and `--audit` asks of each whether the check would notice a mistake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Numbers = np.ndarray
 
 @dataclass(frozen=True)
 class Example:
-    """A function f and its inputs; `inputs` draws the arrays anew from a generator."""
+    """f(*inputs); `inputs` makes the arrays afresh from a generator. Floating-point ones are differentiated by."""
 
     name: str
     f: Callable[..., Any]
@@ -42,12 +42,12 @@ def _positive(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple
 
 
 def _on_kinks(*values: float) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
-    """Random numbers, and `values` themselves, each twice."""
+    """Numbers on both sides of `values`, and these themselves."""
     return lambda rng: (rng.permuted(np.concatenate([rng.normal(size=9), values, values])).reshape(-1, 1),)
 
 
 def _few_levels(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
-    """Whole numbers from 0 to 2, many of them equal."""
+    """Numbers of which many are equal."""
     return lambda rng: tuple(rng.integers(0, 3, shape).astype(float) for shape in shapes)
 
 
@@ -168,10 +168,10 @@ EXAMPLES = (
 
 
 def find(name: str) -> list[Example]:
-    """The examples of one op and of its variants, such as "conv2d" and "conv2d, strided, dilated, grouped"."""
+    """The examples of one op: its own, and its variants ("conv2d" has a second, strided one)."""
     return [example for example in EXAMPLES if example.name.partition(",")[0] == name]
 
 
 def names() -> list[str]:
-    """The names of all ops, without variants."""
+    """Of all ops, without their variants."""
     return list(dict.fromkeys(example.name.partition(",")[0] for example in EXAMPLES))

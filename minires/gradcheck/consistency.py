@@ -28,14 +28,14 @@ BACKWARDS = (("backward_fused", True), ("backward", False))  # (label, whether f
 TWO_SHAPES = "f gave answers of two shapes"
 
 
-def branches_mismatch(problem: Problem, base: np.ndarray, notes: Sequence[Note], float32_branches: int) -> str:
+def branches_mismatch(problem: Problem, base: np.ndarray, records: Sequence[Note], float32_branches: int) -> str:
     """Check that `on_branches` computes what `forward` does on the branches that it took: kinks rely on it.
 
     Returns what differs between two runs of f, if this shows any, or "". Raises GraphError if a declaration is wrong.
     """
-    declaring = sorted({note.op for note in notes if note.branches is not None})
+    declaring = sorted({record.op for record in records if record.branches is not None})
     try:
-        repeated = problem.outputs(problem.point, Repeater(notes))
+        repeated = problem.outputs(problem.point, Repeater(records))
     except DivergedError:
         return "" if float32_branches else "f applied other operations from one run to the next"
     if repeated.shape != base.shape:

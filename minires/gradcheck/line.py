@@ -70,14 +70,14 @@ class Origin:
     Attributes:
         problem: The function and the point.
         base: F(x), (m,).
-        notes: The branches that the operations took at x.
+        records: The branches that the operations took at x.
         input_rounding: How far each output moves when the numbers of x are off by their last bits, (m,).
         rounding: The same when the result of each operation is off by its last bits too, (m,).
     """
 
     problem: Problem
     base: np.ndarray
-    notes: Sequence[Note]
+    records: Sequence[Note]
     input_rounding: np.ndarray
     rounding: np.ndarray
 
@@ -143,7 +143,7 @@ class Line:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", ComplexWarning)
-                y = self._evaluate(1j * h, Repeater(self.origin.notes))
+                y = self._evaluate(1j * h, Repeater(self.origin.records))
         except Exception:  # a user's op may fail in any way on numbers that it was not written for
             return None
         if y.dtype.kind != "c" or y.shape != base.shape or not np.isfinite(y).all():
@@ -153,16 +153,16 @@ class Line:
         error = 8 * float((abs(u) * (moving / self.scale + EPS * abs(slope))).sum())
         return Estimate(_dot(u, slope), error, "complex step")
 
-    def _evaluate(self, h: complex, conductor: Repeater | Comparer | None) -> np.ndarray:
+    def _evaluate(self, h: complex, interceptor: Repeater | Comparer | None) -> np.ndarray:
         """F(x + h·d)."""
         problem = self.origin.problem
         with np.errstate(all="ignore"):
-            return problem.outputs(problem.at(h, self.direction), conductor)
+            return problem.outputs(problem.at(h, self.direction), interceptor)
 
-    def _evaluate_or_nan(self, h: float, conductor: Repeater | Comparer | None) -> np.ndarray:
+    def _evaluate_or_nan(self, h: float, interceptor: Repeater | Comparer | None) -> np.ndarray:
         """F(x + h·d), or NaN where f raises an error, as it may outside its domain. Raises DivergedError."""
         try:
-            return self._evaluate(h, conductor)
+            return self._evaluate(h, interceptor)
         except DivergedError:
             raise
         except Exception:  # a user's function may raise anything
@@ -174,19 +174,19 @@ class Line:
             if fixed_branches:
                 results.append(self._with_fixed_branches(signed))
                 continue
-            comparer = Comparer(self.origin.notes)
+            comparator = Comparer(self.origin.records)
             try:
-                results.append(self._evaluate_or_nan(signed, comparer))
+                results.append(self._evaluate_or_nan(signed, comparator))
             except DivergedError:
                 results.append(self._evaluate_or_nan(signed, None))
-                comparer.crossings.append(Crossing(comparer.number, "the function's own Python code", ()))
-            crossings += comparer.crossings
+                comparator.crossings.append(Crossing(comparator.number, "the function's own Python code", ()))
+            crossings += comparator.crossings
         return _Sides(h, results[0], results[1], tuple(crossings))
 
     def _with_fixed_branches(self, h: float) -> np.ndarray:
         """F(x + h·d) with the branches taken at x; NaN where f's own Python code branches differently."""
         try:
-            return self._evaluate_or_nan(h, Repeater(self.origin.notes))
+            return self._evaluate_or_nan(h, Repeater(self.origin.records))
         except DivergedError:
             return np.full(self.origin.base.shape, math.nan)
 

@@ -152,7 +152,7 @@ def _places(op: MaxPool2d) -> range:
 
 
 def _pool_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """Give the gradient of a window to all of its largest pixels, not only to the first."""
+    """Every largest pixel of a window gets its gradient, where the first alone should."""
     x, y = op.inputs[0].data, op.output().data
     windows = (op.kernel, op.stride, op.padding, op.dilation)
     total = np.zeros(x.shape, x.dtype)
@@ -165,7 +165,7 @@ def _pool_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 
 
 def _pool_overwrites(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """Give a pixel that is the maximum of several windows the gradient of the last one, not the sum."""
+    """A pixel that wins several windows keeps the last one's gradient, not the sum."""
     image, windows = op.inputs[0].shape[2:], (op.kernel, op.stride, op.padding, op.dilation)
     total = np.zeros(op.inputs[0].shape, g.dtype)
     for place in _places(op):
@@ -177,7 +177,7 @@ def _pool_overwrites(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]
 
 
 def _stale_argmax(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """Route the gradient by the argmax of another forward pass."""
+    """Routed by the winners of another forward pass."""
     stale = np.ascontiguousarray(np.flip(op.argmax))
     return [RouteToArgmax(stale, op.inputs[0].shape[2:], op.kernel, op.stride, op.padding, op.dilation)(g)]
 

@@ -33,7 +33,7 @@ from minires.nn.module import Buffer, Module
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
-Conductor = Listener | Repeater | Comparer
+Interceptor = Listener | Repeater | Comparer
 
 
 class Problem:
@@ -73,7 +73,7 @@ class Problem:
         # float64, but exactly the numbers that self.dtype holds
         self.point = [variable.array.astype(self.dtype).astype(np.float64) for variable in self.variables]
         self._complex: Arrays | None = None
-        self.records = False  # whether f is evaluated with a graph
+        self.needs_graph = False  # whether f is evaluated with a graph
 
     def at(self, h: complex, direction: Direction) -> Arrays:
         """x + h·d, complex if h is; where d is None, x itself."""
@@ -85,28 +85,28 @@ class Problem:
     # -- evaluating ---------------------------------------------------------------------------------------------------
 
     def outputs(
-        self, arrays: Arrays, conductor: Conductor | None = None, provider: str | None = "reference"
+        self, arrays: Arrays, interceptor: Interceptor | None = None, provider: str | None = "reference"
     ) -> np.ndarray:
-        """F at `arrays`, (m,), in their dtype. `conductor` computes the operations; None: as usual."""
+        """F at `arrays`, (m,), in their dtype. `interceptor` computes the operations; None: as usual."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
-        conducted = nullcontext() if conductor is None else modes.conducting(conductor)
-        recorded = modes.set_grad_enabled(self.records)
-        with self.installed(arrays, record=self.records) as (arguments, _), recorded, backend_used, conducted:
+        intercepted = nullcontext() if interceptor is None else modes.conducting(interceptor)
+        recorded = modes.set_grad_enabled(self.needs_graph)
+        with self.installed(arrays, record=self.needs_graph) as (arguments, _), recorded, backend_used, intercepted:
             tensors = tensors_of(self.f(*arguments))
             if not tensors:
                 raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
             return np.concatenate([np.array(tensor.numpy()).reshape(-1) for tensor in tensors])
 
-    def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
+    def record_branches(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[Note]]:
         """(F at `arrays`, the branches that its operations took)."""
-        listener = Listener()
+        recorder = Listener()
         try:
-            return self.outputs(arrays, listener, provider), listener.notes
+            return self.outputs(arrays, recorder, provider), recorder.notes
         except GraphError:  # f needs a graph, for a hook on one of its tensors
-            if self.records:
+            if self.needs_graph:
                 raise
-            self.records = True
-            return self.listen(arrays, provider)
+            self.needs_graph = True
+            return self.record_branches(arrays, provider)
 
     def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
@@ -123,8 +123,8 @@ class Problem:
         fused: bool = True,
         subset: Collection[int] | None = None,
         repeat: bool = False,
-        notes: Sequence[Note] | None = None,
-        shaker: Shaker | None = None,
+        records: Sequence[Note] | None = None,
+        perturber: Shaker | None = None,
     ) -> Arrays:
         """Jᵀu by the engine, in self.dtype and by self.provider; float64 or complex128 arrays, one for each variable.
 
@@ -136,8 +136,8 @@ class Problem:
             fused: Whether ops may use `backward_fused`; if not, their `backward` runs.
             subset: The variables that require gradients; default: all.
             repeat: Whether to return the gradient of a second backward pass over the same graph.
-            notes: Branches to take in the forward pass; default: those that the numbers decide.
-            shaker: What computes the operations of both passes; default: as usual.
+            records: Branches to take in the forward pass; default: those that the numbers decide.
+            perturber: What computes the operations of both passes; default: as usual.
         """
         is_complex = any(array.dtype.kind == "c" for array in arrays or ())
         dtype = np.result_type(self.dtype, np.complex64) if is_complex else self.dtype
@@ -149,11 +149,11 @@ class Problem:
                 stack.enter_context(use_backend(self.provider))
             if not fused:
                 stack.enter_context(modes.disable_fused_backward())
-            if shaker is not None:
-                stack.enter_context(modes.conducting(shaker))
+            if perturber is not None:
+                stack.enter_context(modes.conducting(perturber))
             with ExitStack() as forward:
-                if notes is not None:
-                    forward.enter_context(modes.conducting(Repeater(notes)))
+                if records is not None:
+                    forward.enter_context(modes.conducting(Repeater(records)))
                 outputs = tensors_of(self.f(*arguments))
             return self._differentiate(outputs, leaves, cotangent, dtype, repeat)
 

@@ -59,10 +59,12 @@ def gradient_rounding(
     """
     problem, fused = origin.problem, gradients["backward_fused"]
     eps = float(np.finfo(problem.dtype).eps)
-    moves = _largest_moves(fused, lambda: problem.gradient(u, _perturbed(problem.point, eps, rng), notes=origin.notes))
+    moves = _largest_moves(
+        fused, lambda: problem.gradient(u, _perturbed(problem.point, eps, rng), records=origin.records)
+    )
     # The result of each operation of the formula, too, is off by its last bit.
     op_moves = _largest_moves(
-        gradients["backward"], lambda: problem.gradient(u, fused=False, shaker=Shaker(origin.notes, rng))
+        gradients["backward"], lambda: problem.gradient(u, fused=False, perturber=Shaker(origin.records, rng))
     )
     if single_precision:
         moves = [move + 16 * EPS32 * largest(g) for move, g in zip(moves, fused, strict=True)]

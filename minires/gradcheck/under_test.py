@@ -27,8 +27,8 @@ class GradientUnderTest:
     Attributes:
         problem, tolerances, rng: As given.
         base: F at the point, (m,).
-        notes: The branches that the operations took at the point.
-        float32_branches: How many branches differ between float32 and float64; those of float32 are in `notes`.
+        records: The branches that the operations took at the point.
+        float32_branches: How many branches differ between float32 and float64; those of float32 are in `records`.
         nondeterministic: What differs between two runs of f or of its backward, or "". If it is not empty, the
             attributes below may be missing.
         single_precision: Whether float32 takes part in the computation.
@@ -44,22 +44,22 @@ class GradientUnderTest:
         self, problem: Problem, tolerances: Tolerances, rng: np.random.Generator, nondet_tol: float = 0.0
     ) -> None:
         self.problem, self.tolerances, self.rng = problem, tolerances, rng
-        self.base, self.notes = problem.listen(problem.point)
+        self.base, self.records = problem.record_branches(problem.point)
         if self.base.dtype.kind == "c":
             raise DtypeError(
                 "gradcheck: f returns complex numbers of real ones; check its real and its imaginary part, as functions"
             )
         self.float32_branches = self._take_float32_branches()
         self.nondeterministic = branches_mismatch(
-            problem, self.base, self.notes, self.float32_branches
+            problem, self.base, self.records, self.float32_branches
         ) or forward_mismatch(problem, self.base, self.float32_branches, nondet_tol)
         if self.nondeterministic:
             return
-        self.single_precision = problem.dtype == np.float32 or any(note.narrows for note in self.notes)
-        of_inputs = output_rounding(problem, self.base, rng, lambda: Repeater(self.notes))
+        self.single_precision = problem.dtype == np.float32 or any(record.narrows for record in self.records)
+        of_inputs = output_rounding(problem, self.base, rng, lambda: Repeater(self.records))
         # Differences show the rounding of every operation: log(1 + x²) of a tiny x is a staircase.
-        of_ops = output_rounding(problem, self.base, rng, lambda: Shaker(self.notes, rng))
-        self.origin = Origin(problem, self.base, self.notes, of_inputs, np.maximum(of_inputs, of_ops))
+        of_ops = output_rounding(problem, self.base, rng, lambda: Shaker(self.records, rng))
+        self.origin = Origin(problem, self.base, self.records, of_inputs, np.maximum(of_inputs, of_ops))
         self.u = cotangent(rng, self.base.size)
         self.gradients = {
             "backward_fused": problem.gradient(self.u),
@@ -73,17 +73,17 @@ class GradientUnderTest:
         if self.problem.dtype != np.float32:
             return 0
         single = [array.astype(np.float32) for array in self.problem.point]
-        _, notes = self.problem.listen(single, self.problem.provider)
-        if [note.op for note in notes] != [note.op for note in self.notes]:
+        _, records = self.problem.record_branches(single, self.problem.provider)
+        if [record.op for record in records] != [record.op for record in self.records]:
             return 0  # a cast to the dtype that an array has is no operation
         differ = sum(
             int((a.branches != b.branches).sum())
-            for a, b in zip(notes, self.notes, strict=True)
+            for a, b in zip(records, self.records, strict=True)
             if a.branches is not None and b.branches is not None and a.branches.shape == b.branches.shape
         )
         if differ:
-            self.notes = notes
-            self.base = self.problem.outputs(self.problem.point, Repeater(notes))
+            self.records = records
+            self.base = self.problem.outputs(self.problem.point, Repeater(records))
         return differ
 
     def scale(self, number: int) -> float:
