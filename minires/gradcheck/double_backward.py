@@ -25,7 +25,7 @@ def gradient_problem(problem: Problem, by_cotangent_only: bool = False) -> Probl
     def gradient(*arguments: Any) -> tuple[Tensor, ...]:
         *given, u = arguments
         recording = modes.is_grad_enabled()
-        with modes.set_grad_enabled(True), modes.disable_fused_backward():
+        with modes.enable_grad(), modes.disable_fused_backward():
             leaves: list[Any] = [
                 each.parameter if each.position is None else given[each.position] for each in problem.variables
             ]

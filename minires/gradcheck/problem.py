@@ -90,8 +90,8 @@ class Problem:
         """F at `arrays`, (m,), in their dtype. `interceptor` computes the operations; None: as usual."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
         intercepted = nullcontext() if interceptor is None else modes.conducting(interceptor)
-        recorded = modes.set_grad_enabled(self.needs_graph)
-        with self.installed(arrays, record=self.needs_graph) as (arguments, _), recorded, backend_used, intercepted:
+        installed = self.installed(arrays, record=self.needs_graph)
+        with modes.set_grad_enabled(self.needs_graph), installed as (arguments, _), backend_used, intercepted:
             tensors = tensors_of(self.f(*arguments))
             if not tensors:
                 raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
@@ -144,7 +144,7 @@ class Problem:
         point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
             arguments, leaves = stack.enter_context(self.installed(point, record=True, subset=subset))
-            stack.enter_context(modes.set_grad_enabled(True))
+            stack.enter_context(modes.enable_grad())
             if self.provider is not None:
                 stack.enter_context(use_backend(self.provider))
             if not fused:
