@@ -5,7 +5,9 @@
     print(report)            # what was checked, and what is wrong
     report.check()           # raises unless it passed
 
-docs/gradcheck.md explains how it works.
+docs/gradcheck.md explains how it works. The files, from the bottom up: `problem` makes a function F of arrays; `line`
+evaluates F along a line, and `numeric` differentiates it there; `judge` gives the verdict on one number; `under_test`
+holds the analytic gradient at a point; `comparison` and `network` go through its numbers; `check` is the public one.
 """
 
 from minires.gradcheck.audit import Audit, audit

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from minires.gradcheck.consistency import input_subset_errors, linearity_errors
-from minires.gradcheck.full_sweep import curve_of
-from minires.gradcheck.judge import Measurement, Tolerances
+from minires.gradcheck.judge import Measurement, Tolerances, measure
+from minires.gradcheck.line import FEW
 from minires.gradcheck.network import check_network, is_network
 from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
@@ -42,17 +43,12 @@ def compare_gradients(
     progress: Progress = silent,
     full_sweeps: bool = False,
 ) -> Comparison:
-    """Compare the gradient by every variable of the problem.
+    """Compare the gradient by every variable of the problem; nondet_tol and progress are as of `gradcheck`.
 
     Args:
-        problem: The function and the point.
-        tolerances: The method, and what may differ.
-        rng: Generator of the cotangent, directions and perturbations.
         projections_only: Whether to check along random directions only.
         one_result: Whether one result for all arrays of a network together is enough, if it is PASS.
-        nondet_tol: By how much two runs may differ.
-        progress: Called with (arrays done, arrays in all).
-        full_sweeps: Whether each result's curve covers all steps, not only those it was judged by. Results of a
+        full_sweeps: Whether each result's curve covers all steps, not only those that it was judged by. Results of a
             network have no curve.
     """
     tested = GradientUnderTest(problem, tolerances, rng, nondet_tol)
@@ -70,7 +66,7 @@ def compare_gradients(
     for number, variable in enumerate(problem.variables):
         measured = list(_measured(tested, number, projections_only or tolerances.method == "adjoint"))
         elements = [element for element, _ in measured] + [element for n, element in wrong if n == number]
-        curve = curve_of(tested, number, measured, full_sweeps)
+        curve = _curve(tested, number, measured, full_sweeps)
         results.append(_result(variable.name, problem.point[number].shape, elements, curve, number))
         progress(number + 1, len(problem.variables))
     return Comparison(tuple(check_tied_inputs(tested, results)), "", tested.float32_branches)
@@ -90,6 +86,34 @@ def _measured(tested: GradientUnderTest, number: int, projections_only: bool) ->
     if not everything:
         for _ in range(PROJECTIONS):
             yield tested.check_projection(number)
+
+
+def _curve(
+    tested: GradientUnderTest, number: int, measured: Sequence[tuple[Element, Measurement]], full: bool
+) -> Curve | None:
+    """The curve of the element of one variable that a page shows; None if nothing was measured.
+
+    full: whether to repeat the sweep over all steps: the few that confirm the complex step do not make a V-curve. A
+    projection that passed keeps its few steps, so that a fast check stays fast.
+    """
+    if not measured:
+        return None
+    element, measurement = max(measured, key=lambda each: _interest(each[0]))
+    steps = measurement.steps
+    if full and len(steps) <= len(FEW) and (element.index is not None or element.verdict is not Verdict.PASS):
+        if element.index is not None:
+            line = tested.line_along_element(number, element.index)
+        else:  # a new direction: that of the element was not kept
+            line, d = tested.random_line(number)
+            element = tested.judge_projection(number, d, measure(line, tested.u, tested.tolerances))
+        steps = line.sweep(tested.u)
+    return Curve(element.index, element.analytic, element.numeric, tuple(steps))
+
+
+def _interest(element: Element) -> tuple[int, bool, float]:
+    """A rank: the worst verdict, a number before a projection, then the largest difference (if PASS, number)."""
+    size = abs(element.analytic if element.verdict is Verdict.PASS else element.difference)
+    return element.verdict.rank, element.index is not None, size if math.isfinite(size) else math.inf
 
 
 def _result(

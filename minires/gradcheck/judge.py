@@ -177,15 +177,9 @@ def judge(
     scale: float,
     tolerances: Tolerances,
 ) -> Element:
-    """The verdict on one number of a gradient, or one projection of it.
+    """The verdict on one number of a gradient (at `index`), or one projection of it (None).
 
-    Args:
-        index: Where the number stands in its array; None for a projection.
-        analytic: The value that backward gave.
-        noise: How far rounding moves the analytic value.
-        measurement: The numerical derivative.
-        scale: The largest number of the array's gradient.
-        tolerances: What may differ.
+    noise: how far rounding moves the analytic value. scale: the largest number of the array's gradient.
     """
     steps, kink = measurement.steps, measurement.kink
     left, right = (steps[-1].left, steps[-1].right) if steps else (None, None)

@@ -113,14 +113,10 @@ class Line:
         return [power - 1, power]
 
     def sweep(self, u: np.ndarray, fixed_branches: bool = False, powers: Sequence[float] | None = None) -> list[Step]:
-        """Differences over a sweep of step sizes, from large to small.
+        """Differences over a sweep of steps h = scale · 8⁻ᵏ, from large to small, for k in `powers` (default: all).
 
-        Steps with a result that is not finite (outside the domain of F) are left out.
-
-        Args:
-            u: Cotangent, (m,).
-            fixed_branches: Whether operations take the branches that they took at x, so that no step crosses a kink.
-            powers: Step sizes as powers k: h = scale · 8⁻ᵏ. Default: all.
+        Steps with a result that is not finite (outside the domain of F) are left out. fixed_branches: whether
+        operations take the branches that they took at x, so that no step crosses a kink.
         """
         sides = [
             self._sides(self.scale * RATIO**-k, fixed_branches) for k in (self.all_powers if powers is None else powers)
@@ -132,11 +128,9 @@ class Line:
         return [each for each in steps if math.isfinite(each.central)]
 
     def complex_step(self, u: np.ndarray, relative_step: float = 1.0) -> Estimate | None:
-        """φ′ = ⟨u, Im F(x + i·h·d)⟩ / h, with the branches taken at x; None where f does not take complex numbers.
+        """φ′ = ⟨u, Im F(x + i·h·d)⟩ / h with the branches taken at x; None where f does not take complex numbers.
 
-        Args:
-            u: Cotangent, (m,).
-            relative_step: The step as a share of the usual one.
+        relative_step: h as a share of the usual step.
         """
         base = self.origin.base
         h = (COMPLEX_STEP if self.scale > 1e-250 else 1e-10) * self.scale * relative_step  # h must not underflow

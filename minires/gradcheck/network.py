@@ -35,14 +35,10 @@ def is_network(tested: GradientUnderTest) -> bool:
 def check_network(
     tested: GradientUnderTest, wrong: list[tuple[int, Element]], fast: bool, progress: Progress
 ) -> list[ArrayResult]:
-    """A result for each variable.
+    """A result for each variable. wrong: (number of a variable, element) that are known to be WRONG.
 
-    Args:
-        tested: The gradient.
-        wrong: (number of a variable, element) that are known to be WRONG.
-        fast: Whether one result for all variables together is enough if it is PASS; variables that do not show in it
-            get a result of their own.
-        progress: Called with (arrays done, arrays in all).
+    fast: whether one result for all variables together is enough if it is PASS; variables that do not show in it get a
+    result of their own.
     """
     variables, point = tested.problem.variables, tested.problem.point
     element, negligible = _joint_projection(tested)

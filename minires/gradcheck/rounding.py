@@ -48,14 +48,8 @@ def gradient_rounding(
 
     At a tie that no op declared, moving the point breaks the tie, and the gradient jumps. Therefore the estimate is
     limited to a small share of the gradient, or to what rounding moves F by where the gradient is what cancellation
-    leaves (1 − softmax of a class with probability near 1).
-
-    Args:
-        origin: The point, with F and the branches there.
-        u: Cotangent, (m,).
-        gradients: {"backward_fused": Jᵀu by the fused kernels, "backward": Jᵀu by the formulas}.
-        rng: Generator of the perturbations.
-        single_precision: Whether float32 takes part: each term of a sum then rounds, however the point moves.
+    leaves (1 − softmax of a class with probability near 1). With single_precision each term of a sum rounds to float32
+    besides, however the point moves. The arguments are as in `GradientUnderTest`.
     """
     problem, fused = origin.problem, gradients["backward_fused"]
     eps = float(np.finfo(problem.dtype).eps)
