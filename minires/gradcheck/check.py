@@ -51,16 +51,16 @@ def gradcheck(
 ) -> Report:
     """Check f's backward against numerical derivatives (torch.autograd.gradcheck, with the differences named below).
 
-    The gradient of ⟨u, f(inputs)⟩, for a random cotangent u, is computed by backward and by evaluating f alone. Both
-    gradients of an op are checked: the formula (`backward`) and the fused kernel (`backward_fused`). If there are up to
-    400 numbers, all are checked one by one; else 16 of each array, and two random directions in it; in a network (9
-    arrays or 20,000 numbers) one random direction in each array.
+    The check computes the gradient of ⟨u, f(inputs)⟩, for a random cotangent u, by backward and by evaluating f, and
+    compares the two. Both gradients of an op are checked: the formula (`backward`) and the fused kernel
+    (`backward_fused`). Up to 400 numbers are all checked one by one; of more, 16 of each array and two random
+    directions in it; of a network (9 arrays, or more than 20,000 numbers), one random direction in each array.
 
     Args:
         f: A function of the inputs that returns a Tensor, or a list or tuple of Tensors; or a Module.
-        inputs: f's argument, or a list or tuple of them: Tensors, arrays and Modules. Checked are the parameters of
-            Modules (f's, too), and the Tensors that require gradients; if none does, or f is a Module, all Tensors and
-            arrays of a floating-point dtype.
+        inputs: f's argument, or a list or tuple of them: Tensors, arrays and Modules. The check covers the parameters
+            of Modules (of f, too) and the Tensors that require gradients. If none does, or if f is a Module, it covers
+            all Tensors and arrays of a floating-point dtype.
         names: Names of the inputs in the report. Default: those of f's parameters.
         order: 1, or 2 to check the gradient of the gradient as well. Default: 1.
         method: How to differentiate numerically. "auto" (default): the complex step if f takes complex numbers and
@@ -72,32 +72,31 @@ def gradcheck(
             (torch: 1e-5).
         rtol: Relative tolerance. Default: 1e-7 for float64, 1e-4 for float32 (torch: 1e-3).
         nondet_tol: Largest allowed absolute difference between two runs of f, or of its backward. Default: 0.
-        fast_mode: Whether to check along random directions only; in a network along one in all arrays together, then in
-            each array if that one does not pass. Default: False.
+        fast_mode: Whether to check along random directions only; a network along one direction in all arrays together,
+            and each array on its own only if that does not pass. Default: False.
         check_forward: Whether to check the jvp (`gradcheck.jvp`: two reverse passes) as well. Default: False.
         check_grad_dtypes: Whether f's outputs must have the dtype of the inputs. That gradients have it, the engine
             always checks. Default: False.
-        provider: Whose kernels differentiate: "reference", "cpu" or "cuda"; the numerical side always is the float64
-            reference. Default (None): the active provider.
+        provider: The provider whose kernels run backward: "reference", "cpu" or "cuda". Numerical derivatives always
+            are those of the reference in float64. Default (None): the active provider.
         dtype: The dtype that backward runs in, float32 or float64. Default: float32 if the provider is "cpu" or
             "cuda", else that of the inputs.
-        seed: Of the cotangents and random directions; a non-negative integer. Default: 0.
+        seed: Seed of the cotangents and random directions, a non-negative integer. Default: 0.
         raise_exception: Whether to raise GradcheckError if the check does not pass. Default: False.
         explain: Whether to check each op on its own if a gradient is WRONG, to name the one to blame, and to guess at
             the mistake. Default: True.
-        progress: Called with (arrays done, arrays in all). Default: nobody is told.
+        progress: Function that is called with (arrays done, arrays in all). Default: one that does nothing.
 
     Returns:
         A Report, which is true if nothing is WRONG or VACUOUS and something is PASS. `Verdict` explains the verdicts.
 
     Raises:
-        MiniResError: An option is invalid. DtypeError: an input is no array, its dtype is neither float32 nor float64
-            and `dtype` is not given, or f returns complex numbers. ShapeError: there is nothing to differentiate by, or
-            not one name for each input. GraphError: f does not return Tensors, or an op's `on_branches` contradicts its
-            `forward`.
+        MiniResError: An option is invalid.
+        DtypeError: An input is no array; or the dtype is neither float32 nor float64; or f returns complex numbers.
+        ShapeError: There is nothing to differentiate by, or there is not one name for each input.
+        GraphError: f does not return Tensors, or an op's `on_branches` contradicts its `forward`.
         GradcheckError: The check does not pass, and `raise_exception` is set.
-
-    An exception that f raises is not caught.
+        Exception: Whatever f itself raises.
     """
     _check_options(order, method, {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "seed": seed})
     dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
@@ -169,7 +168,7 @@ def _first_order(
     notes = []
     if found.float32_branches:
         notes.append(
-            f"{found.float32_branches} choices (ReLU, max) differ between float32 and float64; float32's were taken"
+            f"{found.float32_branches} branches (ReLU, max) differ between float32 and float64; float32's were taken"
         )
     arrays, suspects = _explained(problem, tolerances, run, found, primal)
     return arrays, notes, suspects, True

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minires.gradcheck.line import Step
-from minires.gradcheck.markup import labelled, place, power, short, text
+from minires.gradcheck.markup import labelled, location, power, short, text
 from minires.gradcheck.result import ArrayResult, Curve
 from minires.gradcheck.sweep_summary import describe, verdict_of
 
@@ -45,7 +45,7 @@ def figure(array: ArrayResult, key: str) -> str:
     if curve is None:
         return ""
     said = describe(curve, verdict_of(array))
-    where = f"{array.name} at {place(curve.index)}" if curve.index is not None else f"{array.name}, {place(None)}"
+    where = f"{array.name} at {location(curve.index)}" if curve.index is not None else f"{array.name}, {location(None)}"
     chart = ""
     if any(error > 0 for value in (curve.numeric, curve.analytic) for _, error in _errors(curve.steps, value)):
         title = f"Error of the central difference against the step, {where}"

@@ -56,23 +56,23 @@ def layout(shape: tuple[int, ...]) -> Layout:
     """A strip for one axis, a table for two, tiles of tables for more. Axes of length 1 do not count."""
     axes = [k for k, length in enumerate(shape) if length > 1]
     sizes = [shape[k] for k in axes]
-    places = np.indices(sizes).reshape(len(sizes), -1)
+    indices = np.indices(sizes).reshape(len(sizes), -1)
     if len(sizes) < 2:
         flat = np.arange(math.prod(sizes))
         rows = f", {STRIP} in a row" if len(flat) > STRIP else ""
         caption = f"Axis {axes[0]} runs across{rows}." if axes else ""
         return _placed(flat // STRIP, flat % STRIP, flat * 0, flat * 0, caption)
-    row, column = places[-2], places[-1]
+    row, column = indices[-2], indices[-1]
     inside = f"axis {axes[-2]} runs down and axis {axes[-1]} across"
     if len(sizes) == 2:
         return _placed(row, column, row * 0, row * 0, f"{inside.capitalize()}.")
     height, width = sizes[-2:]
     if len(sizes) == 3:  # one row of tiles, folded
         across = max(1, STRIP // width)
-        tile_row, tile_column = places[0] // across, places[0] % across
+        tile_row, tile_column = indices[0] // across, indices[0] % across
         tiles = f"A tile for each index of axis {axes[0]}, from left to right"
     else:
-        tile_row, tile_column = np.ravel_multi_index(tuple(places[:-3]), sizes[:-3]), places[-3]
+        tile_row, tile_column = np.ravel_multi_index(tuple(indices[:-3]), sizes[:-3]), indices[-3]
         down = ", ".join(str(k) for k in axes[:-3])
         tiles = f"A grid of tiles: axis {down} runs down and axis {axes[-3]} across"
     return _placed(

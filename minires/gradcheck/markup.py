@@ -37,7 +37,7 @@ def shape_of(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "one number"
 
 
-def place(index: tuple[int, ...] | None) -> str:
+def location(index: tuple[int, ...] | None) -> str:
     """The index of a number in its array, or "along a random direction"."""
     return str(list(index)) if index is not None else "along a random direction"
 

@@ -13,7 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from minires.gradcheck import curve, heatmap
-from minires.gradcheck.markup import badge, place, shape_of, short, text
+from minires.gradcheck.markup import badge, location, shape_of, short, text
 from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _cells(element: Element, slopes: bool, by_method: bool, reasons: bool) -> st
     ]
     if slopes:
         numbers += ["" if slope is None else f"{slope:.6g}" for slope in (element.left, element.right)]
-    cells = f'<td>{badge(element.verdict)}</td><td class="fixed">{place(element.index)}</td>'
+    cells = f'<td>{badge(element.verdict)}</td><td class="fixed">{location(element.index)}</td>'
     cells += "".join(f'<td class="number">{each}</td>' for each in numbers)
     if by_method:
         cells += f'<td class="method">{text(element.method)}</td>'

@@ -13,7 +13,7 @@ from minires.gradcheck.line import Step
 from minires.gradcheck.markup import short
 from minires.gradcheck.result import ArrayResult, Curve, Verdict
 
-PLATEAU = 10  # how many times the error of the differences a plateau lies at, at least
+PLATEAU = 10  # least distance of a plateau, in units of the differences' error
 
 
 @dataclass(frozen=True)
