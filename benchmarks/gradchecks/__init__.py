@@ -1,8 +1,8 @@
-"""Four gradient checkers on the same backward passes: 40 that are wrong and 20 that are right but hard to check.
+"""A comparison of four gradient checkers on 40 wrong backward passes, and on 20 right ones that are hard to check.
 
     python -m benchmarks.gradchecks
 
-A case is written once, in plain NumPy; `checkers.py` hands it to MiniRes, PyTorch, HIPS autograd and a plain central
+Each case is written once, in NumPy. `checkers.py` passes it to MiniRes, PyTorch, HIPS autograd and a plain central
 difference, each in the form that its documentation shows.
 """
 
@@ -24,13 +24,13 @@ class Case:
 
     Attributes:
         inputs: float64 arrays, all of them differentiated.
-        forward: (*arrays) -> array. The analytic ones take complex arrays too, which is how the tests know the truth.
+        forward: (*arrays) -> array. If it is analytic it takes complex arrays too: the tests use the complex step.
         backward: (gradient of the output, *arrays) -> one gradient an input; None where there is none.
         right: the correct backward, where `backward` is a mistake.
-        branches: (*arrays) -> which branch each non-smooth decision took; at a tie, the documented convention.
-        on_branches: (branches, *arrays) -> what forward returns, as if these branches had been taken; smooth.
-        declared: whether MiniRes is told the branches. PyTorch and HIPS autograd have no place for them.
-        name, note: what the table says.
+        branches: (*arrays) -> the branch that each non-smooth decision took; at a tie, that of the convention.
+        on_branches: (branches, *arrays) -> what forward returns if these branches are taken: a smooth function.
+        declared: whether MiniRes is told the branches. PyTorch and HIPS autograd have no such declaration.
+        name, note: the first two columns of the table.
     """
 
     inputs: tuple[Array, ...]
@@ -48,9 +48,9 @@ Build = Callable[[], Case]
 
 
 def register(cases: dict[str, Build]) -> Callable[[Build], Build]:
-    """Decorator: adds a function that builds a case to `cases`; its name and docstring are the case's.
+    """A decorator that adds a function which builds a case to `cases`; its name and docstring become the case's.
 
-    Each call builds a fresh one: some mistakes are a state that outlives a call, and no checker may meet another's.
+    Each call builds a new case: some mistakes are a state that outlives a call, which checkers must not share.
     """
 
     def add(build: Build) -> Build:
@@ -67,5 +67,5 @@ def register(cases: dict[str, Build]) -> Callable[[Build], Build]:
 
 
 def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> Array:
-    """`scale` times standard normal numbers, the same ones each time."""
+    """`scale` times standard normal numbers; the same numbers for the same seed."""
     return scale * np.random.default_rng(seed).standard_normal(shape)

@@ -1,11 +1,12 @@
-"""The table of docs/gradcheck.md: which checkers notice a wrong backward, and which accuse a right one.
+"""Writes the table of docs/gradcheck.md: which checkers notice a wrong backward, and which accuse a right one.
 
     python -m benchmarks.gradchecks                              print it
     python -m benchmarks.gradchecks --json                       every verdict, with what the checker said
     python -m benchmarks.gradchecks --only minires               one column
     python -m benchmarks.gradchecks --write docs/gradcheck.md    put it between the two marker comments of that file
 
-The peers come with: pip install torch autograd. Exit code 1 if MiniRes misses a mistake or accuses an honest case.
+`pip install torch autograd` installs the other checkers. The exit code is 1 if MiniRes misses a mistake or accuses an
+honest case.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ GOOD = {"broken": "caught", "honest": "passed"}
 
 
 class Parser(argparse.ArgumentParser):
-    """A mistake is answered with one line, not with the whole usage."""
+    """A parser that reports a mistake in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; `checkers` comes out as the names of the columns, all of them installed."""
+    """Parse the command line. `checkers` of the result are the names of the columns, all of them installed."""
     parser = Parser(prog="python -m benchmarks.gradchecks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", metavar="FILE", type=Path, help="put the table between the markers of this file")
@@ -63,7 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def compare(checkers: Sequence[str]) -> dict[str, Any]:
-    """Every checker on a fresh copy of every case."""
+    """Run every checker on a new copy of every case."""
     return {
         "date": datetime.date.today().isoformat(),
         "versions": [
@@ -98,7 +99,7 @@ def totals(rows: Sequence[dict[str, Any]], kind: str) -> dict[str, str]:
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """Both tables, the counts first; what went wrong is in bold."""
+    """Both tables in Markdown, the counts first; wrong outcomes are bold."""
     lines = [f"{found['date']}; {', '.join(found['versions'])}.", ""]
     lines += [f"- **{title}**: {recipe}." for title, recipe in found["recipes"].items()]
     for kind, title in (("broken", "backward with a mistake"), ("honest", "right backward")):
@@ -133,7 +134,7 @@ def text(found: dict[str, Any]) -> str:
 
 
 def split(path: Path) -> tuple[str, str, str]:
-    """What stands before, between and after the markers. Raises ValueError, saying what to do, without them."""
+    """The text before, between and after the markers. Raises ValueError, with the remedy, if there are none."""
     try:
         before, begin, rest = path.read_text("utf-8").partition(BEGIN)
     except (OSError, UnicodeDecodeError) as error:
@@ -145,7 +146,7 @@ def split(path: Path) -> tuple[str, str, str]:
 
 
 def write(path: Path, table: str) -> None:
-    """Replace what stands between the markers, in one step."""
+    """Replace the text between the markers, atomically."""
     before, _, after = split(path)
     with atomic_write(path, "w") as file:
         file.write(f"{before}{BEGIN}\n\n{table}\n{END}{after}")

@@ -1,6 +1,7 @@
-"""Forty backward passes with the mistakes that people make, each beside the right one.
+"""Forty backward passes with common mistakes, each beside the right one.
 
-`CASES` maps a name to a function that builds the case. Shapes: rows are examples, (C, L) is a signal of C channels.
+`CASES` maps a name to a function that builds the case; the function's docstring is the note in the table. The rows of
+an array are examples, or the channels of a signal (C, L).
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def speed_of_light_rounded() -> Case:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Batch norm (N, C), layer norm, softmax: where the gradient of sum(y) says little, or nothing.
+# Batch norm (N, C), layer norm, softmax: the gradient of sum(y) says little or nothing about them.
 
 
 def normalised(x: Array, axis: int, eps: float = 1e-5) -> tuple[Array, Array]:
@@ -157,7 +158,7 @@ def batch_norm_right(g: Array, x: Array, gamma: Array, beta: Array) -> tuple[Arr
 
 
 def batch_norm_with(gradient_of_x: Callable[[Array, Array], Array]) -> Case:
-    """Batch norm whose gradient of x is computed from γ g and x by what is given."""
+    """Batch norm whose gradient of x is gradient_of_x(γ g, x)."""
 
     def backward(g: Array, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array, Array]:
         _, ggamma, gbeta = batch_norm_right(g, x, gamma, beta)
@@ -273,7 +274,7 @@ def cross_entropy_without_labels() -> Case:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Shapes, places, paths.
+# Shapes, positions, paths.
 
 
 def bias(backward: Backward) -> Case:
@@ -384,12 +385,12 @@ def residual_path_lost() -> Case:
 
 
 def places(k: int, n: int, stride: int) -> slice:
-    """Where the k-th tap of the kernel looks, for n output positions."""
+    """The positions of x that the k-th tap of the kernel multiplies, for n output positions."""
     return slice(k, k + stride * (n - 1) + 1, stride)
 
 
 def columns(x: Array, taps: int, stride: int) -> Array:
-    """im2col: (C, K, n)."""
+    """im2col: x (C, L) -> (C, K, n), for K taps and n output positions."""
     n = (x.shape[1] - taps) // stride + 1
     return np.stack([x[:, places(k, n, stride)] for k in range(taps)], axis=1)
 
@@ -399,13 +400,13 @@ def convolve(x: Array, w: Array, stride: int = 1) -> Array:
     return np.einsum("ock,ckn->on", w, columns(x, w.shape[2], stride))
 
 
-def convolution(spread: Callable[[Array, Array, int], None], stride: int, length: int) -> Case:
-    """A convolution whose gradient of x is filled from the columns' gradient by `spread(gx, columns, stride)`."""
+def convolution(scatter: Callable[[Array, Array, int], None], stride: int, length: int) -> Case:
+    """A convolution in whose backward `scatter(gx, gradient of the columns, stride)` computes the gradient of x."""
 
-    def backward_by(spread: Callable[[Array, Array, int], None]) -> Backward:
+    def backward_by(scatter: Callable[[Array, Array, int], None]) -> Backward:
         def backward(g: Array, x: Array, w: Array) -> tuple[Array, Array]:
             gx = np.zeros_like(x)
-            spread(gx, np.einsum("ock,on->ckn", w, g), stride)
+            scatter(gx, np.einsum("ock,on->ckn", w, g), stride)
             return gx, np.einsum("on,ckn->ock", g, columns(x, w.shape[2], stride))
 
         return backward
@@ -413,13 +414,13 @@ def convolution(spread: Callable[[Array, Array, int], None], stride: int, length
     return Case(
         inputs=(normal(2, length), normal(3, 2, 3, seed=1)),
         forward=lambda x, w: convolve(x, w, stride),
-        backward=backward_by(spread),
+        backward=backward_by(scatter),
         right=backward_by(col2im),
     )
 
 
 def col2im(gx: Array, gcolumns: Array, stride: int) -> None:
-    """Add each column back to where it was taken from."""
+    """Add the gradient of each column to the positions that it was taken from."""
     for k in range(gcolumns.shape[1]):
         gx[:, places(k, gcolumns.shape[2], stride)] += gcolumns[:, k]
 
@@ -428,22 +429,22 @@ def col2im(gx: Array, gcolumns: Array, stride: int) -> None:
 def convolution_overlaps_overwrite() -> Case:
     """Convolution: col2im assigns where windows overlap, instead of adding."""
 
-    def spread(gx: Array, gcolumns: Array, stride: int) -> None:
+    def scatter(gx: Array, gcolumns: Array, stride: int) -> None:
         for k in range(gcolumns.shape[1]):
             gx[:, places(k, gcolumns.shape[2], stride)] = gcolumns[:, k]
 
-    return convolution(spread, stride=1, length=9)
+    return convolution(scatter, stride=1, length=9)
 
 
 @broken
 def convolution_stride_offset() -> Case:
     """Convolution with stride 2: the gradient lands one place too far right."""
 
-    def spread(gx: Array, gcolumns: Array, stride: int) -> None:
+    def scatter(gx: Array, gcolumns: Array, stride: int) -> None:
         for k in range(gcolumns.shape[1]):
             gx[:, places(k + 1, gcolumns.shape[2], stride)] += gcolumns[:, k]
 
-    return convolution(spread, stride=2, length=10)
+    return convolution(scatter, stride=2, length=10)
 
 
 @broken
@@ -469,34 +470,34 @@ def convolution_not_flipped() -> Case:
 
 
 def windows(x: Array) -> Array:
-    """The four numbers of each window on the last axis, in row-major order."""
+    """(C, H, W) -> (C, H/2, W/2, 4): the four numbers of each window in row-major order."""
     c, h, w = x.shape
     return x.reshape(c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 2, 4).reshape(c, h // 2, w // 2, 4)
 
 
 def from_windows(y: Array) -> Array:
-    """The image of these windows."""
+    """The inverse of `windows`."""
     c, h, w, _ = y.shape
     return y.reshape(c, h, w, 2, 2).transpose(0, 1, 3, 2, 4).reshape(c, 2 * h, 2 * w)
 
 
 def first_largest(x: Array) -> Array:
-    """Which of a window's numbers is the largest; the first of equal ones."""
+    """The position of the largest number in each window; the first of equal ones."""
     return windows(x).argmax(-1)
 
 
 def take(which: Array, x: Array) -> Array:
-    """That number of each window."""
+    """The number at position `which` of each window."""
     return np.take_along_axis(windows(x), which[..., None], -1)[..., 0]
 
 
-def give(which: Array, g: Array) -> Array:
-    """The image with each window's gradient at that number."""
+def route(which: Array, g: Array) -> Array:
+    """The gradient of the image: that of each window goes to its position `which`."""
     return from_windows(g[..., None] * (np.arange(4) == which[..., None]))
 
 
 def tied_image() -> Array:
-    """(2, 4, 4), rounded to whole numbers so that windows hold ties for the largest."""
+    """An image (2, 4, 4) of whole numbers, so that windows have ties for the largest."""
     return np.round(normal(2, 4, 4, seed=3))
 
 
@@ -506,7 +507,7 @@ def max_pool(backward: Backward, x: Array, declared: bool) -> Case:
         inputs=(x,),
         forward=lambda x: windows(x).max(-1),
         backward=backward,
-        right=lambda g, x: (give(first_largest(x), g),),
+        right=lambda g, x: (route(first_largest(x), g),),
         branches=first_largest,
         on_branches=take,
         declared=declared,
@@ -516,7 +517,7 @@ def max_pool(backward: Backward, x: Array, declared: bool) -> Case:
 @broken
 def max_pool_last_tie() -> Case:
     """Max pool that is documented to favour the first of equal ones: backward favours the last."""
-    return max_pool(lambda g, x: (give(3 - windows(x)[..., ::-1].argmax(-1), g),), tied_image(), declared=True)
+    return max_pool(lambda g, x: (route(3 - windows(x)[..., ::-1].argmax(-1), g),), tied_image(), declared=True)
 
 
 @broken
@@ -534,7 +535,7 @@ def max_pool_all_ties() -> Case:
 def max_pool_stale_argmax() -> Case:
     """Max pool: backward uses the argmax of an earlier batch."""
     stale = first_largest(normal(2, 4, 4, seed=4))
-    return max_pool(lambda g, x: (give(stale, g),), normal(2, 4, 4, seed=5), declared=True)
+    return max_pool(lambda g, x: (route(stale, g),), normal(2, 4, 4, seed=5), declared=True)
 
 
 @broken
@@ -560,7 +561,7 @@ def average_pool_border_count() -> Case:
 
 
 def with_zeros(*shape: int, seed: int = 0) -> Array:
-    """Normal numbers, every third one exactly 0."""
+    """Random normal numbers, of which every third is exactly 0."""
     x = normal(*shape, seed=seed)
     x.flat[::3] = 0.0
     return x

@@ -1,7 +1,7 @@
-"""The four checkers: each takes a case and says whether it calls the backward wrong.
+"""The four checkers: each takes a case and says whether its backward is wrong.
 
-Each is used as its documentation shows, with its default tolerances; `CHECKERS[name].recipe` says how. An exception on
-the way is an alarm too: to a user, a check that crashes did not pass.
+Each is used as its documentation shows, with its default tolerances; `CHECKERS[name].recipe` says how. An exception is
+an alarm, too: for a user, a check that crashes has not passed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 import minires
 from benchmarks.gradchecks import Array, Case
 
-CRASHED = "crashed: "  # begins what a checker says that ended with an exception other than its own verdict
+CRASHED = "crashed: "  # prefix of the message if a checker raised an exception that is not its verdict
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a checker made of a case: whether it raised an alarm, and in which words."""
+    """A checker's outcome for a case: whether it raised an alarm, and its message."""
 
     alarm: bool
     said: str = ""
@@ -31,7 +31,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Checker:
-    """A column of the table. `package` is what must be installed, and whose version counts."""
+    """A column of the table. `package` must be installed; its version is printed."""
 
     title: str
     package: str
@@ -40,14 +40,14 @@ class Checker:
 
     @property
     def version(self) -> str:
-        """Package and version."""
+        """Name and version of the package."""
         if self.package == "minires":
             return f"MiniRes {minires.__version__}"
         return f"{self.package} {version(self.package)}"
 
 
 def run(checker: Checker, case: Case) -> Outcome:
-    """The checker's verdict on a fresh case. Warnings and floating-point noise are not verdicts."""
+    """The checker's outcome for a new case. Warnings, also those of NumPy, are ignored."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -57,7 +57,7 @@ def run(checker: Checker, case: Case) -> Outcome:
 
 
 def gradients(case: Case, g: Any, arrays: Sequence[Array]) -> list[Array]:
-    """The case's backward, each gradient a new array of the case's own; zeros where it returns None."""
+    """The gradients of the case's backward as new arrays; zeros where it returns None."""
     found = case.backward(np.asarray(g), *arrays)
     return [
         np.zeros_like(x) if gradient is None else np.array(gradient) for gradient, x in zip(found, arrays, strict=True)
@@ -68,7 +68,7 @@ def gradients(case: Case, g: Any, arrays: Sequence[Array]) -> list[Array]:
 
 
 def function_class(case: Case) -> type[minires.Function]:
-    """The case as an op: a Function subclass with forward and backward and, if declared, its branches."""
+    """The case as a subclass of Function with forward, backward and, if declared, branches."""
 
     def backward(self: minires.Function, g: minires.Tensor) -> Any:
         found = [minires.Tensor(each) for each in gradients(case, g.data, [x.data for x in self.inputs])]
@@ -86,7 +86,7 @@ def function_class(case: Case) -> type[minires.Function]:
 
 
 def check_minires(case: Case) -> Outcome:
-    """`gradcheck` with its defaults; an alarm is a report that is not truthy."""
+    """`gradcheck` with its defaults; a report that is false is an alarm."""
     from minires.gradcheck import gradcheck
 
     op = function_class(case)
@@ -128,7 +128,7 @@ def check_torch(case: Case) -> Outcome:
 
 
 def check_autograd(case: Case) -> Outcome:
-    """`check_grads` in reverse mode at order 1, of all arguments together; its random directions are seeded."""
+    """`check_grads` in reverse mode at order 1, for all arguments together, with seeded random directions."""
     from autograd.extend import defvjp, primitive
     from autograd.test_util import check_grads
 

@@ -1,7 +1,7 @@
 """Twenty right backward passes that are hard to check: kinks, ties, large and tiny scales, rounding.
 
-`CASES` maps a name to a function that builds the case. Where a case has kinks it says which branch its derivative
-belongs to; only the cases with `declared=True` tell MiniRes.
+`CASES` maps a name to a function that builds the case; the function's docstring is the note in the table. A case with
+kinks says which branch its derivative belongs to; MiniRes is told so only if the case is `declared`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.gradchecks.broken import (
     batch_norm,
     batch_norm_right,
     first_largest,
-    give,
+    route,
     softmax,
     take,
     tied_image,
@@ -83,7 +83,7 @@ def max_pool_ties() -> Case:
     return Case(
         inputs=(tied_image(),),
         forward=lambda x: windows(x).max(-1),
-        backward=lambda g, x: (give(first_largest(x), g),),
+        backward=lambda g, x: (route(first_largest(x), g),),
         branches=first_largest,
         on_branches=take,
     )

@@ -1,4 +1,4 @@
-"""`minires gradcheck`: the gradient check, of an op, of all of them, or of a whole network."""
+"""`minires gradcheck`: the gradient check of an op, of all ops, or of a network."""
 
 from __future__ import annotations
 
@@ -29,23 +29,22 @@ def _dtype(value: str) -> str:
 @commands.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
 def gradcheck(
     model: Annotated[str | None, typer.Argument(callback=model_name, metavar="[MODEL]", help="A network.")] = None,
-    op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="An op, e.g. conv2d, instead.")] = None,
-    all_ops: Annotated[bool, typer.Option("--all-ops", help="Every op, instead.")] = False,
+    op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="Check an op, e.g. conv2d.")] = None,
+    all_ops: Annotated[bool, typer.Option("--all-ops", help="Check every op.")] = False,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Break each op's backward in every classic way: would it be noticed?")
+        bool, typer.Option("--audit", help="Break each op's backward in every classic way: does the check notice?")
     ] = False,
-    image: Annotated[str, typer.Option("--input", metavar="CxHxW", help="An image's shape.")] = "3x32x32",
-    batch: Annotated[int, typer.Option(min=1, help="Images.")] = 8,
-    classes: Annotated[int, typer.Option(min=1, help="Of the network.")] = 10,
-    order: Annotated[int, typer.Option(min=1, max=2, help="2: the gradient of the gradient as well.")] = 1,
-    dtype: Annotated[str, typer.Option(callback=_dtype, metavar="|".join(DTYPES), help="To compute in.")] = "float64",
+    image: Annotated[str, typer.Option("--input", metavar="CxHxW", help="Shape of an image.")] = "3x32x32",
+    batch: Annotated[int, typer.Option(min=1, help="Number of images.")] = 8,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes of the network.")] = 10,
+    order: Annotated[int, typer.Option(min=1, max=2, help="2: check the gradient of the gradient as well.")] = 1,
+    dtype: Annotated[str, typer.Option(callback=_dtype, metavar="|".join(DTYPES), help="Dtype of f.")] = "float64",
     provider: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Check these kernels' float32 gradients, e.g. cpu."),
+        str | None, typer.Option(metavar="NAME", help="Check the float32 gradients of these kernels, e.g. cpu.")
     ] = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="Of differentiating numerically.")] = "auto",
-    fast: Annotated[bool, typer.Option("--fast", help="One direction in all arrays of a network together.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, images, cotangents and directions.")] = 0,
+    method: Annotated[str, typer.Option(metavar="NAME", help="Method of numerical differentiation.")] = "auto",
+    fast: Annotated[bool, typer.Option("--fast", help="Check along random directions only.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, images, cotangents and directions.")] = 0,
     html: Annotated[
         Path | None, typer.Option(callback=output_file, metavar="FILE", help="Write the report as a page as well.")
     ] = None,
@@ -53,7 +52,7 @@ def gradcheck(
 ) -> None:
     """Check gradients against differences and complex steps.
 
-    Exit code 1 where something is WRONG, or VACUOUS: zero whatever the backward pass does.
+    The exit code is 1 if something is WRONG, or VACUOUS: zero whatever the backward pass does.
     """
     if sum((model is not None, op is not None, all_ops)) != 1:
         raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")
@@ -98,7 +97,7 @@ def _ops(name: str | None, dtype: str, seed: int) -> list[Subject]:
 
 
 def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quiet: bool) -> list[Report] | list[Audit]:
-    """Each subject's report or audit, printed as soon as it is there; among several, a good report in one line."""
+    """The report or audit of each subject, printed when it is done; of several, those that pass in one line each."""
     from minires import gradcheck as checks
 
     check: Callable[..., Any] = checks.audit if audit else checks.gradcheck

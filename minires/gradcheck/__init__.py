@@ -1,11 +1,13 @@
-"""Gradient checks that can be trusted: numeric against analytic gradients, with a verdict that explains itself.
+"""Gradient checks: numerical against analytic gradients, with verdicts that explain themselves.
 
     from minires.gradcheck import gradcheck
     report = gradcheck(F.relu, mr.tensor(x, requires_grad=True))
     print(report)            # what was checked, and what is wrong
     report.check()           # raises unless it passed
 
-How it works stands in docs/gradcheck.md.
+docs/gradcheck.md explains how it works. The files, from the bottom up: `problem` makes a function F of arrays; `line`
+evaluates F along a line, and `numeric` differentiates it there; `judge` gives the verdict on one number; `under_test`
+holds the analytic gradient at a point; `comparison` and `network` go through its numbers; `check` is the public one.
 """
 
 from minires.gradcheck.audit import Audit, audit

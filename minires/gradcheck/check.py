@@ -1,4 +1,4 @@
-"""`gradcheck`: numeric against analytic gradients, with a verdict that explains itself."""
+"""`gradcheck`: numerical against analytic gradients, with a verdict that explains itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from minires.errors import MiniResError
-from minires.gradcheck.alone import UNUSED, Alone
-from minires.gradcheck.examine import Examined, examine
+from minires.gradcheck.comparison import Comparison, compare_gradients
+from minires.gradcheck.double_backward import gradient_problem
 from minires.gradcheck.judge import METHODS, Tolerances
 from minires.gradcheck.network import MANY_VARIABLES
 from minires.gradcheck.patterns import guess
@@ -18,10 +18,14 @@ from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.report import Report
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict
-from minires.gradcheck.second import second_order
+from minires.gradcheck.single_op import UNUSED, SingleOpChecker
 
 RTOL = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
-UNNOTICED = "float32 shows a relative error above {:.0e} only; dtype=np.float64 (--dtype float64) shows one of 1e-7"
+NEGLIGIBLE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
+FLOAT32 = "float32 shows a relative error above {:.0e} only; dtype=np.float64 (--dtype float64) shows one of 1e-7"
+INDEPENDENT = "none: the gradient does not depend on it"
+ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"
+INCONCLUSIVE = "no op is wrong when checked alone, but here not all could be said of {}"
 
 
 def gradcheck(
@@ -45,55 +49,76 @@ def gradcheck(
     explain: bool = True,
     progress: Progress = silent,
 ) -> Report:
-    """Is f's gradient that of f? (torch.autograd.gradcheck, but for what is said below.)
+    """Check f's backward against numerical derivatives (torch.autograd.gradcheck, with the differences named below).
 
-    f maps Tensors to a Tensor or several; inputs are its arguments. Those Tensors that require gradients are checked,
-    or all floating-point ones if none does. Where f is a Module, or a Module is among the inputs, its parameters are
-    checked by name. Both gradients of an op are: the formula (`backward`) and the fused kernel (`backward_fused`).
+    The check computes the gradient of ⟨u, f(inputs)⟩, for a random cotangent u, by backward and by evaluating f, and
+    compares the two. Both gradients of an op are checked: the formula (`backward`) and the fused kernel
+    (`backward_fused`). Up to 400 numbers are all checked one by one; of more, 16 of each array and two random
+    directions in it; of a network (9 arrays, or more than 20,000 numbers), one random direction in each array.
 
-    order: 2 checks the gradient of the gradient too. method: "auto", the complex step where f takes complex numbers, if
-    differences confirm it, else differences; "complex", that step unconfirmed; "central3", "central5", "richardson",
-    which are differences; "adjoint" (⟨v, J d⟩ = ⟨Jᵀ v, d⟩ for random d). Steps are swept, unless eps is one: then
-    "auto" and "central3" take the central difference of that very step (the others take no notice of eps). atol, rtol:
-    allowed beside the estimated errors; by default 0 and 1e-7 (float32: 1e-4), where torch has 1e-5 and 1e-3.
-    nondet_tol: by how much two runs may differ. fast_mode: random projections only. check_forward: the jvp as well.
-    check_grad_dtypes: f's outputs must have the inputs' dtype; that gradients do, the engine always checks. provider:
-    "cpu" or "cuda": its float32 gradient is held against the float64 reference. dtype: other than that of the inputs.
-    seed: of cotangents and directions. explain: of what is WRONG, check each op alone to find the one to blame, and
-    guess at the mistake. progress: called with (arrays done, arrays in all).
+    Args:
+        f: A function of the inputs that returns a Tensor, or a list or tuple of Tensors; or a Module.
+        inputs: f's argument, or a list or tuple of them: Tensors, arrays and Modules. The check covers the parameters
+            of Modules (of f, too) and the Tensors that require gradients. If none does, or if f is a Module, it covers
+            all Tensors and arrays of a floating-point dtype.
+        names: Names of the inputs in the report. Default: those of f's parameters.
+        order: 1, or 2 to check the gradient of the gradient as well. Default: 1.
+        method: How to differentiate numerically. "auto" (default): the complex step if f takes complex numbers and
+            differences confirm it, else differences; "complex": the complex step, unconfirmed; "central3",
+            "central5", "richardson": differences; "adjoint": ⟨v, J d⟩ = ⟨Jᵀv, d⟩ along random directions only.
+        eps: Step of the central difference under "auto" and "central3", in units of the inputs; the other methods do
+            not use it. Default (None): steps are swept from an eighth of the inputs' scale down to 10⁻¹³ of it.
+        atol: Absolute tolerance, in units of the gradient. The estimated errors are always allowed besides. Default: 0
+            (torch: 1e-5).
+        rtol: Relative tolerance. Default: 1e-7 for float64, 1e-4 for float32 (torch: 1e-3).
+        nondet_tol: Largest allowed absolute difference between two runs of f, or of its backward. Default: 0.
+        fast_mode: Whether to check along random directions only; a network along one direction in all arrays together,
+            and each array on its own only if that does not pass. Default: False.
+        check_forward: Whether to check the jvp (`gradcheck.jvp`: two reverse passes) as well. Default: False.
+        check_grad_dtypes: Whether f's outputs must have the dtype of the inputs. That gradients have it, the engine
+            always checks. Default: False.
+        provider: The provider whose kernels run backward: "reference", "cpu" or "cuda". Numerical derivatives always
+            are those of the reference in float64. Default (None): the active provider.
+        dtype: The dtype that backward runs in, float32 or float64. Default: float32 if the provider is "cpu" or
+            "cuda", else that of the inputs.
+        seed: Seed of the cotangents and random directions, a non-negative integer. Default: 0.
+        raise_exception: Whether to raise GradcheckError if the check does not pass. Default: False.
+        explain: Whether to check each op on its own if a gradient is WRONG, to name the one to blame, and to guess at
+            the mistake. Default: True.
+        progress: Function that is called with (arrays done, arrays in all). Default: one that does nothing.
 
-    Up to 400 numbers are checked one by one; of more, some, and random directions; of a network, a direction in each
-    array, or with fast_mode one in all together, and each only if that is not right.
+    Returns:
+        A Report, which is true if nothing is WRONG or VACUOUS and something is PASS. `Verdict` explains the verdicts.
 
-    Raises MiniResError if f itself fails, and with `raise_exception` GradcheckError if the check does.
+    Raises:
+        MiniResError: An option is invalid.
+        DtypeError: An input is no array; or the dtype is neither float32 nor float64; or f returns complex numbers.
+        ShapeError: There is nothing to differentiate by, or there is not one name for each input.
+        GraphError: f does not return Tensors, or an op's `on_branches` contradicts its `forward`.
+        GradcheckError: The check does not pass, and `raise_exception` is set.
+        Exception: Whatever f itself raises.
     """
     _check_options(order, method, {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "seed": seed})
     dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
     problem = Problem(f, inputs, names, dtype, provider)
-    how = _tolerances(problem.dtype, method, eps, atol, rtol)
-    run = Run(seed, fast_mode, nondet_tol, explain, progress)
-    arrays, notes, suspects, steady = _first_order(problem, how, run)
+    rtol = RTOL[problem.dtype] if rtol is None else rtol
+    tolerances = Tolerances(0.0 if atol is None else atol, rtol, eps, method, NEGLIGIBLE[problem.dtype])
+    run = RunOptions(seed, fast_mode, nondet_tol, explain, progress)
+    arrays, notes, suspects, deterministic = _first_order(problem, tolerances, run)
     if check_grad_dtypes:
-        arrays += _dtypes(problem)
-    if check_forward and steady:
-        arrays += _forward(problem, how, run)
-    if order == 2 and steady:
-        second, more, found = _second_order(problem, how, run)
+        arrays += _wrong_dtypes(problem)
+    if check_forward and deterministic:
+        arrays += _forward_mode(problem, tolerances, run)
+    if order == 2 and deterministic:
+        second, more, found = _second_order(problem, tolerances, run)
         arrays, notes = arrays + second, notes + more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
     if problem.dtype == np.float32:
-        notes.append(UNNOTICED.format(how.rtol))
+        notes.append(FLOAT32.format(rtol))
     settings = {"order": order, "method": method, "dtype": str(problem.dtype), "provider": provider, "seed": seed}
-    report = Report(_title(f), tuple(arrays), tuple(dict.fromkeys(notes)), suspects, steady, settings)
+    title = getattr(f, "__qualname__", type(f).__name__)
+    report = Report(title, tuple(arrays), tuple(dict.fromkeys(notes)), suspects, deterministic, settings)
     return report.check() if raise_exception else report
-
-
-def _tolerances(
-    dtype: np.dtype[Any], method: str, eps: float | None, atol: float | None, rtol: float | None
-) -> Tolerances:
-    """What was asked for, and the defaults of the dtype."""
-    small = 1e-3 if dtype == np.float32 else 1e-6
-    return Tolerances(0.0 if atol is None else atol, RTOL[dtype] if rtol is None else rtol, eps, method, small)
 
 
 def _check_options(order: int, method: str, numbers: dict[str, float | None]) -> None:
@@ -112,112 +137,68 @@ def _check_options(order: int, method: str, numbers: dict[str, float | None]) ->
         raise MiniResError("gradcheck: eps=0 is no step: leave it out to have steps swept")
 
 
-def _title(f: Callable[..., Any]) -> str:
-    return getattr(f, "__qualname__", type(f).__name__)
-
-
 @dataclass(frozen=True)
-class Run:
-    """How a check is run; see `gradcheck`."""
+class RunOptions:
+    """The arguments of `gradcheck` that say how to run it."""
 
     seed: int
-    fast: bool
+    fast_mode: bool
     nondet_tol: float
     explain: bool
     progress: Progress
 
 
 def _first_order(
-    problem: Problem, how: Tolerances, run: Run, first: Problem | None = None
+    problem: Problem, tolerances: Tolerances, run: RunOptions, primal: Problem | None = None
 ) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...], bool]:
-    """(results, notes, suspects, whether f is deterministic) of one problem, which may be the gradient of `first`."""
-    found = examine(
+    """(results, notes, suspects, whether f is deterministic) of one problem, which may be the gradient of `primal`."""
+    found = compare_gradients(
         problem,
-        how,
+        tolerances,
         np.random.default_rng(run.seed),
-        projections_only=run.fast,
-        one_result=run.fast,
+        projections_only=run.fast_mode,
+        one_result=run.fast_mode,
         nondet_tol=run.nondet_tol,
         progress=run.progress,
-        valleys=run.explain,
+        full_sweeps=run.explain,
     )
-    if found.unsteady:
-        note = f"not deterministic: {found.unsteady}. Nothing can be said of its gradient; freeze what is random"
-        return list(found.arrays), [note], (), False
+    if found.nondeterministic:
+        remedy = "Nothing can be said of its gradient; freeze what is random"
+        return list(found.arrays), [f"not deterministic: {found.nondeterministic}. {remedy}"], (), False
     notes = []
-    if found.float32_choices:
+    if found.float32_branches:
         notes.append(
-            f"{found.float32_choices} choices (ReLU, max) differ between float32 and float64; float32's were taken"
+            f"{found.float32_branches} branches (ReLU, max) differ between float32 and float64; float32's were taken"
         )
-    arrays, suspects = _explained(problem, how, run, found, first)
+    arrays, suspects = _explained(problem, tolerances, run, found, primal)
     return arrays, notes, suspects, True
 
 
 def _second_order(
-    problem: Problem, how: Tolerances, run: Run
+    problem: Problem, tolerances: Tolerances, run: RunOptions
 ) -> tuple[list[ArrayResult], list[str], tuple[Suspect, ...]]:
-    """(results, notes, suspects) of the gradient's gradient."""
-    gradient = second_order(problem)
-    run = replace(run, fast=run.fast or len(gradient.point) >= MANY_VARIABLES)  # a pass costs several of the first
-    arrays, notes, suspects, _ = _first_order(gradient, how, run, problem)
-    return [_renamed(each) for each in arrays], notes, suspects
+    """(results, notes, suspects) of the gradient of the gradient."""
+    gradient = gradient_problem(problem)
+    fast_mode = run.fast_mode or len(gradient.point) >= MANY_VARIABLES  # each pass costs several of the first order
+    arrays, notes, suspects, _ = _first_order(gradient, tolerances, replace(run, fast_mode=fast_mode), problem)
+    return [_named_second_order(each) for each in arrays], notes, suspects
 
 
-def _renamed(array: ArrayResult) -> ArrayResult:
-    """A result of the second order. What the gradient does not depend on has no second derivative: that is no gap."""
+def _named_second_order(array: ArrayResult) -> ArrayResult:
+    """The result under its name for order 2. A gradient that does not depend on a variable is linear: that is PASS."""
     named = replace(array, name=f"{array.name}, order 2")
-    return replace(named, verdict=Verdict.PASS, note=LINEAR) if array.note == UNUSED else named
+    return replace(named, verdict=Verdict.PASS, note=INDEPENDENT) if array.note == UNUSED else named
 
 
-LINEAR = "none: the gradient does not depend on it"
+def _forward_mode(problem: Problem, tolerances: Tolerances, run: RunOptions) -> list[ArrayResult]:
+    """The result for the jvp, which two reverse passes compute: the gradient of ⟨Jᵀu, v⟩ by u."""
+    by_cotangent = gradient_problem(problem, by_cotangent_only=True)
+    rng = np.random.default_rng(run.seed)
+    found = compare_gradients(by_cotangent, tolerances, rng, projections_only=run.fast_mode)
+    return [replace(each, name="jvp") for each in _explained(by_cotangent, tolerances, run, found)[0]]
 
 
-def _explained(
-    problem: Problem, how: Tolerances, run: Run, found: Examined, first: Problem | None = None
-) -> tuple[list[ArrayResult], tuple[Suspect, ...]]:
-    """Results with what checking each op alone adds: evidence for gradients that vanish, suspects for wrong ones.
-
-    first: the problem whose gradient this one is. An op that is right there and wrong here has no right second
-    derivative: what it kept is a constant in its backward.
-    """
-    arrays = list(found.arrays)
-    wrong = any(array.verdict is Verdict.WRONG for array in arrays)
-    if not any(map(_says_nothing, arrays)) and not (run.explain and wrong):
-        return arrays, ()
-    alone = Alone(problem, how, run.seed)
-    for k, array in enumerate(arrays):
-        if array.number is not None and _says_nothing(array):
-            verdict, note = alone.evidence(array.number)
-            if array.verdict is Verdict.VACUOUS or verdict is not Verdict.VACUOUS:
-                arrays[k] = replace(array, verdict=verdict, note=note)
-    if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
-        return arrays, ()
-    suspects = alone.suspects()
-    doubtful = alone.doubtful()
-    if not suspects and first is not None:
-        suspects = Alone(first, how, run.seed, order=2).suspects()
-    shapes = [each.output.shape for each in alone.applied[-1:]] + [array.shape for array in arrays]
-    for k, array in enumerate(arrays):
-        if array.verdict is Verdict.WRONG:
-            text = guess(array, shapes, None if array.number is None else problem.point[array.number])
-            if not suspects and alone.applied:
-                text += "; " * bool(text) + (NOBODY.format(", ".join(doubtful)) if doubtful else ENGINE)
-            arrays[k] = replace(array, guess=text)
-    return arrays, suspects
-
-
-def _says_nothing(array: ArrayResult) -> bool:
-    """Whether its gradient vanishes, or is too small to be measured, in every number that was looked at."""
-    if array.verdict is Verdict.VACUOUS:
-        return not array.count(Verdict.VACUOUS)  # else f is not finite here, and other numbers would say nothing of it
-    return array.verdict is Verdict.ROUNDING and array.count(Verdict.ROUNDING) == len(array.elements)
-
-
-ENGINE = "every op passes alone, so look at where paths join: each consumer's gradient must be added"
-NOBODY = "no op is wrong when checked alone, but here not all could be said of {}"
-
-
-def _dtypes(problem: Problem) -> list[ArrayResult]:
+def _wrong_dtypes(problem: Problem) -> list[ArrayResult]:
     """A WRONG result for each output of f that has another dtype than the inputs."""
     found = problem.output_dtypes()
     return [
@@ -227,8 +208,46 @@ def _dtypes(problem: Problem) -> list[ArrayResult]:
     ]
 
 
-def _forward(problem: Problem, how: Tolerances, run: Run) -> list[ArrayResult]:
-    """The jvp, which is made of two reverse passes: the gradient of ⟨Jᵀu, v⟩ by u."""
-    by_cotangent = second_order(problem, by_cotangent_alone=True)
-    found = examine(by_cotangent, how, np.random.default_rng(run.seed), projections_only=run.fast)
-    return [replace(each, name="jvp") for each in _explained(by_cotangent, how, run, found)[0]]
+# -- what checking each op on its own adds ---------------------------------------------------------------------------
+
+
+def _explained(
+    problem: Problem, tolerances: Tolerances, run: RunOptions, found: Comparison, primal: Problem | None = None
+) -> tuple[list[ArrayResult], tuple[Suspect, ...]]:
+    """(results, suspects): evidence for gradients that vanish, and suspects and guesses for wrong ones.
+
+    primal: the problem whose gradient `problem` is. An op that is right in `primal`, and whose gradient is wrong here,
+    kept for backward what is a constant there.
+    """
+    arrays = list(found.arrays)
+    wrong = any(array.verdict is Verdict.WRONG for array in arrays)
+    if not any(map(_says_nothing, arrays)) and not (run.explain and wrong):
+        return arrays, ()
+    checker = SingleOpChecker(problem, tolerances, run.seed)
+    for k, array in enumerate(arrays):
+        if array.number is not None and _says_nothing(array):
+            verdict, note = checker.evidence(array.number)
+            if array.verdict is Verdict.VACUOUS or verdict is not Verdict.VACUOUS:
+                arrays[k] = replace(array, verdict=verdict, note=note)
+    if not run.explain or all(array.verdict is not Verdict.WRONG for array in arrays):
+        return arrays, ()
+    suspects = checker.suspects()
+    inconclusive = checker.inconclusive()
+    if not suspects and primal is not None:
+        suspects = SingleOpChecker(primal, tolerances, run.seed, order=2).suspects()
+    nobody = ""
+    if not suspects and checker.calls:
+        nobody = INCONCLUSIVE.format(", ".join(inconclusive)) if inconclusive else ENGINE
+    shapes = [call.output.shape for call in checker.calls[-1:]] + [array.shape for array in arrays]
+    for k, array in enumerate(arrays):
+        if array.verdict is Verdict.WRONG:
+            pattern = guess(array, shapes, None if array.number is None else problem.point[array.number])
+            arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, nobody))))
+    return arrays, suspects
+
+
+def _says_nothing(array: ArrayResult) -> bool:
+    """Whether its gradient vanishes, or is too small to be measured, in every number that was looked at."""
+    if array.verdict is Verdict.VACUOUS:
+        return not array.count(Verdict.VACUOUS)  # a VACUOUS element: f is not finite here, and no op would say more
+    return array.verdict is Verdict.ROUNDING and array.count(Verdict.ROUNDING) == len(array.elements)

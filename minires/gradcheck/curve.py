@@ -1,149 +1,123 @@
-"""The V-curve: the error of a central difference against its step, drawn.
+"""The V-curve: the error of a central difference against its step, drawn by matplotlib as SVG inside the page.
 
-Both axes are logarithmic. An error of exactly zero has no logarithm; it is drawn on a line of its own below the others.
+Colours are those of the page's style sheet, so the chart follows its light and dark theme. An error of exactly zero has
+no logarithm; it is drawn on a line of its own below the others.
 """
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from minires.gradcheck.markup import picture, place, power, short, text
-from minires.gradcheck.numeric import Step
-from minires.gradcheck.reading import sentence, verdict_of
+from minires.gradcheck.line import Step
+from minires.gradcheck.markup import labelled, location, power, short, text
 from minires.gradcheck.result import ArrayResult, Curve
+from minires.gradcheck.sweep_summary import describe, verdict_of
 
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 618.0, 30.0, 300.0
-WIDTH, HEIGHT = 640.0, 372.0
-MOST_TICKS = 8
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-
-@dataclass(frozen=True)
-class _Axes:
-    """Decades shown, [low, high], of h and of the error; zero: whether some error is exactly zero."""
-
-    h: tuple[int, int]
-    error: tuple[int, int]
-    zero: bool
-
-    def x(self, h: float) -> float:
-        low, high = self.h
-        return LEFT + (RIGHT - LEFT) * (math.log10(h) - low) / (high - low)
-
-    def y(self, error: float) -> float:
-        if error == 0:
-            return BOTTOM
-        low, high = self.error
-        bottom = BOTTOM - 24 if self.zero else BOTTOM
-        return bottom - (bottom - TOP) * (math.log10(error) - low) / (high - low)
-
-
-def _decades(values: Sequence[float]) -> tuple[int, int]:
-    logs = [math.log10(value) for value in values]
-    low, high = math.floor(min(logs) - 0.1), math.ceil(max(logs) + 0.1)  # no mark on the frame
-    return low, max(high, low + 2)
-
-
-Series = list[tuple[Step, float]]  # steps with their errors
-
-
-def _errors(steps: Sequence[Step], value: float) -> Series:
-    found = [(step, abs(step.central - value)) for step in steps]
-    return [(step, error) for step, error in found if math.isfinite(error)]
+# matplotlib needs colours, the page has variables: each of these stands for the variable of its name.
+COLOURS = {"ink": "#010101", "line": "#020202", "soft": "#030303", "paper": "#040404"}
+COLOURS |= {"analytic": "#050505", "numeric": "#060606"}
+STYLE: dict[Any, Any] = {
+    "font.size": 10.0,
+    "svg.fonttype": "none",  # text stays text, and page.html sets its font
+    "svg.hashsalt": "minires",
+    "axes.edgecolor": COLOURS["line"],
+    "axes.axisbelow": True,
+    "grid.color": COLOURS["line"],
+    "xtick.color": COLOURS["line"],
+    "ytick.color": COLOURS["line"],
+    **{f"{name}color": COLOURS["ink"] for name in ("text.", "axes.label", "xtick.label", "ytick.label")},
+}
 
 
 def figure(array: ArrayResult, key: str) -> str:
-    """The curve of an array's worst number with what it says; "" where there is none."""
+    """The curve of an array's worst number as a <figure>, with what it shows in words; "" if there is none.
+
+    key: unique in the page; the ids of the chart begin with it.
+    """
     curve = array.curve
     if curve is None:
         return ""
-    said = sentence(curve, verdict_of(array))
-    where = f"{array.name} at {place(curve.index)}" if curve.index is not None else f"{array.name}, {place(None)}"
-    drawing = _drawing(curve, key, where, said)
-    picture_of_it = f'<div class="scroll">{drawing}</div>' if drawing else ""
+    said = describe(curve, verdict_of(array))
+    where = f"{array.name} at {location(curve.index)}" if curve.index is not None else f"{array.name}, {location(None)}"
+    chart = ""
+    if any(error > 0 for value in (curve.numeric, curve.analytic) for _, error in _errors(curve.steps, value)):
+        title = f"Error of the central difference against the step, {where}"
+        chart = f'<div class="scroll">{labelled(_chart(curve, key), key, title, said)}</div>'
     return (
-        f'<figure class="curve"><h4>Error against step: <code>{text(where)}</code></h4>{picture_of_it}'
+        f'<figure class="curve"><h4>Error against step: <code>{text(where)}</code></h4>{chart}'
         f"<figcaption><p>{text(said)}</p>{_table(curve)}</figcaption></figure>"
     )
 
 
-def _drawing(curve: Curve, key: str, where: str, said: str) -> str:
-    numeric, analytic = _errors(curve.steps, curve.numeric), _errors(curve.steps, curve.analytic)
-    drawn = [error for _, error in [*numeric, *analytic]]
-    if not any(drawn):
-        return ""
-    positive = [error for error in drawn if error > 0]
-    axes = _Axes(_decades([step.h for step in curve.steps]), _decades(positive), 0.0 in drawn)
-    body = _grid(axes) + _rounding(curve.steps, axes, min(positive))
-    body += _series(analytic, axes, "analytic", _square) + _series(numeric, axes, "numeric", _disc)
-    return picture(
-        key, (WIDTH, HEIGHT), f"Error of the central difference against the step, {where}", said, body + _legend()
-    )
+def _errors(steps: Sequence[Step], value: float) -> list[tuple[Step, float]]:
+    """|D(h) − value| for each step where it is finite."""
+    found = [(step, abs(step.central - value)) for step in steps]
+    return [(step, error) for step, error in found if math.isfinite(error)]
 
 
-def _grid(axes: _Axes) -> str:
-    parts = []
-    for exponent in _ticks(axes.h):
-        x = axes.x(10.0**exponent)
-        parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{BOTTOM}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{power(exponent)}</text>')
-    rows = [(axes.y(10.0**exponent), power(exponent)) for exponent in _ticks(axes.error)]
-    for y, label in [*rows, *([(BOTTOM, "0")] if axes.zero else [])]:
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    middle = (LEFT + RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{BOTTOM + 38}" text-anchor="middle">step h</text>')
-    parts.append(f'<text x="4" y="{TOP - 14}">error</text>')
-    return "".join(parts)
+def _chart(curve: Curve, key: str) -> str:
+    """The chart as an <svg> element without a label."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        canvas = Figure(figsize=(6.4, 3.9))
+        axes = canvas.add_axes((0.1, 0.22, 0.87, 0.7))
+        _draw(curve, axes)
+        written = io.StringIO()
+        canvas.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    svg = written.getvalue()
+    svg = svg[svg.index("<svg") :].replace("xlink:href", "href")
+    svg = re.sub(r'<metadata>.*?</metadata>|<!--.*?-->| xmlns(:xlink)?="[^"]*"', "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*\n\s*", " ", svg)
+    svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{key}-", svg)  # ids of other charts in the page are different
+    for name, colour in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    return svg
 
 
-def _ticks(decades: tuple[int, int]) -> range:
-    low, high = decades
-    return range(low, high + 1, max(1, math.ceil((high - low) / MOST_TICKS)))
+def _draw(curve: Curve, axes: Axes) -> None:
+    series = [
+        ("analytic", "s", 8.0, _errors(curve.steps, curve.analytic)),
+        ("numeric", "o", 5.0, _errors(curve.steps, curve.numeric)),
+    ]
+    positive = [error for *_, errors in series for _, error in errors if error > 0]
+    zero = min(positive) / 100
+    for name, marker, size, errors in series:
+        style: Any = {"color": COLOURS[name], "marker": marker, "markersize": size}
+        clean = [(step.h, error or zero) for step, error in errors if not step.crossings]
+        crossed = [(step.h, error or zero) for step, error in errors if step.crossings]
+        axes.loglog(*_columns(clean), gid=f"{name}-clean", label=f"difference − {name}", **style)
+        axes.loglog(*_columns(crossed), gid=f"{name}-crossed", linestyle="", fillstyle="none", **style)
+    expected = [(step.h, step.rounding) for step in curve.steps if step.rounding > min(positive) / 10]
+    if len(expected) > 1:
+        style = {"color": COLOURS["soft"], "linestyle": ":", "label": "rounding, as estimated"}
+        axes.plot(*_columns(expected), scaley=False, **style)
+    if len(positive) < sum(len(errors) for *_, errors in series):
+        axes.axhline(zero, color=COLOURS["line"], zorder=0.5)
+        axes.text(-0.01, zero, "0", ha="right", va="center", transform=axes.get_yaxis_transform())
+    axes.minorticks_off()
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: power(round(math.log10(value))))
+    axes.grid(True)
+    axes.set_xlabel("step h")
+    axes.set_title("error", loc="left", fontsize=10)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, columnspacing=1.2, frameon=False)
 
 
-def _rounding(steps: Sequence[Step], axes: _Axes, least: float) -> str:
-    """The line on which rounding alone would lie, as far as the picture reaches down."""
-    low = max(10.0 ** axes.error[0], least / 10)
-    high = 10.0 ** axes.error[1]
-    points = [(axes.x(s.h), axes.y(s.rounding)) for s in steps if low <= s.rounding <= high]
-    return f'<path class="expected" d="{_path(points)}"/>' if len(points) > 1 else ""
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-
-
-Marker = Callable[[float, float, str], str]
-
-
-def _series(series: Series, axes: _Axes, name: str, marker: Marker) -> str:
-    points = [(axes.x(step.h), axes.y(error), bool(step.crossings)) for step, error in series]
-    line = [(x, y) for x, y, crossed in points if not crossed]
-    path = f'<path class="line {name}" d="{_path(line)}"/>' if len(line) > 1 else ""
-    return path + "".join(marker(x, y, f"{name} hollow" if crossed else name) for x, y, crossed in points)
-
-
-def _disc(x: float, y: float, name: str) -> str:
-    return f'<circle class="mark {name}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-
-
-def _square(x: float, y: float, name: str) -> str:
-    return f'<rect class="mark {name}" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
-
-
-def _legend() -> str:
-    y = HEIGHT - 10
-    keys = (
-        (0, _square(LEFT + 6, y - 4, "analytic"), "difference − analytic"),
-        (185, _disc(LEFT + 191, y - 4, "numeric"), "difference − numeric"),
-        (365, f'<path class="expected" d="M{LEFT + 351} {y - 4}h26"/>', "rounding, as estimated"),
-    )
-    return "".join(f'{mark}<text x="{LEFT + 18 + x}" y="{y}">{name}</text>' for x, mark, name in keys)
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _table(curve: Curve) -> str:
+    """The numbers of the chart, folded."""
     if not curve.steps:
         return ""
     rows = []

@@ -1,6 +1,7 @@
-"""Derivatives of functions of Tensors, after torch.autograd.functional: vjp, jvp, jacobian, hessian and its products.
+"""Derivatives of functions of Tensors, as in torch.autograd.functional: vjp, jvp, jacobian, hessian and its products.
 
-All are made of reverse passes. Jᵀu is one; since it is linear in u, its derivative by u, a second one, gives J v.
+All of them are made of reverse passes. One pass gives Jᵀu. This is linear in u, so a second pass, which differentiates
+it by u, gives J v.
 """
 
 from __future__ import annotations
@@ -20,21 +21,42 @@ Inputs = Tensor | Sequence[Tensor]
 
 
 def vjp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
-    """(f(inputs), Jᵀ v) (torch.autograd.functional.vjp). v: as f's outputs; may be left out for a single number."""
+    """Vector-Jacobian product (torch.autograd.functional.vjp).
+
+    Args:
+        f, inputs: A function that returns a Tensor or several, and its argument or a sequence of them.
+        v: Tensors of the shapes of f's outputs. It may be left out if f returns a single number.
+        create_graph: Whether the result can be differentiated further.
+
+    Returns:
+        (f(inputs), Jᵀv), the second of the shapes of the inputs.
+    """
     with enable_grad():
-        leaves, outputs = _applied(f, inputs, create_graph)
-        seeds = [None] * len(outputs) if v is None else _list(v)
-        found = grad(outputs, leaves, seeds, create_graph=create_graph, allow_unused=True)
+        leaves, outputs = _apply(f, inputs, create_graph)
+        cotangents = [None] * len(outputs) if v is None else _list(v)
+        found = grad(outputs, leaves, cotangents, create_graph=create_graph, allow_unused=True)
     gradients = [_or_zeros(g, leaf) for g, leaf in zip(found, leaves, strict=True)]
     shown = outputs if create_graph else [each.detach() for each in outputs]
-    return _like(f, shown), gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
+    return _unpacked(shown), gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
 
 
 def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
-    """(f(inputs), J v) (torch.autograd.functional.jvp). v: as inputs; may be left out for a single number."""
+    """Jacobian-vector product by two reverse passes (torch.autograd.functional.jvp).
+
+    Args:
+        f, inputs: A function that returns a Tensor or several, and its argument or a sequence of them.
+        v: Tensors of the shapes of the inputs. It may be left out if they are single numbers.
+        create_graph: Whether the result can be differentiated further.
+
+    Returns:
+        (f(inputs), J v), the second of the shapes of f's outputs.
+
+    Raises:
+        ShapeError: v has other shapes, or is missing.
+    """
     with enable_grad():
-        leaves, outputs = _applied(f, inputs, create_graph)
-        tangents = [_ones(leaf) for leaf in leaves] if v is None else _fitting("jvp", v, leaves)
+        leaves, outputs = _apply(f, inputs, create_graph)
+        tangents = [_ones(leaf) for leaf in leaves] if v is None else _checked_vectors("jvp", v, leaves)
         if v is None and any(leaf.numel() != 1 for leaf in leaves):
             raise ShapeError("jvp: v is needed, of the inputs' shapes, unless they are single numbers")
         u = [Tensor(_zeros(each), requires_grad=True) for each in outputs]
@@ -54,34 +76,38 @@ def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
             forward = grad(product, u, create_graph=create_graph, allow_unused=True)
     pushed = [_or_zeros(each, output) for each, output in zip(forward, outputs, strict=True)]
     shown = outputs if create_graph else [each.detach() for each in outputs]
-    return _like(f, shown), pushed[0] if len(pushed) == 1 else tuple(pushed)
+    return _unpacked(shown), pushed[0] if len(pushed) == 1 else tuple(pushed)
 
 
 def jacobian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
-    """J[output index …, input index …] (torch.autograd.functional.jacobian), a reverse pass for each number of
-    f(inputs).
+    """The Jacobian, by a reverse pass for each number of f(inputs) (torch.autograd.functional.jacobian).
 
-    One Tensor for one input and one output; else a tuple over outputs, of tuples over inputs, one of them left out
-    where there is just one.
+    Args:
+        f, inputs: A function that returns a Tensor or several, and its argument or a sequence of them.
+        create_graph: Whether the result can be differentiated further.
+
+    Returns:
+        J of shape (*output.shape, *input.shape), for one input and one output. For several outputs a tuple over the
+        outputs, and for a sequence of inputs a tuple over the inputs, inside the former.
     """
     with enable_grad():
-        leaves, outputs = _applied(f, inputs, create_graph)
+        leaves, outputs = _apply(f, inputs, create_graph)
         blocks = [_rows(output, leaves, create_graph) for output in outputs]
     rows = [each[0] if isinstance(inputs, Tensor) else tuple(each) for each in blocks]
     return rows[0] if len(rows) == 1 else tuple(rows)
 
 
 def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tensor]:
-    """∂output/∂leaf for each leaf, output.shape + leaf.shape."""
+    """∂output/∂leaf for each leaf, of shape (*output.shape, *leaf.shape)."""
     from minires.ops.shape import reshape, stack
 
     rows: list[list[Tensor]] = [[] for _ in leaves]
     for number in range(output.numel()):
-        seed = _zeros(output)
-        seed.reshape(-1)[number] = 1
+        unit = _zeros(output)
+        unit.reshape(-1)[number] = 1
         found: Sequence[Tensor | None] = [None] * len(leaves)
         if output.requires_grad:
-            found = grad(output, leaves, Tensor(seed), create_graph, retain_graph=True, allow_unused=True)
+            found = grad(output, leaves, Tensor(unit), create_graph, retain_graph=True, allow_unused=True)
         for row, g, leaf in zip(rows, found, leaves, strict=True):
             row.append(_or_zeros(g, leaf))
     return [
@@ -91,7 +117,18 @@ def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tens
 
 
 def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -> Any:
-    """∂²f/∂xᵢ∂xⱼ of an f that returns one number (torch.autograd.functional.hessian); blocks for several inputs."""
+    """The Hessian ∂²f/∂xᵢ∂xⱼ (torch.autograd.functional.hessian).
+
+    Args:
+        f, inputs: A function that returns a single number, and its argument or a sequence of them.
+        create_graph: Whether the result can be differentiated further.
+
+    Returns:
+        H of shape (*input.shape, *input.shape); for a sequence of inputs a tuple of rows of such blocks.
+
+    Raises:
+        ShapeError: f returns more than one number.
+    """
 
     def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
         output = f(*leaves)
@@ -109,12 +146,24 @@ def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -
 def hessian_vector_product(
     f: Callable[..., Any], inputs: Inputs, v: Inputs, create_graph: bool = False
 ) -> tuple[Any, Any]:
-    """(f(inputs), H v) of an f that returns one number (torch.autograd.functional.hvp): the gradient of ⟨∇f, v⟩."""
+    """The product of the Hessian with v: the gradient of ⟨∇f, v⟩ (torch.autograd.functional.hvp).
+
+    Args:
+        f, inputs: A function that returns a single number, and its argument or a sequence of them.
+        v: Tensors of the shapes of the inputs.
+        create_graph: Whether the result can be differentiated further.
+
+    Returns:
+        (f(inputs), H v).
+
+    Raises:
+        ShapeError: f returns more than one number, or v has other shapes.
+    """
     with enable_grad():
-        leaves, outputs = _applied(f, inputs, create_graph)
+        leaves, outputs = _apply(f, inputs, create_graph)
         if len(outputs) != 1 or outputs[0].numel() != 1:
             raise ShapeError("hessian_vector_product: f must return one number")
-        tangents = _fitting("hessian_vector_product", v, leaves)
+        tangents = _checked_vectors("hessian_vector_product", v, leaves)
         first = grad(outputs[0], leaves, create_graph=True, allow_unused=True)
         second: Sequence[Tensor | None] = [None] * len(leaves)
         terms = [(g * t).sum() for g, t in zip(first, tangents, strict=True) if g is not None and g.requires_grad]
@@ -128,8 +177,8 @@ def hessian_vector_product(
     return value, products[0] if isinstance(inputs, Tensor) else tuple(products)
 
 
-def _applied(f: Callable[..., Any], inputs: Inputs, create_graph: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """(leaves, outputs); the inputs themselves where the result is to be differentiated further."""
+def _apply(f: Callable[..., Any], inputs: Inputs, create_graph: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """(leaves, outputs). With create_graph, inputs that require gradients are themselves the leaves."""
     given = _list(inputs)
     leaves = [x if create_graph and x.requires_grad else x.detach().requires_grad_() for x in given]
     outputs = f(*leaves)
@@ -140,12 +189,12 @@ def _list(tensors: Any) -> list[Any]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
-def _like(f: Callable[..., Any], outputs: list[Tensor]) -> Any:
+def _unpacked(outputs: list[Tensor]) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-def _fitting(what: str, vectors: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The vectors as a list. Raises ShapeError unless each has the shape of its tensor: they would broadcast."""
+def _checked_vectors(what: str, vectors: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The vectors as a list. Raises ShapeError unless each has the shape of its Tensor: else they would broadcast."""
     found = _list(vectors)
     shapes, wanted = [tuple(v.shape) for v in found], [tuple(each.shape) for each in tensors]
     if shapes != wanted:

@@ -1,7 +1,8 @@
 """Heat maps of an array's gradient: analytic, numeric, and their difference.
 
-A colour scale is symmetric about zero. Analytic and numeric share theirs; the difference has its own. Of a long array
-the cells of one colour are one path, so that thousands of them weigh little; cells of a small one say their numbers.
+The colour scale is symmetric about zero. Analytic and numeric share it; the difference has its own. matplotlib does not
+draw the maps, because each cell of a small array shows its index and number under the mouse. In a large array the cells
+of one colour are one path, so that thousands of cells stay small.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from minires.gradcheck.markup import picture, shape_of, short, text
+from minires.gradcheck.markup import labelled, shape_of, short, text
 from minires.gradcheck.result import ArrayResult
 
 MOST_CELLS = 4096
-NAMED_CELLS = 256  # of which each says its number
-LEAST_SHARE = 0.25  # of the cells measured: less is no map
-STRIP = 32  # numbers in a row of what has one axis
+NAMED_CELLS = 256  # up to so many cells show their numbers
+LEAST_SHARE = 0.25  # of cells that must be measured for a map
+STRIP = 32  # cells in a row of a one-dimensional array
 LEVELS = 20  # of colour on either side of zero
-SIDE = 280  # of a map, in pixels, where its cells need not be larger or smaller
-SMALLEST, LARGEST = 3, 26  # pixels of a cell
+SIDE = 280  # usual side of a map, in pixels
+SMALLEST, LARGEST = 3, 26  # side of a cell, in pixels
 STOPS = (
     (-1.0, (8, 48, 107)),
     (-0.5, (66, 146, 198)),
@@ -35,9 +36,9 @@ UNMEASURED, NOT_FINITE = "url(#unmeasured)", "url(#not-finite)"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells stand: pixels from the left and from the top, in the array's order.
+    """Where the cells are: x and y in pixels from the top left, in the array's order, and the side of a cell.
 
-    caption: which axis runs where.
+    caption: which axis of the array runs where.
     """
 
     x: np.ndarray
@@ -47,31 +48,31 @@ class Layout:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of all, in pixels, with a margin of 2."""
+        """(width, height) of the map in pixels, with a margin of 2."""
         return int(self.x.max()) + self.cell + 2, int(self.y.max()) + self.cell + 2
 
 
 def layout(shape: tuple[int, ...]) -> Layout:
-    """A strip of one axis, a table of two, tiles of more: axes of length 1 do not count."""
+    """A strip for one axis, a table for two, tiles of tables for more. Axes of length 1 do not count."""
     axes = [k for k, length in enumerate(shape) if length > 1]
     sizes = [shape[k] for k in axes]
-    places = np.indices(sizes).reshape(len(sizes), -1)
+    indices = np.indices(sizes).reshape(len(sizes), -1)
     if len(sizes) < 2:
         flat = np.arange(math.prod(sizes))
         rows = f", {STRIP} in a row" if len(flat) > STRIP else ""
         caption = f"Axis {axes[0]} runs across{rows}." if axes else ""
         return _placed(flat // STRIP, flat % STRIP, flat * 0, flat * 0, caption)
-    row, column = places[-2], places[-1]
+    row, column = indices[-2], indices[-1]
     inside = f"axis {axes[-2]} runs down and axis {axes[-1]} across"
     if len(sizes) == 2:
         return _placed(row, column, row * 0, row * 0, f"{inside.capitalize()}.")
     height, width = sizes[-2:]
     if len(sizes) == 3:  # one row of tiles, folded
         across = max(1, STRIP // width)
-        tile_row, tile_column = places[0] // across, places[0] % across
+        tile_row, tile_column = indices[0] // across, indices[0] % across
         tiles = f"A tile for each index of axis {axes[0]}, from left to right"
     else:
-        tile_row, tile_column = np.ravel_multi_index(tuple(places[:-3]), sizes[:-3]), places[-3]
+        tile_row, tile_column = np.ravel_multi_index(tuple(indices[:-3]), sizes[:-3]), indices[-3]
         down = ", ".join(str(k) for k in axes[:-3])
         tiles = f"A grid of tiles: axis {down} runs down and axis {axes[-3]} across"
     return _placed(
@@ -87,7 +88,7 @@ def _placed(row: np.ndarray, column: np.ndarray, tile_row: np.ndarray, tile_colu
 
 
 def colour(share: float) -> str:
-    """From blue over white to orange, of −1 … 1."""
+    """The colour of a share in −1 … 1: from blue over white to orange."""
     for (low, dark), (high, light) in pairwise(STOPS):
         if share <= high:
             t = (share - low) / (high - low)
@@ -96,19 +97,19 @@ def colour(share: float) -> str:
 
 
 def gradient_stops() -> str:
-    """The scale as the stops of an SVG gradient."""
+    """The colour scale as the stops of an SVG gradient."""
     return "".join(f'<stop offset="{(at + 1) / 2}" stop-color="{colour(at)}"/>' for at, _ in STOPS)
 
 
 def is_drawn(array: ArrayResult) -> bool:
-    """Whether enough of its numbers were measured one by one, and not too many to draw."""
+    """Whether enough numbers were measured one by one, and they are not too many to draw."""
     measured = len({element.index for element in array.elements if element.index is not None})
     total = math.prod(array.shape)
     return 1 < total <= MOST_CELLS and measured >= LEAST_SHARE * total
 
 
 def figure(array: ArrayResult, key: str) -> str:
-    """The three maps with their scales; "" where there are none."""
+    """The three maps with their scales as a <figure>; "" if there is nothing to draw. key: unique in the page."""
     if not is_drawn(array):
         return ""
     analytic, numeric = array.matrix("analytic").ravel(), array.matrix("numeric").ravel()
@@ -131,7 +132,7 @@ def figure(array: ArrayResult, key: str) -> str:
 
 
 def _largest(*arrays: np.ndarray) -> float:
-    """Of the finite numbers, in size."""
+    """The largest absolute value of the finite numbers."""
     return max(float(abs(each[np.isfinite(each)]).max(initial=0.0)) for each in arrays)
 
 
@@ -159,7 +160,7 @@ def _map(
     placed: Layout,
     key: str,
 ) -> str:
-    """One map with its scale below."""
+    """One map with its scale below it."""
     fills = [_fill(float(n), bool(seen), scale) for n, seen in zip(numbers, measured, strict=True)]
     cells = _named(array.shape, numbers, fills, placed) if len(fills) <= NAMED_CELLS else _grouped(fills, placed)
     worst = array.worst_element
@@ -168,12 +169,13 @@ def _map(
         k = int(np.ravel_multi_index(worst.index, array.shape))
         ring = 2 * f'<path class="ring" d="{_square(k, placed)}"/>'  # dark on light: seen on any colour
     range_of_it = f"from {short(-scale)} to {short(scale)}" if scale else "all zero or not finite"
-    drawing = picture(
+    width, height = placed.size
+    drawing = labelled(
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        f'<g class="cells">{cells}</g>{ring}</svg>',
         key,
-        placed.size,
         f"{name} of {array.name}",
         f"Heat map of {shape_of(array.shape)} numbers, {range_of_it}; the worst one is framed.",
-        f'<g class="cells">{cells}</g>{ring}',
     )
     return f'<div class="map"><b>{name}</b><div class="scroll">{drawing}</div>{_scale(scale)}</div>'
 
@@ -208,7 +210,7 @@ def _grouped(fills: Sequence[str], placed: Layout) -> str:
 
 
 def _scale(scale: float) -> str:
-    """What the colours mean, in numbers."""
+    """The colour bar, with the numbers at its ends."""
     if not scale:
         return '<div class="scale"><span>all zero, or not finite</span></div>'
     bar = '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'

@@ -1,11 +1,12 @@
-"""The verdict on one number: does the analytic derivative agree with what evaluating the function says?
+"""The verdict on one number: does the analytic derivative agree with the numerical one?
 
-1  Sweep differences over steps h. Steps on which some operation chose differently than at x are set aside.
-2  If too few are left, x lies at a declared kink: the derivative to agree with is that of the piece which the
-   convention names, and it is measured with the choices held fixed.
-3  If the one-sided slopes stay apart though no choice was declared, x lies at a kink that nobody declared: any value
-   between the two slopes will do.
-4  Take the sharpest estimate that another method confirms, and compare, giving both sides their estimated errors.
+1  Sweep central differences over step sizes h. Steps on which an operation takes another branch than at x do not count.
+2  If too few steps are left, x lies on a declared kink. The derivative to agree with is that of the smooth piece which
+   the documented convention names: it is measured with the branches fixed as at x.
+3  If the one-sided slopes stay apart though no operation declares a branch, x lies on an undeclared kink: any value
+   between the two slopes is accepted.
+4  Otherwise the most precise estimate that another method confirms is compared with the analytic value. The estimated
+   errors of both are allowed beside the tolerances.
 """
 
 from __future__ import annotations
@@ -16,111 +17,125 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from minires.gradcheck.line import EPS, FEW, Estimate, Line, Step
 from minires.gradcheck.numeric import (
-    EPS,
-    FEW,
-    Estimate,
     Kink,
-    Line,
-    Step,
     central3,
     central5,
     find_kink,
+    fixed_step,
     is_infinite,
     richardson,
-    with_step,
-    without_plateau,
+    without_staircase,
 )
 from minires.gradcheck.result import Element, Verdict
 
 SAFETY = 20  # an estimated error is itself an estimate
-CLEAN_STEPS = 3  # so many steps without a crossing are enough to differentiate by
-UNCLEAR = 1e-3  # an error of this share of the number: agreement says little
+ENOUGH_STEPS = 3  # without a crossing, to differentiate by
+UNCLEAR = 1e-3  # relative error of a measured number above which agreement says little
 CONFIRMED = "complex step, confirmed by differences"
 METHODS = ("auto", "complex", "central3", "central5", "richardson", "adjoint")
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """What may differ: |analytic − numeric| ≤ atol + rtol · |numeric| + errors. eps: the one step of central3 to use.
+    """How to measure, and what may differ: |analytic − numeric| ≤ atol + rtol · max(|analytic|, |numeric|) + errors.
 
-    small: what share of an array's largest number is too small to be asked of a single one.
+    Attributes:
+        atol, rtol: Absolute and relative tolerance.
+        eps: Step of the central difference under the methods "auto" and "central3"; None: steps are swept.
+        method: One of METHODS.
+        negligible: Share of an array's largest number below which a single number need not be measured well.
     """
 
     atol: float
     rtol: float
     eps: float | None
     method: str
-    small: float = 1e-6
+    negligible: float = 1e-6
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What evaluating says about one derivative."""
+class Measurement:
+    """What evaluating F says about one derivative.
+
+    Attributes:
+        best: The estimate to compare with; None if F is not finite around the point.
+        steps: The differences that were taken.
+        kink: The slopes at an undeclared kink, if x lies on one.
+        crossing: The operation at whose declared kink x lies, or "".
+    """
 
     best: Estimate | None
     steps: Sequence[Step]
-    kink: Kink | None
-    crossing: str
+    kink: Kink | None = None
+    crossing: str = ""
 
 
-def measure(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
-    """The derivative of ⟨u, F⟩ along the line, by the sharpest method that applies."""
-    if how.eps and how.method in ("auto", "central3"):
-        steps = line.sweep(u, powers=line.around(how.eps))
+def measure(line: Line, u: np.ndarray, tolerances: Tolerances) -> Measurement:
+    """The derivative of ⟨u, F⟩ along the line, by the most precise method that applies."""
+    method = tolerances.method
+    if tolerances.eps and method in ("auto", "central3"):
+        steps = line.sweep(u, powers=line.powers_around(tolerances.eps))
         crossed = [str(step.crossings[0]) for step in steps[-1:] if step.crossings]
-        return Measured(with_step(steps), steps, None, "".join(crossed))
-    exact = line.complex_step(u) if how.method in ("auto", "adjoint", "complex") else None
-    if exact is not None and how.method == "complex":
-        return Measured(exact, (), None, "")
-    for powers in line.few if exact is not None else ():
+        return Measurement(fixed_step(steps), steps, None, "".join(crossed))
+    exact = line.complex_step(u) if method in ("auto", "adjoint", "complex") else None
+    if exact is not None and method == "complex":
+        return Measurement(exact, ())
+    for powers in line.few_powers if exact is not None else ():
         few = line.sweep(u, powers=powers)
-        if exact is not None and agree(exact, few):
-            return Measured(exact.renamed(CONFIRMED), few, None, "")
+        if exact is not None and _agree(exact, few):
+            return Measurement(replace(exact, method=CONFIRMED), few)
     steps = line.sweep(u)
     if exact is not None and not steps and not _converged(line, u, exact):
         exact = None  # at the edge of the domain with no finite slope, as √x at 0
+    return _from_sweep(line, u, method, exact, steps)
+
+
+def _from_sweep(line: Line, u: np.ndarray, method: str, exact: Estimate | None, steps: Sequence[Step]) -> Measurement:
+    """The estimate by differences over all steps, or the complex step if they do not contradict it."""
     clean = [step for step in steps if not step.crossings]
-    at_kink = len(clean) < CLEAN_STEPS and len(clean) < len(steps)
+    at_kink = len(clean) < ENOUGH_STEPS and len(clean) < len(steps)
     crossing = ""
     if at_kink:
         crossing = str(next(step.crossings[0] for step in reversed(steps) if step.crossings))
-        clean = line.sweep(u, frozen=True)
-    clean = without_plateau(clean)
+        clean = line.sweep(u, fixed_branches=True)
+    clean = without_staircase(clean)
     kink = None if at_kink else find_kink(clean)
-    if how.method == "central3":
-        return Measured(central3(clean), steps, kink, crossing)
-    if how.method == "central5":
-        return Measured(central5(line, u, clean, at_kink), steps, kink, crossing)
-    difference = richardson(clean)
-    if kink is not None or exact is None:
-        return Measured(difference, steps, kink, crossing)
-    return Measured(_sharper(exact, difference, clean), steps, kink, crossing)
+    if method == "central3":
+        best = central3(clean)
+    elif method == "central5":
+        best = central5(line, u, clean, at_kink)
+    else:
+        best = richardson(clean)
+        if kink is None and exact is not None:
+            best = _more_precise(exact, best, clean)
+    return Measurement(best, steps, kink, crossing)
 
 
 # What a deep network with small batches computes is smooth over tiny steps only.
 SWEEPS = (FEW, range(6, 10), range(10, 14))
 
 
-def measure_on_piece(line: Line, u: np.ndarray, how: Tolerances) -> Measured:
-    """The same along a direction that moves many numbers, and so crosses many kinks: with the choices made at x."""
-    exact = line.complex_step(u) if how.method in ("auto", "adjoint") and not how.eps else None
+def measure_with_fixed_branches(line: Line, u: np.ndarray, tolerances: Tolerances) -> Measurement:
+    """The same for a direction that moves many numbers, and so crosses many kinks: on the branches taken at x."""
+    exact = line.complex_step(u) if tolerances.method in ("auto", "adjoint") and not tolerances.eps else None
     steps: list[Step] = []
     for powers in SWEEPS if exact is not None else ():
-        steps += line.sweep(u, frozen=True, powers=powers)
+        steps += line.sweep(u, fixed_branches=True, powers=powers)
         if exact is not None and _confirmed(exact, steps):
-            return Measured(exact.renamed(CONFIRMED), steps, None, "")
-    return measure(line, u, how)
+            return Measurement(replace(exact, method=CONFIRMED), steps)
+    return measure(line, u, tolerances)
 
 
 def _confirmed(exact: Estimate, steps: Sequence[Step]) -> bool:
-    """Whether these differences agree with the complex step, as sharply as they can, and that is to a thousandth."""
+    """Whether the differences agree with the complex step within their errors, which are below a thousandth of it."""
     difference = richardson(steps)
     if difference is None or find_kink(steps) is not None:
         return False
     error = SAFETY * difference.error
     close = error <= 1e-3 * abs(exact.value) and abs(exact.value - difference.value) <= error
-    return close or agree(exact, steps)
+    return close or _agree(exact, steps)
 
 
 def _converged(line: Line, u: np.ndarray, exact: Estimate) -> bool:
@@ -129,8 +144,8 @@ def _converged(line: Line, u: np.ndarray, exact: Estimate) -> bool:
     return smaller is not None and abs(smaller.value - exact.value) <= 1e-3 * abs(exact.value)
 
 
-def agree(exact: Estimate, steps: Sequence[Step]) -> bool:
-    """Whether a few differences, with no kink in sight, confirm the complex step."""
+def _agree(exact: Estimate, steps: Sequence[Step]) -> bool:
+    """Whether a few differences, none of them across a kink, confirm the complex step."""
     if len(steps) < len(FEW) or any(step.crossings for step in steps) or find_kink(steps) is not None:
         return False
     difference = richardson(steps)
@@ -138,10 +153,10 @@ def agree(exact: Estimate, steps: Sequence[Step]) -> bool:
     return difference is not None and abs(difference.value - exact.value) <= 1e-6 * size + exact.error
 
 
-def _sharper(exact: Estimate, difference: Estimate | None, steps: Sequence[Step]) -> Estimate:
-    """The complex step where differences do not contradict it.
+def _more_precise(exact: Estimate, difference: Estimate | None, steps: Sequence[Step]) -> Estimate:
+    """The complex step, unless the differences contradict it.
 
-    ln(1 + e⁻⁶⁰) is zero and stays it: what is too small to be added to numbers of about 1 leaves differences flat.
+    Differences can be flat where the complex step is right: ln(1 + eˣ) at x = −60 is 0 in floating point, and stays 0.
     """
     if difference is None:
         return exact
@@ -150,57 +165,71 @@ def _sharper(exact: Estimate, difference: Estimate | None, steps: Sequence[Step]
         return exact
     apart = abs(exact.value - difference.value)
     if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
-        return exact.renamed(CONFIRMED)
-    return difference.renamed("differences (not analytic)")
+        return replace(exact, method=CONFIRMED)
+    return replace(difference, method="differences (not analytic)")
 
 
 def judge(
-    index: tuple[int, ...] | None, analytic: float, noise: float, found: Measured, scale: float, how: Tolerances
+    index: tuple[int, ...] | None,
+    analytic: float,
+    noise: float,
+    measurement: Measurement,
+    scale: float,
+    tolerances: Tolerances,
 ) -> Element:
-    """The verdict. noise: how far rounding moves the analytic value; scale: the size of the array's gradient."""
-    left, right = (found.steps[-1].left, found.steps[-1].right) if found.steps else (None, None)
-    if found.kink is not None:
-        left, right = found.kink.left, found.kink.right
-    best = found.best or Estimate(math.nan, math.inf, "none: the function is not finite around this point")
+    """The verdict on one number of a gradient (at `index`), or one projection of it (None).
 
-    def verdict(verdict: Verdict, reason: str = "") -> Element:
-        error = SAFETY * best.error + noise
-        return Element(index, analytic, best.value, error, verdict, best.method, reason, left, right)
+    noise: how far rounding moves the analytic value. scale: the largest number of the array's gradient.
+    """
+    steps, kink = measurement.steps, measurement.kink
+    left, right = (steps[-1].left, steps[-1].right) if steps else (None, None)
+    if kink is not None:
+        left, right = kink.left, kink.right
+        verdict, reason = _at_undeclared_kink(analytic, kink, noise, tolerances)
+    else:
+        verdict, reason = _verdict(analytic, noise, measurement, scale, tolerances)
+    best = measurement.best or Estimate(math.nan, math.inf, "none: the function is not finite around this point")
+    error = SAFETY * best.error + noise
+    return Element(
+        index, analytic, best.value, error, verdict, best.method, reason, left, right, between_slopes=kink is not None
+    )
 
-    if found.kink is not None:
-        return replace(verdict(*_at_undeclared_kink(analytic, found.kink, noise, how)), between_slopes=True)
+
+def _verdict(
+    analytic: float, noise: float, measurement: Measurement, scale: float, tolerances: Tolerances
+) -> tuple[Verdict, str]:
+    """(verdict, reason) where no undeclared kink was found."""
+    best, crossing = measurement.best, measurement.crossing
     if not math.isfinite(analytic):
-        if not math.isnan(analytic) and (is_infinite(found.steps) or found.best is None):
-            return verdict(Verdict.KINK, "no finite slope here")
-        return verdict(Verdict.WRONG, f"the analytic gradient is {analytic}")
-    if found.best is None:
-        return verdict(Verdict.VACUOUS, "the function is not finite around this point")
+        if not math.isnan(analytic) and (is_infinite(measurement.steps) or best is None):
+            return Verdict.KINK, "no finite slope here"
+        return Verdict.WRONG, f"the analytic gradient is {analytic}"
+    if best is None:
+        return Verdict.VACUOUS, "the function is not finite around this point"
     error = SAFETY * best.error + noise
     size = max(abs(analytic), abs(best.value))
-    allowed = how.atol + how.rtol * size + error
-    if abs(analytic - best.value) > allowed:
-        if found.crossing:
-            return verdict(Verdict.WRONG, f"(convention) at a tie of {found.crossing} another value is documented")
-        if is_infinite(found.steps):
-            return verdict(Verdict.KINK, "no finite slope here")
-        return verdict(Verdict.WRONG)
-    if found.crossing:
-        return verdict(Verdict.KINK, f"at a tie of {found.crossing}; the value is the documented one")
-    # Whether it agrees only because rounding moves the analytic value that far.
-    excused = abs(analytic - best.value) > how.atol + how.rtol * size + SAFETY * best.error
-    if (excused or error > UNCLEAR * size) and error > how.small * scale:
-        return verdict(Verdict.ROUNDING, f"measured to ±{error:.1g} only")
-    return verdict(Verdict.PASS)
+    difference, tolerance = abs(analytic - best.value), tolerances.atol + tolerances.rtol * size
+    if difference > tolerance + error:
+        if crossing:
+            return Verdict.WRONG, f"(convention) at a tie of {crossing} another value is documented"
+        if is_infinite(measurement.steps):
+            return Verdict.KINK, "no finite slope here"
+        return Verdict.WRONG, ""
+    if crossing:
+        return Verdict.KINK, f"at a tie of {crossing}; the value is the documented one"
+    only_by_noise = difference > tolerance + SAFETY * best.error
+    if (only_by_noise or error > UNCLEAR * size) and error > tolerances.negligible * scale:
+        return Verdict.ROUNDING, f"measured to ±{error:.1g} only"
+    return Verdict.PASS, ""
 
 
-def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, how: Tolerances) -> tuple[Verdict, str]:
+def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, tolerances: Tolerances) -> tuple[Verdict, str]:
+    """(verdict, reason): any value between the one-sided slopes is a subgradient."""
     low, high = kink.low, kink.high
-    slack = how.atol + how.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
+    slack = tolerances.atol + tolerances.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
     if slack > 0.1 * (high - low) and not low <= analytic <= high:
         return Verdict.ROUNDING, f"near a kink, where slopes of {low:.4g} and {high:.4g} are measured to ±{slack:.1g}"
     if low - slack <= analytic <= high + slack:
-        return (
-            Verdict.KINK,
-            f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right; the value lies between",
-        )
+        slopes = f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right"
+        return Verdict.KINK, f"{slopes}; the value lies between"
     return Verdict.WRONG, f"outside the one-sided slopes {kink.left:.4g} and {kink.right:.4g}"

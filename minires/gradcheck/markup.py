@@ -1,4 +1,4 @@
-"""Small pieces of a page: text from outside made harmless, numbers, pictures that can be read aloud."""
+"""Small pieces of a page: escaped text, numbers, badges, and labels for pictures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MARKS = {Verdict.PASS: "✓", Verdict.KINK: "∨", Verdict.ROUNDING: "≈", Verd
 
 
 def text(value: object) -> str:
-    """Anything as text of a page. What none can hold (control characters, half of a surrogate pair) becomes "�"."""
+    """Any value as escaped text; characters that XML does not allow (control, half a surrogate pair) become "�"."""
     return escape("".join("�" if unicodedata.category(c) in ("Cc", "Cs") else c for c in str(value)))
 
 
 def power(exponent: int) -> str:
-    """10⁻⁵ of −5."""
+    """A power of ten: "10⁻⁵" for −5."""
     return "10" + str(exponent).translate(SUPERSCRIPTS)
 
 
 def short(value: float, digits: int = 2) -> str:
-    """A few digits, for sentences and scales: "0.0123", "3.2·10⁻⁵", "10⁻⁵", "0", "nan"."""
+    """A number with a few significant digits: "0.0123", "3.2·10⁻⁵", "10⁻⁵", "0", "nan"."""
     if value == 0 or not math.isfinite(value) or 0.01 <= abs(value) < 10**4:
         return f"{value:.{digits}g}" if abs(value) < 100 or not math.isfinite(value) else f"{value:.0f}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -33,25 +33,24 @@ def short(value: float, digits: int = 2) -> str:
 
 
 def shape_of(shape: tuple[int, ...]) -> str:
-    """ "3×4"; of () "one number"."""
+    """A shape as "3×4", and () as "one number"."""
     return "×".join(map(str, shape)) or "one number"
 
 
-def place(index: tuple[int, ...] | None) -> str:
-    """Where a number stands in its array."""
+def location(index: tuple[int, ...] | None) -> str:
+    """The index of a number in its array, or "along a random direction"."""
     return str(list(index)) if index is not None else "along a random direction"
 
 
 def badge(verdict: Verdict) -> str:
-    """The verdict as a word with a mark; its colour only repeats it."""
+    """The verdict as a mark and a word, so that it can be read without its colour."""
     return f'<span class="badge {verdict.value.lower()}">{MARKS[verdict]} {verdict.value}</span>'
 
 
-def picture(key: str, size: tuple[float, float], title: str, description: str, body: str) -> str:
-    """An SVG of (width, height) that is read aloud as its title and description. key: unlike that of any other."""
-    width, height = size
+def labelled(svg: str, key: str, title: str, description: str) -> str:
+    """The <svg> element with a title and a description for screen readers. key: unique in the page."""
+    tag, _, rest = svg.partition(">")
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" role="img" '
-        f'aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{text(title)}</title>'
-        f'<desc id="{key}-desc">{text(description)}</desc>{body}</svg>'
+        f'{tag} role="img" aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{text(title)}</title>'
+        f'<desc id="{key}-desc">{text(description)}</desc>{rest}'
     )

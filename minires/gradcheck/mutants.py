@@ -1,7 +1,7 @@
-"""Mistakes to make on purpose in an op's backward, to see whether a check notices.
+"""Mutants of backward: classic mistakes, put into an op on purpose to see whether a check notices them.
 
-Each mutant is a classic: it takes an op (a node of the graph), the gradient that arrives and the right backward, and
-returns the gradients of a wrong one. `breaking` puts it in the place of the op's `backward` and `backward_fused`.
+A mutant takes an op (a node of the graph), the gradient of its output and the right backward, and returns wrong
+gradients. `breaking` puts it in place of the op's `backward` and `backward_fused`.
 """
 
 from __future__ import annotations
@@ -48,9 +48,13 @@ Applies = Callable[[Function, Sequence[Shape], Shape], bool]
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong backward. applies: to an op, given the shapes of its inputs and its output.
+    """A wrong backward.
 
-    hint: why a check may not notice, said of one that makes no difference.
+    Attributes:
+        name: What the mistake is.
+        applies: (op, shapes of its inputs, shape of its output) -> whether the mistake can be made there.
+        wrong: (op, gradient of its output, right backward) -> the wrong gradients, one for each input.
+        hint: Why no check can notice it where it makes no difference.
     """
 
     name: str
@@ -60,12 +64,12 @@ class Mutant:
 
 
 def always(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
-    """Of every op."""
+    """Apply to every op."""
     return True
 
 
 def only(*kinds: type[Function]) -> Applies:
-    """Of ops of these classes."""
+    """Apply to ops of these classes."""
     return lambda op, inputs, output: isinstance(op, kinds)
 
 
@@ -74,7 +78,7 @@ def _zeros_like(tensor: Tensor) -> Tensor:
 
 
 def _each(change: Callable[[Tensor], Tensor]) -> Callable[[Function, Tensor, Backward], list[Tensor | None]]:
-    """Change every gradient in the same way."""
+    """Change every gradient by the same function."""
     return lambda op, g, right: [None if each is None else change(each) for each in right(op, g)]
 
 
@@ -85,12 +89,12 @@ def _last_row_lost(g: Tensor) -> Tensor:
 
 
 def _forgets(number: int) -> Callable[[Function, Tensor, Backward], list[Tensor | None]]:
-    """The gradient of one input is left out."""
+    """Leave out the gradient of one input."""
     return lambda op, g, right: [None if k == number else each for k, each in enumerate(right(op, g))]
 
 
 def _has_another_beside(number: int) -> Applies:
-    """Of ops with this input and another: an op of one input without its gradient has none at all."""
+    """Apply to ops that have this input and another one: an op of one input would have no gradient at all."""
     return lambda op, inputs, output: len(inputs) > max(number, 1)
 
 
@@ -111,7 +115,7 @@ def _was_repeated(shape: Shape, output: Shape) -> bool:
 
 
 def _first_copy_only(op: Function, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """Of an operand that was repeated, one copy's gradient instead of the sum of all."""
+    """Return the gradient of one copy of an operand that was repeated, not the sum over all copies."""
 
     def first(g: Tensor, shape: Shape) -> Tensor:
         extra = g.ndim - len(shape)
@@ -130,7 +134,7 @@ def _is_padded(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
 
 
 def _not_cropped(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """The gradient of the padded image read from its corner on: everything sits too far down and right."""
+    """Read the gradient of the padded image from its corner on: everything is too far down and right."""
     first, *others = right(op, g)
     if first is None:
         return [first, *others]
@@ -190,7 +194,7 @@ def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 
 
 def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """At the kink itself the slope of the other side: ReLU′(0) = 1, |x|′(0) = 1, 0 at the ends of clip's interval."""
+    """Take the slope of the other side at a kink: ReLU′(0) = 1, |x|′(0) = 1, 0 at the ends of clip's interval."""
     (gradient,) = right(op, g)
     assert gradient is not None
     x = op.inputs[0].data
@@ -202,7 +206,7 @@ def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 
 
 def _overlaps_overwritten(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """col2im with = for +=: a pixel under several windows keeps the last one's share."""
+    """Assign in col2im instead of adding: a pixel in several windows keeps the share of the last one."""
     _, *others = right(op, g)
     x, w = op.inputs[:2]
     total = np.zeros(x.shape, g.dtype)
@@ -217,7 +221,7 @@ def _overlaps_overwritten(op: Any, g: Tensor, right: Backward) -> list[Tensor | 
 
 
 def _batch_norm(mean: bool, variance: bool) -> Callable[[Any, Tensor, Backward], list[Tensor | None]]:
-    """Batch norm's gradient without what flows through the mean, or through the variance."""
+    """Leave out of batch norm's gradient what flows through the mean, or through the variance."""
 
     def wrong(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
         _, *others = right(op, g)
@@ -238,7 +242,7 @@ def _batch_norm(mean: bool, variance: bool) -> Callable[[Any, Tensor, Backward],
 
 
 def _repeats_overwrite(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """x[key] = g where x[key] += g belongs: an element taken twice gets one gradient."""
+    """Compute x[key] = g instead of x[key] += g: an element that is taken twice gets one gradient."""
     array = np.zeros(op.inputs[0].shape, g.dtype)
     array[op.key] = g.data
     return [Tensor(array)]
@@ -273,7 +277,7 @@ MUTANTS = (
 
 @contextmanager
 def breaking(kind: type[Function], mutant: Mutant) -> Iterator[None]:
-    """Within the block every `kind` has the mutant's backward, formula and fused."""
+    """Let every op of class `kind` have the mutant's backward, both formula and fused, within the block."""
     right_formula, right_arrays = kind.backward, kind.backward_fused
 
     def right(op: Function, g: Tensor) -> list[Tensor | None]:

@@ -1,7 +1,7 @@
-"""A report as one self-contained HTML page: nothing beside it, no script.
+"""A report as one self-contained HTML page without scripts.
 
-The page's text and looks are in `page.html`, with a $name for what was found. It is well-formed XML too, so that a test
-can read it as such.
+The text and the style of the page are in `page.html`, with a $name for each result. The page is well-formed XML too, so
+that a test can parse it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from minires.gradcheck import curve, heatmap
-from minires.gradcheck.markup import badge, place, shape_of, short, text
+from minires.gradcheck.markup import badge, location, shape_of, short, text
 from minires.gradcheck.result import ArrayResult, Element, Suspect, Verdict
 
 if TYPE_CHECKING:
     from minires.gradcheck.report import Report
 
 SHOWN_ELEMENTS = 8
-OPEN_ARRAYS = 6  # what else did not pass is folded
-PASSED_ARRAYS = 6  # so many of those that passed are shown, folded
-LISTED_ARRAYS = 40  # in a longer list those that passed are folded, and what is longer still scrolls
-MOST_FIGURES = 1_000_000  # characters of pictures in one page
+OPEN_ARRAYS = 6  # arrays that did not pass; further ones are folded
+PASSED_ARRAYS = 6  # arrays that passed, of which the details are shown, folded
+LISTED_ARRAYS = 40  # in a longer list those that passed are folded, and a table that is longer still scrolls
+MOST_FIGURES = 1_000_000  # characters of figures in one page
 LEFT_OUT = '<p class="soft">Its pictures are left out, to keep this page small.</p>'
 
 
@@ -41,6 +41,7 @@ def report_as_html(report: Report) -> str:
         sections=_sections(report.arrays),
         settings=_settings(report),
         stops=heatmap.gradient_stops(),
+        verdicts="".join(f"<dt>{badge(each)}</dt><dd>{each.meaning}</dd>" for each in Verdict),
     )
 
 
@@ -60,7 +61,7 @@ def _outcome(report: Report) -> str:
 
 
 def _counts(report: Report) -> str:
-    """ "12 gradients checked: 3 WRONG, 9 PASS."."""
+    """A sentence such as "12 gradients checked: 3 WRONG, 9 PASS."."""
     verdicts = [array.verdict for array in report.arrays]
     if not verdicts:
         return "No gradient was checked."
@@ -106,7 +107,7 @@ def _suspect(suspect: Suspect) -> str:
 
 
 def _list(arrays: Sequence[ArrayResult]) -> str:
-    """A table of all; of many, those that did not pass, and the others folded."""
+    """A table of all arrays; if there are many, those that passed are in a folded table of their own."""
     shown = {number for number, _ in _explained(arrays)}
     rows = [(array, _row(array, f"#array-{k}" if k in shown else "")) for k, array in enumerate(arrays)]
     if len(rows) <= LISTED_ARRAYS:
@@ -155,7 +156,7 @@ def _looked_at(array: ArrayResult) -> str:
 
 
 def _largest(array: ArrayResult) -> str:
-    """|analytic − numeric| / |the larger|, where that is more than the error of measuring."""
+    """The largest |analytic − numeric| / max(|analytic|, |numeric|) of numbers that are larger than their error."""
     if not all(math.isfinite(each.difference) for each in array.elements):
         return "not finite"
     sizes = [(each, max(abs(each.analytic), abs(each.numeric))) for each in array.elements]
@@ -167,7 +168,7 @@ def _largest(array: ArrayResult) -> str:
 
 
 def _explained(arrays: Sequence[ArrayResult]) -> list[tuple[int, ArrayResult]]:
-    """All that did not pass, the worst first, then a few that did; with their numbers."""
+    """(number, array) of those whose details are shown: all that did not pass, the worst first, then a few that did."""
     bad = [(k, array) for k, array in enumerate(arrays) if array.verdict is not Verdict.PASS]
     good = [(k, array) for k, array in enumerate(arrays) if array.verdict is Verdict.PASS and array.elements]
     return sorted(bad, key=lambda each: -each[1].verdict.rank) + good[:PASSED_ARRAYS]
@@ -187,16 +188,16 @@ def _sections(arrays: Sequence[ArrayResult]) -> str:
 
 
 def _figures(explained: Sequence[tuple[int, ArrayResult]]) -> Iterator[str]:
-    """The pictures of each array, until they are too many for one page."""
-    room = MOST_FIGURES
+    """The figures of each array, until they are too many for one page."""
+    remaining = MOST_FIGURES
     for number, array in explained:
         if array.curve is None and not heatmap.is_drawn(array):
             yield ""
             continue
         key = f"array-{number}"
-        drawn = curve.figure(array, f"{key}-curve") + heatmap.figure(array, f"{key}-map") if room > 0 else ""
-        room -= len(drawn)
-        yield drawn if room > 0 else LEFT_OUT
+        drawn = curve.figure(array, f"{key}-curve") + heatmap.figure(array, f"{key}-map") if remaining > 0 else ""
+        remaining -= len(drawn)
+        yield drawn if remaining > 0 else LEFT_OUT
 
 
 def _section(number: int, array: ArrayResult, figures: str, is_open: bool) -> str:
@@ -219,7 +220,7 @@ def _badness(element: Element) -> tuple[int, float]:
 
 
 def _elements(elements: Sequence[Element]) -> str:
-    """The numbers, one a row."""
+    """A table of numbers."""
     if not elements:
         return ""
     slopes = any(each.left is not None and each.right is not None for each in elements)
@@ -243,7 +244,7 @@ def _cells(element: Element, slopes: bool, by_method: bool, reasons: bool) -> st
     ]
     if slopes:
         numbers += ["" if slope is None else f"{slope:.6g}" for slope in (element.left, element.right)]
-    cells = f'<td>{badge(element.verdict)}</td><td class="fixed">{place(element.index)}</td>'
+    cells = f'<td>{badge(element.verdict)}</td><td class="fixed">{location(element.index)}</td>'
     cells += "".join(f'<td class="number">{each}</td>' for each in numbers)
     if by_method:
         cells += f'<td class="method">{text(element.method)}</td>'

@@ -1,4 +1,4 @@
-"""From the pattern of a wrong gradient to a guess what the mistake is."""
+"""Guesses at the mistake from the pattern of a wrong gradient."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import numpy as np
 
 from minires.gradcheck.result import ArrayResult, Verdict
 
-CLOSE = 1e-5  # so nearly must a pattern fit
+CLOSE = 1e-5  # relative deviation up to which a pattern fits
 
 
 def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.ndarray | None = None) -> str:
-    """What a WRONG array's numbers look like, or "" where they look like nothing in particular.
+    """A guess at the mistake behind a WRONG array, or "" if its numbers show no known pattern.
 
-    shapes: of the inputs and outputs around it, whose lengths a forgotten mean would divide by. values: of the array,
-    for the terms of a normalisation.
+    Args:
+        result: The array's result.
+        shapes: Shapes of the op's inputs and outputs; a forgotten mean divides by a product of their lengths.
+        values: The array itself, to recognise the terms of a normalisation.
     """
     elements = [each for each in result.elements if math.isfinite(each.analytic) and math.isfinite(each.numeric)]
     if not elements:
@@ -39,7 +41,7 @@ def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.nda
 
 
 def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> str:
-    """A constant ratio."""
+    """A guess if all ratios analytic/numeric are the same, else ""."""
     ratio = float((a * n).sum() / (n * n).sum())
     if len(a) > 1 and float(abs(a - ratio * n).max()) > CLOSE * float(abs(a).max()):
         return ""
@@ -71,13 +73,13 @@ def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> 
 
 
 def _stretches(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The runs of axes that a mean may go over, and batch norm's (all but the second)."""
+    """Lengths of the axes that a mean may go over: any run of axes, and those of batch norm, all but the second."""
     runs = [shape[i:j] for i in range(len(shape)) for j in range(i + 1, len(shape) + 1)]
     return [*runs, (shape[0], *shape[2:])] if len(shape) > 2 else runs
 
 
 def _moved(result: ArrayResult) -> str:
-    """The right numbers in the wrong places."""
+    """A guess if the numbers are right but in the wrong places, else ""."""
     a, n = result.matrix("analytic"), result.matrix("numeric")
     if np.isnan(a).any() or a.ndim < 1 or a.size < 2:
         return ""
@@ -99,7 +101,7 @@ def _moved(result: ArrayResult) -> str:
 
 
 def _shifted(a: np.ndarray, n: np.ndarray, axis: int, by: int) -> bool:
-    """Whether a[i + by] = n[i] along an axis, where both are there."""
+    """Whether a[i + by] = n[i] along an axis, wherever both exist."""
     length = a.shape[axis] - abs(by)
     at = np.take(a, range(max(by, 0), max(by, 0) + length), axis)
     of = np.take(n, range(max(-by, 0), max(-by, 0) + length), axis)
@@ -107,7 +109,7 @@ def _shifted(a: np.ndarray, n: np.ndarray, axis: int, by: int) -> bool:
 
 
 def _missing_term(result: ArrayResult, values: np.ndarray | None) -> str:
-    """Batch norm's two means: a − n is constant over each channel, or proportional to x − mean there."""
+    """A guess if terms of batch norm are missing: a − n is constant in each channel, or proportional to x − mean."""
     a, n = result.matrix("analytic"), result.matrix("numeric")
     if values is None or np.isnan(a).any() or a.ndim < 2 or a.shape[0] * math.prod(a.shape[2:]) < 4:
         return ""
@@ -127,7 +129,7 @@ def _missing_term(result: ArrayResult, values: np.ndarray | None) -> str:
 
 
 def _where(result: ArrayResult, a: np.ndarray, n: np.ndarray) -> str:
-    """How many are wrong, if not all."""
+    """A guess from how many numbers are wrong, if not all are."""
     wrong = result.count(Verdict.WRONG)
     zeros = int(((a == 0) & (n != 0)).sum())
     if zeros and zeros == int((abs(a - n) > CLOSE * float(abs(n).max())).sum()):

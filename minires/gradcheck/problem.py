@@ -1,16 +1,14 @@
-"""What is being checked: a function at a point, ready to be evaluated elsewhere and to be differentiated.
+"""The problem: a function at a point, ready to be evaluated at other points and to be differentiated.
 
-A function of Tensors becomes F: ℝⁿ → ℝᵐ on lists of arrays (all outputs, flattened, one after the other), in any dtype.
-Evaluating it leaves no trace: parameters and buffers get their arrays back, whatever the engine wrote into (running
-statistics) is as before, and random numbers are the same each time, so a dropout mask does not change.
+A function of Tensors becomes F: ℝⁿ → ℝᵐ on lists of arrays, in any dtype; all outputs are flattened and concatenated.
+Evaluating it has no side effects: parameters and buffers get their arrays back, running statistics and other tensors
+that the engine writes into are as before, and random numbers are the same each time, so a dropout mask does not change.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,15 @@ from minires.core import modes
 from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, GraphError, ShapeError
+from minires.errors import GraphError
+from minires.gradcheck.arguments import (
+    argument_names,
+    as_arguments,
+    split_cotangent,
+    supported_dtype,
+    tensors_of,
+    variables_of,
+)
 from minires.gradcheck.interceptors import (
     BranchComparator,
     BranchRecord,
@@ -29,79 +35,56 @@ from minires.gradcheck.interceptors import (
     BranchReplayer,
     RoundingPerturber,
 )
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.module import Buffer, Module
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
 Interceptor = BranchRecorder | BranchReplayer | BranchComparator
 
 
-@dataclass(frozen=True)
-class Variable:
-    """One array by which f is differentiated: an argument (by its place) or a parameter of a module."""
-
-    name: str
-    array: np.ndarray
-    place: int | None = None
-    parameter: Parameter | None = None
-
-
 class Problem:
-    """f at a point.
+    """A function F at a point.
 
-    f: a function of Tensors, or a Module. inputs: its arguments: Tensors, arrays, and Modules, whose parameters count.
-    dtype: in which the engine differentiates; None: as the inputs are. provider: whose kernels do. modules: those f is
-    made of, if it is none itself. last_alone: the last argument is the only variable.
-    Raises ShapeError if nothing is there to differentiate by.
+    Args:
+        f: A function of Tensors, or a Module.
+        inputs: Its arguments: Tensors, arrays and Modules. Parameters of Modules are variables, too.
+        names: Names of the arguments, or None for those in f's signature.
+        dtype: The dtype in which the engine differentiates, float32 or float64; None: that of the inputs.
+        provider: The provider whose kernels differentiate; None: the active one.
+        modules: The Modules that f is made of, if they are neither f nor among the inputs.
+        last_only: Whether the last argument is the only variable.
+
+    Raises ShapeError if there is nothing to differentiate by, or if the number of names is wrong; DtypeError if an
+    input is no array, or the dtype is not supported.
     """
 
     def __init__(
         self,
         f: Callable[..., Any],
         inputs: Any,
-        names: Sequence[str] | None,
-        dtype: Any,
-        provider: str | None,
+        names: Sequence[str] | None = None,
+        dtype: Any = None,
+        provider: str | None = None,
         modules: Sequence[Module] = (),
-        last_alone: bool = False,
+        last_only: bool = False,
     ) -> None:
         self.f, self.provider = f, provider
-        self.arguments = [each if isinstance(each, Module) else _as_tensor(each) for each in _sequence(inputs)]
+        self.arguments = as_arguments(inputs)
         self.modules = [*modules] or [each for each in (*self.arguments, f) if isinstance(each, Module)]
-        self.names = list(names) if names is not None else _names(f, len(self.arguments))
-        if len(self.names) != len(self.arguments):
-            raise ShapeError(f"gradcheck: {len(self.names)} names for {len(self.arguments)} inputs")
-        self.variables = self._variables()[-1:] if last_alone else self._variables()
-        if not self.variables:
-            raise ShapeError(
-                "gradcheck: nothing to differentiate by: give at least one Tensor of a floating-point dtype, or a "
-                "Module with parameters"
-            )
+        self.names = argument_names(f, names, len(self.arguments))
+        self.variables = variables_of(f, self.arguments, self.names, self.modules)[-1 if last_only else 0 :]
         kinds = {variable.array.dtype for variable in self.variables}
-        self.dtype = _dtype(np.result_type(*kinds) if dtype is None else dtype)
+        self.dtype = supported_dtype(np.result_type(*kinds) if dtype is None else dtype)
         self.random_state = get_state()
-        self.point = [variable.array.astype(self.dtype) for variable in self.variables]
-        self.point = [array.astype(np.float64) for array in self.point]  # the very numbers that self.dtype holds
+        # float64, but exactly the numbers that self.dtype holds
+        self.point = [variable.array.astype(self.dtype).astype(np.float64) for variable in self.variables]
         self._complex: Arrays | None = None
-        self.records = False  # whether f is evaluated with a graph
-
-    def _variables(self) -> list[Variable]:
-        tensors = [(i, each) for i, each in enumerate(self.arguments) if isinstance(each, Tensor)]
-        asked = [i for i, tensor in tensors if tensor.requires_grad]
-        if not asked or isinstance(self.f, Module):
-            asked = [i for i, tensor in tensors if tensor.dtype.kind == "f"]
-        parameters = [
-            Variable(name, each.numpy(), parameter=each)
-            for module in self.modules
-            for name, each in module.named_parameters()
-            if each.requires_grad
-        ]
-        return parameters + [Variable(self.names[i], tensor.numpy(), place=i) for i, tensor in tensors if i in asked]
+        self.needs_graph = False  # whether f is evaluated with a graph
 
     def at(self, h: complex, direction: Direction) -> Arrays:
         """x + h·d, complex if h is; where d is None, x itself."""
         if isinstance(h, complex) and self._complex is None:
-            self._complex = [x.astype(np.complex128) for x in self.point]  # once: a network's weights are many
+            self._complex = [x.astype(np.complex128) for x in self.point]  # kept: a network has many weights
         still = self._complex if isinstance(h, complex) and self._complex is not None else self.point
         return [rest if d is None else x + h * d for x, rest, d in zip(self.point, still, direction, strict=True)]
 
@@ -110,23 +93,28 @@ class Problem:
     def outputs(
         self, arrays: Arrays, interceptor: Interceptor | None = None, provider: str | None = "reference"
     ) -> np.ndarray:
-        """F at `arrays`, (m,), in their dtype, by the reference kernels or another provider's."""
+        """F at `arrays`, (m,), in their dtype. `interceptor` computes the operations; None: as usual."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
         intercepted = modes.intercepting(compute=interceptor)
-        installed = self.installed(arrays, record=self.records)
-        with modes.set_grad_enabled(self.records), installed as (arguments, _), backend_used, intercepted:
-            return _flat(tensors_of(self.f(*arguments)))
+        installed = self.installed(arrays, record=self.needs_graph)
+        with modes.set_grad_enabled(self.needs_graph), installed as (arguments, _), backend_used, intercepted:
+            tensors = tensors_of(self.f(*arguments))
+            if not tensors:
+                raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
+            return np.concatenate([np.array(tensor.numpy()).reshape(-1) for tensor in tensors])
 
-    def listen(self, arrays: Arrays, provider: str | None = "reference") -> tuple[np.ndarray, list[BranchRecord]]:
-        """F at `arrays`, and the choices made."""
+    def record_branches(
+        self, arrays: Arrays, provider: str | None = "reference"
+    ) -> tuple[np.ndarray, list[BranchRecord]]:
+        """(F at `arrays`, the branches that its operations took)."""
         recorder = BranchRecorder()
         try:
             return self.outputs(arrays, recorder, provider), recorder.records
-        except GraphError:  # f asks for a graph, to hang a hook on a tensor in it
-            if self.records:
+        except GraphError:  # f needs a graph, for a hook on one of its tensors
+            if self.needs_graph:
                 raise
-            self.records = True
-            return self.listen(arrays, provider)
+            self.needs_graph = True
+            return self.record_branches(arrays, provider)
 
     def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
@@ -140,53 +128,60 @@ class Problem:
         cotangent: np.ndarray,
         arrays: Arrays | None = None,
         *,
-        formulas: bool = False,
-        only: Collection[int] | None = None,
-        twice: bool = False,
-        notes: Sequence[BranchRecord] | None = None,
+        fused: bool = True,
+        subset: Collection[int] | None = None,
+        repeat: bool = False,
+        records: Sequence[BranchRecord] | None = None,
         perturber: RoundingPerturber | None = None,
     ) -> Arrays:
-        """Jᵀ u at `arrays` (default: the point), by the engine, in self.dtype and by self.provider.
+        """Jᵀu by the engine, in self.dtype and by self.provider; float64 or complex128 arrays, one for each variable.
 
-        formulas: by each op's `backward` even where it has a fused one. only: while no other variable than these asks.
-        twice: that of a second pass over the same graph. notes: with
-        the choices of another pass. What f does not depend on has a gradient of zeros. Returned as float64 or complex.
+        The gradient by a variable that F does not depend on is zeros.
+
+        Args:
+            cotangent: u, (m,).
+            arrays: Where to differentiate; default: the point.
+            fused: Whether ops may use `backward_fused`; if not, their `backward` runs.
+            subset: The variables that require gradients; default: all.
+            repeat: Whether to return the gradient of a second backward pass over the same graph.
+            records: Branches to take in the forward pass; default: those that the numbers decide.
+            perturber: What computes the operations of both passes; default: as usual.
         """
-        dtype = np.result_type(self.dtype, np.complex64) if _any_complex(arrays) else self.dtype
+        is_complex = any(array.dtype.kind == "c" for array in arrays or ())
+        dtype = np.result_type(self.dtype, np.complex64) if is_complex else self.dtype
         point = [np.asarray(array, dtype) for array in (self.point if arrays is None else arrays)]
         with ExitStack() as stack:
-            arguments, leaves = stack.enter_context(self.installed(point, record=True, only=only))
+            arguments, leaves = stack.enter_context(self.installed(point, record=True, subset=subset))
             stack.enter_context(modes.enable_grad())
             if self.provider is not None:
                 stack.enter_context(use_backend(self.provider))
-            if formulas:
+            if not fused:
                 stack.enter_context(modes.disable_fused_backward())
             stack.enter_context(modes.intercepting(compute=perturber))
-            with modes.intercepting(compute=None if notes is None else BranchReplayer(notes)):
+            with modes.intercepting(compute=None if records is None else BranchReplayer(records)):
                 outputs = tensors_of(self.f(*arguments))
-            return self._differentiate(outputs, leaves, cotangent, dtype, twice)
+            return self._differentiate(outputs, leaves, cotangent, dtype, repeat)
 
     def _differentiate(
-        self, outputs: list[Tensor], leaves: list[Tensor], u: np.ndarray, dtype: Any, twice: bool
+        self, outputs: list[Tensor], leaves: list[Tensor], u: np.ndarray, dtype: Any, repeat: bool
     ) -> Arrays:
-        seeds, start = [], 0
-        for output in outputs:
-            piece = u[start : start + output.numel()].reshape(output.shape).astype(output.dtype)
-            seeds.append(Tensor(backend.to_device(piece, output.device)))
-            start += output.numel()
-        roots = [(output, seed) for output, seed in zip(outputs, seeds, strict=True) if output.requires_grad]
-        asking = [leaf for leaf in leaves if leaf.requires_grad]
-        found: Sequence[Tensor | None] = [None] * len(asking)
-        if roots and asking:
-            given = [output for output, _ in roots], asking, [seed for _, seed in roots]
-            if twice:
+        cotangents = [
+            Tensor(backend.to_device(piece.astype(output.dtype), output.device))
+            for piece, output in zip(split_cotangent(u, outputs), outputs, strict=True)
+        ]
+        roots = [(output, each) for output, each in zip(outputs, cotangents, strict=True) if output.requires_grad]
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        found: Sequence[Tensor | None] = [None] * len(wanted)
+        if roots and wanted:
+            given = [output for output, _ in roots], wanted, [each for _, each in roots]
+            if repeat:
                 grad(*given, retain_graph=True, allow_unused=True)
             found = grad(*given, allow_unused=True)
         gradients = iter(found)
+        wide = np.complex128 if np.dtype(dtype).kind == "c" else np.float64
         result: Arrays = []
         for leaf in leaves:
             gradient = next(gradients) if leaf.requires_grad else None
-            wide = np.complex128 if np.dtype(dtype).kind == "c" else np.float64
             result.append(np.zeros(leaf.shape, wide) if gradient is None else np.array(gradient.numpy(), wide))
         return result
 
@@ -194,14 +189,17 @@ class Problem:
 
     @contextmanager
     def installed(
-        self, arrays: Arrays, record: bool = False, only: Collection[int] | None = None
+        self, arrays: Arrays, record: bool = False, subset: Collection[int] | None = None
     ) -> Iterator[tuple[list[Any], list[Tensor]]]:
-        """(arguments, variables) holding `arrays`; afterwards all that was there before is there again."""
+        """(arguments, variables) that hold `arrays`. On exit every tensor is as it was before.
+
+        record: whether the variables, or those in `subset`, require gradients.
+        """
         dtype = np.result_type(*(array.dtype for array in arrays))
         written: dict[int, tuple[Tensor, Array, int]] = {}
 
         def watch(tensor: Tensor) -> None:
-            if id(tensor) not in written:  # the engine writes into a copy, so the array that was there stays as it was
+            if id(tensor) not in written:  # the engine writes into a copy: the original array stays unchanged
                 written[id(tensor)] = tensor, tensor.data, tensor.version
                 tensor.data = tensor.data.copy()
 
@@ -210,7 +208,7 @@ class Problem:
         swapped = [(each, each.data, each.version, each.requires_grad) for each in self._state()]
         try:
             with modes.watching_writes(watch):
-                yield self._install(arrays, dtype, record, only)
+                yield self._install(arrays, dtype, record, subset)
         finally:
             for tensor, array, version in written.values():
                 tensor.data, tensor.version = array, version
@@ -224,7 +222,7 @@ class Problem:
             yield from module.buffers()
 
     def _install(
-        self, arrays: Arrays, dtype: Any, record: bool, only: Collection[int] | None
+        self, arrays: Arrays, dtype: Any, record: bool, subset: Collection[int] | None
     ) -> tuple[list[Any], list[Tensor]]:
         arguments: list[Any] = [
             Tensor(each.data.astype(dtype)) if isinstance(each, Tensor) and each.dtype.kind == "f" else each
@@ -237,72 +235,20 @@ class Problem:
                 tensor.requires_grad_(False)
         leaves: list[Tensor] = []
         for number, (variable, array) in enumerate(zip(self.variables, arrays, strict=True)):
-            asks = record and (only is None or number in only)
+            requires_grad = record and (subset is None or number in subset)
             if variable.parameter is not None:
                 leaf: Tensor = variable.parameter
-                leaf.data = backend.to_device(np.asarray(array), leaf.device)  # array: of no axes it may be a scalar
-                leaf.requires_grad_(asks)
+                leaf.data = backend.to_device(np.asarray(array), leaf.device)  # asarray: a 0-d result may be a scalar
+                leaf.requires_grad_(requires_grad)
             else:
-                assert variable.place is not None
-                original: Any = self.arguments[variable.place]
-                leaf = Tensor(backend.to_device(np.array(array), original.device), asks)
-                arguments[variable.place] = leaf
+                assert variable.position is not None
+                original: Any = self.arguments[variable.position]
+                leaf = Tensor(backend.to_device(np.array(array), original.device), requires_grad)
+                arguments[variable.position] = leaf
             leaves.append(leaf)
         return arguments, leaves
 
 
 def _restore(state: dict[str, Any]) -> None:
-    """Put the thread's generator back, as the very object it is."""
+    """Set the state of the thread's generator, which stays the same object."""
     default_generator().bit_generator.state = state
-
-
-def _dtype(given: Any) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(given)
-    except TypeError:
-        dtype = None
-    if dtype not in (np.float32, np.float64):
-        raise DtypeError(
-            f"gradcheck: dtype {given} must be float64 (or float32, which shows less); pass dtype=np.float64"
-        )
-    return np.dtype(dtype)
-
-
-def _sequence(inputs: Any) -> list[Any]:
-    return list(inputs) if isinstance(inputs, (tuple, list)) else [inputs]
-
-
-def _as_tensor(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if not backend.is_array(value):
-        raise DtypeError(f"gradcheck: an input is a {type(value).__name__}: give Tensors, arrays or Modules")
-    return Tensor(value.copy())
-
-
-def _names(f: Callable[..., Any], count: int) -> list[str]:
-    """The parameters' names in f's signature, or "input 0", "input 1"."""
-    try:
-        parameters = inspect.signature(f.forward if isinstance(f, Module) else f).parameters.values()
-    except (TypeError, ValueError):
-        parameters = {}.values()
-    plain = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
-    return [plain[i] if i < len(plain) else f"input {i}" for i in range(count)]
-
-
-def tensors_of(outputs: Any) -> list[Tensor]:
-    """The floating-point Tensors that f returned."""
-    found = [outputs] if isinstance(outputs, Tensor) else list(outputs) if isinstance(outputs, (tuple, list)) else None
-    if found is None or not all(isinstance(each, Tensor) for each in found):
-        raise GraphError(f"gradcheck: f must return a Tensor or several, not a {type(outputs).__name__}")
-    return [each for each in found if each.dtype.kind in "fc"]
-
-
-def _flat(tensors: list[Tensor]) -> np.ndarray:
-    if not tensors:
-        raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
-    return np.concatenate([np.array(tensor.numpy()).reshape(-1) for tensor in tensors])
-
-
-def _any_complex(arrays: Arrays | None) -> bool:
-    return arrays is not None and any(array.dtype.kind == "c" for array in arrays)

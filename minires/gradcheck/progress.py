@@ -1,4 +1,4 @@
-"""Who is told how far a check has come."""
+"""The type of a progress callback, and the default one."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Progress = Callable[[int, int], None]  # (arrays done, arrays in all)
 
 
 def silent(done: int, total: int) -> None:
-    """Nobody."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""The report: whether a gradient check passed, and every way to read why."""
+"""The report of a gradient check: whether it passed, and why, as text, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ from minires.gradcheck.text import report_as_dict, report_as_text
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of `gradcheck`: truthy when nothing is WRONG or VACUOUS and something passed.
+    """The outcome of `gradcheck`: true if nothing is WRONG or VACUOUS and something is PASS (see `Verdict`).
 
-    arrays: one result for each input and parameter (and again for order 2). notes: on the check as a whole. suspects:
-    ops that are wrong when checked alone. deterministic: whether f gave the same answer twice.
+    Attributes:
+        title: Name of the function.
+        arrays: One result for each input and parameter, and one more for each at order 2.
+        notes: Remarks on the check as a whole.
+        suspects: The ops that are WRONG when checked on their own.
+        deterministic: Whether f and its gradient were the same when computed again.
+        settings: The options that matter for the result.
     """
 
     title: str
@@ -30,7 +35,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all arrays; VACUOUS if f is not deterministic, for then nothing can be said."""
+        """The worst verdict of all arrays, and at least VACUOUS if f is not deterministic."""
         found = worst(array.verdict for array in self.arrays)
         return found if self.deterministic else worst((found, Verdict.VACUOUS))
 
@@ -41,7 +46,7 @@ class Report:
         return passed and self.verdict not in (Verdict.WRONG, Verdict.VACUOUS)
 
     def check(self) -> Report:
-        """This report, if it is truthy. Raises GradcheckError, with the report as its text, if it is not."""
+        """Return this report if it is true, else raise GradcheckError with the report as its text."""
         if not self:
             raise GradcheckError(str(self), self)
         return self
@@ -50,16 +55,16 @@ class Report:
         return report_as_text(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as what JSON can hold."""
+        """The report as a dictionary that JSON can hold."""
         return report_as_dict(self)
 
     def to_html(self, path: str | Path) -> Path:
-        """Write it as one self-contained page, with the error against the step and heat maps; returns the path."""
+        """Write the report as one self-contained HTML page with charts, and return the path."""
         path = Path(path)
         with atomic_write(path) as file:
             file.write(report_as_html(self).encode())
         return path
 
     def titled(self, title: str) -> Report:
-        """The same under another title."""
+        """A copy with another title."""
         return replace(self, title=title)

@@ -1,4 +1,4 @@
-"""What a gradient check found: verdicts on numbers and arrays, and what it takes to explain them."""
+"""What a gradient check found: verdicts on numbers and arrays, and the data that explain them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from enum import Enum
 
 import numpy as np
 
-from minires.gradcheck.numeric import Step
+from minires.gradcheck.line import Step
 
 
 class Verdict(str, Enum):
-    """On one number, or the worst of several. In this order, the last is the worst.
-
-    PASS: analytic and numeric gradient agree. KINK: there is no derivative here, and the analytic value is the one that
-    the op's convention names, or lies between the one-sided slopes. ROUNDING: they agree, but so roughly can the number
-    be measured that this says little. VACUOUS: the gradient is zero whatever the backward pass does, and no way was
-    found to check it. WRONG: they differ by more than every error that was estimated.
-    """
+    """The verdict on one number, or the worst verdict of several. `meaning` explains each; the last is the worst."""
 
     PASS = "PASS"
     KINK = "KINK"
@@ -30,13 +24,25 @@ class Verdict(str, Enum):
         return self.value
 
     @property
+    def meaning(self) -> str:
+        """What the verdict says."""
+        return {
+            "PASS": "the analytic and the numeric gradient agree",
+            "KINK": "there is no derivative here; the analytic value is the documented one, or lies between the "
+            "one-sided slopes",
+            "ROUNDING": "they agree, but the number could be measured so roughly that this says little",
+            "VACUOUS": "the gradient is zero whatever backward does, and no way was found to check it",
+            "WRONG": "they differ by more than the tolerances and all estimated errors together",
+        }[self.value]
+
+    @property
     def rank(self) -> int:
         """0 for PASS … 4 for WRONG."""
         return list(Verdict).index(self)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of several; of none VACUOUS."""
+    """The worst of several verdicts; VACUOUS if there is none."""
     return max(verdicts, key=lambda verdict: verdict.rank, default=Verdict.VACUOUS)
 
 
@@ -44,8 +50,14 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 class Element:
     """One number of a gradient, or one projection of an array's gradient on a random direction.
 
-    index: of the number; None for a projection. error: by how much `numeric` may be off, and `analytic` by its own
-    rounding. left, right: one-sided slopes, where they were measured. reason: of a verdict that is not PASS.
+    Attributes:
+        index: Where the number stands in its array; None for a projection.
+        analytic, numeric: The value that backward gave, and the numerical derivative.
+        error: Estimated error of `numeric`, and of `analytic` by its own rounding, together.
+        verdict, reason: The verdict, and why it is not PASS, or "".
+        method: How `numeric` was computed.
+        left, right: One-sided slopes, if they were measured.
+        between_slopes: Whether the number is at an undeclared kink, where any value between the slopes is accepted.
     """
 
     index: tuple[int, ...] | None
@@ -57,7 +69,7 @@ class Element:
     reason: str = ""
     left: float | None = None
     right: float | None = None
-    between_slopes: bool = False  # a KINK that nobody declared: any value between the slopes would have done
+    between_slopes: bool = False
 
     @property
     def difference(self) -> float:
@@ -66,13 +78,13 @@ class Element:
 
     @property
     def vanishes(self) -> bool:
-        """Whether it is zero as far as it can be measured: then a backward pass of zeros would agree."""
+        """Whether it is zero as far as it can be measured, so that a backward that returns zeros would agree."""
         return self.verdict is not Verdict.KINK and abs(self.numeric) <= self.error
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The sweep behind one element, to draw the error of the difference against the step."""
+    """A sweep of step sizes for one element: the error of its differences against the step is a V-curve."""
 
     index: tuple[int, ...] | None
     analytic: float
@@ -82,10 +94,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class ArrayResult:
-    """One input or parameter.
+    """The result for one input or parameter.
 
-    name: "weight", or "weight, order 2" for a second derivative. elements: what was measured. note: what to know of a
-    verdict ("zero here: each op passes alone"). guess: what the mistake might be. curve: of the worst element.
+    Attributes:
+        name: "weight", or "weight, order 2" for a second derivative.
+        shape: Of the array.
+        elements: The numbers and projections that were checked.
+        verdict: The worst of them, unless the ops, checked on their own, say otherwise.
+        note: What to know of the verdict, such as "zero here; each op on its way passes alone".
+        guess: What the mistake may be, or "".
+        curve: The sweep of the worst element, if one was made.
+        number: Which variable of the problem it is; None for several together.
     """
 
     name: str
@@ -95,19 +114,19 @@ class ArrayResult:
     note: str = ""
     guess: str = ""
     curve: Curve | None = None
-    number: int | None = None  # which variable of the problem it is; None if several
+    number: int | None = None
 
     @property
     def worst_element(self) -> Element | None:
-        """Of the worst verdict, that with the largest difference."""
+        """The element of the worst verdict with the largest difference; None if there are no elements."""
         return max(self.elements, key=lambda e: (e.verdict.rank, _size(e)), default=None)
 
     def count(self, verdict: Verdict) -> int:
-        """How many elements got it."""
+        """How many elements have this verdict."""
         return sum(element.verdict is verdict for element in self.elements)
 
     def matrix(self, what: str) -> np.ndarray:
-        """ "analytic" or "numeric" in the array's shape; NaN where it was not measured."""
+        """The values of "analytic" or "numeric" in the array's shape; NaN where nothing was measured."""
         array = np.full(self.shape, np.nan)
         for element in self.elements:
             if element.index is not None:
@@ -122,10 +141,16 @@ def _size(element: Element) -> float:
 
 @dataclass(frozen=True)
 class Suspect:
-    """An op that is wrong when it is checked alone, with the very numbers it had.
+    """An op that is WRONG when it is checked on its own, with the numbers that it had in the whole.
 
-    op: its class. number: which operation of the forward pass, from 0. line: "file.py:12: source" that applied it.
-    defined: where its backward is written. module: the dotted name of the module that applied it, if any.
+    Attributes:
+        op: Name of its class.
+        number: Its position among all operations of the forward pass, from 0.
+        line: "file.py:12: source" of the line that applied it.
+        defined: "file.py:34" where its backward is defined.
+        module: Dotted name of the module that applied it, or "".
+        element: Its worst number.
+        guess: What the mistake may be, or "".
     """
 
     op: str

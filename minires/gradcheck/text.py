@@ -1,4 +1,4 @@
-"""A report as text, and as what JSON can hold."""
+"""A report as text, and as a dictionary that JSON can hold."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from minires.gradcheck.report import Report
 
 SHOWN_ELEMENTS = 5
-EXPLAINED_ARRAYS = 6  # in a network with one wrong op nearly all are wrong
+EXPLAINED_ARRAYS = 6  # one wrong op makes nearly all arrays of a network wrong
 
 
 def report_as_text(report: Report) -> str:
-    """A line for each input; for what did not pass the numbers; then suspects and notes."""
+    """The report as lines: each array, with its worst numbers if it did not pass; then suspects and notes."""
     lines = [f"{report.title}: {report.verdict}"]
     width = max((len(array.name) for array in report.arrays), default=0)
     explained = 0
@@ -56,7 +56,7 @@ def _comparable(element: Element) -> bool:
 
 
 def _details(array: ArrayResult) -> list[str]:
-    """The worst numbers, one a line."""
+    """The worst numbers, each on a line of its own."""
     shown = sorted(
         (each for each in array.elements if each.verdict is not Verdict.PASS),
         key=lambda each: (-each.verdict.rank, -abs(each.difference) if math.isfinite(each.difference) else -math.inf),
@@ -77,7 +77,7 @@ def _line(element: Element) -> str:
 
 
 def report_as_dict(report: Report) -> dict[str, Any]:
-    """Everything; numbers that JSON has no way to write become strings ("nan", "inf")."""
+    """The whole report; numbers that JSON cannot represent become strings ("nan", "inf")."""
     raw = {
         "title": report.title,
         "verdict": report.verdict.value,

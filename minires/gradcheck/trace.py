@@ -1,4 +1,4 @@
-"""Every operation of a forward pass, with the numbers it was given and the line that applied it."""
+"""A trace of a forward pass: each operation with its inputs, the line that applied it, and the module it belongs to."""
 
 from __future__ import annotations
 
@@ -23,47 +23,53 @@ _WITHIN = tuple(str(_PACKAGE / name) for name in ("core", "ops", "nn", "gradchec
 
 
 @dataclass(frozen=True)
-class Applied:
-    """One operation: `op.fresh_copy()` applies it once more. number: counted from 0. line, module: who applied it.
+class OpCall:
+    """One operation of a forward pass.
 
-    follows: for each input, whether it depends on what is being differentiated by.
+    Attributes:
+        number: Its position among all operations, from 0.
+        op: A copy that has not been applied; `op.fresh_copy()` applies it once more.
+        inputs, output: Its Tensors.
+        needs_input_grad: For each input, whether it depends on a variable.
+        line: "file.py:12: source" of the line that applied it.
+        module: Dotted name of the innermost module that applied it, or "".
     """
 
     number: int
     op: Function
     inputs: tuple[Tensor, ...]
     output: Tensor
-    follows: tuple[bool, ...]
+    needs_input_grad: tuple[bool, ...]
     line: str
     module: str
 
 
 class Tracer:
-    """Collects the operations of a forward pass; `modes.intercepting(observe=tracer)` calls it after each."""
+    """Records the operations that depend on a variable; `modes.intercepting(observe=tracer)` calls it after each."""
 
     def __init__(self, variables: Sequence[Tensor], modules: Sequence[Module]) -> None:
         self.reached: dict[int, Any] = {id(tensor): tensor for tensor in variables}
         self.names = {id(part): name for module in modules for name, part in module.named_modules()}
-        self.applied: list[Applied] = []
+        self.calls: list[OpCall] = []
         self.count = 0
 
     def __call__(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        follows = tuple(is_reached(self.reached, tensor) for tensor in inputs)
-        if any(follows):
+        needs_input_grad = tuple(is_reached(self.reached, tensor) for tensor in inputs)
+        if any(needs_input_grad):
             reach(self.reached, output)
             line, module = self._who()
-            self.applied.append(Applied(self.count, op.fresh_copy(), inputs, output, follows, line, module))
+            self.calls.append(OpCall(self.count, op.fresh_copy(), inputs, output, needs_input_grad, line, module))
         self.count += 1
 
     def _who(self) -> tuple[str, str]:
-        """The line that applied the operation, and the innermost module that did."""
+        """(the line outside the engine that applied the operation, the innermost module that did)."""
         line = module = ""
         for frame in _frames(sys._getframe(2)):
             owner = frame.f_locals.get("self")
             if not module and isinstance(owner, Module):
                 module = self.names.get(id(owner), "")
             if not line and not frame.f_code.co_filename.startswith(_WITHIN):
-                line = f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+                line = f"{_display_path(frame.f_code.co_filename)}:{frame.f_lineno}"
                 source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
                 line += f": {source}" if source else ""
             if line and module:
@@ -72,12 +78,12 @@ class Tracer:
 
 
 def is_reached(reached: dict[int, Any], tensor: Tensor) -> bool:
-    """Whether it, or the node that made it, is in there: `Function.output()` is another Tensor of the same node."""
+    """Whether the Tensor or its node is in `reached`: `Function.output()` gives another Tensor of the same node."""
     return id(tensor) in reached or (tensor.node is not None and id(tensor.node) in reached)
 
 
 def reach(reached: dict[int, Any], tensor: Tensor) -> None:
-    """Put it and its node in; kept alive, so that no id is used twice."""
+    """Add the Tensor and its node by their ids, and keep both alive, so that no id is used twice."""
     reached[id(tensor)] = tensor
     if tensor.node is not None:
         reached[id(tensor.node)] = tensor.node
@@ -89,8 +95,8 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def shown(file: str) -> str:
-    """A path as a reader knows it: from the package on, or from the current folder."""
+def _display_path(file: str) -> str:
+    """The path relative to the folder of the package, or to the current folder."""
     path = Path(file)
     if path.is_relative_to(_PACKAGE):
         return str(path.relative_to(_PACKAGE.parent))
@@ -100,29 +106,31 @@ def shown(file: str) -> str:
         return file
 
 
-def defined_at(op: type[Function]) -> str:
-    """ "minires/ops/pool.py:54", where the op's backward is written."""
+def backward_location(op: type[Function]) -> str:
+    """Where the op's backward is defined: "minires/ops/pool.py:54"."""
     method: Any = inspect.unwrap(op.backward)
     code = getattr(method, "__code__", None)
-    return f"{shown(code.co_filename)}:{code.co_firstlineno}" if code is not None else op.__qualname__
+    return f"{_display_path(code.co_filename)}:{code.co_firstlineno}" if code is not None else op.__qualname__
 
 
-def between(applied: Sequence[Applied], variable: Tensor, outputs: Sequence[Tensor]) -> list[tuple[Applied, list[int]]]:
-    """The operations on the way from a variable to the outputs, each with the numbers of its inputs that lie on it."""
+def calls_between(
+    calls: Sequence[OpCall], variable: Tensor, outputs: Sequence[Tensor]
+) -> list[tuple[OpCall, list[int]]]:
+    """The operations on the paths from a variable to the outputs, each with the numbers of its inputs on them."""
     needed: dict[int, Any] = {}
     for output in outputs:
         reach(needed, output)
     leading = []
-    for each in reversed(applied):
-        if is_reached(needed, each.output):
-            leading.append(each)
-            for tensor in each.inputs:
+    for call in reversed(calls):
+        if is_reached(needed, call.output):
+            leading.append(call)
+            for tensor in call.inputs:
                 reach(needed, tensor)
     reached: dict[int, Any] = {id(variable): variable}
     found = []
-    for each in reversed(leading):
-        places = [k for k, tensor in enumerate(each.inputs) if is_reached(reached, tensor)]
-        if places:
-            reach(reached, each.output)
-            found.append((each, places))
+    for call in reversed(leading):
+        numbers = [k for k, tensor in enumerate(call.inputs) if is_reached(reached, tensor)]
+        if numbers:
+            reach(reached, call.output)
+            found.append((call, numbers))
     return found

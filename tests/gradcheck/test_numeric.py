@@ -10,22 +10,20 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires.gradcheck.examination import Examination
 from minires.gradcheck.judge import Tolerances
+from minires.gradcheck.line import ALL, Line, Step
 from minires.gradcheck.numeric import (
-    ALL,
-    Line,
-    Step,
     central3,
     central5,
     contradicted,
     find_kink,
+    fixed_step,
     is_infinite,
     richardson,
-    with_step,
-    without_plateau,
+    without_staircase,
 )
 from minires.gradcheck.problem import Problem
+from minires.gradcheck.under_test import GradientUnderTest
 
 AUTO = Tolerances(0.0, 1e-7, None, "auto")
 
@@ -43,10 +41,8 @@ EACH = pytest.mark.parametrize("name", SMOOTH)
 
 
 def line(f: Callable[..., Any], x: float) -> tuple[Line, np.ndarray]:
-    state = Examination(
-        Problem(f, [mr.tensor([x], dtype="float64")], None, None, None), AUTO, np.random.default_rng(0), 0.0
-    )
-    return state.unit(0, (0,)), np.ones(1)
+    problem = Problem(f, [mr.tensor([x], dtype="float64")])
+    return GradientUnderTest(problem, AUTO, np.random.default_rng(0)).line_along_element(0, (0,)), np.ones(1)
 
 
 @EACH
@@ -85,7 +81,7 @@ def test_extrapolation_is_sharper_than_three_points(name):
     assert sharp.value == pytest.approx(slope, rel=1e-7)
 
 
-def test_the_sweep_is_a_valley():
+def test_the_sweep_is_a_v_curve():
     """Truncation falls with h², rounding grows with 1/h: the least error lies inside."""
     f, x, slope = SMOOTH["exp"]
     through, u = line(f, x)
@@ -99,8 +95,8 @@ def test_the_sweep_is_a_valley():
 def test_a_given_step_is_taken_exactly():
     f, x, slope = SMOOTH["exp"]
     through, u = line(f, x)
-    steps = through.sweep(u, powers=through.around(1e-4))
-    at = with_step(steps)
+    steps = through.sweep(u, powers=through.powers_around(1e-4))
+    at = fixed_step(steps)
     assert at is not None
     assert steps[-1].h == pytest.approx(1e-4, rel=1e-12)
     assert at.value == steps[-1].central
@@ -157,7 +153,7 @@ def test_a_staircase_is_measured_above_its_stairs():
         right, left = (f(0.7 + h) - f(0.7)) / h, (f(0.7) - f(0.7 - h)) / h
         central = (f(0.7 + h) - f(0.7 - h)) / (2 * h)
         steps.append(Step(h, central, right, left, 1e-16 / h, abs(right - left), min(left, right), max(left, right)))
-    kept = without_plateau(steps)
+    kept = without_staircase(steps)
     assert len(kept) < len(steps)
     best = richardson(kept)
     assert best is not None

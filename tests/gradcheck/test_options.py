@@ -196,6 +196,12 @@ def test_a_function_that_rounds_to_float32_on_the_way_is_not_accused():
     assert report.verdict is not Verdict.WRONG
 
 
+def test_a_function_that_widens_float32_on_the_way():
+    """A cast to the dtype that an array has is no operation, so a float32 pass has one more than a float64 pass."""
+    x = normal(4).detach().astype("float32")
+    assert gradcheck(lambda x: x.astype("float64") * 2.0, x, check_forward=True).check()
+
+
 def test_float32_says_what_it_can_show():
     report = gradcheck(F.exp, normal(4).detach().astype("float32"))
     assert report.check()

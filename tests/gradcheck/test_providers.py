@@ -84,7 +84,7 @@ def test_a_wrong_kernel_is_found_and_named(name, factor, provider, monkeypatch):
     report = gradcheck(lambda *x: f(*x) * 2.0, inputs, provider=provider, dtype=np.float32)
     assert report.verdict is Verdict.WRONG
     assert [suspect.op for suspect in report.suspects] == [op.__name__]
-    assert "the fused kernel (backward_arrays) alone" in str(report)
+    assert "the fused kernel (backward_fused) alone" in str(report)
 
 
 @PROVIDERS

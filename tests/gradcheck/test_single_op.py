@@ -59,7 +59,7 @@ def test_the_wrong_op_is_named_with_its_line(name, mistake, monkeypatch):
     assert report.verdict is Verdict.WRONG
     (suspect,) = report.suspects
     assert suspect.op == name
-    assert "test_alone.py:" in suspect.line
+    assert "test_single_op.py:" in suspect.line
     assert suspect.line.endswith(f": {source}")
     assert f"suspect: {name}" in str(report)
 
@@ -75,7 +75,7 @@ def test_the_module_that_applied_it_is_named(monkeypatch):
 def test_where_its_backward_is_written_is_named(monkeypatch):
     monkeypatch.setattr(Tanh, "backward", lambda self, g: -g)
     (suspect,) = gradcheck(F.tanh, normal(3)).suspects
-    assert suspect.defined.split(":")[0].endswith("test_alone.py")
+    assert suspect.defined.split(":")[0].endswith("test_single_op.py")
 
 
 def test_two_wrong_ops_are_both_named(monkeypatch):
@@ -100,7 +100,7 @@ def test_a_users_op_is_named():
 
 @pytest.mark.parametrize(
     ("method", "said"),
-    [("backward_fused", "the fused kernel (backward_arrays) alone"), ("backward", "the formula (backward) alone")],
+    [("backward_fused", "the fused kernel (backward_fused) alone"), ("backward", "the formula (backward) alone")],
 )
 def test_only_one_of_the_two_backwards_is_wrong(method, said, monkeypatch):
     right = getattr(elementwise.ReLU, method)
