@@ -112,12 +112,6 @@ def _batch_norm(
     return F.batch_norm(input, mean, var, weight, bias, training, residual=residual, **options)
 
 
-def _layer_norm(
-    input: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, *, normalized_shape: Shape
-) -> Tensor:
-    return F.layer_norm(input, normalized_shape, weight, bias)
-
-
 def _dropout(input: Tensor, p: float, seed: int | None = None) -> Tensor:
     return F.dropout(input, p, generator=None if seed is None else np.random.default_rng(seed))
 
@@ -205,7 +199,12 @@ EXAMPLES = (
     _op("batch_norm", _batch_norm, _normal((4, 2, 2, 2), (2,), (2,))),
     _op("batch_norm, residual and relu", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), relu=True),
     _op("batch_norm, eval", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), training=False, relu=True),
-    _op("layer_norm", _layer_norm, _normal((3, 4), (4,), (4,)), normalized_shape=(4,)),
+    _op(
+        "layer_norm",
+        lambda input, *affine, normalized_shape: F.layer_norm(input, normalized_shape, *affine),
+        _normal((3, 4), (4,), (4,)),
+        normalized_shape=(4,),
+    ),
     _op("max_pool2d", F.max_pool2d, _few_levels((2, 1, 5, 5)), kernel_size=3, stride=2, padding=1),
     _op("max_pool2d_route", _at_argmax(pool.RouteToArgmax), _normal((1, 1, 2, 2)), IMAGE, **WINDOWS),
     _op("max_pool2d_gather", _at_argmax(pool.GatherAtArgmax), _normal((1, 1, 3, 4)), IMAGE, **WINDOWS),

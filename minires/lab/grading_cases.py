@@ -57,12 +57,14 @@ class GradedOp:
         signature: How a student's class is constructed. It may take more of a case's options, in their order.
         cases: What a student's op is compared on; the numbers are the same in each process.
         apply: MiniRes's own op as a function of Tensors and options; None for the catalogue's.
+        aliases: Other names that the class may have, in lower case.
     """
 
     name: str
     signature: str
     cases: Cases
     apply: Callable[..., Tensor] | None = None
+    aliases: str = ""
 
     @property
     def class_name(self) -> str:
@@ -240,7 +242,7 @@ def _losses(logits: Tensor, target: np.ndarray) -> Tensor:
 _LOW, _HIGH = -0.52, 0.83
 
 _GRADED = (
-    GradedOp("negative", "Negative()", _unary()),
+    GradedOp("negative", "Negative()", _unary(), aliases="neg"),
     GradedOp("exp", "Exp()", _unary()),
     GradedOp("log", "Log()", _unary(_positive)),
     GradedOp("sqrt", "Sqrt()", _unary(_positive)),
@@ -248,15 +250,15 @@ _GRADED = (
     GradedOp("sigmoid", "Sigmoid()", _unary(extreme=True)),
     GradedOp("relu", "ReLU()", _unary(_apart, (0.0,))),
     GradedOp("leaky_relu", "LeakyReLU(slope)", _unary(_apart, (0.0,), negative_slope=0.1)),
-    GradedOp("abs", "Absolute()", _unary(_apart, (0.0,))),
-    GradedOp("clip", "Clip(low, high)", _unary(_apart, (_LOW, _HIGH), min=_LOW, max=_HIGH)),
+    GradedOp("abs", "Absolute()", _unary(_apart, (0.0,)), aliases="abs"),
+    GradedOp("clip", "Clip(low, high)", _unary(_apart, (_LOW, _HIGH), min=_LOW, max=_HIGH), aliases="clamp"),
     GradedOp("add", "Add()", _binary()),
-    GradedOp("subtract", "Subtract()", _binary()),
-    GradedOp("multiply", "Multiply()", _binary()),
-    GradedOp("divide", "Divide()", _binary(_normal, _positive)),
-    GradedOp("power", "Power()", _binary(_positive, _normal)),
-    GradedOp("maximum", "Maximum()", _binary(ties=True)),
-    GradedOp("minimum", "Minimum()", _binary(ties=True)),
+    GradedOp("subtract", "Subtract()", _binary(), aliases="sub"),
+    GradedOp("multiply", "Multiply()", _binary(), aliases="mul"),
+    GradedOp("divide", "Divide()", _binary(_normal, _positive), aliases="div"),
+    GradedOp("power", "Power()", _binary(_positive, _normal), aliases="pow"),
+    GradedOp("maximum", "Maximum()", _binary(ties=True), aliases="max"),
+    GradedOp("minimum", "Minimum()", _binary(ties=True), aliases="min"),
     GradedOp("matmul", "MatMul()", _MATMUL),
     GradedOp("linear", "Linear()", _LINEAR),
     GradedOp("sum", "Sum(axes, keepdims)", _REDUCTION),
@@ -268,23 +270,10 @@ _GRADED = (
     GradedOp("max_pool2d", "MaxPool2d(kernel, stride, padding)", _MAX_POOL),
     GradedOp("avg_pool2d", "AvgPool2d(kernel, stride, padding)", _AVG_POOL),
     GradedOp("conv2d", "Conv2d(stride, padding)", _CONV),
-    GradedOp("batch_norm", "BatchNorm(eps)", _BATCH_NORM),
+    GradedOp("batch_norm", "BatchNorm(eps)", _BATCH_NORM, aliases="batchnorm2d batchnormtraining"),
 )
 GRADED: dict[str, GradedOp] = {op.class_name: op for op in _GRADED}
-_ALIASES = {
-    "abs": "Absolute",
-    "sub": "Subtract",
-    "mul": "Multiply",
-    "div": "Divide",
-    "pow": "Power",
-    "neg": "Negative",
-    "clamp": "Clip",
-    "max": "Maximum",
-    "min": "Minimum",
-    "batchnorm2d": "BatchNorm",
-    "batchnormtraining": "BatchNorm",
-}
-_BY_NAME = {name.casefold(): name for name in GRADED} | _ALIASES
+_BY_NAME = {alias: name for name, op in GRADED.items() for alias in (name.casefold(), *op.aliases.split())}
 
 
 def graded_op(class_name: str) -> GradedOp | None:

@@ -116,7 +116,7 @@ def test_float32_stays_float32(case):
         single, double = ours(case, problem, 2, np.float32), ours(case, problem, 2)
         assert {array.dtype for array in single.values()} == {np.dtype(np.float32)}
         low = {name: array for name, array in single.items() if name[:7] in ("output", "order 1")}
-        assert_close(low, {name: double[name] for name in low}, 1e-5, floor=0.1)
+        assert_close(low, {name: double[name] for name in low}, 1e-5, least=0.1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
