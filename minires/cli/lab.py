@@ -9,8 +9,6 @@ import typer
 
 from minires.cli.shared import Json, example, print_json
 
-FULL_MARK = 20
-
 commands = typer.Typer()
 
 lab = typer.Typer(
@@ -33,24 +31,25 @@ def mistakes(context: typer.Context) -> None:
 
 @lab.command(epilog=example("minires lab show overwrite-instead-of-accumulate"))
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the mistake, as `minires lab` lists it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The mistake's name, as `minires lab` lists it.")],
 ) -> None:
     """Show a mistake's code, its symptom and the check that notices."""
-    from minires.lab.commands import show as shown
+    from minires.lab.commands import describe_mistake
 
-    typer.echo(shown(name))
+    typer.echo(describe_mistake(name))
 
 
 @lab.command(epilog=example("minires lab grade my_relu.py"))
 def grade(
-    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="Holds a Function with the name of an op, as ReLU.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="Has a Function with the name of an op, as ReLU.")],
     time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds the file may take.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Mark a student's own op: its values, its gradient, and what the check thinks of it.
+    """Mark a student's own op: its values, its gradient, and how sharp the gradient check was.
 
     The file runs in a process of its own. Exit code 1 where the mark is not full.
     """
+    from minires.lab import FULL_MARK
     from minires.lab import grade as graded
 
     found = graded(file, time_limit)

@@ -38,9 +38,9 @@ def demo(
     A residual network and its plain twin learn to read digits. This takes about a minute and needs no internet.
     """
     from minires import __version__
-    from minires.demo import Lesson, run
+    from minires.demo import DemoConfig, run
 
-    result = run(out, Lesson(depth=depth, epochs=epochs, seed=seed, device=device), version=__version__)
+    result = run(out, DemoConfig(depth=depth, epochs=epochs, seed=seed, device=device), version=__version__)
     if not all(check.passed for check in result.findings.checks):
         raise typer.Exit(1)
 

@@ -1,13 +1,13 @@
-"""Floor 6: `minires demo`, a lesson in one page: what a shortcut does to learning and to gradients, measured.
+"""`minires demo`: one page that shows what a shortcut does to learning and to gradients.
 
     demo.run("demo-out").report        # PosixPath('demo-out/report.html')
 
-`networks` trains a residual network and its plain twin, `check` compares a block's gradients with finite differences,
-`plots` draws and `report` writes what came out; `show` is what the terminal sees meanwhile. Every number on the page is
-of the run that wrote it.
+`networks` trains a residual network and its plain twin, `check` checks a block's gradients, `plots` draws the results,
+`report` writes the page, and `console` prints progress in the terminal. Every number on the page is measured in the run
+that writes it.
 """
 
-from minires.demo.networks import Lesson
+from minires.demo.networks import DemoConfig
 from minires.demo.program import DemoResult, run
 
-__all__ = ["DemoResult", "Lesson", "run"]
+__all__ = ["DemoConfig", "DemoResult", "run"]

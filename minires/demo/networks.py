@@ -1,4 +1,4 @@
-"""Two networks with one difference: the residual one adds x in every block, its plain twin does not."""
+"""Trains two networks with one difference: the residual one adds x in every block, its plain twin does not."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from minires.nn import Conv2d, Module
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """How both networks are trained.
+class DemoConfig:
+    """The architecture of both networks, and how they are trained.
 
     Attributes:
-        depth: layers: 6n + 2.
-        epochs: passes over the digits.
-        seed: of the starting weights and of the order of the images.
-        device: where to train.
-        batch_size, lr, weight_decay, label_smoothing: as found to work for both.
+        depth: The number of layers, 6n + 2.
+        epochs: Passes over the digits.
+        seed: Seeds the starting weights and the order of the images.
+        device: Where to train.
+        batch_size: Images in a step.
+        lr: The largest learning rate of the one-cycle schedule.
+        weight_decay: As in `optim.SGD`.
+        label_smoothing: As in `F.cross_entropy`.
     """
 
     depth: int = 32
@@ -39,7 +42,7 @@ class Lesson:
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        """Raise MiniResError for a lesson that cannot be given."""
+        """Raise MiniResError for values that cannot be used."""
         if self.depth < 8 or (self.depth - 2) % 6:
             raise MiniResError(f"the demo's networks have 6n + 2 layers, as 8, 14, 20, 32 or 56, not {self.depth}")
         if self.epochs < 1 or self.seed < 0:
@@ -48,21 +51,28 @@ class Lesson:
             )
 
     def loader(self, train: bool) -> data.Loader:
-        """Batches of the digits; the held-out fifth comes in order."""
+        """Batches of the digits: of the training part, shuffled, or of the held-out fifth, in order."""
         normalize = Normalize.preset("digits")
         dataset = data.load("digits", train=train)
         return data.Loader(dataset, self.batch_size, transform=normalize, shuffle=train, seed=self.seed)
 
     def network(self, kind: str) -> Module:
-        """The untrained "resnet" or "plain" network: the weights of both are drawn in the same order, so they agree."""
+        """The untrained "resnet" or "plain" network; both have the same initial weights."""
         manual_seed(self.seed)
         shortcut = {"resnet": "A", "plain": None}[kind]
         return models.cifar_resnet(self.depth, in_channels=1, shortcut=shortcut).to(self.device)
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A held-out digit that was taken for another: image uint8 (8, 8), with the probability of the wrong answer."""
+class Misclassified:
+    """A held-out digit that a network took for another.
+
+    Attributes:
+        image: uint8 (8, 8).
+        label: The right digit.
+        answer: The network's answer.
+        probability: The probability that the network gave to its answer.
+    """
 
     image: npt.NDArray[np.uint8]
     label: int
@@ -72,16 +82,17 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out of one network.
+    """What was measured of one network.
 
     Attributes:
         name: "ResNet-32" or "plain-32".
-        parameters: how many numbers it learned.
-        gradient_norms: before training, ‖∂L/∂W‖ of each 3×3 convolution, from the image to the classifier.
-        history: a record for each epoch.
-        trained_on: how many digits.
-        correct, n: held-out digits right after the last epoch, of so many.
-        mistakes: the others, the surest first.
+        parameters: The number of its parameters.
+        gradient_norms: ‖∂L/∂W‖ of each 3×3 convolution before training, from the image to the classifier.
+        history: A record for each epoch.
+        trained_on: The number of digits in the training part.
+        correct: How many held-out digits it classifies right after the last epoch.
+        n: The number of held-out digits.
+        misclassified: The others, those with the highest probability first.
     """
 
     name: str
@@ -91,51 +102,51 @@ class Trained:
     trained_on: int
     correct: int
     n: int
-    mistakes: tuple[Mistake, ...]
+    misclassified: tuple[Misclassified, ...]
 
     @property
     def accuracy(self) -> float:
-        """Percent of the held-out digits."""
+        """Percent of the held-out digits that are right."""
         return 100 * self.correct / self.n
 
     @property
     def growth(self) -> float:
-        """How much larger the gradient is at the first convolution than at the last."""
+        """The gradient's norm at the first convolution, divided by that at the last."""
         return self.gradient_norms[0] / self.gradient_norms[-1]
 
 
-def train(kind: str, lesson: Lesson, progress: bool = True) -> Trained:
-    """Train the "resnet" or "plain" network of this lesson and measure it."""
-    norms = gradient_norms(lesson.network(kind), lesson.loader(train=True))
-    model = lesson.network(kind)
-    train_loader, held_out = lesson.loader(train=True), lesson.loader(train=False)
-    optimizer = optim.SGD(model.parameters(), lesson.lr, momentum=0.9, weight_decay=lesson.weight_decay, nesterov=True)
+def train(kind: str, config: DemoConfig, progress: bool = True) -> Trained:
+    """Train the "resnet" or "plain" network of this configuration and measure it."""
+    norms = gradient_norms(config.network(kind), config.loader(train=True))
+    model = config.network(kind)
+    train_loader, held_out = config.loader(train=True), config.loader(train=False)
+    optimizer = optim.SGD(model.parameters(), config.lr, momentum=0.9, weight_decay=config.weight_decay, nesterov=True)
     history = training.Trainer(
         model,
         optimizer,
         train_loader,
         held_out,
-        epochs=lesson.epochs,
-        schedule=optim.OneCycle(optimizer, lesson.epochs * len(train_loader)),
-        label_smoothing=lesson.label_smoothing,
+        epochs=config.epochs,
+        schedule=optim.OneCycle(optimizer, config.epochs * len(train_loader)),
+        label_smoothing=config.label_smoothing,
         progress=progress,
     ).fit()
-    found = mistakes(model, held_out)
+    wrong = misclassified(model, held_out)
     n = len(held_out.dataset)
     return Trained(
-        name=f"{'ResNet' if kind == 'resnet' else kind}-{lesson.depth}",
+        name=f"{'ResNet' if kind == 'resnet' else kind}-{config.depth}",
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         gradient_norms=norms,
         history=tuple(history),
         trained_on=len(train_loader.dataset),
-        correct=n - len(found),
+        correct=n - len(wrong),
         n=n,
-        mistakes=found,
+        misclassified=wrong,
     )
 
 
 def gradient_norms(model: Module, loader: data.Loader) -> tuple[float, ...]:
-    """‖∂L/∂W‖ of every 3×3 convolution of `model` in training mode, on the first batch; gradients are left on it."""
+    """‖∂L/∂W‖ of every 3×3 convolution on the first batch; leaves `model` in training mode, with gradients."""
     images, labels = next(loader.epoch(0))
     device = next(model.parameters()).device
     loss = F.cross_entropy(model.train()(Tensor(images).to(device)), Tensor(labels).to(device))
@@ -144,8 +155,8 @@ def gradient_norms(model: Module, loader: data.Loader) -> tuple[float, ...]:
     return tuple(float(np.linalg.norm(w.grad.numpy())) for w in weights if w.grad is not None and w.shape[2:] == (3, 3))
 
 
-def mistakes(model: Module, loader: data.Loader) -> tuple[Mistake, ...]:
-    """The images of `loader` (unshuffled) that `model` gets wrong, the surest first."""
+def misclassified(model: Module, loader: data.Loader) -> tuple[Misclassified, ...]:
+    """The images of `loader` (unshuffled) that `model` gets wrong, those with the highest probability first."""
     found, device = [], next(model.parameters()).device
     model.eval()
     with no_grad():
@@ -154,5 +165,5 @@ def mistakes(model: Module, loader: data.Loader) -> tuple[Mistake, ...]:
             answers = probabilities.argmax(axis=1)
             for i in np.flatnonzero(answers != labels):
                 image, label = loader.dataset[number * loader.batch_size + int(i)]
-                found.append(Mistake(image[:, :, 0], label, int(answers[i]), float(probabilities[i].max())))
-    return tuple(sorted(found, key=lambda mistake: -mistake.probability))
+                found.append(Misclassified(image[:, :, 0], label, int(answers[i]), float(probabilities[i].max())))
+    return tuple(sorted(found, key=lambda digit: -digit.probability))

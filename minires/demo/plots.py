@@ -1,4 +1,4 @@
-"""The plots of the report, as SVG to stand inside the page."""
+"""Draws the plots of the report, as SVG for the page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from minires.demo.networks import Mistake, Trained
+from minires.demo.networks import Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Apart in hue and in brightness, and never by colour alone: also in line style, so that a grey print can be read.
+# The two differ in hue, in brightness and in line style, so a grey print can be read.
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#1b5fa8", "linestyle": "-", "marker": "o"},
     {"color": "#d1660f", "linestyle": "--", "marker": "s"},
@@ -27,7 +28,7 @@ FONT: dict[Any, Any] = {
 
 
 def learning_curves(networks: tuple[Trained, ...]) -> str:
-    """Accuracy after each epoch, on the images trained on and on the held-out ones."""
+    """Accuracy after each epoch, on the training images and on the held-out ones, as SVG."""
     from matplotlib.ticker import MaxNLocator
 
     panels = ("on the images it learns from", "on the held-out images")
@@ -48,7 +49,7 @@ def learning_curves(networks: tuple[Trained, ...]) -> str:
 
 
 def gradient_norms(networks: tuple[Trained, ...]) -> str:
-    """The gradient's norm at every 3×3 convolution, on a logarithmic scale."""
+    """The gradient's norm at every 3×3 convolution on a logarithmic scale, as SVG."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: list[Axes]) -> None:
@@ -68,7 +69,7 @@ def gradient_norms(networks: tuple[Trained, ...]) -> str:
 
 
 def _svg(draw: Any, columns: int, title: str) -> str:
-    """What `draw(list of axes)` draws, as an <svg> element; the same numbers give the same text."""
+    """Call `draw` with a list of axes and return the figure as an <svg> element; equal numbers give equal text."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -81,10 +82,10 @@ def _svg(draw: Any, columns: int, title: str) -> str:
     return svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
-def digit(mistake: Mistake) -> str:
-    """The image as a PNG data address, dark ink on white as it was written."""
+def digit(image: npt.NDArray[np.uint8]) -> str:
+    """The image (H, W), 0 for white, as the data URL of a PNG with dark ink on white."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(255 - mistake.image).save(buffer, format="PNG")
+    Image.fromarray(255 - image).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The demo from beginning to end."""
+"""Runs the demo from beginning to end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from minires.backend.threads import num_threads
 from minires.demo.check import check_blocks
-from minires.demo.networks import Lesson, train
+from minires.demo.console import ConsoleReporter
+from minires.demo.networks import DemoConfig, train
 from minires.demo.report import Findings, render
-from minires.demo.show import Narrator
 from minires.errors import MiniResError
 from minires.files import atomic_write
 from minires.training.run_folder import make_folders, remove_folders
@@ -19,26 +19,36 @@ from minires.training.run_folder import make_folders, remove_folders
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What `run` returns: the page, and what it says."""
+    """What `run` returns: the path of the page, and the measurements on it."""
 
     report: Path
     findings: Findings
 
 
 def run(
-    out: str | os.PathLike[str], lesson: Lesson | None = None, *, version: str, progress: bool = True
+    out: str | os.PathLike[str], config: DemoConfig | None = None, *, version: str, progress: bool = True
 ) -> DemoResult:
-    """Check gradients, train both networks, and write `out`/report.html, whole or not at all; needs no network.
+    """Check gradients, train both networks, and write `out`/report.html.
 
-    Raises MiniResError where `out` cannot be written to: before the work, if that can be seen then; and
-    KeyboardInterrupt, saying so, for Ctrl-C. Then a folder that was made for the report is removed again.
+    The page is written whole or not at all: if the demo fails, a folder that was made for it is removed again. No
+    network connection is needed.
+
+    Args:
+        out: The folder; it is made if it does not exist.
+        config: What to train; None for the defaults.
+        version: MiniRes's version, as the page names it.
+        progress: Whether to print progress and results.
+
+    Raises:
+        MiniResError: If `out` cannot be written to; before the work, where this can be seen.
+        KeyboardInterrupt: After Ctrl-C, with a message that nothing was written.
     """
     folder = Path(out)
     made = make_folders(folder)
     try:
         if not os.access(folder, os.W_OK):
             raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
-        return _run(folder / "report.html", lesson or Lesson(), version, progress)
+        return _run(folder / "report.html", config or DemoConfig(), version, progress)
     except KeyboardInterrupt:
         remove_folders(made)
         raise KeyboardInterrupt("the demo was stopped, and nothing was written") from None
@@ -47,24 +57,24 @@ def run(
         raise
 
 
-def _run(report: Path, lesson: Lesson, version: str, progress: bool) -> DemoResult:
+def _run(report: Path, config: DemoConfig, version: str, progress: bool) -> DemoResult:
     """The demo, in a folder that exists and can be written to."""
     started = time.perf_counter()
-    narrator = Narrator(progress)
-    narrator.say("[bold]1/4  The gradients of a residual block, against finite differences[/]")
-    checks = check_blocks(lesson.seed, lesson.device)
-    narrator.checks(checks)
-    narrator.say(f"[bold]2/4  ResNet-{lesson.depth} learns to read handwritten digits[/]")
-    with num_threads(1):  # the matrices of 8×8 images are too small to be worth dividing
-        residual = train("resnet", lesson, progress)
-    narrator.say(f"[bold]3/4  plain-{lesson.depth} learns the same: no shortcuts, all else equal[/]")
+    console = ConsoleReporter(progress)
+    console.say("[bold]1/4  The gradients of a residual block, against numeric derivatives[/]")
+    checks = check_blocks(config.seed, config.device)
+    console.checks(checks)
+    console.say(f"[bold]2/4  ResNet-{config.depth} learns to read handwritten digits[/]")
+    with num_threads(1):  # the matrices of 8×8 images are too small to be divided among threads
+        residual = train("resnet", config, progress)
+    console.say(f"[bold]3/4  plain-{config.depth} learns the same: no shortcuts, all else equal[/]")
     with num_threads(1):
-        plain = train("plain", lesson, progress)
-    narrator.say("[bold]4/4  Where the gradient goes[/]")
-    narrator.norms(residual, plain)
-    findings = Findings(lesson, checks, residual, plain, time.perf_counter() - started, version)
+        plain = train("plain", config, progress)
+    console.say("[bold]4/4  Where the gradient goes[/]")
+    console.norms(residual, plain)
+    findings = Findings(config, checks, residual, plain, time.perf_counter() - started, version)
     page = render(findings)
     with atomic_write(report, "w") as file:
         file.write(page)
-    narrator.results(residual, plain, report, time.perf_counter() - started)
+    console.results(residual, plain, report, time.perf_counter() - started)
     return DemoResult(report, findings)

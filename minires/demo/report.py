@@ -1,7 +1,7 @@
-"""report.html: one page that needs nothing beside it, for a projector or a printer.
+"""Writes report.html: one page that needs no other file, for a projector or a printer.
 
-The page's text and looks are in `template.html`, with a $name wherever something measured goes. Sentences that
-interpret a measurement are only written where the measurement bears them out.
+The page's text and styles are in `template.html`, with a $name for everything that is measured. A sentence that
+interprets a measurement is written only where the measurement supports it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 
 from minires.core.creation import tensor
 from minires.demo import plots
-from minires.demo.check import STEP, TOLERANCE, ArrayCheck, BlockCheck
-from minires.demo.networks import Lesson, Mistake, Trained
+from minires.demo.check import TOLERANCE, ArrayCheck, BlockCheck
+from minires.demo.networks import DemoConfig, Misclassified, Trained
 from minires.inspection.drawing import draw_graph
 from minires.models.resnet import BasicBlock
 
-SHOWN_MISTAKES = 12
+SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that was measured: what the page is made of."""
+    """All measurements that the page shows."""
 
-    lesson: Lesson
+    config: DemoConfig
     checks: tuple[BlockCheck, ...]
     residual: Trained
     plain: Trained
@@ -40,30 +40,35 @@ class Findings:
 
     @property
     def networks(self) -> tuple[Trained, Trained]:
-        """Both, in the order of the plots."""
+        """Both networks, in the order of the plots."""
         return self.residual, self.plain
 
     @property
     def largest_error(self) -> float:
-        """Of all gradients that were checked."""
+        """The largest error of all gradients that were checked."""
         return max(each.error for check in self.checks for each in check.arrays)
 
     @property
     def checked(self) -> int:
-        """How many numbers those gradients have."""
-        return sum(int(np.prod(each.shape)) for check in self.checks for each in check.arrays)
+        """How many gradients were checked number by number."""
+        return sum(int(np.prod(each.shape)) for check in self.checks for each in check.arrays if not each.directions)
+
+    @property
+    def whole_arrays(self) -> int:
+        """How many arrays were checked as a whole, along random directions."""
+        return sum(each.directions > 0 for check in self.checks for each in check.arrays)
 
 
 def render(findings: Findings) -> str:
-    """The page, as text."""
-    residual, plain, lesson = findings.residual, findings.plain, findings.lesson
+    """The page as HTML."""
+    residual, plain, config = findings.residual, findings.plain, findings.config
     verdict = "all agree" if all(check.passed for check in findings.checks) else "they do not agree"
     template = Template(files("minires.demo").joinpath("template.html").read_text("utf-8"))
     return template.substitute(
         residual=residual.name,
         plain=plain.name,
-        blocks=(lesson.depth - 2) // 2,
-        depth=lesson.depth,
+        blocks=(config.depth - 2) // 2,
+        depth=config.depth,
         parameters=f"{residual.parameters:,}",
         residual_accuracy=f"{residual.accuracy:.1f}",
         plain_accuracy=f"{plain.accuracy:.1f}",
@@ -71,23 +76,23 @@ def render(findings: Findings) -> str:
         plain_correct=plain.correct,
         held_out=residual.n,
         trained_on=f"{residual.trained_on:,}",
-        epochs=lesson.epochs,
+        epochs=config.epochs,
         curves=plots.learning_curves(findings.networks),
-        curves_say=_curves_say(findings),
+        curves_text=_curves_text(findings),
         norms=plots.gradient_norms(findings.networks),
-        norms_say=_norms_say(findings),
+        norms_text=_norms_text(findings),
         forward=escape(_forward_of_a_block()),
         graph=_graph(),
         largest_error=_power_of_ten(findings.largest_error),
         checked=f"{findings.checked:,}",
+        whole_arrays=findings.whole_arrays,
         verdict=verdict,
-        step=_power_of_ten(STEP),
         tolerance=_power_of_ten(TOLERANCE),
         checks="".join(map(_check_rows, findings.checks)),
-        kinks_say=_kinks_say(findings),
-        mistakes_say=_mistakes_say(residual),
-        mistakes="".join(map(_figure, residual.mistakes[:SHOWN_MISTAKES])),
-        seed=lesson.seed,
+        kinks_text=_kinks_text(findings),
+        misclassified_text=_misclassified_text(residual),
+        misclassified="".join(map(_figure, residual.misclassified[:SHOWN_DIGITS])),
+        seed=config.seed,
         seconds=f"{findings.seconds:.0f}",
         version=findings.version,
         python=platform.python_version(),
@@ -96,7 +101,7 @@ def render(findings: Findings) -> str:
 
 
 def _forward_of_a_block() -> str:
-    """The source of `Block.forward` without its docstring."""
+    """The source of `BasicBlock.forward` without its docstring."""
     function = ast.parse(dedent(inspect.getsource(BasicBlock.forward))).body[0]
     assert isinstance(function, ast.FunctionDef)
     function.body = [each for each in function.body if not isinstance(each, ast.Expr)]
@@ -104,13 +109,13 @@ def _forward_of_a_block() -> str:
 
 
 def _graph() -> str:
-    """A picture of the graph of one identity block at the demo's first stage."""
+    """A drawing of the graph of an identity block of the first stage, as SVG."""
     block = BasicBlock(16, 16)
     x = tensor(np.zeros((1, 16, 8, 8), np.float32), requires_grad=True)
     return draw_graph(block(x), names={"x": x, **dict(block.named_parameters())}).svg
 
 
-def _curves_say(findings: Findings) -> str:
+def _curves_text(findings: Findings) -> str:
     residual, plain = findings.residual, findings.plain
     last, last_plain = residual.history[-1], plain.history[-1]
     if last_plain.train_accuracy >= last.train_accuracy or plain.correct >= residual.correct:
@@ -123,7 +128,7 @@ def _curves_say(findings: Findings) -> str:
     )
 
 
-def _norms_say(findings: Findings) -> str:
+def _norms_text(findings: Findings) -> str:
     residual, plain = findings.residual, findings.plain
     measured = (
         f"From the last convolution to the first, the gradient changes by a factor of <b>{plain.growth:.3g}</b> in "
@@ -135,27 +140,28 @@ def _norms_say(findings: Findings) -> str:
         f"{measured} Batch norm keeps the <em>values</em> of a deep network in range on the way forward; nothing does "
         f"that for the gradient on the way back. Each plain layer multiplies it by a little more than one, and many "
         f"such factors make a large one: the first layers are thrown about while the last ones hardly move. In the "
-        f"residual network, each sum hands the gradient on as it came, and what F's layers do to it is only added."
+        f"residual network each sum passes the gradient on unchanged, and what comes back through F is only added."
     )
 
 
 def _check_rows(check: BlockCheck) -> str:
     rows = [f'<tr class="block"><th colspan="5">{escape(check.title)}</th></tr>', *map(_check_row, check.arrays)]
-    if check.forgetful is not None:
-        caught = "caught" if not check.forgetful.passed else "NOT CAUGHT"
-        rows.append(_check_row(check.forgetful, "mistake", f"✗ {caught}"))
+    if check.negative_control is not None:
+        caught = "caught" if not check.negative_control.passed else "NOT CAUGHT"
+        rows.append(_check_row(check.negative_control, "mistake", f"✗ {caught}"))
     return "\n".join(rows)
 
 
 def _check_row(row: ArrayCheck, kind: str = "array", verdict: str = "") -> str:
+    directions = f"{row.directions} direction{'s' * (row.directions > 1)}"
+    checked = directions if row.directions else f"{int(np.prod(row.shape))} numbers"
     kinks = f" <small>({row.kinks} at a kink)</small>" if row.kinks else ""
     name = escape(row.name) if kind == "mistake" else f"<code>{escape(row.name)}</code>"
     shape = "×".join(map(str, row.shape))
     verdict = verdict or ("✓ agrees" if row.passed else "✗ DIFFERS")
     good = "good" if row.passed else "bad"
-    numbers = f"{int(np.prod(row.shape))}{kinks}"
     return (
-        f'<tr class="{kind}"><td>{name}</td><td>{shape}</td><td class="number">{numbers}</td>'
+        f'<tr class="{kind}"><td>{name}</td><td>{shape}</td><td class="number">{checked}{kinks}</td>'
         f'<td class="number">{_power_of_ten(row.error)}</td><td class="{good}">{verdict}</td></tr>'
     )
 
@@ -169,27 +175,27 @@ def _power_of_ten(value: float) -> str:
     return power if digits == "1.0" else f"{digits}&nbsp;·&nbsp;{power}"
 
 
-def _kinks_say(findings: Findings) -> str:
+def _kinks_text(findings: Findings) -> str:
     if not any(each.kinks for check in findings.checks for each in check.arrays):
         return ""
     return (
-        " Numbers <em>at a kink</em> are left out: a ReLU opens or closes within the step, there is no derivative to "
-        "compare with, and the difference is off by exactly what that explains."
+        " Errors <em>at a kink</em> are left out: where the input of a ReLU is exactly 0 there is no derivative, and "
+        "the check compares with the value that the documentation names."
     )
 
 
-def _mistakes_say(network: Trained) -> str:
-    count = len(network.mistakes)
+def _misclassified_text(network: Trained) -> str:
+    count = len(network.misclassified)
     if not count:
         return "Nothing: every held-out digit is right."
-    which = "the surest first" if count <= SHOWN_MISTAKES else f"the {SHOWN_MISTAKES} surest"
+    which = "the most certain first" if count <= SHOWN_DIGITS else f"the {SHOWN_DIGITS} most certain ones"
     return (
         f"{count} of the {network.n} held-out digits; here they are, {which}." if count > 1 else "One held-out digit:"
     )
 
 
-def _figure(mistake: Mistake) -> str:
-    image = f'<img src="{plots.digit(mistake)}" alt="handwritten {mistake.label}">'
-    caption = f"a <b>{mistake.label}</b>, taken for a <b>{mistake.answer}</b>"
-    sure = f"<small>with {100 * mistake.probability:.0f}&nbsp;%</small>"
+def _figure(digit: Misclassified) -> str:
+    image = f'<img src="{plots.digit(digit.image)}" alt="handwritten {digit.label}">'
+    caption = f"a <b>{digit.label}</b>, taken for a <b>{digit.answer}</b>"
+    sure = f"<small>with {100 * digit.probability:.0f}&nbsp;%</small>"
     return f"<figure>{image}<figcaption>{caption}<br>{sure}</figcaption></figure>"

@@ -1,13 +1,15 @@
-"""An example of every op: a function and inputs at which its gradient shows all it can do wrong.
+"""The catalogue of ops: how each is applied to Tensors, and inputs at which its gradient shows every mistake.
 
-The inputs have odd sizes, broadcast where the op does, and lie on kinks and ties where it has any. `minires gradcheck
---op` checks one, `--all-ops` all of them, and `--audit` asks of each whether the check would notice a mistake.
+This is the package's one list of ops. `minires gradcheck --op` checks one of them and `--all-ops` checks all; `--audit`
+asks of each whether the check would notice a mistake. Two tables refer to the catalogue by name and add to it:
+`lab/grading_cases.py` what grading a student's op needs, `tests/ops/cases.py` PyTorch's counterpart and random inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,160 +18,253 @@ from minires import functional as F
 from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
 from minires.ops import conv, pool
+from minires.ops.shape import SumTo
 
-Numbers = np.ndarray
+Shape = Sequence[int]
+Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
 
 
 @dataclass(frozen=True)
 class Example:
-    """f(*inputs); `inputs` makes the arrays afresh from a generator. Floating-point ones are differentiated by."""
+    """One call of an op: apply(*inputs, *constants, **options).
+
+    Attributes:
+        name: The op's name; after a comma, what is special about this example.
+        apply: The op as a function of Tensors.
+        inputs: Makes the float64 arrays to differentiate by, from a generator. They have odd sizes, broadcast where the
+            op does, and lie on kinks and ties where it has any.
+        constants: Arrays without a gradient: labels, masks, indices.
+        options: The op's other arguments, by name.
+    """
 
     name: str
-    f: Callable[..., Any]
-    inputs: Callable[[np.random.Generator], tuple[Numbers, ...]]
+    apply: Callable[..., Any]
+    inputs: Inputs
+    constants: tuple[np.ndarray, ...]
+    options: dict[str, Any]
+
+    @property
+    def op(self) -> str:
+        """The op's name alone."""
+        return self.name.partition(",")[0]
+
+    @property
+    def f(self) -> Callable[..., Any]:
+        """The function of Tensors to check: `apply` with its options."""
+        return partial(self.apply, **self.options)
 
     def tensors(self, seed: int = 0, dtype: Any = np.float64) -> list[Tensor]:
-        """The inputs as Tensors; those of floating-point numbers require gradients."""
+        """The arguments of `f`: the inputs in `dtype`, which require gradients, and the constants."""
         arrays = self.inputs(np.random.default_rng(seed))
-        return [Tensor(x.astype(dtype), requires_grad=True) if x.dtype.kind == "f" else Tensor(x) for x in arrays]
+        return [*(Tensor(x.astype(dtype), requires_grad=True) for x in arrays), *map(Tensor, self.constants)]
 
 
-def _normal(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
+def _op(name: str, apply: Callable[..., Any], inputs: Inputs, *constants: np.ndarray, **options: Any) -> Example:
+    return Example(name, apply, inputs, constants, options)
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def _normal(*shapes: tuple[int, ...]) -> Inputs:
     return lambda rng: tuple(np.asarray(rng.normal(size=shape)) for shape in shapes)
 
 
-def _positive(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
+def _positive(*shapes: tuple[int, ...]) -> Inputs:
     return lambda rng: tuple(np.asarray(rng.uniform(0.5, 2.0, shape)) for shape in shapes)
 
 
-def _on_kinks(*values: float) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
+def _on_kinks(*values: float) -> Inputs:
     """Numbers on both sides of `values`, and these themselves."""
     return lambda rng: (rng.permuted(np.concatenate([rng.normal(size=9), values, values])).reshape(-1, 1),)
 
 
-def _few_levels(*shapes: tuple[int, ...]) -> Callable[[np.random.Generator], tuple[Numbers, ...]]:
+def _few_levels(*shapes: tuple[int, ...]) -> Inputs:
     """Numbers of which many are equal."""
     return lambda rng: tuple(rng.integers(0, 3, shape).astype(float) for shape in shapes)
 
 
-def _with(*constants: Numbers, of: Callable[[np.random.Generator], tuple[Numbers, ...]]) -> Any:
-    return lambda rng: (*of(rng), *constants)
-
-
+MASK = np.arange(6).reshape(2, 3) % 2 == 0
 LABELS = np.array([2, 0, 1, 2])
-TAKEN = np.array([[0, 2, 2], [1, 1, 0]])
+INDICES = np.array([[0, 2, 2], [1, 1, 0]])
+IMAGE = np.array([[[[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 2, 0]]]])
+GEOMETRY = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+WINDOWS = {"kernel_size": (2, 2), "stride": (1, 2), "padding": (0, 0)}
+
+# -- ops that `minires.functional` lacks, or that take their inputs in another order there ----------------------------
 
 
-def _batch_norm(training: bool, **options: Any) -> Callable[..., Tensor]:
-    def apply(x: Tensor, w: Tensor, b: Tensor, residual: Tensor | None = None) -> Tensor:
-        mean, var = Tensor(np.full(w.shape, 0.1, x.dtype)), Tensor(np.full(w.shape, 1.5, x.dtype))
-        return F.batch_norm(x, mean, var, w, b, training, residual=residual, **options)
-
-    return apply
+def _max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    return F.max(input) if dim is None else F.max(input, dim, keepdim).values
 
 
-CONVOLUTION = Window(kernel=(2, 3), stride=(2, 1), padding=(1, 0), dilation=(1, 2))
-POOLING = Window(kernel=(2, 2), stride=(1, 2))
-WINNERS = np.array([[[[0, 3], [2, 2]]]], np.uint8)
+def _batch_norm(
+    input: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    training: bool = True,
+    **options: Any,
+) -> Tensor:
+    mean = Tensor(np.full(input.shape[1], 0.1, input.dtype)) if running_mean is None else running_mean
+    var = Tensor(np.full(input.shape[1], 1.5, input.dtype)) if running_var is None else running_var
+    return F.batch_norm(input, mean, var, weight, bias, training, residual=residual, **options)
+
+
+def _dropout(input: Tensor, p: float, seed: int | None = None) -> Tensor:
+    return F.dropout(input, p, generator=None if seed is None else np.random.default_rng(seed))
+
+
+def _grad_input(gy: Tensor, weight: Tensor, shape: Shape, groups: int, **window: Shape) -> Tensor:
+    return conv.Conv2dGradInput((shape[2], shape[3]), _window(weight.shape[2:], **window), groups)(gy, weight)
+
+
+def _grad_weight(input: Tensor, gy: Tensor, shape: Shape, groups: int, **window: Shape) -> Tensor:
+    return conv.Conv2dGradWeight(_window(shape[2:], **window), groups)(input, gy)
+
+
+def _window(kernel_size: Shape, stride: Shape | None, padding: Shape, dilation: Shape = (1, 1)) -> Window:
+    kernel, step, margin, spread = ((a, b) for a, b in (kernel_size, stride or kernel_size, padding, dilation))
+    return Window(kernel, step, margin, spread)
+
+
+def _argmax(image: Tensor, window: Window, ceil_mode: bool) -> Any:
+    pooling = pool.MaxPool2d(window, ceil_mode)
+    pooling.forward(image.data)
+    return pooling.argmax
+
+
+def _route(gy: Tensor, image: Tensor, ceil_mode: bool = False, **pairs: Shape) -> Tensor:
+    """Route `gy` by the argmax that max pooling finds in `image`."""
+    window = _window(**pairs)
+    return pool.RouteToArgmax(_argmax(image, window, ceil_mode), image.shape[2:], window)(gy)
+
+
+def _gather(x: Tensor, image: Tensor, ceil_mode: bool = False, **pairs: Shape) -> Tensor:
+    """Gather from `x` at the argmax that max pooling finds in `image`."""
+    window = _window(**pairs)
+    return pool.GatherAtArgmax(_argmax(image, window, ceil_mode), window)(x)
+
+
+def _split(gy: Tensor, shape: Shape, ceil_mode: bool = False, count_include_pad: bool = True, **pairs: Shape) -> Tensor:
+    return pool.SplitEqually((shape[2], shape[3]), _window(**pairs), ceil_mode, count_include_pad)(gy)
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
 
 EXAMPLES = (
-    Example("add", F.add, _normal((2, 3), (3,))),
-    Example("subtract", F.subtract, _normal((2, 3), (2, 1))),
-    Example("multiply", F.multiply, _normal((2, 1, 3), (2, 1))),
-    Example("divide", F.divide, _positive((3,), (2, 3))),
-    Example("power", F.power, _positive((2, 3), (3,))),
-    Example("maximum", F.maximum, _few_levels((3, 4), (4,))),
-    Example("minimum", F.minimum, _few_levels((3, 4), (3, 1))),
-    Example(
-        "where", lambda a, b, c: F.where(c, a, b), _with(np.arange(6).reshape(2, 3) % 2 == 0, of=_normal((2, 3), (3,)))
-    ),
-    Example("negative", F.negative, _normal((2, 3))),
-    Example("exp", F.exp, _normal((2, 3))),
-    Example("log", F.log, _positive((2, 3))),
-    Example("sqrt", F.sqrt, _positive((2, 3))),
-    Example("tanh", F.tanh, _normal((2, 3))),
-    Example("sigmoid", F.sigmoid, _normal((2, 3))),
-    Example("relu", F.relu, _on_kinks(0.0)),
-    Example("leaky_relu", lambda x: F.leaky_relu(x, 0.1), _on_kinks(0.0)),
-    Example("abs", F.abs, _on_kinks(0.0)),
-    Example("clip", lambda x: F.clip(x, -0.5, 1.0), _on_kinks(-0.5, 1.0)),
-    Example("sum", lambda x: F.sum(x, (0, 2)), _normal((2, 3, 2))),
-    Example("mean", lambda x: F.mean(x, 1, keepdim=True), _normal((2, 3))),
-    Example("var", lambda x: F.var(x, 0), _normal((4, 3))),
-    Example("amax", lambda x: F.amax(x, 1), _few_levels((3, 5))),
-    Example("max", lambda x: F.max(x, 1).values, _few_levels((3, 5))),
-    Example("logsumexp", lambda x: F.logsumexp(x, 1), _normal((2, 4))),
-    Example("softmax", lambda x: F.softmax(x, 1), _normal((2, 4))),
-    Example("log_softmax", lambda x: F.log_softmax(x, 1), _normal((2, 4))),
-    Example("cross_entropy", F.cross_entropy, _with(LABELS, of=_normal((4, 3)))),
-    Example(
+    _op("add", F.add, _normal((2, 3), (3,))),
+    _op("subtract", F.subtract, _normal((2, 3), (2, 1))),
+    _op("multiply", F.multiply, _normal((2, 1, 3), (2, 1))),
+    _op("divide", F.divide, _positive((3,), (2, 3))),
+    _op("power", F.power, _positive((2, 3), (3,))),
+    _op("maximum", F.maximum, _few_levels((3, 4), (4,))),
+    _op("minimum", F.minimum, _few_levels((3, 4), (3, 1))),
+    _op("where", lambda a, b, condition: F.where(condition, a, b), _normal((2, 3), (3,)), MASK),
+    _op("negative", F.negative, _normal((2, 3))),
+    _op("exp", F.exp, _normal((2, 3))),
+    _op("log", F.log, _positive((2, 3))),
+    _op("sqrt", F.sqrt, _positive((2, 3))),
+    _op("tanh", F.tanh, _normal((2, 3))),
+    _op("sigmoid", F.sigmoid, _normal((2, 3))),
+    _op("relu", F.relu, _on_kinks(0.0)),
+    _op("leaky_relu", F.leaky_relu, _on_kinks(0.0), negative_slope=0.1),
+    _op("abs", F.abs, _on_kinks(0.0)),
+    _op("clip", F.clip, _on_kinks(-0.5, 1.0), min=-0.5, max=1.0),
+    _op("sum", F.sum, _normal((2, 3, 2)), dim=(0, 2)),
+    _op("mean", F.mean, _normal((2, 3)), dim=1, keepdim=True),
+    _op("var", F.var, _normal((4, 3)), dim=0),
+    _op("amax", F.amax, _few_levels((3, 5)), dim=1),
+    _op("max", _max, _few_levels((3, 5)), dim=1),
+    _op("logsumexp", F.logsumexp, _normal((2, 4)), dim=1),
+    _op("softmax", F.softmax, _normal((2, 4)), dim=1),
+    _op("log_softmax", F.log_softmax, _normal((2, 4)), dim=1),
+    _op("cross_entropy", F.cross_entropy, _normal((4, 3)), LABELS),
+    _op(
         "cross_entropy, smoothed and weighted",
-        lambda x, w, y: F.cross_entropy(x, y, w, label_smoothing=0.1, ignore_index=1),
-        _with(LABELS, of=lambda rng: (rng.normal(size=(4, 3)), rng.uniform(0.5, 2, 3))),
+        lambda input, weight, target, **options: F.cross_entropy(input, target, weight, **options),
+        lambda rng: (rng.normal(size=(4, 3)), rng.uniform(0.5, 2, 3)),
+        LABELS,
+        label_smoothing=0.1,
+        ignore_index=1,
     ),
-    Example("nll_loss", lambda x, y: F.nll_loss(x, y, reduction="none"), _with(LABELS, of=_normal((4, 3)))),
-    Example("mse_loss", F.mse_loss, _normal((2, 3), (2, 3))),
-    Example("matmul", F.matmul, _normal((2, 2, 3), (3, 2))),
-    Example("linear", F.linear, _normal((4, 3), (2, 3), (2,))),
-    Example(
-        "conv2d", lambda x, w, b: F.conv2d(x, w, b, stride=1, padding=1), _normal((2, 2, 4, 3), (3, 2, 3, 3), (3,))
+    _op("nll_loss", F.nll_loss, _normal((4, 3)), LABELS, reduction="none"),
+    _op("mse_loss", F.mse_loss, _normal((2, 3), (2, 3))),
+    _op("matmul", F.matmul, _normal((2, 2, 3), (3, 2))),
+    _op("linear", F.linear, _normal((4, 3), (2, 3), (2,))),
+    _op("conv2d", F.conv2d, _normal((2, 2, 4, 3), (3, 2, 3, 3), (3,)), stride=1, padding=1),
+    _op("conv2d, strided, dilated, grouped", F.conv2d, _normal((1, 4, 5, 6), (2, 2, 2, 3)), **GEOMETRY),
+    _op("conv2d_grad_input", _grad_input, _normal((1, 2, 3, 2), (2, 2, 2, 3)), shape=(1, 4, 5, 6), **GEOMETRY),
+    _op("conv2d_grad_weight", _grad_weight, _normal((1, 4, 5, 6), (1, 2, 3, 2)), shape=(2, 2, 2, 3), **GEOMETRY),
+    _op("batch_norm", _batch_norm, _normal((4, 2, 2, 2), (2,), (2,))),
+    _op("batch_norm, residual and relu", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), relu=True),
+    _op("batch_norm, eval", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), training=False, relu=True),
+    _op(
+        "layer_norm",
+        lambda input, *affine, normalized_shape: F.layer_norm(input, normalized_shape, *affine),
+        _normal((3, 4), (4,), (4,)),
+        normalized_shape=(4,),
     ),
-    Example(
-        "conv2d, strided, dilated, grouped",
-        lambda x, w: F.conv2d(x, w, None, *CONVOLUTION[1:], 2),
-        _normal((1, 4, 5, 6), (2, 2, 2, 3)),
+    _op("max_pool2d", F.max_pool2d, _few_levels((2, 1, 5, 5)), kernel_size=3, stride=2, padding=1),
+    _op("max_pool2d_route", _route, _normal((1, 1, 2, 2)), IMAGE, **WINDOWS),
+    _op("max_pool2d_gather", _gather, _normal((1, 1, 3, 4)), IMAGE, **WINDOWS),
+    _op(
+        "avg_pool2d",
+        F.avg_pool2d,
+        _normal((1, 2, 5, 4)),
+        kernel_size=3,
+        stride=2,
+        padding=1,
+        count_include_pad=False,
     ),
-    Example(
-        "conv2d_grad_input",
-        lambda gy, w: conv.Conv2dGradInput((5, 6), CONVOLUTION, 2)(gy, w),
-        _normal((1, 2, 3, 2), (2, 2, 2, 3)),
-    ),
-    Example(
-        "conv2d_grad_weight",
-        lambda x, gy: conv.Conv2dGradWeight(CONVOLUTION, 2)(x, gy),
-        _normal((1, 4, 5, 6), (1, 2, 3, 2)),
-    ),
-    Example("batch_norm", _batch_norm(True), _normal((4, 2, 2, 2), (2,), (2,))),
-    Example("batch_norm, residual and relu", _batch_norm(True, relu=True), _normal((4, 2, 3), (2,), (2,), (4, 2, 3))),
-    Example("batch_norm, eval", _batch_norm(False, relu=True), _normal((4, 2, 3), (2,), (2,), (4, 2, 3))),
-    Example("layer_norm", lambda x, w, b: F.layer_norm(x, (4,), w, b), _normal((3, 4), (4,), (4,))),
-    Example("max_pool2d", lambda x: F.max_pool2d(x, 3, 2, 1), _few_levels((2, 1, 5, 5))),
-    Example("max_pool2d_route", lambda gy: pool.RouteToArgmax(WINNERS, (3, 4), POOLING)(gy), _normal((1, 1, 2, 2))),
-    Example("max_pool2d_gather", lambda x: pool.GatherAtArgmax(WINNERS, POOLING)(x), _normal((1, 1, 3, 4))),
-    Example("avg_pool2d", lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False), _normal((1, 2, 5, 4))),
-    Example(
+    _op(
         "avg_pool2d_split",
-        lambda x: pool.SplitEqually((5, 4), Window((3, 2), (2, 1), (1, 0)), False, True)(x),
+        _split,
         _normal((1, 2, 3, 3)),
+        shape=(1, 2, 5, 4),
+        kernel_size=(3, 2),
+        stride=(2, 1),
+        padding=(1, 0),
     ),
-    Example("adaptive_avg_pool2d", lambda x: F.adaptive_avg_pool2d(x, (2, 3)), _normal((1, 2, 5, 4))),
-    Example("global_avg_pool2d", F.global_avg_pool2d, _normal((2, 3, 2, 2))),
-    Example("reshape", lambda x: F.reshape(x, (3, 4)), _normal((2, 6))),
-    Example("flatten", lambda x: F.flatten(x, 1), _normal((2, 3, 2))),
-    Example("permute", lambda x: F.permute(x, (2, 0, 1)), _normal((2, 3, 2))),
-    Example("transpose", lambda x: F.transpose(x, 0, 1), _normal((3, 3))),
-    Example("flip", lambda x: F.flip(x, (0,)), _normal((3, 2))),
-    Example("squeeze", lambda x: F.squeeze(x, 1), _normal((3, 1, 2))),
-    Example("unsqueeze", lambda x: F.unsqueeze(x, 1), _normal((3, 2))),
-    Example("expand", lambda x: F.expand(x, (2, 3, 4)), _normal((3, 1))),
-    Example("broadcast_tensors", lambda a, b: F.broadcast_tensors(a, b), _normal((3, 1), (2,))),
-    Example("pad", lambda x: F.pad(x, (1, 2, 0, 1), value=-1.0), _normal((2, 3))),
-    Example("concatenate", lambda a, b: F.concatenate([a, b], 1), _normal((2, 1), (2, 3))),
-    Example("stack", lambda a, b: F.stack([a, b]), _normal((2, 3), (2, 3))),
-    Example("index", lambda x: x[TAKEN, 1:], _normal((3, 3))),
-    Example("gather", lambda x, k: F.gather(x, 1, k), _with(TAKEN, of=_normal((2, 3)))),
-    Example("scatter_add", lambda x, src, k: F.scatter_add(x, 1, k, src), _with(TAKEN, of=_normal((2, 3), (2, 3)))),
-    Example("astype", lambda x: x.astype(np.float64) * 2.0, _normal((2, 3))),
-    Example("clone", lambda x: x.clone(), _normal((2, 3))),
-    Example("dropout", lambda x: F.dropout(x, 0.4), _normal((6, 5))),
+    _op("adaptive_avg_pool2d", F.adaptive_avg_pool2d, _normal((1, 2, 5, 4)), output_size=(2, 3)),
+    _op("global_avg_pool2d", F.global_avg_pool2d, _normal((2, 3, 2, 2))),
+    _op("reshape", F.reshape, _normal((2, 6)), shape=(3, 4)),
+    _op("flatten", F.flatten, _normal((2, 3, 2)), start_dim=1),
+    _op("permute", F.permute, _normal((2, 3, 2)), dims=(2, 0, 1)),
+    _op("transpose", F.transpose, _normal((3, 3)), dim0=0, dim1=1),
+    _op("flip", F.flip, _normal((3, 2)), dims=(0,)),
+    _op("squeeze", F.squeeze, _normal((3, 1, 2)), dim=1),
+    _op("unsqueeze", F.unsqueeze, _normal((3, 2)), dim=1),
+    _op("expand", F.expand, _normal((3, 1)), shape=(2, 3, 4)),
+    _op("broadcast_tensors", F.broadcast_tensors, _normal((3, 1), (2,))),
+    _op("sum_to", lambda input, shape: SumTo(tuple(shape))(input), _normal((2, 3)), shape=(1, 3)),
+    _op("pad", F.pad, _normal((2, 3)), pad=(1, 2, 0, 1), value=-1.0),
+    _op("concatenate", lambda *tensors, dim: F.concatenate(tensors, dim), _normal((2, 1), (2, 3)), dim=1),
+    _op("stack", lambda *tensors, dim: F.stack(tensors, dim), _normal((2, 3), (2, 3)), dim=0),
+    _op("index", lambda input, key: input[key], _normal((3, 3)), key=(INDICES, slice(1, None))),
+    _op("gather", lambda input, index, dim: F.gather(input, dim, index), _normal((2, 3)), INDICES, dim=1),
+    _op(
+        "scatter_add",
+        lambda input, src, index, dim: F.scatter_add(input, dim, index, src),
+        _normal((2, 3), (2, 3)),
+        INDICES,
+        dim=1,
+    ),
+    _op("astype", lambda input: input.astype(np.float64) * 2.0, _normal((2, 3))),
+    _op("clone", lambda input: input.clone(), _normal((2, 3))),
+    _op("dropout", _dropout, _normal((6, 5)), p=0.4),
 )
+
+OPS: dict[str, Callable[..., Any]] = {each.op: each.apply for each in reversed(EXAMPLES)}  # the first example's `apply`
 
 
 def find(name: str) -> list[Example]:
-    """The examples of one op: its own, and its variants ("conv2d" has a second, strided one)."""
-    return [example for example in EXAMPLES if example.name.partition(",")[0] == name]
+    """The examples of the op of this name ("conv2d" has two); an empty list if there is none."""
+    return [example for example in EXAMPLES if example.op == name]
 
 
 def names() -> list[str]:
-    """Of all ops, without their variants."""
-    return list(dict.fromkeys(example.name.partition(",")[0] for example in EXAMPLES))
+    """The names of all ops."""
+    return list(dict.fromkeys(example.op for example in EXAMPLES))

@@ -1,18 +1,13 @@
-"""What `minires lab` prints, as text: the list of mistakes, one mistake shown, a file graded."""
+"""What `minires lab` prints: the list of mistakes, and one mistake."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from minires.lab.breaking import find
-from minires.lab.grade import grade
 from minires.lab.mistake import Mistake, Outcome
-from minires.lab.mistakes import MISTAKES
+from minires.lab.mistakes import MISTAKES, find
 
 
 def list_mistakes() -> str:
-    """Every mistake by name, what it is, and which check notices it."""
+    """Every mistake: its name, what is done wrong, and which check notices it."""
     lines = ["Classic mistakes, each a switch that breaks the engine:", ""]
     for mistake in MISTAKES.values():
         lines += [mistake.name, f"    {mistake.title}", f"    noticed by {mistake.checked_by}", ""]
@@ -24,8 +19,12 @@ def list_mistakes() -> str:
     return "\n".join(lines)
 
 
-def show(name: str) -> str:
-    """One mistake: its code, its symptom and its check, both measured now. Raises MiniResError for another name."""
+def describe_mistake(name: str) -> str:
+    """One mistake: its code, and its symptom and its check, both measured now.
+
+    Raises:
+        MiniResError: If there is no mistake of this name.
+    """
     mistake = find(name)
     right = mistake.check()
     with mistake.broken():
@@ -55,9 +54,3 @@ def _check_lines(mistake: Mistake, right: Outcome, wrong: Outcome) -> list[str]:
         seen = outcome.reason.splitlines()
         lines += [f"      {line}" for line in (seen[:1] if outcome.passed else seen)]
     return lines
-
-
-def grade_file(path: str | Path, time_limit: float = 60.0, as_json: bool = False) -> str:
-    """The grade of a student's file, as text or as JSON. Raises MiniResError if there is no such file."""
-    found = grade(path, time_limit)
-    return json.dumps(found.as_dict(), indent=2, ensure_ascii=False) if as_json else str(found)

@@ -1,4 +1,4 @@
-"""What a mistake is: a switch, the symptom that it shows, and the check that notices it."""
+"""What makes up a mistake: a switch, the symptom that it shows, and the check that notices it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minires.lab.patching import Patch, applied
+from minires.lab.patches import Patch, applied
 
 Measured = Mapping[str, float | str]
 
 
 class Outcome(NamedTuple):
-    """Of a check: whether the engine passed it, and what was seen."""
+    """The outcome of a check: whether the engine passed, and why."""
 
     passed: bool
     reason: str
@@ -24,25 +24,26 @@ class Mistake:
     """A classic mistake of those who write an engine.
 
     Attributes:
-        name: its switch, `break_engine(name)`.
-        title: what is done wrong, in one line.
-        replaces: what of the engine is replaced, and in which file.
-        code: the wrong code.
-        specimen: what `measure` looks at.
-        measure: measures the specimen under the engine as it is now; the same names each time, numbers or words.
-        lesson: what the numbers say.
-        checked_by: the check that notices it, in a few words.
-        check: runs that check on the engine as it is now.
-        questions, hint: for the exercise page.
-        answer: for the teacher.
-        patches: what the switch changes.
+        name: The name of its switch, `break_engine(name)`, and of its page.
+        title: What is done wrong, in one line.
+        replaces: Which part of the engine is replaced, and in which file.
+        code: The wrong code.
+        fixture: What `measure` looks at, in words.
+        measure: Measures the fixture under the engine as it is now; returns numbers or words by name.
+        lesson: What the numbers say.
+        checked_by: The check that notices the mistake, in a few words.
+        check: Runs that check on the engine as it is now.
+        questions: The questions of the exercise page.
+        hint: The hint of the exercise page.
+        answer: The answers, for the teacher.
+        patches: The changes that the switch makes.
     """
 
     name: str
     title: str
     replaces: str
     code: str
-    specimen: str
+    fixture: str
     measure: Callable[[], Measured]
     lesson: str
     checked_by: str
@@ -53,20 +54,20 @@ class Mistake:
     patches: Sequence[Patch]
 
     def broken(self) -> AbstractContextManager[None]:
-        """The engine with this mistake, within a block."""
+        """A context manager: within the block the engine has this mistake."""
         return applied(self.patches)
 
     def demonstrate(self) -> str:
-        """The specimen measured under the engine as it is, and under the broken one: a table as text."""
+        """The fixture measured under the engine as it is and under the broken one, as a table of text."""
         right = self.measure()
         with self.broken():
             wrong = self.measure()
         rows = [("", "right", "broken"), *((name, _shown(right[name]), _shown(wrong[name])) for name in right)]
         widths = [max(len(row[column]) for row in rows) for column in range(2)]
         table = (f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows)
-        return "\n".join([self.specimen, "", *table])
+        return "\n".join([self.fixture, "", *table])
 
 
 def _shown(value: float | str) -> str:
-    """Four digits; what rounding errors leave of a zero is 0, for it differs from machine to machine."""
+    """Four digits; 0 for the rounding error of a zero, which differs from machine to machine."""
     return value if isinstance(value, str) else f"{value if abs(value) > 1e-9 else 0:.4g}"

@@ -1,6 +1,6 @@
-"""The exercise pages of docs/lab: `python -m minires.lab.pages docs/lab` writes one for each mistake, and the answers.
+"""Writes the exercise pages, one for each mistake, and the answers: `python -m minires.lab.pages docs/lab`.
 
-Their tables are measured when they are written; a test compares them with what is measured now.
+The tables on the pages are measured when a page is written. A test measures them again and compares.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def page(mistake: Mistake) -> str:
-    """The exercise page, in Markdown, with the symptom as it is measured now."""
+    """The mistake's exercise page, in Markdown, with the symptom measured now."""
     questions = "\n".join(_wrapped(f"{number}. {each}", "   ") for number, each in enumerate(mistake.questions, 1))
     replaced = f"Replaced: {mistake.replaces}. Instead of what stands there, the engine now does this:"
     return _PAGE.format(
@@ -104,7 +104,7 @@ def page(mistake: Mistake) -> str:
 
 
 def answers() -> str:
-    """The teacher's page, in Markdown."""
+    """The page with the answers, in Markdown."""
     sections = (
         _SECTION.format(
             title=mistake.title,
@@ -119,14 +119,14 @@ def answers() -> str:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """(file name, text) of every page that is made by this program."""
+    """(file name, text) of every page that this program writes."""
     for mistake in MISTAKES.values():
         yield f"{mistake.name}.md", page(mistake)
     yield ANSWERS, answers()
 
 
 def write(folder: Path) -> None:
-    """Write them into `folder`."""
+    """Write all pages into `folder`."""
     for name, text in pages():
         with atomic_write(folder / name) as file:
             file.write(text.encode())

@@ -12,7 +12,7 @@ import pytest
 from minires import MiniResError, demo
 from minires.demo import report
 from minires.demo.check import ArrayCheck
-from minires.demo.networks import Mistake
+from minires.demo.networks import Misclassified
 
 VOID = {"meta", "br", "img", "path", "use", "rect", "circle"}
 
@@ -20,7 +20,7 @@ VOID = {"meta", "br", "img", "path", "use", "rect", "circle"}
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     return demo.run(
-        tmp_path_factory.mktemp("demo") / "new", demo.Lesson(depth=8, epochs=1), version="1.2.3", progress=False
+        tmp_path_factory.mktemp("demo") / "new", demo.DemoConfig(depth=8, epochs=1), version="1.2.3", progress=False
     )
 
 
@@ -93,24 +93,25 @@ def test_largest_error_and_count(result):
     findings = result.findings
     rows = [row for check in findings.checks for row in check.arrays]
     assert findings.largest_error == max(row.error for row in rows)
-    assert findings.checked == 216 + 81 + 3 + 3 + 81 + 3 + 3 + 216 + 108 + 4 + 4 + 144 + 4 + 4 + 12 + 4 + 4
+    assert findings.checked == 64 + 36 + 2 + 2 + 36 + 2 + 2
+    assert findings.whole_arrays == 10
 
 
 def with_network(findings, **changes):
     return replace(findings, residual=replace(findings.residual, **changes))
 
 
-MISTAKE = Mistake(image=report.np.zeros((8, 8), report.np.uint8), label=3, answer=5, probability=0.75)
+DIGIT = Misclassified(image=report.np.zeros((8, 8), report.np.uint8), label=3, answer=5, probability=0.75)
 
 
 @pytest.mark.parametrize(
     ("count", "said"),
     [(0, "Nothing: every"), (1, "One held-out digit"), (5, "5 of the 359"), (20, "20 of the 359")],
 )
-def test_any_number_of_mistakes(result, count, said):
-    page = report.render(with_network(result.findings, mistakes=(MISTAKE,) * count))
+def test_any_number_of_misclassified_digits(result, count, said):
+    page = report.render(with_network(result.findings, misclassified=(DIGIT,) * count))
     assert said in parsed(page).text
-    assert page.count("data:image/png") == min(count, report.SHOWN_MISTAKES)
+    assert page.count("data:image/png") == min(count, report.SHOWN_DIGITS)
 
 
 def test_page_does_not_claim_what_was_not_seen(result):
@@ -130,14 +131,14 @@ def test_page_does_not_claim_what_was_not_seen(result):
 def test_page_shows_a_failed_check(result):
     findings = result.findings
     identity, projection = findings.checks
-    broken = replace(identity, arrays=(ArrayCheck("x", (2,), 0.3, 1), *identity.arrays[1:]))
-    blind = replace(projection, forgetful=ArrayCheck("x", (2,), 1e-9, 0))
+    broken = replace(identity, arrays=(ArrayCheck("x", (2,), 0.3, 1, passed=False), *identity.arrays[1:]))
+    blind = replace(projection, negative_control=ArrayCheck("x", (2,), 1e-9, 0, passed=True))
     text = parsed(report.render(replace(findings, checks=(broken, blind)))).text
     assert "they do not agree" in text
     assert "✗ DIFFERS" in text
     assert "NOT CAUGHT" in text
     assert "1 at a kink" in text
-    assert "a ReLU opens or closes within the step" in text
+    assert "where the input of a ReLU is exactly 0 there is no derivative" in text
 
 
 def test_a_failure_leaves_the_old_page(result, monkeypatch):
@@ -148,7 +149,7 @@ def test_a_failure_leaves_the_old_page(result, monkeypatch):
 
     monkeypatch.setattr("minires.demo.program.render", fail)
     with pytest.raises(MiniResError, match="no page today"):
-        demo.run(result.report.parent, demo.Lesson(depth=8, epochs=1), version="", progress=False)
+        demo.run(result.report.parent, demo.DemoConfig(depth=8, epochs=1), version="", progress=False)
     assert result.report.read_bytes() == before
     assert [path.name for path in result.report.parent.iterdir()] == ["report.html"]
 
@@ -162,13 +163,13 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path):
 
 
 def test_the_terminal_hears_the_end(result, capsys):
-    from minires.demo.show import Narrator
+    from minires.demo.console import ConsoleReporter
 
     findings = result.findings
-    narrator = Narrator(shown=True)
-    narrator.checks(findings.checks)
-    narrator.norms(findings.residual, findings.plain)
-    narrator.results(findings.residual, findings.plain, result.report, 12.3)
+    console = ConsoleReporter(shown=True)
+    console.checks(findings.checks)
+    console.norms(findings.residual, findings.plain)
+    console.results(findings.residual, findings.plain, result.report, 12.3)
     said = capsys.readouterr().out
     assert f"{findings.residual.accuracy:.2f} %" in said
     assert str(result.report) in said.splitlines()[-1]

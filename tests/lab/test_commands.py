@@ -19,7 +19,7 @@ def test_the_list_has_every_mistake_with_its_check():
 
 def test_show_has_code_symptom_and_check():
     mistake = lab.find("missing-unbroadcast")
-    text = commands.show(mistake.name)
+    text = commands.describe_mistake(mistake.name)
     assert mistake.title in text
     assert "    def sum_to(g, shape):" in text
     assert mistake.demonstrate() in text
@@ -28,21 +28,21 @@ def test_show_has_code_symptom_and_check():
 
 
 def test_show_tells_only_the_first_line_of_a_check_that_passes():
-    text = commands.show("relu-derivative-one-at-zero")
+    text = commands.describe_mistake("relu-derivative-one-at-zero")
     assert "right  engine: passes\n      gradcheck: KINK\n  broken engine: fails\n      gradcheck: WRONG\n" in text
     assert "(convention) at a tie of ReLU" in text
 
 
 def test_show_refuses_an_unknown_name():
     with pytest.raises(MiniResError, match="no mistake is called"):
-        commands.show("relu")
+        commands.describe_mistake("relu")
 
 
 def test_a_grade_as_text_and_as_json(tmp_path):
     file = tmp_path / "empty.py"
     file.write_text("")
-    assert commands.grade_file(file).startswith("empty.py: 0/20\n\nThere is nothing to grade")
-    found = json.loads(commands.grade_file(file, as_json=True))
+    assert str(lab.grade(file)).startswith("empty.py: 0/20\n\nThere is nothing to grade")
+    found = json.loads(json.dumps(lab.grade(file).as_dict()))
     assert found["mark"] == 0
     assert found["out_of"] == 20
     assert found["path"] == str(file)

@@ -10,7 +10,7 @@ from minires import lab
 from minires.core import modes
 from minires.core.autograd import grad
 from minires.core.tensor import Tensor
-from minires.lab.specimens import block, normal
+from minires.lab.fixtures import block, normal
 from minires.nn import BatchNorm2d
 
 MISTAKES = list(lab.MISTAKES.values())

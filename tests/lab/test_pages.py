@@ -10,9 +10,9 @@ import pytest
 from minires import lab
 from minires.core.random import get_state
 from minires.lab import pages
-from minires.lab.grade import Grade, Item, OpGrade
-from minires.lab.known_ops import KNOWN
-from minires.lab.trials import Subject, trials
+from minires.lab.grading import Grade, Item, OpGrade
+from minires.lab.grading_cases import GRADED
+from minires.lab.grading_checks import StudentOp, checks_for
 
 pytestmark = pytest.mark.slow  # measures each page again, half a minute in all
 
@@ -84,10 +84,10 @@ def test_the_readme_says_which_mistakes_pass_a_gradient_check():
 
 def test_grading_names_every_op_and_its_points():
     text = (DOCS / "grading.md").read_text("utf-8")
-    assert all(f"`{op.signature}`" in text for op in KNOWN.values())
-    op = KNOWN["Maximum"]  # it has every question
-    for trial in trials(Subject("Maximum", list(op.cases()), lambda case: op.reference(), lambda case: op.reference())):
-        assert f"| {trial.name} | {trial.points}{' extra' if trial.bonus else ''} |" in text
+    assert all(f"`{op.signature}`" in text for op in GRADED.values())
+    op = GRADED["Maximum"]  # it has every check
+    for check in checks_for(StudentOp("Maximum", op.cases, op.reference, op.reference)):
+        assert f"| {check.name} | {check.points}{' extra' if check.bonus else ''} |" in text
 
 
 def test_the_grades_names_in_the_documentation_are_there():

@@ -1,6 +1,7 @@
-"""Every op in one table: what MiniRes computes, what PyTorch computes, and what to feed both.
+"""What the tests add to the catalogue of ops: PyTorch's counterpart of each, and random inputs to feed both.
 
-A new op is one more row. `test_every_public_function_has_a_case` fails for a function without one.
+`minires/gradcheck/catalogue.py` says how an op is applied. A new op is one more row here as well:
+`test_every_op_of_the_catalogue_has_a_case` fails for an op without one.
 """
 
 from __future__ import annotations
@@ -13,24 +14,43 @@ import numpy as np
 
 import minires as mr
 from minires import functional as F
-from minires.backend.shapes import Window
-from minires.ops import cast, conv, pool, shape
+from minires.gradcheck.catalogue import OPS
 from tests.ops.problems import Draw, Problem, Strategy
 
 
 @dataclass(frozen=True)
 class Case:
-    """ours(*inputs, *constants, **options), on Tensors; theirs(torch, …), on torch's tensors."""
+    """An op of the catalogue, or a variant of it: both sides take (*inputs, *constants, **options).
+
+    Attributes:
+        name: The op's name in the catalogue; behind a colon or a space, which variant.
+        draw: Draws inputs, constants and options.
+        torch: theirs(torch, …) on torch's tensors; by default torch's function of the op's name.
+        minires: ours(…) on Tensors; by default as the catalogue applies the op.
+        orders: How many derivatives are compared with PyTorch's.
+    """
 
     name: str
-    ours: Callable[..., mr.Tensor]
-    theirs: Callable[..., Any]
     draw: Strategy
-    orders: int = 2  # derivatives held against PyTorch
-    analytic: bool = True  # whether a complex step is meaningful (no |x|-like rule of complex numbers in the way)
+    torch: Callable[..., Any] | None = None
+    minires: Callable[..., Any] | None = None
+    orders: int = 2
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def op(self) -> str:
+        return self.name.partition(":")[0].partition(" ")[0]
+
+    @property
+    def ours(self) -> Callable[..., mr.Tensor]:
+        return self.minires or OPS[self.op]
+
+    def theirs(self, torch: Any, *tensors: Any, **options: Any) -> Any:
+        if self.torch is not None:
+            return self.torch(torch, *tensors, **options)
+        return (getattr(torch.nn.functional, self.op, None) or getattr(torch, self.op))(*tensors, **options)
 
 
 # -- draws -----------------------------------------------------------------------------------------------------------
@@ -65,9 +85,9 @@ def clip_(d: Draw) -> Problem:
     return Problem([d.apart(d.shape())], options={"min": low, "max": high})
 
 
-def operators(x: Any) -> Any:
-    """Numbers on both sides of each operator."""
-    return (2 - x) * 3 + 1 / x - x / 4 + 0.5 * (x - 1)
+def both(f: Callable[..., Any]) -> dict[str, Any]:
+    """f for both sides, as it applies the operators of whatever it is given."""
+    return {"minires": f, "torch": lambda t, *tensors: f(*tensors)}
 
 
 def reduction(numbers: str = "normal", shortest: int = 1, **more: Sequence[Any]) -> Strategy:
@@ -231,10 +251,6 @@ def conv2d_(d: Draw) -> Problem:
     return Problem([*tensors, d.normal((outputs,))] if d.flag() else tensors, options=options)
 
 
-def torch_conv2d(t: Any, x: Any, w: Any, b: Any = None, **options: Any) -> Any:
-    return t.nn.functional.conv2d(x, w, b, **options)
-
-
 def convolution_geometry(d: Draw) -> Problem:
     """A convolution whose padding is in numbers and which has no bias, for its two gradients as ops."""
     problem = conv2d_(d)
@@ -263,18 +279,6 @@ def grad_weight_(d: Draw) -> Problem:
     return Problem([x, d.normal(output_of(problem))], options={"shape": w.shape, **problem.options})
 
 
-def grad_input(gy: Any, w: Any, shape: Any, groups: int, **pairs: Any) -> mr.Tensor:
-    return conv.Conv2dGradInput(tuple(shape[2:]), _window(w.shape, pairs), groups)(gy, w)
-
-
-def grad_weight(x: Any, gy: Any, shape: Any, groups: int, **pairs: Any) -> mr.Tensor:
-    return conv.Conv2dGradWeight(_window(shape, pairs), groups)(x, gy)
-
-
-def _window(weight: Any, pairs: dict[str, Any]) -> Window:
-    return Window(tuple(weight[2:]), **{name: tuple(pair) for name, pair in pairs.items()})
-
-
 def torch_grad_input(t: Any, gy: Any, w: Any, shape: Any, **geometry: Any) -> Any:
     x = t.zeros(tuple(shape), dtype=w.dtype, requires_grad=True)
     return t.autograd.grad(t.nn.functional.conv2d(x, w, **geometry), x, gy, create_graph=True)[0]
@@ -301,7 +305,7 @@ def pool_(numbers: str, dilated: bool) -> Strategy:
 
 
 def winners_(outputs: bool) -> Strategy:
-    """A max pooling that has been done, and another array to send along its roads, forth or back."""
+    """An image to max-pool, and another array to gather, or to route, by the argmax that is found."""
 
     def draw(d: Draw) -> Problem:
         problem = pool_("apart", dilated=True)(d)
@@ -312,18 +316,6 @@ def winners_(outputs: bool) -> Strategy:
     return draw
 
 
-def along_winners(route: bool) -> Callable[..., mr.Tensor]:
-    def apply(z: mr.Tensor, x: mr.Tensor, **options: Any) -> mr.Tensor:
-        with mr.enable_grad():
-            node = F.max_pool2d(x.detach().requires_grad_(), **options).node
-        assert isinstance(node, pool.MaxPool2d)
-        if route:
-            return pool.RouteToArgmax(node.argmax, x.shape[2:], node.window)(z)
-        return pool.GatherAtArgmax(node.argmax, node.window)(z)
-
-    return apply
-
-
 def torch_at_winners(t: Any, z: Any, x: Any, **options: Any) -> Any:
     y, places = t.nn.functional.max_pool2d(x, **options, return_indices=True)
     return z.flatten(2).gather(2, places.flatten(2)).reshape(y.shape)
@@ -332,6 +324,18 @@ def torch_at_winners(t: Any, z: Any, x: Any, **options: Any) -> Any:
 def torch_to_winners(t: Any, z: Any, x: Any, **options: Any) -> Any:
     image = t.zeros_like(x, requires_grad=True)
     return t.autograd.grad(torch_at_winners(t, image, x, **options), image, z, create_graph=True)[0]
+
+
+def split_(d: Draw) -> Problem:
+    problem = pool_("normal", dilated=False)(d)
+    (x,) = problem.inputs
+    y = F.avg_pool2d(mr.tensor(x), **problem.options)
+    return Problem([d.normal(y.shape)], options={"shape": x.shape, **problem.options})
+
+
+def torch_split(t: Any, gy: Any, shape: Any, **options: Any) -> Any:
+    x = t.zeros(tuple(shape), dtype=gy.dtype, requires_grad=True)
+    return t.autograd.grad(t.nn.functional.avg_pool2d(x, **options), x, gy, create_graph=True)[0]
 
 
 def adaptive_(d: Draw) -> Problem:
@@ -355,11 +359,10 @@ def batch_norm_(training: bool) -> Strategy:
     return draw
 
 
-def batch_norm(*tensors: Any, affine: bool, add: bool, relu: bool, training: bool, eps: float) -> mr.Tensor:
+def batch_norm(*tensors: Any, affine: bool, add: bool, **options: Any) -> mr.Tensor:
     x, *rest, mean, var = tensors
     w, b = rest[:2] if affine else (None, None)
-    residual = rest[-1] if add else None
-    return F.batch_norm(x, mean, var, w, b, training, 0.1, eps, residual=residual, relu=relu)
+    return OPS["batch_norm"](x, w, b, rest[-1] if add else None, mean, var, **options)
 
 
 def torch_batch_norm(t: Any, *tensors: Any, affine: bool, add: bool, relu: bool, training: bool, eps: float) -> Any:
@@ -375,10 +378,6 @@ def layer_norm_(d: Draw) -> Problem:
     normalized = x.shape[-d.integer(1, 2) :]
     inputs = [x, d.normal(normalized), d.normal(normalized)] if d.flag() else [x]
     return Problem(inputs, options={"normalized_shape": list(normalized)})
-
-
-def layer_norm(x: Any, *affine: Any, normalized_shape: Any) -> mr.Tensor:
-    return F.layer_norm(x, normalized_shape, *affine)
 
 
 def class_targets(d: Draw, shape: Sequence[int], ignore_index: int) -> np.ndarray:
@@ -431,13 +430,9 @@ def dropout_(d: Draw) -> Problem:
     return Problem([d.normal(d.shape())], options={"p": d.choose((0.0, 0.3, 1.0)), "seed": d.integer(0, 99)})
 
 
-def dropout(x: Any, p: float, seed: int) -> mr.Tensor:
-    return F.dropout(x, p, generator=np.random.default_rng(seed))
-
-
 def torch_dropout(t: Any, x: Any, p: float, seed: int) -> Any:
     """Ours on ones is the scaled mask; what PyTorch draws is another."""
-    return x * t.from_numpy(dropout(mr.tensor(np.ones(tuple(x.shape))), p, seed).numpy().copy())
+    return x * t.from_numpy(OPS["dropout"](mr.tensor(np.ones(tuple(x.shape))), p, seed).numpy().copy())
 
 
 def together(tensors: Sequence[mr.Tensor]) -> mr.Tensor:
@@ -455,153 +450,118 @@ def sum_to_(d: Draw) -> Problem:
     return Problem([d.normal(full)], options={"shape": list(part)})
 
 
-def _dims(options: dict[str, Any], ndim: int) -> Any:
-    """A list of dims as the tuple torch wants; None as all of them."""
-    dim = options["dim"]
-    return tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, list) else dim
+def _dims(dim: Any, ndim: int) -> Any:
+    """The dims as torch wants them where it has no None for all of them."""
+    return tuple(range(ndim)) if dim is None else dim
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
 
 ELEMENTWISE = [
-    Case("add", F.add, lambda t, x, y: t.add(x, y), binary(), 3),
-    Case("subtract", F.subtract, lambda t, x, y: t.sub(x, y), binary(), 3),
-    Case("multiply", F.multiply, lambda t, x, y: t.mul(x, y), binary(), 3),
-    Case("divide", F.divide, lambda t, x, y: t.div(x, y), binary("normal", "positive"), 3),
-    Case("power", F.power, lambda t, x, y: t.pow(x, y), binary("positive", "normal"), 3),
-    Case("power: integer exponents", lambda x: x**3 + x**2, lambda t, x: x**3 + x**2, unary(), 3),
-    Case("power: reciprocals", lambda x: x**-1 + x**-0.5, lambda t, x: x**-1 + x**-0.5, unary("positive"), 3),
-    Case("power: of a number", lambda x: 2.5**x + 1**x, lambda t, x: 2.5**x + 1**x, unary(), 3),
-    Case("operators", operators, lambda t, x: operators(x), unary("positive"), 3),
-    Case("maximum", F.maximum, lambda t, x, y: t.maximum(x, y), extremes, 3),
-    Case("minimum", F.minimum, lambda t, x, y: t.minimum(x, y), extremes, 3),
-    Case("where", lambda a, b, c: F.where(c, a, b), lambda t, a, b, c: t.where(c, a, b), where_, 3),
-    Case("negative", F.negative, lambda t, x: -x, unary(), 3),
-    Case("exp", F.exp, lambda t, x: x.exp(), unary(), 3),
-    Case("log", F.log, lambda t, x: x.log(), unary("positive"), 3),
-    Case("sqrt", F.sqrt, lambda t, x: x.sqrt(), unary("positive"), 3),
-    Case("tanh", F.tanh, lambda t, x: x.tanh(), unary(), 3),
-    Case("sigmoid", F.sigmoid, lambda t, x: x.sigmoid(), unary(), 3),
-    Case("relu", F.relu, lambda t, x: x.relu(), unary("apart"), 3),
-    Case("leaky_relu", F.leaky_relu, lambda t, x: t.nn.functional.leaky_relu(x), unary("apart"), 3),
-    Case(
-        "leaky_relu: slope",
-        F.leaky_relu,
-        lambda t, x, negative_slope: t.nn.functional.leaky_relu(x, negative_slope),
-        unary("apart", negative_slope=0.3),
-        3,
-    ),
-    Case("abs", F.abs, lambda t, x: x.abs(), unary("apart"), 3),
-    Case("clip", F.clip, lambda t, x, min, max: t.clamp(x, min, max), clip_, 3),
-    Case("dropout", dropout, torch_dropout, dropout_, 3),
-    Case("clone", cast.clone, lambda t, x: x.clone(), unary(), 3),
+    Case("add", binary(), orders=3),
+    Case("subtract", binary(), orders=3),
+    Case("multiply", binary(), orders=3),
+    Case("divide", binary("normal", "positive"), orders=3),
+    Case("power", binary("positive", "normal"), lambda t, x, y: t.pow(x, y), orders=3),
+    Case("power: integer exponents", unary(), **both(lambda x: x**3 + x**2), orders=3),
+    Case("power: reciprocals", unary("positive"), **both(lambda x: x**-1 + x**-0.5), orders=3),
+    Case("power: of a number", unary(), **both(lambda x: 2.5**x + 1**x), orders=3),
+    Case("operators", unary("positive"), **both(lambda x: (2 - x) * 3 + 1 / x - x / 4 + 0.5 * (x - 1)), orders=3),
+    Case("maximum", extremes, orders=3),
+    Case("minimum", extremes, orders=3),
+    Case("where", where_, lambda t, a, b, c: t.where(c, a, b), orders=3),
+    Case("negative", unary(), orders=3),
+    Case("exp", unary(), orders=3),
+    Case("log", unary("positive"), orders=3),
+    Case("sqrt", unary("positive"), orders=3),
+    Case("tanh", unary(), orders=3),
+    Case("sigmoid", unary(), orders=3),
+    Case("relu", unary("apart"), orders=3),
+    Case("leaky_relu", unary("apart"), orders=3),
+    Case("leaky_relu: slope", unary("apart", negative_slope=0.3), orders=3),
+    Case("abs", unary("apart"), orders=3),
+    Case("clip", clip_, orders=3),
+    Case("dropout", dropout_, torch_dropout, orders=3),
+    Case("clone", unary(), orders=3),
 ]
 
 REDUCTIONS = [
-    Case("sum", F.sum, lambda t, x, **o: t.sum(x, _dims(o, x.ndim), o["keepdim"]), reduction()),
-    Case("mean", F.mean, lambda t, x, **o: t.mean(x, _dims(o, x.ndim), o["keepdim"]), reduction()),
-    Case(
-        "var",
-        F.var,
-        lambda t, x, **o: t.var(x, _dims(o, x.ndim), correction=o["correction"], keepdim=o["keepdim"]),
-        reduction(shortest=2, correction=(0, 1)),
-    ),
-    Case("amax", F.amax, lambda t, x, **o: t.amax(x, _dims(o, x.ndim), o["keepdim"]), reduction("apart")),
-    Case("max", F.max, lambda t, x: t.max(x), unary("apart")),
+    Case("sum", reduction()),
+    Case("mean", reduction()),
+    Case("var", reduction(shortest=2, correction=(0, 1))),
+    Case("amax", reduction("apart"), lambda t, x, dim, keepdim: t.amax(x, _dims(dim, x.ndim), keepdim)),
+    Case("max", unary("apart")),
     Case(
         "max along a dim",
-        lambda x, dim, keepdim: F.max(x, dim, keepdim).values,
-        lambda t, x, dim, keepdim: t.max(x, dim, keepdim).values,
         along_one("apart", keepdim=(False, True)),
+        lambda t, x, dim, keepdim: t.max(x, dim, keepdim).values,
     ),
-    Case("logsumexp", F.logsumexp, lambda t, x, **o: t.logsumexp(x, _dims(o, x.ndim), o["keepdim"]), reduction()),
-    Case("softmax", F.softmax, lambda t, x, dim: t.softmax(x, dim), along_one()),
-    Case("log_softmax", F.log_softmax, lambda t, x, dim: t.log_softmax(x, dim), along_one()),
+    Case("logsumexp", reduction(), lambda t, x, dim, keepdim: t.logsumexp(x, _dims(dim, x.ndim), keepdim)),
+    Case("softmax", along_one()),
+    Case("log_softmax", along_one()),
 ]
 
 SHAPES = [
-    Case("reshape", F.reshape, lambda t, x, shape: x.reshape(shape), reshape_),
-    Case("flatten", F.flatten, lambda t, x, **o: t.flatten(x, **o), flatten_),
-    Case("permute", F.permute, lambda t, x, dims: x.permute(dims), permute_),
-    Case("transpose", F.transpose, lambda t, x, dim0, dim1: x.transpose(dim0, dim1), transpose_),
-    Case("flip", F.flip, lambda t, x, dims: x.flip(dims), flip_),
-    Case("squeeze", F.squeeze, lambda t, x, dim: x.squeeze() if dim is None else x.squeeze(dim), squeeze_),
-    Case("unsqueeze", F.unsqueeze, lambda t, x, dim: x.unsqueeze(dim), unsqueeze_),
-    Case("expand", F.expand, lambda t, x, shape: x.expand(shape), expand_),
-    Case("pad", F.pad, lambda t, x, pad, value: t.nn.functional.pad(x, pad, value=value), pad_),
-    Case("concatenate", lambda *x, dim: F.concatenate(x, dim), lambda t, *x, dim: t.cat(x, dim), concatenate_),
-    Case("stack", lambda *x, dim: F.stack(x, dim), lambda t, *x, dim: t.stack(x, dim), stack_),
-    Case("index", lambda x, key: x[KEYS[key]], lambda t, x, key: x[torch_key(t, KEYS[key])], index_),
-    Case("gather", lambda x, i, dim: F.gather(x, dim, i), lambda t, x, i, dim: x.gather(dim, i), gather_),
+    Case("reshape", reshape_),
+    Case("flatten", flatten_),
+    Case("permute", permute_),
+    Case("transpose", transpose_),
+    Case("flip", flip_),
+    Case("squeeze", squeeze_, lambda t, x, dim: x.squeeze() if dim is None else x.squeeze(dim)),
+    Case("unsqueeze", unsqueeze_),
+    Case("expand", expand_, lambda t, x, shape: x.expand(shape)),
+    Case("pad", pad_),
+    Case("concatenate", concatenate_, lambda t, *x, dim: t.cat(x, dim)),
+    Case("stack", stack_, lambda t, *x, dim: t.stack(x, dim)),
+    Case("index", index_, lambda t, x, key: x[torch_key(t, KEYS[key])], lambda x, key: x[KEYS[key]]),
+    Case("gather", gather_, lambda t, x, i, dim: x.gather(dim, i)),
     Case(
         "scatter_add",
-        lambda x, src, i, dim: F.scatter_add(x, dim, i, src),
+        scatter_add_,
         # PyTorch's own backward wants src no larger than the index.
         lambda t, x, src, i, dim: x.scatter_add(dim, i, src[tuple(slice(n) for n in i.shape)]),
-        scatter_add_,
     ),
     Case(
         "broadcast_tensors",
-        lambda *x: together(F.broadcast_tensors(*x)),
-        lambda t, *x: t.cat([each.reshape(-1) for each in t.broadcast_tensors(*x)]),
         broadcast_tensors_,
+        lambda t, *x: t.cat([each.reshape(-1) for each in t.broadcast_tensors(*x)]),
+        lambda *x: together(F.broadcast_tensors(*x)),
     ),
-    Case("sum_to", lambda x, shape: _sum_to(x, shape), lambda t, x, shape: x.sum_to_size(shape), sum_to_),
+    Case("sum_to", sum_to_, lambda t, x, shape: x.sum_to_size(shape)),
 ]
 
-
-def _sum_to(x: mr.Tensor, to: Sequence[int]) -> mr.Tensor:
-    return shape.SumTo(tuple(to))(x)
-
-
 LAYERS = [
-    Case("matmul", F.matmul, lambda t, x, y: x @ y, matmul_),
-    Case("linear", F.linear, lambda t, *x: t.nn.functional.linear(*x), linear_),
-    Case("conv2d", F.conv2d, torch_conv2d, conv2d_, 3),
-    Case("conv2d_grad_input", grad_input, torch_grad_input, grad_input_),
-    Case("conv2d_grad_weight", grad_weight, torch_grad_weight, grad_weight_),
-    Case("max_pool2d", F.max_pool2d, lambda t, x, **o: t.nn.functional.max_pool2d(x, **o), pool_("apart", True), 3),
-    Case("max_pool2d_route", along_winners(route=True), torch_to_winners, winners_(outputs=True)),
-    Case("max_pool2d_gather", along_winners(route=False), torch_at_winners, winners_(outputs=False)),
-    Case("avg_pool2d", F.avg_pool2d, lambda t, x, **o: t.nn.functional.avg_pool2d(x, **o), pool_("normal", False), 3),
-    Case(
-        "adaptive_avg_pool2d",
-        F.adaptive_avg_pool2d,
-        lambda t, x, output_size: t.nn.functional.adaptive_avg_pool2d(x, output_size),
-        adaptive_,
-    ),
+    Case("matmul", matmul_),
+    Case("linear", linear_),
+    Case("conv2d", conv2d_, orders=3),
+    Case("conv2d_grad_input", grad_input_, torch_grad_input),
+    Case("conv2d_grad_weight", grad_weight_, torch_grad_weight),
+    Case("max_pool2d", pool_("apart", dilated=True), orders=3),
+    Case("max_pool2d_route", winners_(outputs=True), torch_to_winners),
+    Case("max_pool2d_gather", winners_(outputs=False), torch_at_winners),
+    Case("avg_pool2d", pool_("normal", dilated=False), orders=3),
+    Case("avg_pool2d_split", split_, torch_split),
+    Case("adaptive_avg_pool2d", adaptive_),
     Case(
         "global_avg_pool2d",
-        F.global_avg_pool2d,
-        lambda t, x: x.mean((2, 3)),
         lambda d: Problem([d.normal((*d.pair(1, 3), *d.pair(1, 4)))]),
+        lambda t, x: x.mean((2, 3)),
     ),
-    Case("batch_norm", batch_norm, torch_batch_norm, batch_norm_(training=True)),
-    Case("batch_norm: eval", batch_norm, torch_batch_norm, batch_norm_(training=False)),
+    Case("batch_norm", batch_norm_(training=True), torch_batch_norm, batch_norm),
+    Case("batch_norm: eval", batch_norm_(training=False), torch_batch_norm, batch_norm),
     Case(
         "layer_norm",
-        layer_norm,
-        lambda t, x, *affine, normalized_shape: t.nn.functional.layer_norm(x, normalized_shape, *affine),
         layer_norm_,
+        lambda t, x, *affine, normalized_shape: t.nn.functional.layer_norm(x, normalized_shape, *affine),
     ),
 ]
 
 LOSSES = [
-    Case("nll_loss", F.nll_loss, lambda t, *x, **o: t.nn.functional.nll_loss(*x, **o), nll_),
-    Case("cross_entropy", F.cross_entropy, lambda t, *x, **o: t.nn.functional.cross_entropy(*x, **o), cross_entropy_),
-    Case(
-        "cross_entropy: plain",
-        F.cross_entropy,
-        lambda t, *x, **o: t.nn.functional.cross_entropy(*x, **o),
-        plain_cross_entropy_,
-    ),
-    Case(
-        "cross_entropy: probabilities",
-        F.cross_entropy,
-        lambda t, *x, **o: t.nn.functional.cross_entropy(*x, **o),
-        soft_cross_entropy_,
-    ),
-    Case("mse_loss", F.mse_loss, lambda t, x, y, **o: t.nn.functional.mse_loss(x, y, **o), mse_),
+    Case("nll_loss", nll_),
+    Case("cross_entropy", cross_entropy_),
+    Case("cross_entropy: plain", plain_cross_entropy_),
+    Case("cross_entropy: probabilities", soft_cross_entropy_),
+    Case("mse_loss", mse_),
 ]
 
 CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *LAYERS, *LOSSES]

@@ -78,13 +78,13 @@ def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.numpy(force=True))  # force: PyTorch has symbolic zeros
 
 
-def assert_close(actual: Arrays, expected: Arrays, tolerance: float, floor: float = 0.0) -> None:
-    """Each array to `tolerance`, relative to its largest magnitude, or to `floor` where that is larger."""
+def assert_close(actual: Arrays, expected: Arrays, tolerance: float, least: float = 0.0) -> None:
+    """Each array to `tolerance`, relative to its largest magnitude, or to `least` where that is larger."""
     assert actual.keys() == expected.keys()
     for name, array in expected.items():
         assert actual[name].shape == array.shape, name
         if not array.size:
             continue
-        scale = max(float(np.abs(array).max()), floor)
+        scale = max(float(np.abs(array).max()), least)
         error = float(np.abs(actual[name] - array).max())
         assert error <= tolerance * scale, f"{name}: off by {error:.1e}, with a largest magnitude of {scale:.1e}"

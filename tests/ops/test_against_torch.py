@@ -30,10 +30,10 @@ def test_op_equals_torch(torch, case):
     def check(data):
         problem = case.draw(Draw.from_hypothesis(data))
         expected = theirs(torch, case, problem, case.orders)
-        assert_close(ours(case, problem, case.orders), expected, 1e-10, floor=1e-3)
+        assert_close(ours(case, problem, case.orders), expected, 1e-10, least=1e-3)
         first = {name: array for name, array in expected.items() if name[:7] in ("output", "order 1")}
-        assert_close(ours(case, problem, 1), first, 1e-10, floor=1e-3)  # no graph of the gradient: the fused kernels
+        assert_close(ours(case, problem, 1), first, 1e-10, least=1e-3)  # no graph of the gradient: the fused kernels
         with mr.disable_fused_backward():
-            assert_close(ours(case, problem, 1), first, 1e-10, floor=1e-3)
+            assert_close(ours(case, problem, 1), first, 1e-10, least=1e-3)
 
     check()

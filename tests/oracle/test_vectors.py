@@ -27,7 +27,7 @@ def test_op_equals_what_torch_computed(case):
                 y = case.ours(*inputs, *map(mr.tensor, numbered(arrays, "constant")), **options)
                 y.backward(arrays["cotangent"])
             actual = {f"gradient {i}": x.grad.numpy() for i, x in enumerate(inputs)}
-            assert_close({"output": y.numpy(), **actual}, {"output": arrays["output"], **gradients}, 1e-10, floor=1e-3)
+            assert_close({"output": y.numpy(), **actual}, {"output": arrays["output"], **gradients}, 1e-10, least=1e-3)
 
 
 def test_the_file_is_small_and_holds_every_case():

@@ -1,12 +1,12 @@
-"""A mistake in the block itself: the shortcut that does not follow the residual."""
+"""A mistake in the block itself: the shortcut does not have the stride of the residual."""
 
 from __future__ import annotations
 
 from minires import nn
 from minires.errors import ShapeError
+from minires.lab.fixtures import block, normal, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
-from minires.lab.patching import Everywhere
-from minires.lab.specimens import block, normal, verdict
+from minires.lab.patches import Everywhere
 from minires.models import resnet
 from minires.models.resnet import BasicBlock, Bottleneck, make_shortcut
 
@@ -16,7 +16,7 @@ def _without_stride(option: resnet.Shortcut, inputs: int, outputs: int, stride: 
 
 
 def _output(shape: tuple[int, ...]) -> str:
-    """The shape that a block with stride 2 makes of it, or that there is none."""
+    """The output shape of a block with stride 2 for an input of this shape, or "ShapeError"."""
     try:
         return str(block(4, 8, stride=2)(normal(*shape)).shape)
     except ShapeError:
@@ -32,7 +32,7 @@ def _measure_stride() -> Measured:
 
 
 def _check_stride() -> Outcome:
-    """Blocks make (N, expansion · width, ⌈H/s⌉, ⌈W/s⌉) of (N, C, H, W), for every kind, shortcut and size."""
+    """Every block, whatever its shortcut, maps (N, C, H, W) to (N, expansion · width, ⌈H/s⌉, ⌈W/s⌉)."""
     for kind in (BasicBlock, Bottleneck):
         for option in ("A", "B", "C"):
             for size in (2, 5, 6):
@@ -56,7 +56,7 @@ STRIDE = Mistake(
 def make_shortcut(inputs, outputs, stride):
     return Sequential(conv1x1(inputs, outputs), BatchNorm2d(outputs))
 """,
-    specimen="A BasicBlock from 4 to 8 channels with stride 2",
+    fixture="A BasicBlock from 4 to 8 channels with stride 2",
     measure=_measure_stride,
     lesson="Most images give an error, which is good. An image of 2×2 gives none: the residual is 1×1, and broadcasts "
     "over the shortcut's 2×2. The block then has no stride at all, and the gradient check passes.",

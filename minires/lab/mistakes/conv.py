@@ -1,4 +1,4 @@
-"""A mistake in convolution: windows overlap, and one overwrites what the other has written."""
+"""A mistake in convolution: where windows overlap, one overwrites what another has written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from minires.backend import Array, array_module
 from minires.backend.reference import im2col
 from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
+from minires.lab.fixtures import block, checked, gradients, length, normal, slope_lines, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
-from minires.lab.patching import REFERENCE_ONLY, Everywhere
-from minires.lab.specimens import block, checked, gradients, length, normal, slope_lines, verdict
+from minires.lab.patches import REFERENCE_ONLY, Everywhere
 
 
 def _overwriting_col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Window) -> Array:
@@ -23,7 +23,7 @@ def _overwriting_col2im(columns: Array, padded_shape: tuple[int, int, int, int],
 
 
 def _length_behind(kernel: int, stride: int) -> float:
-    """|∂L/∂x| of one convolution."""
+    """The length of ∂L/∂x behind one convolution."""
     x, w = normal(2, 4, 6, 6), normal(4, 4, kernel, kernel, seed=5, requires_grad=False)
     return length(gradients(lambda x: F.conv2d(x, w, stride=stride), [x])[0])
 
@@ -56,7 +56,7 @@ OVERLAP = Mistake(
 for i, j in places_of_the_kernel:
     padded[pixels(i, j)] = columns[i, j]
 """,
-    specimen="A BasicBlock of 4 channels, and single convolutions, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="A BasicBlock of 4 channels, and single convolutions, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_overlap,
     lesson="A pixel that nine windows read gets the gradient of one of them. Where windows do not overlap (kernel 1, "
     "or a stride as long as the kernel), nothing is wrong: a test with such a convolution sees nothing.",

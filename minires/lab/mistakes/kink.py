@@ -1,4 +1,4 @@
-"""A mistake at a kink: the wrong one of two slopes."""
+"""A mistake at a kink: the slope that the convention does not name."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from minires import functional as F
 from minires.backend import Array, compare
 from minires.backend import where as where_arrays
 from minires.core.tensor import Tensor
+from minires.lab.fixtures import block, checked, cotangent, normal, verdict
 from minires.lab.mistake import Measured, Mistake
-from minires.lab.patching import Attribute
-from minires.lab.specimens import block, checked, cotangent, normal, verdict
+from minires.lab.patches import Attribute
 from minires.models.resnet import BasicBlock
 from minires.ops.elementwise import ReLU, where
 
@@ -26,7 +26,7 @@ def _backward_arrays(self: Any, g: Array) -> Array:
 
 
 def _silent_block() -> BasicBlock:
-    """A block that starts as the identity: its last batch norm has weight 0, as `zero_init_residual` makes it."""
+    """A block that starts as the identity: its last batch norm has weight 0, as with `zero_init_residual`."""
     one = block()
     one.bn2.weight.assign_(np.zeros(4))
     return one
@@ -56,13 +56,13 @@ def _with_zeros() -> Tensor:
 KINK = Mistake(
     name="relu-derivative-one-at-zero",
     title="ReLU′(0) = 1",
-    replaces="ReLU.backward and .backward_arrays in minires/ops/elementwise.py (the ReLU that batch norm "
+    replaces="ReLU.backward and .backward_fused in minires/ops/elementwise.py (the ReLU that batch norm "
     "fuses is left as it is)",
     code="""\
 def backward(self, g):
     return where(x >= 0, g, 0)
 """,
-    specimen="A BasicBlock that starts as the identity (its last batch norm has weight 0), behind a ReLU, "
+    fixture="A BasicBlock that starts as the identity (its last batch norm has weight 0), behind a ReLU, "
     "x (2, 4, 6, 6)",
     measure=_measure_kink,
     lesson="At the kink both slopes, 0 and 1, are subgradients, so no slope is wrong by itself. But a convention is a "
@@ -77,11 +77,11 @@ def backward(self, g):
         "ReLU keeps its output for backward, not its input. Could it be used for `x >= 0`?",
     ),
     hint="Where does the 0 in front of the last ReLU come from? Follow x back.",
-    answer="Nearly never, and at every second element. 0 and 1. Those of x and of the last bias: dead elements take "
-    "part. y ≥ 0 is always true, so `y >= 0` would pass every gradient: another classic mistake.",
+    answer="Nearly never, and at every second element. 0 and 1. Those of x and of the last bias: the elements at "
+    "0 take part. y ≥ 0 is always true, so `y >= 0` would pass every gradient: another classic mistake.",
     patches=(
         Attribute(ReLU, "backward", _backward),
         Attribute(ReLU, "backward_fused", _backward_arrays),
-        Attribute(ReLU, "saved_inputs", None),  # of its output alone, x = 0 and x < 0 are the same
+        Attribute(ReLU, "saved_inputs", None),  # keep x: the output does not tell x = 0 from x < 0
     ),
 )

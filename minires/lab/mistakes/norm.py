@@ -1,4 +1,4 @@
-"""Mistakes of batch norm: in the statistics that it keeps, and in the gradient that flows through them."""
+"""Mistakes of batch norm: in its running statistics, and in the gradient through the batch's statistics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from minires import nn
 from minires.core.tensor import Tensor
+from minires.lab.fixtures import block, checked, cotangent, normal, slope_lines, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
-from minires.lab.patching import Attribute, Everywhere
-from minires.lab.specimens import block, checked, cotangent, normal, slope_lines, verdict
+from minires.lab.patches import Attribute, Everywhere
 from minires.ops.norm import BatchNormTraining, batch_norm
 
 # -- the running variance is biased -----------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def _biased_batch_norm(
     before = None if running_var is None else running_var.data.copy()
     y = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps, **fused)
     if training and running_var is not None and before is not None:
-        # What the right one has added is (m/(m − 1))·σ² − before; taken back, and σ² − before put in its place.
+        # Solve for the unbiased (m/(m − 1))·σ² that the right function has mixed in, and mix in σ² instead.
         m = input.numel() // input.shape[1]
         variance = (running_var.data - before * (1 - momentum)) / momentum * ((m - 1) / m) if momentum else 0.0
         running_var.assign_(before + momentum * (variance - before))
@@ -77,7 +77,7 @@ RUNNING = Mistake(
 running_var.assign_(running_var.data + momentum * (node.var - running_var.data))
 #            node.var is Σ(x − μ)²/m, by which this batch was normalised
 """,
-    specimen="A BasicBlock of 4 channels in training, 300 passes over one batch x (2, 4, 2, 2): m = 8 values a channel",
+    fixture="A BasicBlock of 4 channels in training, 300 passes over one batch x (2, 4, 2, 2): m = 8 values a channel",
     measure=_measure_running,
     lesson="Training is untouched, so no gradient is wrong and the gradient check passes. What is learned about the "
     "data is wrong by the factor (m − 1)/m: an eighth here, nothing you would see with large batches.",
@@ -99,7 +99,7 @@ running_var.assign_(running_var.data + momentum * (node.var - running_var.data))
 # -- the variance is taken for a constant -----------------------------------------------------------------------------
 
 
-# BatchNormTraining.backward over again but for one term, so that the two can be laid side by side.
+# BatchNormTraining.backward without one term; it is written as there, so that the two can be compared line by line.
 def _constant_variance(self: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, *_ = self.inputs
     axes = (0, *range(2, x.ndim))
@@ -128,15 +128,15 @@ def _measure_variance() -> Measured:
 VARIANCE = Mistake(
     name="batch-variance-as-constant",
     title="The backward pass of batch norm takes the batch's variance for a constant",
-    replaces="BatchNormTraining.backward and .backward_arrays in minires/ops/norm.py",
+    replaces="BatchNormTraining.backward and .backward_fused in minires/ops/norm.py",
     code="""\
 inverse = (var + eps) ** -0.5
 gx = weight * inverse * (g - mean(g))
 """,
-    specimen="A BasicBlock of 4 channels, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="A BasicBlock of 4 channels, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_variance,
-    lesson="To make a channel larger changes nothing behind a batch norm, so the gradient cannot point along x: the "
-    "third line must be 0, up to ε. Without the term of the variance it is not.",
+    lesson="Scaling a channel changes nothing behind a batch norm, so the gradient cannot point along x: the third "
+    "line must be 0, up to ε. Without the term of the variance it is not.",
     checked_by="gradcheck of a residual block, with a random c",
     check=lambda: checked(block(), [normal(2, 4, 3, 3)]),
     questions=(

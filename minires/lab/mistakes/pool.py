@@ -1,4 +1,4 @@
-"""Mistakes of pooling: what stands in the padding, who gets the gradient, and how much of it."""
+"""Mistakes of pooling: the value of the padding, which pixels get the gradient, and how much of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from minires.backend.reference import pooling
 from minires.backend.reference.im2col import kernel_positions
 from minires.backend.shapes import Pair, Window
 from minires.core.tensor import Tensor
+from minires.lab.fixtures import block, checked, normal, slope_lines, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
-from minires.lab.patching import REFERENCE_ONLY, Attribute, Everywhere
-from minires.lab.specimens import block, checked, normal, slope_lines, verdict
+from minires.lab.patches import REFERENCE_ONLY, Attribute, Everywhere
 from minires.ops.elementwise import where
 from minires.ops.pool import GatherAtArgmax, MaxPool2d, RouteToArgmax
 
@@ -69,7 +69,7 @@ image = xp.zeros((N, C, H + 2 * P, W + 2 * P))
 image[:, :, P:-P, P:-P] = x
 # ... and the largest pixel of each window of `image`
 """,
-    specimen="The pool of a ResNet's stem, 3×3 with stride 2 and padding 1, on x (2, 4, 6, 6), negative everywhere",
+    fixture="The pool of a ResNet's stem, 3×3 with stride 2 and padding 1, on x (2, 4, 6, 6), negative everywhere",
     measure=_measure_padding,
     lesson="Zeros win against negative pixels at the border. Forward and backward agree with each other, so the "
     "gradient check passes: it checks a derivative, and this is the right derivative of the wrong function.",
@@ -126,7 +126,7 @@ def _measure_ties() -> Measured:
 
 
 def _tied() -> Tensor:
-    """What a ReLU may leave, as four windows of 2×2: two of them are 0 everywhere."""
+    """Four windows of 2×2, as a ReLU may put them out: two of them are 0 everywhere."""
     rows = [[1.5, 0.0, 0.0, 0.0], [0.0, 2.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 3.0, 0.0]]
     return Tensor(np.array([[rows]]))
 
@@ -144,7 +144,7 @@ for i, j in places_of_the_window:
     is_largest = x[pixel(i, j)] == y
     gx[pixel(i, j)] += where(is_largest, gy, 0)
 """,
-    specimen="The stem of a ResNet, ReLU and then the 3×3 pool with stride 2, on x (2, 4, 6, 6); L = Σ y",
+    fixture="The stem of a ResNet, ReLU and then the 3×3 pool with stride 2, on x (2, 4, 6, 6); L = Σ y",
     measure=_measure_ties,
     lesson="Behind a ReLU ties are common: whole windows are 0. A window must send on as much as it gets; with this "
     "mistake a window of nine zeros sends it nine times.",
@@ -210,7 +210,7 @@ AVERAGE = Mistake(
 for i, j in places_of_the_window:
     gx[pixel(i, j)] += gy
 """,
-    specimen="A BasicBlock of 4 channels and an average pool 2×2 behind it, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="A BasicBlock of 4 channels and an average pool 2×2 behind it, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_average,
     lesson="Everything in front of the pool gets a gradient that is four times too large, and nothing else is wrong: "
     "its direction is right, so training still works, with another learning rate in front of the pool.",

@@ -16,10 +16,11 @@ import pytest
 
 from minires import lab
 from minires.errors import MiniResError
-from minires.lab import grader, process, trials
-from minires.lab.grade import Grade, Item, OpGrade, _collected
-from minires.lab.known_ops import KNOWN
-from minires.lab.process import Ended
+from minires.lab import grading_checks as checks
+from minires.lab import grading_process, grading_worker
+from minires.lab.grading import Grade, Item, OpGrade, _collected
+from minires.lab.grading_cases import GRADED
+from minires.lab.grading_process import Ended
 
 pytestmark = pytest.mark.slow  # a process for each file, half a minute in all
 
@@ -61,13 +62,13 @@ def here(tmp_path, monkeypatch):
         file = tmp_path / "student.py"
         file.write_text(source, encoding="utf-8")
         out = io.StringIO()
-        grader.answer(file, out)
+        grading_worker.grade_file(file, out)
         records = [json.loads(line) for line in out.getvalue().splitlines()]
         return _collected(str(file), records, Ended("", "", (), 0.0))
 
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield graded_here
-    sys.modules.pop(grader.MODULE, None)
+    sys.modules.pop(grading_worker.MODULE, None)
 
 
 def items(grade, number=0):
@@ -107,7 +108,7 @@ def test_the_audit_is_reported(here):
 
 def test_the_other_slope_at_the_kink_costs_the_convention(here):
     grade = here(RELU.replace("> 0, g", ">= 0, g"))
-    assert [item.name for item in grade.ops[0].items if not item.full] == [trials.CONVENTIONS]
+    assert [item.name for item in grade.ops[0].items if not item.full] == [checks.CONVENTIONS]
     assert 17 <= grade.mark < 20
     assert grade.next.startswith("ReLU, conventions at kinks and ties: At a kink or a tie")
 
@@ -115,17 +116,17 @@ def test_the_other_slope_at_the_kink_costs_the_convention(here):
 def test_the_wrong_sign(here):
     grade = here(RELU.replace(", g, 0.0)", ", -g, 0.0)"))
     found = items(grade)
-    assert found[trials.FORWARD].full
-    assert found[trials.GRADIENT].points == 0
-    assert found[trials.GRADIENT].hint == "Look at the sign."
-    assert found[trials.SECOND_ORDER].reason == "not asked: first the gradient itself"
+    assert found[checks.FORWARD].full
+    assert found[checks.GRADIENT].points == 0
+    assert found[checks.GRADIENT].hint == "Look at the sign."
+    assert found[checks.SECOND_ORDER].reason == "not asked: first the gradient itself"
     assert grade.ops[0].audit == ""
 
 
 def test_a_wrong_forward(here):
     found = items(here(tanh("return np.sin(x)")))
-    assert found[trials.FORWARD].points < 4
-    assert "should be" in found[trials.FORWARD].reason
+    assert found[checks.FORWARD].points < 4
+    assert "should be" in found[checks.FORWARD].reason
 
 
 def test_all_ties(here):
@@ -158,18 +159,18 @@ def test_all_ties(here):
         """)
     grade = here(source)
     lost = {name: item for name, item in items(grade).items() if not item.full}
-    assert lost.keys() == {trials.CONVENTIONS, trials.SECOND_ORDER}
-    assert lost[trials.CONVENTIONS].points == 0
+    assert lost.keys() == {checks.CONVENTIONS, checks.SECOND_ORDER}
+    assert lost[checks.CONVENTIONS].points == 0
 
 
 def test_inputs_that_are_changed_in_place(here):
     found = items(here(tanh("np.tanh(x, out=x); return x")))
-    assert found[trials.UNTOUCHED].points == 0
+    assert found[checks.UNTOUCHED].points == 0
 
 
 def test_backward_that_writes_into_what_is_locked(here):
     grade = here(tanh(backward="self.inputs[0].data[...] = 0; return g"))
-    found = items(grade)[trials.GRADIENT]
+    found = items(grade)[checks.GRADIENT]
     assert "read-only (line 11: self.inputs[0].data[...] = 0; return g)" in found.reason
     assert found.hint == "An array that you are given belongs to someone who may still need it."
 
@@ -184,9 +185,9 @@ def test_broadcasting_that_was_forgotten(here):
                 return g, g
         """)
     lost = {name: item for name, item in items(here(source)).items() if not item.full}
-    assert lost.keys() == {trials.BROADCASTING}
-    assert "Add: backward's gradient of input 1 has shape" in lost[trials.BROADCASTING].reason
-    assert "Each copy has a gradient" in lost[trials.BROADCASTING].hint
+    assert lost.keys() == {checks.BROADCASTING}
+    assert "Add: backward's gradient of input 1 has shape" in lost[checks.BROADCASTING].reason
+    assert "Each copy has a gradient" in lost[checks.BROADCASTING].hint
 
 
 def test_the_template_scores_low_and_its_hints_lead_on():
@@ -239,13 +240,13 @@ def test_an_op_of_ones_own(here):
 @pytest.mark.parametrize(
     ("example", "problem"),
     [
-        ("return 1 / 0", "example() does not do: ZeroDivisionError"),
-        ("sys.exit(0)", "example() does not do: it calls exit(0)"),
+        ("return 1 / 0", "example() fails: ZeroDivisionError"),
+        ("sys.exit(0)", "example() fails: it calls exit(0)"),
         ("return Mine, []", "example() makes a Mine with 0 inputs"),
         ("return lambda: 3, [np.ones(2)]", "example() makes a int with 1 inputs"),
     ],
 )
-def test_an_example_that_does_not_do(here, example, problem):
+def test_an_example_that_fails(here, example, problem):
     source = tanh().replace("class Tanh", "class Mine") + f"\ndef example():\n    {example}\n"
     grade = here(source)
     assert grade.problem.startswith(problem)
@@ -260,9 +261,9 @@ def test_an_endless_loop_costs_what_comes_after_it(tmp_path):
     grade = graded(tmp_path, tanh(backward="while True: pass"), time_limit=5.0)
     assert time.monotonic() - start < 15
     found = items(grade)
-    assert found[trials.FORWARD].full
-    assert found[trials.GRADIENT].reason == "the time limit of 5 seconds was reached"
-    assert found[trials.SHAPES].reason == "not reached"
+    assert found[checks.FORWARD].full
+    assert found[checks.GRADIENT].reason == "the time limit of 5 seconds was reached"
+    assert found[checks.SHAPES].reason == "not reached"
     assert "loop that does not end" in grade.next
 
 
@@ -284,7 +285,7 @@ def test_an_exit_while_loading_is_no_pass(tmp_path, source):
 
 def test_an_exit_inside_an_op(here):
     grade = here(tanh(backward="sys.exit(0)"))
-    assert "it calls exit(0) (line 11: sys.exit(0))" in items(grade)[trials.GRADIENT].reason
+    assert "it calls exit(0) (line 11: sys.exit(0))" in items(grade)[checks.GRADIENT].reason
     assert grade.mark < 8
 
 
@@ -301,21 +302,21 @@ def test_a_process_that_ends_itself(tmp_path, source, when):
 def test_a_clean_exit_before_the_end_is_no_pass(tmp_path):
     grade = graded(tmp_path, tanh(backward="os._exit(0)"))
     assert grade.problem == "The program ended too early: it ended itself, with exit code 0."
-    assert items(grade)[trials.GRADIENT].points == 0
+    assert items(grade)[checks.GRADIENT].points == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_crash_of_the_interpreter(tmp_path):
     grade = graded(tmp_path, tanh(backward="import ctypes; ctypes.string_at(0)"))
     assert grade.problem == "The program ended too early: it crashed (SIGSEGV, line 11)."
-    assert items(grade)[trials.FORWARD].full
+    assert items(grade)[checks.FORWARD].full
     assert "Traceback" not in str(grade)
 
 
 def test_endless_recursion(here):
     grade = here(tanh("return self.forward(x)"))
-    assert items(grade)[trials.FORWARD].reason.startswith("RecursionError: maximum recursion depth exceeded")
-    assert items(grade)[trials.FORWARD].hint == "Something calls itself without end."
+    assert items(grade)[checks.FORWARD].reason.startswith("RecursionError: maximum recursion depth exceeded")
+    assert items(grade)[checks.FORWARD].hint == "Something calls itself without end."
 
 
 def test_megabytes_of_output(tmp_path):
@@ -335,9 +336,9 @@ def test_the_last_words_of_a_program_that_ends_itself_are_shown(tmp_path):
 def test_errors_that_are_traps_themselves(here):
     trap = "class Trap(Exception):\n    def __str__(self): raise RuntimeError\n\n"
     grade = here(HEAD + trap + tanh(backward="raise Trap").replace(HEAD, ""))
-    assert items(grade)[trials.GRADIENT].reason.startswith("Trap (line ")
+    assert items(grade)[checks.GRADIENT].reason.startswith("Trap (line ")
     grade = here(tanh(backward="raise ValueError('\\x1b[2J' + chr(0xD800) + 'x' * 10_000)"))
-    reason = items(grade)[trials.GRADIENT].reason
+    reason = items(grade)[checks.GRADIENT].reason
     assert reason.startswith("ValueError: �[2J�xxx")
     assert len(reason) < 500
 
@@ -404,14 +405,14 @@ def test_methods_that_are_missing_or_return_something_else(here, body, hint):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory")
 def test_memory_has_a_limit(tmp_path):
     grade = graded(tmp_path, tanh("return np.ones(1 << 40)"))
-    assert "MemoryError" in items(grade)[trials.FORWARD].reason
-    assert items(grade)[trials.FORWARD].hint == "Which array is so large? Follow the shapes."
+    assert "MemoryError" in items(grade)[checks.FORWARD].reason
+    assert items(grade)[checks.FORWARD].hint == "Which array is so large? Follow the shapes."
     assert "MemoryError" in graded(tmp_path, "kept = [bytearray(1 << 28) for _ in range(40)]").problem
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit on files")
 def test_files_have_a_limit_and_land_in_a_folder_that_is_removed(tmp_path):
-    source = f"with open('here.bin', 'wb') as file:\n    file.write(bytes({grader.FILES} + 1))\n" + RELU
+    source = f"with open('here.bin', 'wb') as file:\n    file.write(bytes({grading_worker.FILES} + 1))\n" + RELU
     assert "OSError: [Errno 27]" in graded(tmp_path, source).problem
     source = (
         RELU
@@ -495,7 +496,7 @@ def test_an_interrupt_stops_the_other_process(tmp_path, monkeypatch):
         return wait(self)
 
     wait = subprocess.Popen.wait
-    monkeypatch.setattr(process.subprocess.Popen, "wait", interrupted)
+    monkeypatch.setattr(grading_process.subprocess.Popen, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         graded(tmp_path, "while True: pass")
     assert started[0].returncode is not None
@@ -504,8 +505,8 @@ def test_an_interrupt_stops_the_other_process(tmp_path, monkeypatch):
 def test_a_line_that_was_cut_off_counts_for_nothing(tmp_path):
     file = tmp_path / "answers.jsonl"
     file.write_text('{"done": true}\n{"op": "Re')
-    assert process._records(file) == [{"done": True}]
-    assert process._records(tmp_path / "none") == []
+    assert grading_process._records(file) == [{"done": True}]
+    assert grading_process._records(tmp_path / "none") == []
 
 
 # -- the grade --------------------------------------------------------------------------------------------------------
@@ -552,7 +553,7 @@ def test_a_grade_as_dict_holds_plain_values_only():
 
 
 def test_every_known_op_asks_its_constructor_for_what_it_says():
-    for op in KNOWN.values():
+    for op in GRADED.values():
         named = op.signature[op.signature.index("(") + 1 : -1]
         assert op.required == (len(named.split(", ")) if named else 0)
-        assert {len(case.arguments) >= op.required for case in op.cases()} == {True}
+        assert {len(case.options) >= op.required for case in op.cases} == {True}

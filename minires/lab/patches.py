@@ -1,7 +1,8 @@
-"""Replacing a part of the engine, and putting back exactly what stood there.
+"""Replaces a part of the engine, and puts back exactly what was there.
 
-A method lives in one place, its class. A function may have been imported by name into many modules, so it is looked for
-in all of MiniRes; and again when it is put back, because a module that is imported meanwhile takes what it finds.
+A method has one place, its class. A function may have been imported by name into many modules, so it is searched for in
+all of MiniRes. It is searched for again when it is put back: a module that is imported meanwhile has taken the broken
+function.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Protocol
 
 from minires.backend import dispatch
@@ -24,20 +24,20 @@ class Patch(Protocol):
     """One change to the engine."""
 
     def apply(self) -> Undo:
-        """Make the change; what is returned takes it back."""
+        """Makes the change and returns the function that takes it back."""
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """`owner.name` becomes `broken`: a method of a class, a setting of a module."""
+    """`owner.name` becomes `broken`: a method of a class, or a setting of a module."""
 
     owner: Any
     name: str
     broken: Any
 
     def apply(self) -> Undo:
-        """Set it; undo sets what stood there, or removes what was inherited before."""
-        before = vars(self.owner).get(self.name, _ABSENT)  # not getattr: it would copy down what a base class has
+        """Sets the attribute. Undo sets what was there, or removes the attribute if it was inherited."""
+        before = vars(self.owner).get(self.name, _ABSENT)  # getattr would find what a base class has
         setattr(self.owner, self.name, self.broken)
 
         def undo() -> None:
@@ -51,35 +51,31 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Everywhere:
-    """The function `right` becomes `broken` in every module of MiniRes that has it, but for the laboratory itself."""
+    """The function `right` becomes `broken` in every module of MiniRes that has it, but not in the lab itself."""
 
     right: Callable[..., Any]
     broken: Callable[..., Any]
 
     def apply(self) -> Undo:
-        """Replace it; undo replaces it back."""
+        """Replaces the function; undo replaces it back."""
         _swap(self.right, self.broken)
         return lambda: _swap(self.broken, self.right)
 
 
 def _swap(old: Any, new: Any) -> None:
-    for module in _engine():
+    for module_name, module in list(sys.modules.items()):
+        if not f"{module_name}.".startswith("minires.") or module_name.startswith("minires.lab"):
+            continue
         for name, value in list(vars(module).items()):
             if value is old:
                 setattr(module, name, new)
 
 
-def _engine() -> Iterator[ModuleType]:
-    for name, module in list(sys.modules.items()):
-        if (name == "minires" or name.startswith("minires.")) and not name.startswith("minires.lab"):
-            yield module
-
-
-# The C kernels have no line that a switch could break: with this, `reference` computes everything, in every thread.
+# A mistake in a reference kernel is seen only where no C kernel computes: with this patch none does, in any thread.
 REFERENCE_ONLY = Attribute(dispatch, "PROVIDERS", [dispatch.REFERENCE])
 
 _lock = threading.RLock()
-_active: list[tuple[object, Sequence[Patch]]] = []  # in the order in which they were switched on
+_active: list[tuple[object, Sequence[Patch]]] = []  # in the order in which the blocks began
 _undo: list[Undo] = []
 
 
@@ -87,18 +83,18 @@ _undo: list[Undo] = []
 def applied(patches: Sequence[Patch]) -> Iterator[None]:
     """Within the block the engine is changed, for the whole process.
 
-    Blocks may be nested, overlap in several threads and end in any order: each end rebuilds the engine from the
-    healthy one and the changes that are still switched on.
+    Blocks may be nested, overlap in several threads and end in any order: each end restores the right engine and
+    applies the patches of the blocks that are still open.
     """
-    ticket = (object(), patches)
+    block = (object(), patches)
     try:
         with _lock:
-            _active.append(ticket)
+            _active.append(block)
             _rebuild()
         yield
     finally:
         with _lock:
-            _active.remove(ticket)
+            _active.remove(block)
             _rebuild()
 
 

@@ -1,10 +1,9 @@
-"""Small residual blocks to break, in float64, and how their gradients are measured without trusting backward."""
+"""Small float64 residual blocks to break, and measurements of their gradients that do not trust backward."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,14 +15,14 @@ from minires.gradcheck import gradcheck
 from minires.lab.mistake import Outcome
 from minires.models.resnet import BasicBlock
 
-STEP = 1e-5  # of central differences: in float64 both their errors are near 1e-10
+STEP = 1e-5  # of central differences: truncation and rounding errors are both near 1e-10 in float64
 
-Map = Callable[..., Tensor]
+TensorFunction = Callable[..., Tensor]
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The thread's default generator starts from `seed`, and goes on afterwards where it was."""
+    """Within the block the thread's default generator starts from `seed`; afterwards it is as before."""
     state = random.get_state()
     random.manual_seed(seed)
     try:
@@ -33,34 +32,34 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def block(inputs: int = 4, width: int = 4, stride: int = 1, seed: int = 0) -> BasicBlock:
-    """A BasicBlock in float64 and in training mode, the same one for the same seed."""
+    """A float64 BasicBlock in training mode; the same seed gives the same weights."""
     with seeded(seed):
         made = BasicBlock(inputs, width, stride)
     return made.to(dtype=np.float64)
 
 
 def normal(*shape: int, seed: int = 1, requires_grad: bool = True) -> Tensor:
-    """Normally distributed numbers in float64, the same ones for the same seed."""
+    """A float64 Tensor of normally distributed numbers; the same seed gives the same numbers."""
     return Tensor(np.random.default_rng(seed).standard_normal(shape), requires_grad=requires_grad)
 
 
 def cotangent(y: Tensor) -> Tensor:
-    """The c of a loss L = Σ c·y that looks at every element of y."""
+    """The random c of the loss L = Σ c·y, which depends on every element of y."""
     return normal(*y.shape, seed=2, requires_grad=False)
 
 
-def gradients(f: Map, inputs: Sequence[Tensor]) -> list[np.ndarray]:
+def gradients(f: TensorFunction, inputs: Sequence[Tensor]) -> list[np.ndarray]:
     """∂L/∂input for L = Σ c·f(inputs), by the engine's backward."""
     y = f(*inputs)
     return [each.numpy() for each in grad(y, list(inputs), cotangent(y)) if each is not None]
 
 
-def slopes(f: Map, inputs: Sequence[Tensor]) -> tuple[float, float]:
-    """The slope of L = Σ c·f along one direction u: (from two forward passes, from backward).
+def slopes(f: TensorFunction, inputs: Sequence[Tensor]) -> tuple[float, float]:
+    """The slope of L = Σ c·f along a random direction u: (from two forward passes, from backward).
 
     (L(x + hu) − L(x − hu)) / 2h    and    ⟨∂L/∂x, u⟩
     """
-    # Copies, so that no mistake of a forward pass reaches the point at which the next one starts.
+    # Copies: a broken forward pass may write into its inputs, and the next one must start from the same point.
     points = [each.numpy().copy() for each in inputs]
     directions = [np.random.default_rng(3 + k).standard_normal(point.shape) for k, point in enumerate(points)]
 
@@ -75,31 +74,31 @@ def slopes(f: Map, inputs: Sequence[Tensor]) -> tuple[float, float]:
     return by_difference, by_backward
 
 
-def slope_lines(f: Map, inputs: Sequence[Tensor]) -> dict[str, float]:
-    """Both slopes as the first lines of a table."""
+def slope_lines(f: TensorFunction, inputs: Sequence[Tensor]) -> dict[str, float]:
+    """Both slopes by name, as the first lines of a table."""
     by_difference, by_backward = slopes(f, inputs)
     return {"slope of L, from two forward passes": by_difference, "slope of L, from backward": by_backward}
 
 
 def length(array: np.ndarray) -> float:
-    """The Euclidean norm of all its numbers."""
+    """The Euclidean norm of the array's numbers."""
     return float(np.linalg.norm(array))
 
 
-def verdict(f: Map, inputs: Sequence[Tensor], by_element: bool = False) -> str:
-    """What the gradient check says of f, in a word."""
+def verdict(f: TensorFunction, inputs: Sequence[Tensor], by_element: bool = False) -> str:
+    """The outcome of `checked` as a word: "passes" or "fails"."""
     return "passes" if checked(f, inputs, by_element).passed else "fails"
 
 
-def checked(f: Map, inputs: Sequence[Tensor], by_element: bool = False) -> Outcome:
-    """The gradient check of f, along random directions or element by element (for kinks, where directions mix).
+def checked(f: TensorFunction, inputs: Sequence[Tensor], by_element: bool = False) -> Outcome:
+    """The gradient check of f, along random directions, or element by element: at kinks directions would mix slopes.
 
-    An engine that refuses to run has not passed.
+    An engine that raises an error has not passed.
     """
     points = [Tensor(each.numpy().copy(), requires_grad=True) for each in inputs]
     try:
-        # Not a Module, but a function of its inputs: the parameters are not checked.
-        report = replace(gradcheck(lambda *tensors: f(*tensors), points, fast_mode=not by_element), title="gradcheck")
+        # The lambda hides from gradcheck that f may be a Module: its parameters are not to be checked.
+        report = gradcheck(lambda *tensors: f(*tensors), points, fast_mode=not by_element).titled("gradcheck")
     except MiniResError as error:
         return Outcome(False, f"{type(error).__name__}: {error}")
     return Outcome(bool(report), str(report))

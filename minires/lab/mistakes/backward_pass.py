@@ -1,4 +1,4 @@
-"""Mistakes in the walk: what arrives is lost, or comes too late, or does not fit."""
+"""Mistakes of the backward pass: a gradient is lost, arrives too late, is of changed values, or has a wrong shape."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from minires.core import autograd, modes
 from minires.core.autograd import Vertex, grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.lab.fixtures import block, checked, cotangent, gradients, length, normal, slope_lines, slopes, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
-from minires.lab.patching import Attribute, Everywhere
-from minires.lab.specimens import block, checked, cotangent, gradients, length, normal, slope_lines, slopes, verdict
+from minires.lab.patches import Attribute, Everywhere
 from minires.ops.elementwise import Add
 from minires.ops.shape import sum_to
 
-# -- what had arrived before is overwritten ---------------------------------------------------------------------------
+# -- a gradient that had arrived is overwritten -----------------------------------------------------------------------
 
 
 def _overwrite(self: Any, vertex: Vertex, gradient: Tensor) -> None:
@@ -45,15 +45,15 @@ def _measure_join() -> Measured:
 OVERWRITE = Mistake(
     name="overwrite-instead-of-accumulate",
     title="A gradient is overwritten where paths join, not added up",
-    replaces="_Walk.send in minires/core/autograd.py",
+    replaces="BackwardPass.send in minires/core/autograd.py",
     code="""\
 def send(self, vertex, gradient):
     self.pending[vertex] = gradient
 """,
-    specimen="A BasicBlock of 4 channels, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="A BasicBlock of 4 channels, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_join,
-    lesson="Of the two parts of the gradient only the one that came last is left: here the part through F. The skip "
-    "connection is there in the forward pass, and gone in the backward pass.",
+    lesson="Only the last of the two parts of the gradient is left: here the part through F. The skip connection is "
+    "there in the forward pass, and gone in the backward pass.",
     checked_by="gradcheck of a residual block",
     check=lambda: checked(block(), [normal(2, 4, 3, 3)]),
     questions=(
@@ -64,18 +64,18 @@ def send(self, vertex, gradient):
     ),
     hint="The chain rule for a tensor that is used twice has two terms. What stands between the two terms?",
     answer="x has two consumers: the first convolution of F, and the sum. Their gradients add up; `=` keeps the last. "
-    "The sum fires first and sends g along the skip, the convolution sends its part later and overwrites it. Shared "
+    "The sum runs first and sends g along the skip; the convolution sends its part later and overwrites it. Shared "
     "weights are another such place.",
     patches=(Attribute(autograd.BackwardPass, "send", _overwrite),),
 )
 
-# -- nodes fire too early ---------------------------------------------------------------------------------------------
+# -- a node runs too early --------------------------------------------------------------------------------------------
 
 
 def _breadth_first(roots: Iterable[Vertex]) -> list[Vertex]:
     order = list(dict.fromkeys(roots))
     seen = set(order)
-    for vertex in order:  # it grows while we walk along it
+    for vertex in order:  # the list grows during the loop
         for edge in autograd._edges(vertex):
             if edge not in seen:
                 seen.add(edge)
@@ -108,7 +108,7 @@ def _of_weight(y: Tensor, weight: Tensor) -> float:
 EARLY = Mistake(
     name="fire-before-all-consumers",
     title="A node runs backward before all its consumers have sent their gradients",
-    replaces="firing_order in minires/core/autograd.py",
+    replaces="topological_order in minires/core/autograd.py",
     code="""\
 order = list(roots)
 for vertex in order:  # breadth first
@@ -116,22 +116,22 @@ for vertex in order:  # breadth first
         if edge not in order:
             order.append(edge)
 """,
-    specimen="Two BasicBlocks of 4 channels, one behind the other, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="Two BasicBlocks of 4 channels, one behind the other, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_order,
-    lesson="What is behind the last join is right, and everything in front of it is wrong: each join is passed with "
-    "the gradient of the short way, around F, and what comes through F later finds that the node has fired.",
+    lesson="Behind the last join every gradient is right, in front of it every one is wrong: the node at each join has "
+    "only the gradient of the short way, around F, when it runs. What comes through F arrives too late.",
     checked_by="gradcheck of two residual blocks",
     check=lambda: checked(lambda x: block(seed=1)(block(seed=0)(x)), [normal(2, 4, 3, 3)]),
     questions=(
-        "Write down the order in which the nodes of one block fire, breadth first. Which one is too early?",
+        "Write down the order in which the nodes of one block run, breadth first. Which one is too early?",
         "Why is the gradient of the last convolution still right, and that of the first one not?",
         "Would depth first be better?",
-        "The engine adds up what arrives. Why does that not help here?",
+        "The engine adds up the gradients that arrive. Why does that not help here?",
     ),
     hint="Count, for each node, how many gradients it has to wait for. Who counts in the code above?",
     answer="The node that made x is one step from the sum along the skip, and many steps through F; breadth first it "
-    "fires after the one step. Depth first fails in the same way on other graphs. The right order is topological: a "
-    "node fires when every consumer has sent, so the walk counts consumers first.",
+    "runs after the one step. Depth first fails in the same way on other graphs. The right order is topological: a "
+    "node runs when every consumer has sent its gradient, so the backward pass counts consumers first.",
     patches=(Everywhere(autograd.topological_order, _breadth_first),),
 )
 
@@ -147,9 +147,9 @@ def _add_in_place(self: Any, a: Array, b: Array) -> Array:
     was = [array.flags.writeable for array in chain]
     try:
         for array in reversed(chain):
-            array.flags.writeable = True  # the engine protects what a graph needs: this mistake breaks the lock
+            array.flags.writeable = True  # the engine locks arrays that a graph needs; this mistake breaks the lock
         b += a
-    except ValueError:  # memory of somebody else, which no flag opens
+    except ValueError:  # NumPy does not own this memory, so no flag makes it writable
         return add(a, b)
     finally:
         for array, flag in zip(chain, was, strict=True):
@@ -185,7 +185,7 @@ def forward(self, a, b):  # in F(x) + x, b is x
     b += a
     return b
 """,
-    specimen="y = relu(F(x) + x), F one convolution w and a batch norm, x (2, 4, 6, 6), L = Σ c·y with a random c",
+    fixture="y = relu(F(x) + x), F one convolution w and a batch norm, x (2, 4, 6, 6), L = Σ c·y with a random c",
     measure=_measure_in_place,
     lesson="The forward pass computes the right y, and changes x on the way. The convolution kept x for its weight's "
     "gradient, and finds F(x) + x there.",
@@ -194,13 +194,14 @@ def forward(self, a, b):  # in F(x) + x, b is x
     questions=(
         "The output y is right to the last bit. Why is the gradient wrong?",
         "Which gradients need the values of x, and which do not?",
-        "In F(x) + x, is it safe to write the sum into F(x) instead? Which ops keep what they have put out?",
+        "In F(x) + x, is it safe to write the sum into F(x) instead? Which ops keep their output?",
         "How could an engine notice such a write? What does MiniRes do, and what does PyTorch do?",
     ),
     hint="Whose array is b? Who else has kept it, and what for?",
-    answer="The weight's gradient of a convolution is made of its input. Writing into F(x) is safe behind a batch "
+    answer="A convolution computes its weight's gradient from its input. Writing into F(x) is safe behind a batch "
     "norm, which keeps its input only, and not behind a ReLU, which keeps its output. MiniRes makes kept arrays "
-    "read-only and counts a version; PyTorch counts versions. The switch has to lift the flag to get through.",
+    "read-only and counts a version; PyTorch counts versions. This switch clears the read-only flag, or it could not "
+    "write.",
     patches=(Attribute(Add, "forward", _add_in_place),),
 )
 
@@ -225,7 +226,7 @@ def _measure_unbroadcast() -> Measured:
 
 
 def _check_shapes() -> Outcome:
-    """Each operand's gradient has the operand's shape, and is the sum of what its copies get, however it broadcasts."""
+    """However an operand broadcasts, its gradient has its shape and is the sum over its copies."""
     for shapes in (((2, 3), (3,)), ((2, 3), (2, 1)), ((), (2, 3)), ((4, 1, 2), (3, 1))):
         a, b = (normal(*shape, seed=k) for k, shape in enumerate(shapes))
         y_shape = np.broadcast_shapes(*shapes)
@@ -241,7 +242,7 @@ def _check_shapes() -> Outcome:
 
 
 def _sum_of_copies(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """For each element of the operand, the sum over the places to which it was copied, by their indices."""
+    """For each element of an operand of this shape, the sum of g over the places to which it was copied."""
     places = np.broadcast_to(np.arange(int(np.prod(shape))).reshape(shape), g.shape)
     return np.bincount(places.ravel(), g.ravel(), minlength=int(np.prod(shape))).reshape(shape)
 
@@ -254,17 +255,17 @@ UNBROADCAST = Mistake(
 def sum_to(g, shape):
     return g  # whatever the operand's shape
 """,
-    specimen="A BasicBlock whose residual is scaled by one learned number, y = relu(a·F(x) + x), x (2, 4, 6, 6)",
+    fixture="A BasicBlock whose residual is scaled by one learned number, y = relu(a·F(x) + x), x (2, 4, 6, 6)",
     measure=_measure_unbroadcast,
-    lesson="The forward pass runs, and backward stops at the op that sent a gradient that does not fit. An engine "
+    lesson="The forward pass runs, and backward stops at the op that sent a gradient of the wrong shape. An engine "
     "without this check would go on, and a would grow to the shape of the whole activation at the next update.",
-    checked_by="the walk's own check of shapes, and the sum over the copies",
+    checked_by="the backward pass's own check of shapes, and the sum over the copies",
     check=_check_shapes,
     questions=(
         "a is one number, used 288 times. How many terms does its gradient have?",
         "Which op is named in the error? Is it the op with the mistake?",
         "Why do the convolutions and batch norms of an ordinary block not show this mistake?",
-        "Suppose the walk did not check shapes. What would `a -= 0.1 * a.grad` do in NumPy?",
+        "Suppose the backward pass did not check shapes. What would `a -= 0.1 * a.grad` do in NumPy?",
     ),
     hint="To broadcast is to copy. What is the gradient of something that was copied?",
     answer="2·4·6·6 = 288 terms, one for each copy; the adjoint of copying is summing. The error names Multiply, "

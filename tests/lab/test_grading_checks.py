@@ -1,4 +1,4 @@
-"""The questions: right ops answer all of them, wrong ones lose the points of what is wrong with them."""
+"""The checks: right ops pass all of them, wrong ones lose the points of what is wrong with them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from minires import functional as F
 from minires.backend.shapes import Window
 from minires.core.function import Function
 from minires.core.tensor import Tensor
-from minires.lab import trials
-from minires.lab.known_ops import KNOWN, known
-from minires.lab.trials import Subject, ask
+from minires.gradcheck.catalogue import OPS
+from minires.lab import grading_checks as checks
+from minires.lab.grading_cases import GRADED, graded_op
+from minires.lab.grading_checks import StudentOp
 from minires.ops.elementwise import Divide, LeakyReLU, Maximum, Multiply, Tanh
 from minires.ops.loss import CrossEntropy
 from minires.ops.norm import BatchNormTraining
@@ -20,45 +21,56 @@ from minires.ops.pool import AvgPool2d, MaxPool2d
 from minires.ops.shape import sum_to
 
 
-def subject(name, make=None):
-    op = KNOWN[name]
-    make = op.reference if make is None else make
-    return Subject(
-        name, list(op.cases()), lambda case: make(*case.arguments), lambda case: op.reference(*case.arguments)
-    )
+def student_op(name, make=None):
+    """MiniRes's own op, or make(*options), as if a student had written it."""
+    op = GRADED[name]
+    build = op.reference if make is None else lambda case: make(*case.options.values())
+    return StudentOp(name, op.cases, build, op.reference)
 
 
-def answers(asked, *questions):
-    """To these questions, or to all."""
-    return {
-        trial.name: answer(trial, asked) for trial in trials.trials(asked) if not questions or trial.name in questions
-    }
+def results(op, *names):
+    """{name: result} of the checks of these names, or of all."""
+    return {check.name: result(check, op) for check in checks.checks_for(op) if not names or check.name in names}
 
 
-def answer(trial, asked):
-    """An exception of the op is an answer too: the grader makes one of it."""
+def result(check, op):
+    """An exception of the op is a result too, as in the grader."""
     try:
-        return ask(trial, asked)
+        return check.run(op)
     except Exception as error:
-        return trials.Answer(0.0, f"{type(error).__name__}: {error}")
+        return checks.CheckResult(0.0, f"{type(error).__name__}: {error}")
 
 
 def missing(found):
-    """{question: answer} of those that are not answered in full."""
-    return {name: answer for name, answer in found.items() if answer.share < 1}
+    """{name: result} of the checks that lack points."""
+    return {name: result for name, result in found.items() if result.share < 1}
 
 
-@pytest.mark.parametrize("name", KNOWN)
+# Ops of the catalogue that are no exercise: they move numbers, follow from others, or are another op's gradient.
+NOT_GRADED = """
+    where var max logsumexp nll_loss mse_loss layer_norm dropout adaptive_avg_pool2d global_avg_pool2d
+    conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
+    reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
+    index gather scatter_add astype clone
+"""
+
+
+def test_every_op_of_the_catalogue_is_graded_or_listed():
+    """And every op that is graded is one of the catalogue: what the two tables say is joined by name."""
+    assert sorted([*(op.name for op in GRADED.values()), *NOT_GRADED.split()]) == sorted(OPS)
+
+
+@pytest.mark.parametrize("name", GRADED)
 def test_the_packages_own_op_has_full_marks(name):
-    asked = subject(name)
-    questions = [trial.name for trial in trials.trials(asked) if not trial.bonus]
-    assert missing(answers(asked, *questions)) == {}
+    op = student_op(name)
+    names = [check.name for check in checks.checks_for(op) if not check.bonus]
+    assert missing(results(op, *names)) == {}
 
 
 @pytest.mark.slow  # second derivatives of all ops, number by number: half a minute
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", GRADED)
 def test_the_packages_own_op_has_the_bonus_too(name):
-    assert answers(subject(name), trials.SECOND_ORDER)[trials.SECOND_ORDER].share == 1
+    assert results(student_op(name), checks.SECOND_ORDER)[checks.SECOND_ORDER].share == 1
 
 
 @pytest.mark.parametrize(
@@ -72,20 +84,20 @@ def test_the_packages_own_op_has_the_bonus_too(name):
     ],
 )
 def test_names_are_recognised(name, expected):
-    assert known(name) is KNOWN[expected]
+    assert graded_op(name) is GRADED[expected]
 
 
 @pytest.mark.parametrize("name", ["HardSigmoid", "MyReLU", "Function", ""])
 def test_other_names_are_not(name):
-    assert known(name) is None
+    assert graded_op(name) is None
 
 
-def test_questions_fit_the_op():
-    names = {name: {trial.name for trial in trials.trials(subject(name))} for name in ("Exp", "Add", "ReLU")}
-    assert trials.BROADCASTING in names["Add"]
-    assert trials.BROADCASTING not in names["ReLU"]
-    assert trials.CONVENTIONS in names["ReLU"]
-    assert trials.CONVENTIONS not in names["Exp"]
+def test_checks_fit_the_op():
+    names = {name: {check.name for check in checks.checks_for(student_op(name))} for name in ("Exp", "Add", "ReLU")}
+    assert checks.BROADCASTING in names["Add"]
+    assert checks.BROADCASTING not in names["ReLU"]
+    assert checks.CONVENTIONS in names["ReLU"]
+    assert checks.CONVENTIONS not in names["Exp"]
 
 
 # -- wrong ops --------------------------------------------------------------------------------------------------------
@@ -230,104 +242,104 @@ class OverwritesGradient(Tanh):
 
 
 def test_a_wrong_forward_costs_forward_and_leaves_a_right_backward():
-    lost = missing(answers(subject("Tanh", WrongForward), trials.FORWARD))
-    assert lost[trials.FORWARD].share < 1
-    assert "should be" in lost[trials.FORWARD].reason
-    assert "by hand" in lost[trials.FORWARD].hint
+    lost = missing(results(student_op("Tanh", WrongForward), checks.FORWARD))
+    assert lost[checks.FORWARD].share < 1
+    assert "should be" in lost[checks.FORWARD].reason
+    assert "by hand" in lost[checks.FORWARD].hint
 
 
 def test_an_overflow_costs_a_part_of_forward():
-    lost = missing(answers(subject("Sigmoid", OneOverflows)))
-    assert lost.keys() == {trials.FORWARD}
-    assert lost[trials.FORWARD].share == pytest.approx(2 / 3)
-    assert "overflows" in lost[trials.FORWARD].hint
+    lost = missing(results(student_op("Sigmoid", OneOverflows)))
+    assert lost.keys() == {checks.FORWARD}
+    assert lost[checks.FORWARD].share == pytest.approx(2 / 3)
+    assert "overflows" in lost[checks.FORWARD].hint
 
 
 def test_one_wrong_gradient_of_two_costs_half():
-    lost = missing(answers(subject("Divide", OneGradientMissing), trials.GRADIENT))
-    assert lost[trials.GRADIENT].share == 0.5
-    assert "the gradient of input 1" in lost[trials.GRADIENT].reason
-    assert lost[trials.GRADIENT].hint == "Look at the sign."
+    lost = missing(results(student_op("Divide", OneGradientMissing), checks.GRADIENT))
+    assert lost[checks.GRADIENT].share == 0.5
+    assert "the gradient of input 1" in lost[checks.GRADIENT].reason
+    assert lost[checks.GRADIENT].hint == "Look at the sign."
 
 
 @pytest.mark.parametrize(
     ("name", "op"), [("MaxPool2d", AllTies), ("LeakyReLU", KinkAtOne), ("Maximum", OneWinnerTakesAll)]
 )
 def test_another_convention_costs_its_own_points_alone(name, op):
-    lost = missing(answers(subject(name, op)))
-    assert trials.CONVENTIONS in lost
-    assert lost.keys() <= {trials.CONVENTIONS}
-    assert "which one is taken" in lost[trials.CONVENTIONS].hint
+    lost = missing(results(student_op(name, op)))
+    assert checks.CONVENTIONS in lost
+    assert lost.keys() <= {checks.CONVENTIONS}
+    assert "which one is taken" in lost[checks.CONVENTIONS].hint
 
 
 def test_zero_padding_is_seen_where_all_is_negative():
-    assert answers(subject("MaxPool2d", ZeroPadded), trials.SHAPES)[trials.SHAPES].share < 1
+    assert results(student_op("MaxPool2d", ZeroPadded), checks.SHAPES)[checks.SHAPES].share < 1
 
 
 def test_a_missing_sum_costs_broadcasting_alone():
-    lost = missing(answers(subject("Multiply", NotSummed)))
-    assert lost.keys() == {trials.BROADCASTING}
-    assert "copied" in lost[trials.BROADCASTING].hint
+    lost = missing(results(student_op("Multiply", NotSummed)))
+    assert lost.keys() == {checks.BROADCASTING}
+    assert "copied" in lost[checks.BROADCASTING].hint
 
 
 def test_a_gradient_that_is_not_linear():
-    lost = missing(answers(subject("Tanh", ClippedGradient), trials.GRADIENT, trials.LINEAR))
-    assert lost.keys() == {trials.GRADIENT, trials.LINEAR}
+    lost = missing(results(student_op("Tanh", ClippedGradient), checks.GRADIENT, checks.LINEAR))
+    assert lost.keys() == {checks.GRADIENT, checks.LINEAR}
 
 
 def test_a_gradient_of_zeros_is_not_called_linear():
-    lost = missing(answers(subject("Tanh", Zero), trials.GRADIENT, trials.LINEAR))
-    assert lost[trials.LINEAR].reason == "every gradient is 0"
-    assert "Nothing comes back" in lost[trials.GRADIENT].hint
+    lost = missing(results(student_op("Tanh", Zero), checks.GRADIENT, checks.LINEAR))
+    assert lost[checks.LINEAR].reason == "every gradient is 0"
+    assert "Nothing comes back" in lost[checks.GRADIENT].hint
 
 
 @pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
 def test_float32_must_stay_float32():
-    lost = missing(answers(subject("Tanh", Double)))
-    assert lost.keys() == {trials.SHAPES}
-    assert "output is float64" in lost[trials.SHAPES].reason
+    lost = missing(results(student_op("Tanh", Double)))
+    assert lost.keys() == {checks.SHAPES}
+    assert "output is float64" in lost[checks.SHAPES].reason
 
 
 def test_batch_norm_with_constant_statistics():
-    lost = missing(answers(subject("BatchNorm", ConstantMean), trials.GRADIENT))
-    assert lost[trials.GRADIENT].share == pytest.approx(4 / 6)
-    assert "the gradient of input 0" in lost[trials.GRADIENT].reason
+    lost = missing(results(student_op("BatchNorm", ConstantMean), checks.GRADIENT))
+    assert lost[checks.GRADIENT].share == pytest.approx(4 / 6)
+    assert "the gradient of input 0" in lost[checks.GRADIENT].reason
 
 
 def test_cross_entropy_without_the_label():
-    lost = missing(answers(subject("CrossEntropy", ForgetsOneHot), trials.GRADIENT))
-    assert "Some elements are right" in lost[trials.GRADIENT].hint
+    lost = missing(results(student_op("CrossEntropy", ForgetsOneHot), checks.GRADIENT))
+    assert "Some elements are right" in lost[checks.GRADIENT].hint
 
 
 def test_a_constant_factor():
-    lost = missing(answers(subject("AvgPool2d", Undivided), trials.GRADIENT))
-    assert "off by one factor" in lost[trials.GRADIENT].hint
+    lost = missing(results(student_op("AvgPool2d", Undivided), checks.GRADIENT))
+    assert "off by one factor" in lost[checks.GRADIENT].hint
 
 
 def test_a_kept_array_costs_the_second_order_alone():
-    lost = missing(answers(subject("Tanh", KeptArray)))
-    assert lost.keys() == {trials.SECOND_ORDER}
-    assert "Tensors all the way" in lost[trials.SECOND_ORDER].hint
+    lost = missing(results(student_op("Tanh", KeptArray)))
+    assert lost.keys() == {checks.SECOND_ORDER}
+    assert "Tensors all the way" in lost[checks.SECOND_ORDER].hint
 
 
 def test_forward_that_writes_into_its_input():
-    lost = missing(answers(subject("Tanh", OverwritesInput), trials.UNTOUCHED))
-    assert lost[trials.UNTOUCHED].reason == "forward changed its input 0"
+    lost = missing(results(student_op("Tanh", OverwritesInput), checks.UNTOUCHED))
+    assert lost[checks.UNTOUCHED].reason == "forward changed its input 0"
 
 
 def test_backward_that_writes_into_its_gradient():
-    lost = missing(answers(subject("Tanh", OverwritesGradient), trials.UNTOUCHED))
-    assert lost[trials.UNTOUCHED].share == 0.5
-    assert lost[trials.UNTOUCHED].reason == "backward changed the gradient that it was given"
+    lost = missing(results(student_op("Tanh", OverwritesGradient), checks.UNTOUCHED))
+    assert lost[checks.UNTOUCHED].share == 0.5
+    assert lost[checks.UNTOUCHED].reason == "backward changed the gradient that it was given"
 
 
 def test_an_op_that_is_not_known_is_judged_by_itself():
-    asked = Subject("Own", subject("Exp").cases, lambda case: Tanh(), None)
-    assert answers(asked).keys() == {trials.GRADIENT, trials.LINEAR, trials.UNTOUCHED, trials.SECOND_ORDER}
-    assert missing(answers(asked)) == {}
-    zero = Subject("Own", asked.cases, lambda case: Zero(), None)
-    lost = missing(answers(zero, trials.GRADIENT))
-    assert "WRONG by the gradient check" in lost[trials.GRADIENT].reason
+    own = StudentOp("Own", student_op("Exp").cases, lambda case: Tanh(), None)
+    assert results(own).keys() == {checks.GRADIENT, checks.LINEAR, checks.UNTOUCHED, checks.SECOND_ORDER}
+    assert missing(results(own)) == {}
+    zero = StudentOp("Own", own.cases, lambda case: Zero(), None)
+    lost = missing(results(zero, checks.GRADIENT))
+    assert "WRONG by the gradient check" in lost[checks.GRADIENT].reason
 
 
 @pytest.mark.parametrize(
@@ -346,4 +358,4 @@ def test_an_op_that_is_not_known_is_judged_by_itself():
     ],
 )
 def test_hints_from_patterns(found, expected, hint):
-    assert hint in trials.pattern(np.array(found), np.array(expected))
+    assert hint in checks.hint_for(np.array(found), np.array(expected))

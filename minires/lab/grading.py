@@ -1,9 +1,9 @@
-"""Grading a student's op: its file runs in a process of its own, and whatever happens there is a result.
+"""Grades a student's op: its file runs in a process of its own, and whatever happens there is a result.
 
-    Grade(of a file)  >  OpGrade(of a class)  >  Item(of one question: points, why, a hint)
+    Grade (of a file)  >  OpGrade (of a class)  >  Item (of one check: points, reason, hint)
 
-`minires.lab.grader` is what runs in the other process. It writes down each answer as soon as it has it, so that an
-endless loop or a crash costs the questions that come after it, not those that were answered.
+`minires.lab.grading_worker` runs in the other process. It writes down each result as soon as it has it, so an endless
+loop or a crash costs the checks that come after it, not those before.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from minires.errors import MiniResError
-from minires.lab.process import Ended, run
+from minires.lab.grading_process import Ended, run
 
 FULL_MARK = 20
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question: `points` of `out_of`, why, and what to think about. A bonus counts on top of the mark."""
+    """The result of one check: `points` of `out_of`, why, and a hint. A bonus counts on top of the mark."""
 
     name: str
     points: float
@@ -33,19 +33,19 @@ class Item:
 
     @property
     def full(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether it has all its points."""
         return self.points == self.out_of
 
 
 @dataclass(frozen=True)
 class OpGrade:
-    """One class of the file.
+    """The grade of one class of the file.
 
     Attributes:
-        name: of the class.
-        known: whether it was held against the package's own op.
-        items: the questions it was asked.
-        audit: how sharp the gradient check was on this op; empty where its gradient is wrong anyway.
+        name: The name of the class.
+        known: Whether it was compared with MiniRes's own op.
+        items: The results of its checks.
+        audit: How sharp the gradient check was on this op; empty where its gradient is wrong.
     """
 
     name: str
@@ -56,15 +56,15 @@ class OpGrade:
 
 @dataclass(frozen=True)
 class Grade:
-    """What `grade` found.
+    """The grade of a file.
 
     Attributes:
-        path: the file.
-        ops: a grade for each class.
-        problem: what kept the file from being graded, or from being graded to the end; empty if nothing did.
-        hint: what to do about the problem.
-        notes: what else there is to know.
-        seconds: how long it took.
+        path: The file.
+        ops: The grades of its classes.
+        problem: Why the file could not be graded, or not to the end; empty if it was.
+        hint: What to do about the problem.
+        notes: What else there is to know.
+        seconds: How long grading took.
     """
 
     path: str
@@ -76,7 +76,7 @@ class Grade:
 
     @property
     def mark(self) -> float:
-        """0 … 20, in halves, rounded down: only what is right throughout has full marks."""
+        """0 … 20 in halves, rounded down: only a file that is right throughout has 20."""
         items = [item for op in self.ops for item in op.items if not item.bonus]
         out_of = sum(item.out_of for item in items)
         if not out_of:
@@ -86,13 +86,13 @@ class Grade:
 
     @property
     def bonus(self) -> float:
-        """Points beyond the mark, the mean over the classes."""
+        """Points on top of the mark, the mean over the classes."""
         each = [item.points for op in self.ops for item in op.items if item.bonus]
         return sum(each) / len(each) if each else 0.0
 
     @property
     def next(self) -> str:
-        """What to look at first: the first question that is not answered in full. Empty if there is none."""
+        """What to look at first: the first check that lacks points. Empty if there is none."""
         if self.problem and self.hint:
             return self.hint
         for bonus in (False, True):
@@ -103,7 +103,7 @@ class Grade:
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All of the grade as what JSON can hold."""
         summary = {"mark": self.mark, "out_of": FULL_MARK, "bonus": self.bonus, "next": self.next}
         return summary | asdict(self)
 
@@ -121,7 +121,7 @@ class Grade:
 
 
 def _item_lines(items: Sequence[Item]) -> Iterator[str]:
-    """Each question in a line or two; what has been said is not said again."""
+    """One or two lines for each check; a reason or hint that was printed already is not repeated."""
     said: set[str] = set()
     for item in items:
         points = f"{_short(item.points)}/{_short(item.out_of)}"
@@ -142,13 +142,14 @@ def _short(number: float) -> str:
 
 
 def grade(path: str | Path, time_limit: float = 60.0) -> Grade:
-    """Grade the ops (Function subclasses) in a student's file; `docs/lab/grading.md` says what is asked.
+    """Grade the ops (Function subclasses) in a student's file; `docs/lab/grading.md` lists the checks.
 
-    The file runs in another process, with a time limit in seconds and limits on memory and on what it writes; a crash,
+    The file runs in another process with a time limit, in seconds, and limits on memory and on what it writes. A crash,
     an endless loop, an exit or a syntax error in it is a result. This guards against accidents. It is no sandbox: the
-    file may do on this machine whatever the user may.
+    file can do on this machine whatever the user can.
 
-    Raises MiniResError if there is no such file, or the time limit is not a positive number.
+    Raises:
+        MiniResError: If there is no such file, or if the time limit is not a positive number.
     """
     file = Path(path)
     if not file.is_file():
@@ -160,7 +161,7 @@ def grade(path: str | Path, time_limit: float = 60.0) -> Grade:
 
 
 def _printable(value: Any) -> Any:
-    """`value`, lists and dicts looked into, without what would steer a terminal or is no character."""
+    """`value`, a string or what JSON makes of lists and dicts, without control characters and half characters."""
     if isinstance(value, str):
         return "".join(c if c.isprintable() or c == "\n" else "�" for c in value)
     if isinstance(value, (list, tuple)):
@@ -169,9 +170,9 @@ def _printable(value: Any) -> Any:
 
 
 def _collected(path: str, records: list[dict[str, Any]], ended: Ended) -> Grade:
-    """The answers, and zero points for the questions that were not reached."""
+    """The grade from the worker's records; a check whose result is missing has zero points."""
     records = [_printable(each) for each in records]
-    answers = {(each["op"], each["item"]): each for each in records if "item" in each}
+    results = {(each["op"], each["item"]): each for each in records if "item" in each}
     audits = {each["op"]: each["audit"] for each in records if "audit" in each}
     plan: dict[str, Any] = next((each for each in records if "plan" in each), {"plan": [], "notes": []})
     problems = [each for each in records if "problem" in each]
@@ -181,11 +182,11 @@ def _collected(path: str, records: list[dict[str, Any]], ended: Ended) -> Grade:
     for op in plan["plan"]:
         items = []
         for name, points, bonus in op["items"]:
-            answer = answers.get((op["op"], name))
-            if answer is None:
-                answer = {"share": 0.0, "reason": accident or "not reached", "hint": ended.hint if accident else ""}
-                accident = ""  # it belongs to the question that was being asked
-            items.append(Item(name, points * answer["share"], points, answer["reason"], answer["hint"], bonus))
+            result = results.get((op["op"], name))
+            if result is None:
+                result = {"share": 0.0, "reason": accident or "not reached", "hint": ended.hint if accident else ""}
+                accident = ""  # it happened in the first check without a result
+            items.append(Item(name, points * result["share"], points, result["reason"], result["hint"], bonus))
         ops.append(OpGrade(op["op"], op["known"], items, audits.get(op["op"], "")))
     notes = [*plan["notes"], *map(_printable, ended.notes)]
     problem, hint = "", ""

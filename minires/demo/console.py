@@ -1,19 +1,19 @@
-"""What the demo says in the terminal while it works."""
+"""What the demo prints in the terminal while it works."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minires.demo.check import BlockCheck
+from minires.demo.check import ArrayCheck, BlockCheck
 from minires.demo.networks import Trained
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Narrator:
-    """Writes to standard output, unless told not to."""
+class ConsoleReporter:
+    """Prints progress and results to standard output, or nothing if not `shown`."""
 
     def __init__(self, shown: bool) -> None:
         self.console: Console | None = None
@@ -23,29 +23,28 @@ class Narrator:
             self.console = Console(highlight=False)
 
     def say(self, text: str) -> None:
-        """A line, in rich's markup."""
+        """Print a line in rich's markup."""
         if self.console is not None:
             self.console.print(text)
 
     def checks(self, checks: tuple[BlockCheck, ...]) -> None:
-        """The table of compared gradients."""
+        """Print the tables of compared gradients."""
         if self.console is None:
             return
         from rich.table import Table
 
         for check in checks:
-            table = Table("gradient of", "shape", "largest error", "verdict", title=check.title, title_justify="left")
+            headings = ("gradient of", "shape", "checked", "largest error", "verdict")
+            table = Table(*headings, title=check.title, title_justify="left")
             for row in check.arrays:
-                verdict = "[green]agrees[/]" if row.passed else "[bold red]DIFFERS[/]"
-                table.add_row(row.name, "×".join(map(str, row.shape)), f"{row.error:.1e}", verdict)
-            if (wrong := check.forgetful) is not None:
-                verdict = "[bold red]NOT CAUGHT[/]" if wrong.passed else "[green]caught[/]"
+                table.add_row(*_cells(row), "[green]agrees[/]" if row.passed else "[bold red]DIFFERS[/]")
+            if (wrong := check.negative_control) is not None:
                 table.add_section()
-                table.add_row(wrong.name, "×".join(map(str, wrong.shape)), f"{wrong.error:.1e}", verdict)
+                table.add_row(*_cells(wrong), "[bold red]NOT CAUGHT[/]" if wrong.passed else "[green]caught[/]")
             self.console.print(table)
 
     def norms(self, residual: Trained, plain: Trained) -> None:
-        """The gradient's norm at some of the convolutions, and what happens to it from the last to the first."""
+        """Print the gradient's norm at some of the convolutions, and the ratio of the first to the last."""
         if self.console is None:
             return
         from rich.table import Table
@@ -64,7 +63,7 @@ class Narrator:
         self.console.print(table)
 
     def results(self, residual: Trained, plain: Trained, report: Path, seconds: float) -> None:
-        """The end: how both did, and where the page is."""
+        """Print the accuracy of both networks, and where the report is."""
         for network, what in ((residual, "with shortcuts"), (plain, "without")):
             name = f"{network.name}, {what}:"
             self.say(
@@ -72,3 +71,8 @@ class Narrator:
             )
         if self.console is not None:
             self.console.print(f"The report, written in {seconds:.0f} seconds: {report}", soft_wrap=True, markup=False)
+
+
+def _cells(row: ArrayCheck) -> tuple[str, str, str, str]:
+    checked = f"{row.directions} direction{'s' * (row.directions > 1)}" if row.directions else "each number"
+    return row.name, "×".join(map(str, row.shape)), checked, f"{row.error:.1e}"

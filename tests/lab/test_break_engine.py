@@ -15,7 +15,7 @@ from minires import lab
 from minires.backend import available_providers, dispatch, use_backend
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
-from minires.lab.patching import Attribute, Everywhere, applied
+from minires.lab.patches import Attribute, Everywhere, applied
 from minires.ops import shape
 from tests.lab.snapshot import changes, snapshot
 
