@@ -27,6 +27,9 @@ from benchmarks.worker import Worker, environment, peak_memory, sustained
 from minires import models
 from minires.inspection import machine as inspection
 
+needs_posix = pytest.mark.skipif(
+    not hasattr(signal, "SIGSTOP"), reason="compare.py stops processes and asks for their memory, as POSIX does"
+)
 SECONDS = {
     OURS: [1.0, 2.0, 4.0],
     "torch-nchw": [2.0, 3.0, 6.0],
@@ -265,6 +268,7 @@ def test_the_environment_of_workers(monkeypatch):
     assert found["PATH"] == os.environ["PATH"]
 
 
+@needs_posix
 def test_peak_memory_sees_an_array():
     before = peak_memory()
     array = np.ones(int((before + 64) * (1 << 20)) // 8)  # larger than all there was
@@ -283,6 +287,7 @@ def test_the_machine_is_described(monkeypatch):
     assert "load before: unknown" in report.heading({**about, "load": machine.describe()["load"]})
 
 
+@needs_posix
 def test_a_program_runs_from_the_command_line_to_the_report(monkeypatch, capsys):
     monkeypatch.setattr(compare, "PAUSE", 0)
     arguments = ["--suite", "cifar-train", "--batch=4", "--size=16", "--rounds=7", "--seconds=0", "--peers=torch"]
@@ -304,6 +309,7 @@ def test_the_parent_of_workers_imports_no_numpy():
 # -- contenders, each in its process, on tiny images ----------------------------------------------------------------
 
 
+@needs_posix
 def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
     found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), [])
@@ -314,6 +320,7 @@ def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
     assert "MiniRes" in report.run(found)
 
 
+@needs_posix
 def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
     found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), ["torch-channels-last"])
@@ -321,6 +328,7 @@ def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     assert any("PyTorch" in version for version in found["versions"])
 
 
+@needs_posix
 @pytest.mark.slow  # 10 s: three processes, two of them with PyTorch or ResNet-18 in them
 def test_resnet18_makes_the_same_training_steps(torch, tmp_path):
     found = {}
@@ -338,6 +346,7 @@ def expected_logits(folder: Path, batch: int, size: int) -> list[list[float]]:
         return model(mr.tensor(shared.images)).tolist()
 
 
+@needs_posix
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "ncnn"])
 @pytest.mark.parametrize(("batch", "size"), [(2, 64), (1, 47)])
 def test_the_networks_built_for_the_peers_compute_what_minires_does(name, batch, size, tmp_path):
@@ -350,11 +359,13 @@ def test_the_networks_built_for_the_peers_compute_what_minires_does(name, batch,
     check_agreement({OURS: expected, name: compare.once(job(tmp_path, name, batch=batch, size=size))["result"]})
 
 
+@needs_posix
 def test_pytorch_infers_what_minires_does(torch, tmp_path):
     expected = expected_logits(tmp_path, 2, 64)
     check_agreement({OURS: expected, "torch": compare.once(job(tmp_path, "torch-nchw", batch=2, size=64))["result"]})
 
 
+@needs_posix
 def test_the_inference_plan_infers_what_the_network_does(tmp_path):
     expected = expected_logits(tmp_path, 2, 64)
     check_agreement({"network": expected, "plan": compare.once(job(tmp_path, OURS, batch=2, size=64))["result"]})
