@@ -9,6 +9,7 @@ JOBS ?= auto
 ARGS ?=
 
 RUN := "$(VENV)/bin/python"
+PARALLEL = -n $(JOBS) --maxprocesses 8 --dist worksteal
 PIP := $(RUN) -m pip --disable-pip-version-check
 
 # The environment is stale where its interpreter is gone (a system upgrade takes it away), or is of another version
@@ -24,7 +25,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
+.PHONY: help demo test test-all test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,9 +36,11 @@ demo: install  ## train a residual network and its plain twin on handwritten dig
 	$(RUN) -m minires demo --out "$(OUT)"
 	@echo "The report: $(OUT)/report.html"
 
-test: install-dev  ## run the tests and measure their coverage, in about eight minutes on two cores
-	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist worksteal \
-		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
+test: install-dev  ## run the tests that are not slow, in less than five minutes on two cores
+	$(RUN) -m pytest -m "not slow and not torch" $(PARALLEL) $(ARGS)
+
+test-all: install-dev  ## run all tests (against PyTorch too if it is installed) and measure their coverage
+	$(RUN) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
 test-gpu: install-gpu  ## run the tests that need a GPU on it, as they are and under NVIDIA's compute-sanitizer
 	@$(HAS_GPU)
