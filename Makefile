@@ -1,4 +1,4 @@
-# MiniRes: everything runs in a virtual environment of its own, made at first use. `make` alone lists the targets.
+# MiniRes: every target runs in a virtual environment that is made at first use. `make` alone lists the targets.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,10 +9,11 @@ JOBS ?= auto
 ARGS ?=
 
 RUN := "$(VENV)/bin/python"
+PARALLEL = -n $(JOBS) --maxprocesses 8 --dist worksteal
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-# The environment is stale where its interpreter is gone (a system upgrade takes it away), or is of another version
-# than the PYTHON that was asked for by name.
+# The environment is made anew if its interpreter is gone (after a system upgrade, for instance), or if PYTHON was named
+# and has another version.
 version = $(shell $(1) -c 'import sys; print(sys.version_info[:2])' 2>/dev/null)
 STALE := $(shell test -x $(RUN) || echo FORCE)
 ifneq ($(origin PYTHON),file)
@@ -24,7 +25,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
+.PHONY: help demo test test-all test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,14 +36,16 @@ demo: install  ## train a residual network and its plain twin on handwritten dig
 	$(RUN) -m minires demo --out "$(OUT)"
 	@echo "The report: $(OUT)/report.html"
 
-test: install-dev  ## run the tests and measure their coverage, in about eight minutes on two cores
-	$(RUN) -m pytest -m "not slow" -n $(JOBS) --maxprocesses 8 --dist worksteal \
-		--cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
+test: install-dev  ## run the tests that are not slow, in less than five minutes on two cores
+	$(RUN) -m pytest -m "not slow and not torch" $(PARALLEL) $(ARGS)
+
+test-all: install-dev  ## run all tests (against PyTorch too if it is installed) and measure their coverage
+	$(RUN) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
 test-gpu: install-gpu  ## run the tests that need a GPU on it, as they are and under NVIDIA's compute-sanitizer
 	@$(HAS_GPU)
 	MINIRES_REQUIRE_GPU=1 $(RUN) -m pytest -m gpu $(ARGS)
-	@$(if $(SANITIZER),,echo "There is no compute-sanitizer (it comes with NVIDIA's CUDA toolkit): not run under it.")
+	@$(if $(SANITIZER),,echo "There is no compute-sanitizer (NVIDIA's CUDA toolkit contains it): the tests do not run under it.")
 	$(if $(SANITIZER),$(foreach tool,memcheck racecheck synccheck initcheck,$(call sanitized,$(tool)) &&) true)
 
 bench-gpu: install-gpu  ## measure MiniRes beside PyTorch on a GPU (ARGS=--json, ARGS=--quick)
@@ -50,7 +53,7 @@ bench-gpu: install-gpu  ## measure MiniRes beside PyTorch on a GPU (ARGS=--json,
 	@$(RUN) -c 'import torch' 2>/dev/null || $(INSTALL) --editable '.[bench]' || { $(NOT_INSTALLED); }
 	$(RUN) benchmarks/gpu.py $(ARGS)
 
-# CuPy's pool would hide a kernel that writes beyond its array: the sanitizer sees what CUDA itself has given out.
+# The sanitizer knows only CUDA's own allocations: CuPy's pool would hide a kernel that writes beyond its array.
 SANITIZER := $(firstword $(shell command -v compute-sanitizer) $(wildcard /usr/local/cuda/bin/compute-sanitizer))
 sanitized = MINIRES_REQUIRE_GPU=1 MINIRES_CUPY_POOL=0 "$(SANITIZER)" --tool $(1) --error-exitcode 1 \
 	$(RUN) -m pytest -m gpu $(ARGS)
@@ -66,7 +69,7 @@ lint: install-dev  ## check style, layout and types
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-format: install-dev  ## mend what `make lint` says about style and layout
+format: install-dev  ## repair what `make lint` says about style and layout
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
@@ -80,7 +83,7 @@ clean:  ## remove what the other targets made, but for the environment
 	rm -f minires/backend/cpu/*.so
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
-# The environment. Each stamp is written after its step has succeeded: an interrupted install is done again, and a
+# The environment. A stamp is written after its step has succeeded. So an interrupted installation is repeated, and a
 # finished one needs no network until pyproject.toml changes.
 
 INSTALL := MINIRES_KERNELS=none $(PIP) install --quiet 'setuptools>=77'
@@ -99,7 +102,7 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
 	@$(INSTALL) --editable '.[dev]' || { $(NOT_INSTALLED); }
 	@touch "$@" "$(VENV)/.installed"
 
-# One CuPy at a time: two of them in one environment overwrite each other's files.
+# One CuPy at a time: two in one environment overwrite each other's files.
 $(VENV)/.installed-$(CUPY): pyproject.toml $(VENV)/.created
 	@echo "Installing CuPy with the parts of CUDA that it needs ($(CUPY)) into $(VENV)"
 	@rm -f "$(VENV)"/.installed-cuda*
@@ -107,8 +110,8 @@ $(VENV)/.installed-$(CUPY): pyproject.toml $(VENV)/.created
 	@$(INSTALL) --editable '.[dev,$(CUPY)]' || { $(NOT_INSTALLED); }
 	@touch "$@"
 
-# The C kernels, built inside minires/ by what has been installed: a change to them needs no network. Without a compiler
-# there are none; setup.py says so, nothing is stamped, and the next `make` tries again.
+# The C kernels are built inside minires/ by installed tools, so a change to them needs no network. Without a compiler
+# setup.py says so, no stamp is written, and the next `make` tries again.
 $(KERNELS): $(VENV)/.installed setup.py $(wildcard kernels/cpu/*.[ch])
 	@echo "Building the C kernels"
 	@$(RUN) setup.py --quiet build_ext --inplace

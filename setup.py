@@ -1,13 +1,13 @@
-"""The build's imperative part: the C kernels, and the CUDA sources. Everything declarative stands in pyproject.toml.
+"""The part of the build that pyproject.toml cannot express: the C kernels and the CUDA sources.
 
-The sources of `kernels/cpu/` are built once for each instruction set, as extension modules of `minires.backend.cpu`;
-which one runs is decided at import, from the processor (`minires/backend/cpu/isa.py`). Nothing here depends on the
-machine that builds. With no C compiler the installation succeeds, says so, and the readable reference kernels serve.
+The sources of `kernels/cpu/` are built once for each instruction set, as extension modules of `minires.backend.cpu`.
+At import the processor decides which of them is used (`minires/backend/cpu/isa.py`), so nothing here depends on the
+machine that builds. Without a C compiler the installation succeeds, says so, and the reference kernels are used.
 
-    MINIRES_KERNELS=all             build every one that the platform can have, and fail where one does not compile
-    MINIRES_KERNELS=baseline,avx2   the same for these alone
-    MINIRES_KERNELS=none            build none
-    MINIRES_CFLAGS="-O1 …"          more flags, for compiling and linking: sanitizers, for instance
+    MINIRES_KERNELS=all             build for every instruction set of the platform; fail where one does not compile
+    MINIRES_KERNELS=baseline,avx2   build for these; fail where one does not compile
+    MINIRES_KERNELS=none            build no C kernels
+    MINIRES_CFLAGS="-O1 …"          add these flags in compiling and linking, for instance of sanitizers
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-# A product and a sum in one expression may become a fused multiply-add; NaN, infinity and the order of sums stay.
+# A product and a sum in one expression may become a fused multiply-add. NaN, infinity and the order of sums are kept.
 FLAGS = ["-std=gnu11", "-O3", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
-FLAGS += ["-Werror=implicit-function-declaration"]  # else a module that compiles, and cannot be imported
+FLAGS += ["-Werror=implicit-function-declaration"]  # otherwise the module compiles and cannot be imported
 X86 = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
-OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # that the modules run with, as pyproject.toml has it
+OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # the oldest NumPy that the modules run with, as in pyproject.toml
 CUDA = sorted([*glob("kernels/cuda/*.cu"), *glob("kernels/cuda/*.cuh")])
 SLOWLY = "everything works, slowly, by the reference kernels"
 
 
 def say(what: str) -> None:
-    """A line for whoever installs; pip shows it with -v, `make` always."""
+    """Prints a line for whoever installs. pip shows it with -v, `make` always."""
     sys.stderr.write(f"MiniRes: {what}\n")
 
 
 def instruction_sets() -> dict[str, list[str]]:
-    """{name: flags of the compiler}: what there is for the platform that is built for, which may not be this one."""
-    platform = sysconfig.get_platform()  # linux-x86_64, macosx-11.0-arm64; macOS's universal2 gets the baseline alone
-    if platform.startswith("win"):  # the kernels' threads are POSIX's
+    """{name: compiler flags} of the instruction sets of the target platform, which may not be this machine's."""
+    platform = sysconfig.get_platform()  # linux-x86_64, macosx-11.0-arm64; macOS's universal2 gets only the baseline
+    if platform.startswith("win"):  # the kernels use POSIX threads
         return {}
     return {"baseline": [], **(X86 if platform.endswith(("x86_64", "amd64")) else {})}
 
 
 def extensions() -> list[Extension]:
-    """A module for each instruction set; which of them may fail to compile, MINIRES_KERNELS says."""
+    """An extension module for each instruction set; MINIRES_KERNELS says which, and whether one may fail to compile."""
     known, asked = instruction_sets(), os.environ.get("MINIRES_KERNELS", "").replace(" ", "")
     if asked == "none":
         return []
@@ -80,10 +80,10 @@ def extensions() -> list[Extension]:
 
 
 class BuildKernels(build_ext):
-    """`build_ext` for modules made of the same sources, which says in MiniRes's words what a failure means."""
+    """`build_ext` for modules that are made of the same sources; it explains what a failure means for MiniRes."""
 
     def run(self) -> None:
-        """Build the modules side by side; what does not compile is named, and its predecessor taken away."""
+        """Builds the modules in parallel, names those that do not compile, and deletes their earlier builds."""
         self.failed: list[str] = []
         self.parallel = self.parallel or os.cpu_count()
         super().run()
@@ -97,7 +97,7 @@ class BuildKernels(build_ext):
             say(f"C kernels built, but not for {names}, which this compiler does not manage (why: above)")
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile one, its object files in a folder of their own: those of the others have the same names."""
+        """Compiles one module. Its object files get a folder of their own: those of the others have the same names."""
         own = copy.copy(self)
         own.build_temp = os.path.join(self.build_temp, ext.name)
         try:
@@ -110,13 +110,13 @@ class BuildKernels(build_ext):
 
 
 class CopySources(build_py):
-    """`build_py` that takes the CUDA sources along, which a GPU's machine compiles: into minires/backend/cuda/sources/.
+    """`build_py` that also copies the CUDA sources, compiled on the user's machine, to minires/backend/cuda/sources/.
 
-    In a checkout they are read from kernels/cuda/ itself, so an editable installation copies nothing.
+    In a checkout they are read from kernels/cuda/, so an editable installation copies nothing.
     """
 
     def run(self) -> None:
-        """Copy them last: the folder that they go to is made before."""
+        """Copies the CUDA sources last, when their folder exists."""
         super().run()
         if not self.editable_mode:
             folder = os.path.join(self.build_lib, "minires", "backend", "cuda", "sources")

@@ -1,4 +1,4 @@
-"""Whether all contenders computed the same. A benchmark of networks that differ compares nothing."""
+"""A check that all contenders computed the same: a benchmark of networks that differ compares nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ TOLERANCE = 1e-3  # of the largest number
 
 
 def check_agreement(results: Mapping[str, Sequence[Sequence[float]]], what: str = "logits") -> None:
-    """End the program with one line unless all agree with the first, to 1e-3 of the largest number."""
+    """Ends the program with one line unless all results equal the first, to 1e-3 of its largest number."""
     (first, expected), *others = results.items()
     numbers = [value for row in expected for value in row]
     largest = max(abs(value) for value in numbers)

@@ -1,13 +1,15 @@
 """MiniRes and its peers side by side: ResNet-18 inference and training, CIFAR ResNet-20 training; float32, processor.
 
-    python benchmarks/compare.py --suite resnet18-infer            at batch 32 and at batch 1
-    python benchmarks/compare.py --suite resnet18-train --floor    also what this machine could do at best
-    python benchmarks/compare.py --suite cifar-train --json        the same as JSON
+    python benchmarks/compare.py --suite resnet18-infer               at batch 32 and at batch 1
+    python benchmarks/compare.py --suite resnet18-train --roofline    also what this machine could do at best
+    python benchmarks/compare.py --suite cifar-train --json           the same as JSON
+    python benchmarks/compare.py --suite reference-infer              the NumPy reference alone, without the C kernels
+    python benchmarks/compare.py --suite reference-train
 
-Each contender is a process of its own, and all have the same weights, images and number of threads; they must agree
-on the logits, or on the losses of the first training steps, or the run fails. They take turns, round after round. While
-one is timed the others are stopped (see worker.py); after it is woken it runs once untimed, then for a second, and the
-mean counts. Ratios are taken within each round. The peers come with: pip install "minires[bench]"
+Each contender is a process of its own. All have the same weights, images and number of threads. They must agree on the
+logits, or on the losses of the first training steps, or the run fails. They take turns, round after round. While one
+is timed the others are stopped (see worker.py). A contender that is woken runs once untimed and then for a second; the
+mean of that second counts. Ratios are taken within each round. The peers are installed by: pip install "minires[bench]"
 """
 
 from __future__ import annotations
@@ -24,38 +26,42 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import machine, report
+from benchmarks import report
 from benchmarks.agreement import check_agreement
 from benchmarks.suites import CONTENDERS, OURS, SINGLE, SUITES, TORCH, Job, Suite
 from benchmarks.summary import summarise, verdicts
 from benchmarks.worker import Worker, peak_memory, private_stdout, serve, sustained
 
-PAUSE = 0.3  # seconds between two contenders, in which nobody computes
+PAUSE = 0.3  # seconds between two contenders, in which none computes
 
 
 class Parser(argparse.ArgumentParser):
-    """A mistake is answered with one line, not with the whole usage."""
+    """An argument parser that answers a mistake with one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; `peers` and `batches` come out as tuples, filled in from the suite."""
+    """The options of the command line. `peers` and `batches` are tuples; what was not given is the suite's.
+
+    `threads` is None where it was not given: the number of cores.
+    """
     parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", choices=SUITES, required=True)
     parser.add_argument("--batch", type=int, help="images in a batch (default: the suite's)")
     parser.add_argument("--size", type=int, help="height and width of an image (default: the suite's)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, at least 7 (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=machine.cores(), help="of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a measurement, at least (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of each contender (default: the number of cores)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="shortest measurement (default: %(default)s)")
     parser.add_argument("--peers", help="some of the suite's, with commas between; torch is both of its layouts")
-    parser.add_argument("--floor", action="store_true", help="also measure what this machine could do at best")
+    parser.add_argument("--roofline", action="store_true", help="also measure what this machine could do at best")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]
@@ -94,14 +100,16 @@ def chosen(suite: Suite, names: str | None, batches: Sequence[int]) -> tuple[str
 
 
 def work(job: Job) -> None:
-    """Do what the job says and greet with the result; a contender then waits to be timed."""
+    """Does what the job says and greets with the result; a contender then waits to be timed."""
     answers = private_stdout()
     if job.contender == "inputs":
         inputs = importlib.import_module("benchmarks.inputs")
-        inputs.write(Path(job.folder), SUITES[job.suite].model, job.batch, job.size, lived_in=not job.train)
+        inputs.write(Path(job.folder), SUITES[job.suite].model, job.batch, job.size, trained_norms=not job.train)
         serve({}, lambda _: None, answers)
-    elif job.contender == "floor":
-        serve(importlib.import_module("benchmarks.floor").measure(job), lambda _: None, answers)
+    elif job.contender == "roofline":
+        serve(importlib.import_module("benchmarks.roofline").measure(job), lambda _: None, answers)
+    elif job.contender == "machine":
+        serve(importlib.import_module("benchmarks.machine").describe(), lambda _: None, answers)
     else:
         module = importlib.import_module(f"benchmarks.peers.{CONTENDERS[job.contender][0]}")
         imported = peak_memory()
@@ -116,13 +124,13 @@ def work(job: Job) -> None:
 
 
 def start(job: Job) -> Worker:
-    """A process for it; returns when the process has greeted."""
+    """Starts a process for the job; returns when the process has greeted."""
     command = [sys.executable, str(Path(__file__).resolve()), "--worker", json.dumps(asdict(job))]
     return Worker(job.contender, command, job.threads)
 
 
 def once(job: Job) -> Any:
-    """What a worker that only computes something has to say."""
+    """The greeting of a worker that computes something and then has nothing more to do."""
     worker = start(job)
     worker.end()
     return worker.greeting
@@ -132,7 +140,7 @@ def once(job: Job) -> Any:
 
 
 def installed(peers: Sequence[str]) -> tuple[str, ...]:
-    """Those that can be run here; a line says which cannot."""
+    """The peers that can be run here; a line on standard error names each that cannot."""
     found = []
     for peer in peers:
         missing = [name for name in CONTENDERS[peer][1] if importlib.util.find_spec(name) is None]
@@ -145,12 +153,12 @@ def installed(peers: Sequence[str]) -> tuple[str, ...]:
 
 
 def able(peer: str, batch: int) -> bool:
-    """Whether it takes so many images."""
+    """Whether the peer can compute so many images at once."""
     return batch == 1 or peer not in SINGLE
 
 
 def compare(job: Job, peers: Sequence[str]) -> dict[str, Any]:
-    """One batch size: all contenders, all rounds."""
+    """The results of one batch size: all contenders, all rounds."""
     suite = SUITES[job.suite]
     once(replace(job, contender="inputs"))
     with contextlib.ExitStack() as stack:
@@ -176,7 +184,7 @@ def compare(job: Job, peers: Sequence[str]) -> dict[str, Any]:
 
 
 def take_turns(workers: Sequence[Worker], rounds: int) -> dict[str, list[float]]:
-    """{contender: seconds of each round}. Each round begins with another one: nobody always follows the same."""
+    """{contender: seconds of each round}. Each round begins with another contender, so none always follows the same."""
     seconds: dict[str, list[float]] = {worker.name: [] for worker in workers}
     for number in range(rounds):
         first = number % len(workers)
@@ -187,21 +195,21 @@ def take_turns(workers: Sequence[Worker], rounds: int) -> dict[str, list[float]]
 
 
 def awake(worker: Worker, question: str) -> Any:
-    """The answer of a worker that sleeps before and after."""
+    """The answer of a worker that is suspended before and after."""
     worker.resume()
     answer = worker.ask(question)
     worker.suspend()
     return answer
 
 
-def measure_floor(job: Job) -> Any:
-    """What the machine allows, stage by stage, in a process that nobody disturbs."""
+def measure_roofline(job: Job) -> Any:
+    """What the machine allows, stage by stage, measured while no contender's process is there."""
     once(replace(job, contender="inputs"))
-    return once(replace(job, contender="floor"))
+    return once(replace(job, contender="roofline"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what the command line asks for."""
+    """Runs what the command line asks for."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["--worker"]:
         work(Job(**json.loads(arguments[1])))
@@ -210,33 +218,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not hasattr(signal, "SIGSTOP"):
         raise SystemExit("compare.py stops processes while others are timed, which this system cannot")
     peers = installed(options.peers)
-    about = {
-        "suite": options.suite,
-        "size": options.size,
-        "threads": options.threads,
-        "machine": machine.describe(),
-        "load": machine.load(),
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-    }
-
-    def say(text: str) -> None:
-        if not options.json:
-            print(text, flush=True)
-
-    say(report.heading(about))
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(OURS, options.suite, 0, options.size, options.threads, folder, options.rounds, options.seconds)
+        job = Job(OURS, options.suite, 0, options.size, 1, folder, options.rounds, options.seconds)
+        machine = once(replace(job, contender="machine"))
+        threads = options.threads or machine["cores"]
+        about = {
+            "suite": options.suite,
+            "size": options.size,
+            "threads": threads,
+            "machine": machine["machine"],
+            "load": machine["load"],
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
+        show = (lambda text: None) if options.json else partial(print, flush=True)
+        show(report.heading(about))
+        job = replace(job, threads=threads)
         runs = []
         for batch in options.batches:
             runs.append(compare(replace(job, batch=batch), [name for name in peers if able(name, batch)]))
-            say(report.run(runs[-1]))
-        floor = measure_floor(replace(job, batch=options.batches[0])) if options.floor else None
-    if floor:
-        say(report.floor(floor))
+            show(report.run(runs[-1]))
+        roofline = measure_roofline(replace(job, batch=options.batches[0])) if options.roofline else None
+    if roofline:
+        show(report.roofline(roofline))
     if options.json:
-        print(json.dumps({**about, "runs": runs, "floor": floor}))
+        print(json.dumps({**about, "runs": runs, "roofline": roofline}))
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of the `with` blocks, which end the workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the `with` blocks, which end the workers
     main()

@@ -1,9 +1,9 @@
-"""How many images a second the loader prepares: CIFAR-sized ones, augmented as in the ResNet paper.
+"""The speed of the data loader, in images per second: images of CIFAR's size, augmented as in the ResNet paper.
 
     OMP_NUM_THREADS=1 python benchmarks/data_loader.py
 
-The images are noise: what is measured is cropping, flipping, normalising and stacking, not reading from disk. Training
-asks for far fewer (a ResNet-20 on two cores takes a few hundred a second): the loader must never be waited for.
+The images are noise in memory: the program measures cropping, flipping, normalising and stacking, not reading. Training
+must never wait for the loader; a ResNet-20 on two cores trains on a few hundred images a second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TRANSFORM = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip(), Normaliz
 
 
 def images_per_second(workers: int, count: int = 20_000) -> float:
-    """The best of three epochs."""
+    """The highest speed of three epochs."""
     images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     dataset = data.ArrayDataset(images, np.zeros(count, dtype=np.int64), ["noise"])
     loader = data.Loader(dataset, 128, transform=TRANSFORM, shuffle=True, workers=workers)

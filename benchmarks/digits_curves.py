@@ -1,11 +1,12 @@
-"""Do the fast kernels learn as the readable ones do? Training curves on the digits, both providers, several seeds.
+"""A check that the C kernels train as the reference kernels do: training curves on the digits, several seeds.
 
     python benchmarks/digits_curves.py [--seeds 5] [--epochs 8] [--json]
 
-For each seed the same small residual network, batches and learning rates, once by the reference kernels and once by
-the C kernels. The runs of a seed start from the same weights and drift apart as rounding differs; so what can be
-compared is their distribution: at each epoch the two means over the seeds must lie within the noise, which is three
-standard errors of the difference of two means, from the spread over the seeds. Exit code 1 if they do not.
+For each seed the program trains the same small residual network on the same batches with the same learning rates, once
+by the reference kernels and once by the C kernels. Both runs of a seed start from the same weights and drift apart as
+rounding differs, so their distributions are compared: at each epoch the means over the seeds must agree within the
+noise, three standard errors of the difference of two means, estimated from the spread over the seeds. The exit code is
+1 if they do not.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def curve(provider: str, seed: int, epochs: int) -> list[tuple[float, float]]:
 
 
 def compare(curves: dict[str, np.ndarray]) -> list[dict[str, float]]:
-    """For each epoch and measure, both means, and three standard errors of their difference."""
+    """A row for each epoch and measure: both means, and three standard errors of their difference."""
     ours, reference = curves["cpu"], curves["reference"]  # (seeds, epochs, 2)
     spread = np.sqrt((ours.var(0, ddof=1) + reference.var(0, ddof=1)) / len(ours))
     rows = []
@@ -65,7 +66,7 @@ def compare(curves: dict[str, np.ndarray]) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=8)

@@ -1,7 +1,7 @@
-"""The weights, images and labels that all contenders of a run share: made once, by MiniRes, and read by each.
+"""The weights, images and labels that all contenders of a run share: MiniRes writes them, each contender reads them.
 
-They go through a folder, so that no contender's process has to import another library than its own: that would count
-in its memory. The images are an ordinary array, NCHW in C order.
+They go through a folder, so that no contender's process has to import MiniRes as well: the import would count in its
+memory. The images are an ordinary array, NCHW in C order.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ class Inputs(NamedTuple):
     labels: np.ndarray  # (N,) int64
 
 
-def write(folder: Path, model: str, batch: int, size: int, lived_in: bool) -> None:
-    """Weights as a new `model` has them, noise for images, and any labels."""
+def write(folder: Path, model: str, batch: int, size: int, trained_norms: bool) -> None:
+    """Writes the weights of a new `model`, noise for images, and labels 0, 1, 2, …
+
+    `trained_norms` gives the batch norms random weights and statistics, as if they had been trained.
+    """
     import minires as mr
     from minires import models
 
@@ -30,25 +33,25 @@ def write(folder: Path, model: str, batch: int, size: int, lived_in: bool) -> No
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     generator = np.random.default_rng(0)
     images = generator.standard_normal((batch, 3, size, size), np.float32)
-    np.savez(folder / "weights.npz", **(used(state, generator) if lived_in else state))
+    np.savez(folder / "weights.npz", **(with_trained_norms(state, generator) if trained_norms else state))
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", np.arange(batch) % network.fc.weight.shape[0])
 
 
-def used(state: dict[str, np.ndarray], generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """The same with batch norms that have seen data: a new one is the identity, which hides mistakes in folding it."""
-    used = dict(state)
+def with_trained_norms(state: dict[str, np.ndarray], generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """A copy of `state` in which no batch norm is the identity: a new one is, and would hide mistakes in folding it."""
+    trained = dict(state)
     for name in (name.removesuffix("running_mean") for name in state if name.endswith("running_mean")):
         shape = state[f"{name}weight"].shape
         for key, low, high in (("weight", 0.5, 1.5), ("running_var", 0.5, 1.5)):
-            used[name + key] = generator.uniform(low, high, shape).astype(np.float32)
+            trained[name + key] = generator.uniform(low, high, shape).astype(np.float32)
         for key in ("bias", "running_mean"):
-            used[name + key] = generator.normal(0, 0.1, shape).astype(np.float32)
-    return used
+            trained[name + key] = generator.normal(0, 0.1, shape).astype(np.float32)
+    return trained
 
 
 def read(folder: Path) -> Inputs:
-    """What `write` wrote."""
+    """Reads what `write` wrote."""
     with np.load(folder / "weights.npz") as weights:
         state: dict[str, Any] = {name: weights[name] for name in weights.files}
     return Inputs(state, np.load(folder / "images.npy"), np.load(folder / "labels.npy"))

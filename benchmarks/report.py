@@ -1,4 +1,4 @@
-"""The comparison in words: tables that a sceptic can read, and a verdict on each target."""
+"""The comparison as text: tables, and a verdict on each target."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from benchmarks.suites import OURS, SUITES
 
 
 def heading(about: Mapping[str, Any]) -> str:
-    """What is run, on what."""
+    """What is run, on which machine and when."""
     what = f"{SUITES[about['suite']].title}, {about['size']}×{about['size']}, float32, {about['threads']} threads each"
-    return f"{what}\n{about['machine']}; load before: {about['load']}; {about['date']}"
+    load = "unknown" if about["load"] is None else about["load"]
+    return f"{what}\n{about['machine']}; load before: {load}; {about['date']}"
 
 
 def run(found: Mapping[str, Any]) -> str:
@@ -26,7 +27,7 @@ def run(found: Mapping[str, Any]) -> str:
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """The fastest first."""
+    """A row for each contender, the fastest first."""
     rows = [f"images per second, {summary['rounds']} rounds: median, best; MiniRes / it: median (lowest … highest)"]
     for name, speed in summary["images_per_second"].items():
         row = f"  {name:<22}{speed['median']:9.2f}{speed['best']:9.2f}"
@@ -37,7 +38,7 @@ def table(summary: Mapping[str, Any]) -> str:
 
 
 def memory_table(memory: Mapping[str, Mapping[str, float]]) -> str:
-    """Least first."""
+    """A row for each contender, the smallest peak first."""
     rows = ["peak memory of the process, MiB: in all, and above what it had after importing the library"]
     for name in sorted(memory, key=lambda name: memory[name]["peak"]):
         peak, imported = memory[name]["peak"], memory[name]["imported"]
@@ -46,7 +47,7 @@ def memory_table(memory: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:
-    """The target, and whether it is met."""
+    """The target, the ratio that was reached, and whether that is enough."""
     limit = "at most" if verdict["memory"] else "at least"
     peer = verdict["against"]
     if peer != verdict["peer"] and verdict["peer"]:
@@ -58,19 +59,19 @@ def verdict_line(verdict: Mapping[str, Any]) -> str:
     return f"{what}: {verdict['ratio']:.3f}; {limit} {verdict['line']}: {judgement} (aim {verdict['aim']})"
 
 
-def floor(found: Mapping[str, Any]) -> str:
-    """The machine's speed, and each stage beside what it would allow."""
+def roofline(found: Mapping[str, Any]) -> str:
+    """The machine's speed, and each stage beside the least time that this speed allows."""
     product, copy = found["operations_per_second"] / 1e9, found["bytes_per_second"] / 1e9
     whole = found["stages"]["whole"]
     lines = [
         "",
-        f"floor: matrix product {product:.0f} GFLOP/s, copy {copy:.1f} GB/s (read and written); "
-        f"{found['batch'] / whole['floor_seconds']:.1f} images/s at batch {found['batch']}",
+        f"roofline: matrix product {product:.0f} GFLOP/s, copy {copy:.1f} GB/s (read and written); "
+        f"{found['batch'] / whole['bound_seconds']:.1f} images/s at batch {found['batch']}",
         "  operations are the direct method's; Winograd's are fewer, so a share may exceed 100 %",
-        f"  {'stage':<16}{'GFLOP':>8}{'MB':>8}{'floor, ms':>12}{OURS + ', ms':>12}{'share':>8}",
+        f"  {'stage':<16}{'GFLOP':>8}{'MB':>8}{'bound, ms':>12}{OURS + ', ms':>12}{'share':>8}",
     ]
     for name, stage in found["stages"].items():
         work = f"{stage['operations'] / 1e9:8.2f}{stage['bytes'] / 1e6:8.1f}"
-        times = f"{1e3 * stage['floor_seconds']:12.2f}{1e3 * stage['seconds']:12.2f}"
+        times = f"{1e3 * stage['bound_seconds']:12.2f}{1e3 * stage['seconds']:12.2f}"
         lines.append(f"  {name:<16}{work}{times}{stage['share']:8.0%}")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
-"""What is compared: the suites, who takes part in each, and the targets that MiniRes is held to.
+"""The suites of compare.py: the tasks, the libraries that take part in each, and the targets for MiniRes.
 
-Only plain data is here: this module is imported by the parent, which must stay small (see worker.peak_memory).
+This module holds plain data only: the parent process imports it, and the parent must stay small (see
+worker.peak_memory).
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ SINGLE = ("ncnn",)  # these take one image at a time
 
 
 class Target(NamedTuple):
-    """A line to hold, and where the project wants to get: of speed a least ratio, of memory a greatest one."""
+    """A ratio that MiniRes must reach, and the one that the project aims at.
 
-    against: str  # a contender, "PyTorch" (the better of its layouts in this run) or "fastest peer"
+    Attributes:
+        against: a contender, "PyTorch" (the better of its layouts in this run) or "fastest peer".
+        line: the ratio to hold: of speed the lowest allowed, of memory the highest allowed.
+        aim: the ratio that the project wants to reach.
+        memory: whether the ratio is of peak memory, not of speed.
+    """
+
+    against: str
     line: float
     aim: float
     memory: bool = False
@@ -34,7 +42,17 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Suite:
-    """A task. Its targets are for its own image size and the batches named there."""
+    """A task.
+
+    Attributes:
+        model: the network, by its name in `minires.models`.
+        train: whether the task is a training step; otherwise it is inference.
+        size: height and width of an image in pixels.
+        batches: the batch sizes that are measured, one after the other.
+        peers: the other contenders.
+        targets: {batch: targets}; they hold for this image size alone.
+        backend: the provider that MiniRes is made to use; "" leaves the choice to MiniRes.
+    """
 
     title: str
     model: str
@@ -43,6 +61,7 @@ class Suite:
     batches: tuple[int, ...]
     peers: tuple[str, ...]
     targets: dict[int, tuple[Target, ...]]
+    backend: str = ""
 
 
 SUITES = {
@@ -76,27 +95,58 @@ SUITES = {
         TORCH,
         {128: (Target("torch-channels-last", 1.5, 2.2),)},
     ),
+    "reference-infer": Suite(
+        "ResNet-18 by the reference kernels, inference",
+        "resnet18",
+        False,
+        224,
+        (8,),
+        TORCH,
+        {8: (Target("PyTorch", 0.35, 0.35),)},
+        backend="reference",
+    ),
+    "reference-train": Suite(
+        "ResNet-18 by the reference kernels, a training step",
+        "resnet18",
+        True,
+        224,
+        (8,),
+        TORCH,
+        {},
+        backend="reference",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker is to do; it travels to the worker as JSON."""
+    """What one worker is to do; it travels to the worker as JSON.
 
-    contender: str  # or "inputs" or "floor": workers too, since they import NumPy
+    Attributes:
+        contender: the library to run; or "machine", "inputs" or "roofline", which are workers since they import NumPy.
+        folder: where the shared inputs are.
+        seconds: the shortest measurement.
+    """
+
+    contender: str
     suite: str
     batch: int
     size: int
     threads: int
-    folder: str  # of the shared inputs
+    folder: str
     rounds: int
-    seconds: float  # of a measurement, at least
+    seconds: float
 
     @property
     def train(self) -> bool:
         """Whether the task is a training step."""
         return SUITES[self.suite].train
 
+    @property
+    def backend(self) -> str:
+        """The provider that MiniRes is made to use; "" leaves the choice to MiniRes."""
+        return SUITES[self.suite].backend
+
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 1e-4
-FIRST_STEPS = 3  # whose losses all contenders must agree on
+FIRST_STEPS = 3  # all contenders must agree on the losses of these

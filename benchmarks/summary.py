@@ -1,4 +1,4 @@
-"""From the seconds of each round to medians, ratios and verdicts.
+"""The arithmetic from the seconds of each round to medians, ratios and verdicts.
 
 A machine's speed drifts, so a ratio is taken within each round; reported are the median of the ratios and their spread.
 """
@@ -15,13 +15,13 @@ Rounds = Mapping[str, Sequence[float]]  # contender -> seconds of each round
 
 
 def spread(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """How many times as fast as theirs is ours: the median of the rounds, the lowest and the highest."""
+    """The ratio of our speed to theirs: the median of the rounds, the lowest and the highest."""
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     return {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
 
 
 def summarise(seconds: Rounds, batch: int) -> dict[str, Any]:
-    """Images per second, fastest first, and MiniRes's ratio to each peer."""
+    """Images per second, the fastest contender first, and MiniRes's ratio to each peer."""
     speeds = {name: batch / statistics.median(each) for name, each in seconds.items()}
     order = sorted(speeds, key=speeds.__getitem__, reverse=True)
     peers = [name for name in order if name != OURS]
@@ -36,7 +36,7 @@ def summarise(seconds: Rounds, batch: int) -> dict[str, Any]:
 
 
 def verdicts(summary: Mapping[str, Any], memory: Mapping[str, Any], targets: Sequence[Target]) -> list[dict[str, Any]]:
-    """Each target beside what was reached; `ratio` and `pass` are None where its peer took no part."""
+    """Each target with the ratio that was reached; `ratio` and `pass` are None where its peer took no part."""
     found = []
     for target in targets:
         names = {"fastest peer": summary["fastest_peer"], "PyTorch": summary["pytorch"]}

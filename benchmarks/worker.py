@@ -1,8 +1,8 @@
-"""A contender in a process of its own: how it is started, put to sleep, woken, asked and ended.
+"""A contender in a process of its own: how it is started, suspended, resumed, asked and ended.
 
-Libraries disturb each other. Their idle threads wait in a loop for a while, their allocators keep memory, and in one
-process ONNX Runtime fell from 45 to 28 images per second. So each contender has a process, and while one is timed the
-others can be stopped altogether (SIGSTOP): a stopped process has no thread that could spin.
+Libraries disturb each other. Their idle threads spin for a while, their allocators keep memory, and in one process
+ONNX Runtime fell from 45 to 28 images per second. So each contender has a process, and while one is timed the others
+are stopped (SIGSTOP): a stopped process has no thread that could spin.
 
 The protocol is a line of text for each question and a line of JSON for each answer; the first answer is a greeting.
 """
@@ -20,20 +20,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-MISTUNED = (
-    "OPENBLAS_CORETYPE",
-    "OPENBLAS_L2_SIZE",
-)  # where they are set, NumPy's product runs another machine's kernel
+# Where these are set, NumPy's product runs another machine's kernel.
+MISTUNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 
 
 def environment(threads: int) -> dict[str, str]:
-    """This process's environment, with that many threads for every library; OpenBLAS chooses its kernel itself."""
+    """This process's environment with so many threads for every library; OpenBLAS chooses its kernel itself."""
     kept = {name: value for name, value in os.environ.items() if name not in MISTUNED}
     return {**kept, **dict.fromkeys(THREAD_COUNTS, str(threads))}
 
 
 class Worker:
-    """The parent's side."""
+    """A worker as its parent sees it."""
 
     def __init__(self, name: str, command: Sequence[str], threads: int) -> None:
         self.name, pipe = name, subprocess.PIPE
@@ -45,23 +43,23 @@ class Worker:
             raise
 
     def ask(self, question: str) -> Any:
-        """Its answer."""
+        """The worker's answer to a question. Ends the program where the worker has ended."""
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # reading tells what happened
+        with contextlib.suppress(BrokenPipeError):  # the answer, which is missing then, tells
             self.process.stdin.write(f"{question}\n")
             self.process.stdin.flush()
         return self._answer()
 
     def suspend(self) -> None:
-        """Stop all its threads until `resume`."""
+        """Stops all threads of the worker until `resume`."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it run again."""
+        """Lets a suspended worker run again."""
         self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """At once, suspended or not: all it knows has been asked."""
+        """Ends the worker at once, suspended or not."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -78,9 +76,9 @@ class Worker:
 
 
 def private_stdout() -> TextIO:
-    """Called first in a worker: the stream for answers. What else it prints, from Python or from C, goes to stderr.
+    """The stream for answers; a worker calls this first. What else it prints, from Python or from C, goes to stderr.
 
-    Ctrl-C, which reaches every process of a terminal, is left to the parent: it ends its workers.
+    The worker ignores Ctrl-C, which reaches every process of a terminal: the parent ends its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w")
@@ -90,21 +88,21 @@ def private_stdout() -> TextIO:
 
 
 def serve(greeting: Any, answer: Callable[[str], Any], stream: TextIO | None = None) -> None:
-    """The worker's side: greet, then answer each line of stdin, until the parent ends."""
+    """Greets, then answers each line of standard input until the parent ends. The worker runs this."""
     print(json.dumps(greeting), file=stream, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(line.strip())), file=stream, flush=True)
 
 
 def seconds_of(task: Callable[[], Any]) -> float:
-    """Of doing it once."""
+    """The time of one call."""
     began = time.perf_counter()
     task()
     return time.perf_counter() - began
 
 
 def sustained(task: Callable[[], Any], seconds: float) -> float:
-    """The mean time of a call, calling for that many seconds and at least once.
+    """The mean time of a call, over calls that take `seconds` together, or over one call.
 
     The first call is not counted: a process that was suspended has threads to wake and caches to fill.
     """
@@ -120,10 +118,10 @@ def sustained(task: Callable[[], Any], seconds: float) -> float:
 def peak_memory() -> float:
     """The most memory that this process has had resident, in MiB.
 
-    Linux hands a parent's peak on to the child (vfork shares its memory), so the parent of a worker must stay small:
+    On Linux a child inherits its parent's peak (vfork shares its memory), so the parent of a worker must stay small:
     it must not import NumPy.
     """
-    import resource  # here, since not every system has it
+    import resource  # inside the function, since Windows has none
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -1,8 +1,8 @@
-"""What every test of MiniRes stands on: sane threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
+"""What all tests share: the number of threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
-A skipped test is a check that did not happen. Where a run is meant to have PyTorch, the real data or the simulator and
-compiler of CUDA kernels (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1, as `.ci/run` sets
-them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` does), a skip for want of it is a failure.
+A skipped test is a check that did not happen. A run can require PyTorch, the real data, the simulator and compiler of
+CUDA kernels (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1, as `.ci/run` sets them) or a
+GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a skip because it is missing is a failure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Before anything imports NumPy: two test processes that each start a thread a core are slower than one.
+# Set before NumPy is imported: two test processes that each start a thread for each core are slower than one.
 _PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _PROCESSES > 1:
     _THREADS = str(max(1, (os.cpu_count() or 1) // _PROCESSES))
@@ -26,13 +26,13 @@ os.environ["MPLBACKEND"] = "Agg"  # no test opens a window
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-# No deadlines: on a busy machine they fail honest tests. `dev` looks for new examples each time; `ci` tries the same
-# ones, so that a commit is red or green for what is in it.
+# No deadlines: on a busy machine they fail correct tests. `dev` draws new examples each time; `ci` draws the same ones,
+# so that only the commit decides whether it passes.
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# What a test may want, how its absence reads in the reason of a skip, and the variable that forbids it.
+# What a test may need, how the reason of a skip names it, and the variable that forbids the skip.
 _WANTS = {
     "PyTorch": (re.compile(r"torch", re.IGNORECASE), "MINIRES_REQUIRE_TORCH"),
     "the real data": (re.compile(r"MINIRES_DATA"), "MINIRES_REQUIRE_DATA"),
@@ -49,7 +49,7 @@ _IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")
 def torch() -> ModuleType:
     """PyTorch, the oracle; the test is skipped without it, and marked `torch` for `pytest -m torch`."""
     module: ModuleType = pytest.importorskip("torch")
-    module.set_num_threads(1)  # its waiting threads keep cores busy that NumPy's want next: together four times slower
+    module.set_num_threads(1)  # its waiting threads would occupy the cores that NumPy needs next: four times slower
     return module
 
 
@@ -65,7 +65,7 @@ def data_root() -> Path:
 
 
 def pytest_sessionstart() -> None:
-    """With MINIRES_CUPY_POOL=0 every array of CuPy's is a piece of CUDA's memory: compute-sanitizer sees its ends."""
+    """With MINIRES_CUPY_POOL=0 each CuPy array is an allocation of CUDA's, whose end compute-sanitizer knows."""
     if os.environ.get("MINIRES_CUPY_POOL") == "0":
         from minires import cuda
 
@@ -96,7 +96,7 @@ def standin(monkeypatch: pytest.MonkeyPatch) -> Generator[Any, None, None]:
 
 
 def _forget_cupy() -> None:
-    """What is remembered of one CuPy must not reach the next."""
+    """Clear the caches: what is known of one CuPy must not be used with the next."""
     from minires import cuda
     from minires.backend.cuda import launch
 
@@ -106,7 +106,7 @@ def _forget_cupy() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what may be skipped for want of it: users of the fixtures torch and gpu, and files that import torch."""
+    """Mark the tests that need PyTorch or a GPU: users of these fixtures, and files that import torch."""
     sources: dict[Path, bool] = {}
     for item in items:
         if item.path not in sources:
@@ -120,7 +120,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip that this run forbids into a failure, and one that no run would make good too."""
+    """Turn a skip into a failure if this run forbids it, or if no run could ever execute the test."""
     report = yield
     if not report.skipped or hasattr(report, "wasxfail"):
         return report

@@ -10,47 +10,47 @@ import numpy as np
 
 import minires as mr
 from benchmarks.inputs import Inputs
-from benchmarks.on_gpu.works import EAGER, FLOAT32, GRAPH, OURS, TF32, Contender, Task, Work
+from benchmarks.on_gpu.workloads import EAGER, FLOAT32, GRAPH, OURS, TF32, Contender, Task, Workload
 from benchmarks.suites import FIRST_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from minires import backend, models, nn, optim
 from minires.training.cuda_graph import CapturedStep
 from minires.training.device_io import as_target, mean_loss
 
 
-def contenders(work: Work, shared: Inputs, device: str = "cuda") -> list[Contender]:
-    """Both precisions, with and without a graph."""
+def contenders(workload: Workload, shared: Inputs, device: str = "cuda") -> list[Contender]:
+    """MiniRes in both precisions, with and without a CUDA graph."""
     return [
-        Contender(OURS, way, precision, partial(wake, work, shared, way, precision, device))
+        Contender(OURS, mode, precision, partial(prepare, workload, shared, mode, precision, device))
         for precision in (FLOAT32, TF32)
-        for way in (EAGER, GRAPH)
+        for mode in (EAGER, GRAPH)
     ]
 
 
-def wake(work: Work, shared: Inputs, way: str, precision: str, device: str) -> Task:
-    """The network with the shared weights on the GPU, run some times already."""
+def prepare(workload: Workload, shared: Inputs, mode: str, precision: str, device: str) -> Task:
+    """The network with the shared weights on the GPU; it has run some times already."""
     mr.allow_tf32(precision == TF32)
-    model = models.build(work.model)
+    model = models.build(workload.model)
     model.load_state_dict(shared.state)
     model.to(device)
     images = backend.to_device(shared.images, device)
-    return training(model, images, shared.labels, way) if work.train else inference(model.eval(), images, way)
+    return training(model, images, shared.labels, mode) if workload.train else inference(model.eval(), images, mode)
 
 
-def inference(model: nn.Module, images: Any, way: str) -> Task:
-    """The model as it is called, or compiled: on a GPU that is a graph."""
-    forward = mr.inference.compile(model, images) if way == GRAPH else partial(call, model)
+def inference(model: nn.Module, images: Any, mode: str) -> Task:
+    """The model called as it is, or compiled, which on a GPU captures a CUDA graph."""
+    forward = mr.inference.compile(model, images) if mode == GRAPH else partial(call, model)
     run = partial(forward, mr.Tensor(images))
     return Task(run, run().numpy().tolist())
 
 
 def call(model: nn.Module, x: mr.Tensor) -> mr.Tensor:
-    """The logits, without recording a graph of operations."""
+    """The logits; no graph of operations is recorded."""
     with mr.no_grad():
         return model(x)
 
 
-def training(model: nn.Module, images: Any, labels: np.ndarray, way: str) -> Task:
-    """Steps of SGD. A captured one reads its loss, as a training run does; an eager one leaves it on the GPU."""
+def training(model: nn.Module, images: Any, labels: np.ndarray, mode: str) -> Task:
+    """Steps of SGD. A captured step reads its loss, as a training run does; an eager step leaves it on the GPU."""
     optimizer = optim.SGD(model.parameters(), LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     target = as_target(labels, model)
 
@@ -61,7 +61,7 @@ def training(model: nn.Module, images: Any, labels: np.ndarray, way: str) -> Tas
         optimizer.step()
         return loss
 
-    if way != GRAPH:
+    if mode != GRAPH:
         return Task(step, [[float(step().item()) for _ in range(FIRST_STEPS)]])
     loader: Any = SimpleNamespace(batch_size=len(labels), dataset=range(len(labels)))
     captured = CapturedStep(model, optimizer, loader, label_smoothing=0.0, clip_norm=None)

@@ -1,4 +1,4 @@
-"""The figures in words: tables for a terminal, and the same in Markdown for docs/performance.md."""
+"""The results as tables: for a terminal, and in Markdown for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from rich.table import Table as RichTable
 
 
 class Table(NamedTuple):
-    """Cells as they are shown."""
+    """A table whose cells are texts, as they are shown."""
 
     title: str
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-NUMBERS = 1  # from this column on cells are numbers, to the right
+NUMBERS = 1  # the cells from this column on are numbers, aligned to the right
 
 
 def heading(versions: Mapping[str, str], notes: Sequence[str]) -> Iterator[str]:
-    """A line for each."""
+    """The lines above the tables."""
     yield from (f"{name}: {text}" for name, text in versions.items())
     yield from notes
 
 
-def of_work(found: Mapping[str, Any]) -> Table:
-    """All contenders, in their order."""
+def workload_table(found: Mapping[str, Any]) -> Table:
+    """The table of a workload: a row for each contender, in their order."""
     head = ("contender", "ms (lowest … highest)", "images/s", "differs by", "torch eager / it (lowest … highest)")
     title = f"{found['title']}, batch {found['batch']}, {found['size']}×{found['size']}"
-    return Table(title, head, [row_of(row) for row in found["rows"]])
+    return Table(title, head, [contender_row(row) for row in found["rows"]])
 
 
-def row_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A contender's; of one that failed, why."""
+def contender_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The row of a contender; where it failed, with the reason."""
     if row["error"] is not None:
         return (row["contender"], row["error"], "", "", "")
     if row["milliseconds"] is None:
@@ -45,45 +45,45 @@ def row_of(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def spread(of: Mapping[str, float]) -> str:
-    """ "2.00 (1.90 … 2.10)"."""
+    """The median with the lowest and the highest, as in "2.00 (1.90 … 2.10)"."""
     return f"{of['median']:.3g} ({of['lowest']:.3g} … {of['highest']:.3g})"
 
 
-def of_targets(works: Sequence[Mapping[str, Any]]) -> Table:
-    """What was to be reached, and what was."""
-    head = ("work, MiniRes against torch eager, channels-last, same precision", "ratio", "at least", "aim", "")
+def target_table(workloads: Sequence[Mapping[str, Any]]) -> Table:
+    """The table of targets and of the ratios that were reached."""
+    head = ("workload, MiniRes against torch eager, channels-last, same precision", "ratio", "at least", "aim", "")
     rows = []
-    for work in works:
-        for target in work["targets"]:
+    for workload in workloads:
+        for target in workload["targets"]:
             verdict = {True: "reached", False: "missed", None: "not measured"}[target["pass"]]
             ratio = "" if target["ratio"] is None else f"{target['ratio']:.2f}"
-            what = f"{work['title']}, batch {work['batch']}, {target['precision']}, {target['way']}"
+            what = f"{workload['title']}, batch {workload['batch']}, {target['precision']}, {target['mode']}"
             rows.append((what, ratio, f"{target['least']:g}", f"{target['aim']:g}", verdict))
     return Table("Targets", head, rows)
 
 
-def of_kernels(found: Mapping[str, Any]) -> Table:
-    """Every kernel on every shape, beside the roofs."""
-    roofs = found["roofs"]
+def kernel_table(found: Mapping[str, Any]) -> Table:
+    """The table of kernels: each on each shape, beside what the GPU allows."""
+    limits = found["limits"]
     rates = "; ".join(
-        f"product in {precision}: {' and '.join(each)}" for precision, each in product_rates(roofs).items()
+        f"product in {precision}: {' and '.join(each)}" for precision, each in product_rates(limits).items()
     )
     title = f"Kernels of a training step of {found['model']}, batch {found['batch']} "
-    title += f"(copy {roofs['bandwidth'] / 1e9:,.0f} GB/s; {rates})"
-    head = ("kernel", "shape", "×", "precision", "ms", "TFLOP/s", "GB/s", "bound by", "of the roof")
+    title += f"(copy {limits['bandwidth'] / 1e9:,.0f} GB/s; {rates})"
+    head = ("kernel", "shape", "×", "precision", "ms", "TFLOP/s", "GB/s", "bound by", "of the roofline")
     return Table(title, head, [kernel_row(row) for row in found["rows"]])
 
 
-def product_rates(roofs: Mapping[str, Any]) -> dict[str, list[str]]:
+def product_rates(limits: Mapping[str, Any]) -> dict[str, list[str]]:
     """{precision: ["1.0 TFLOP/s ours", "1.1 cuBLAS"]}."""
-    rates = {precision: [f"{rate / 1e12:.1f} TFLOP/s ours"] for precision, rate in roofs["ours"].items()}
-    for precision, rate in roofs["cublas"].items():
+    rates = {precision: [f"{rate / 1e12:.1f} TFLOP/s ours"] for precision, rate in limits["ours"].items()}
+    for precision, rate in limits["cublas"].items():
         rates[precision].append(f"{rate / 1e12:.1f} cuBLAS")
     return rates
 
 
 def kernel_row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """One kernel, one shape, one precision."""
+    """The row of one kernel on one shape in one precision."""
     start = (row["name"], row["shape"], str(row["count"]), row["precision"])
     if row["error"] is not None:
         return (*start, row["error"], "", "", "", "")
@@ -94,7 +94,7 @@ def kernel_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def show(table: Table, console: Console) -> None:
-    """For a terminal."""
+    """Prints the table on a terminal."""
     drawn = RichTable(title=table.title, title_justify="left")
     for number, name in enumerate(table.head):
         drawn.add_column(name, justify="right" if number >= NUMBERS else "left", overflow="fold")
@@ -104,7 +104,7 @@ def show(table: Table, console: Console) -> None:
 
 
 def markdown(table: Table) -> str:
-    """For a page; a bar in a cell would begin another."""
+    """The table in Markdown; a bar in a cell becomes a slash, since it would begin another cell."""
     align = ["---" if number < NUMBERS else "---:" for number in range(len(table.head))]
     lines = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in (table.head, align, *table.rows)]
     return "\n".join([f"**{table.title}**", "", *lines, ""])

@@ -1,11 +1,11 @@
-"""How near each kernel comes to what this GPU allows: its operations at the rate of a large product, its bytes at that
-of a copy.
+"""The time of each kernel beside the least that this GPU allows: its operations at the rate of a large matrix product,
+its bytes at that of a copy.
 
-    roof = max(operations / rate, bytes / bandwidth);  share = roof / time
+    bound = max(operations / rate, bytes / bandwidth);  share = bound / time    (roofline model, Williams et al. 2009)
 
 Operations are those of the direct method, two for each multiply-add. Bytes: each argument is read once, each result
-written once, whatever the kernel does in between. Both roofs are measured, and the rate is the better of cuBLAS's and
-our own.
+written once, whatever the kernel does in between. Rate and bandwidth are measured; the rate is the better of cuBLAS's
+and our own.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import numpy as np
 
 import minires as mr
 from benchmarks.on_gpu.timing import Effort, Events, cupy_events, measure, torch_events
-from benchmarks.on_gpu.works import FLOAT32, TF32
+from benchmarks.on_gpu.workloads import FLOAT32, TF32
 from minires import backend, models, nn
 from minires.backend.shapes import Window
 
-SIDE = 8192  # of the matrices whose product is timed
-COPIED = 1 << 30  # bytes of the array that is copied
+SIDE = 8192  # the matrices whose product is timed are SIDE × SIDE
+COPIED = 1 << 30  # the array that is copied, in bytes
 RANDOM = np.random.default_rng(0)
 
 
-class Roofs(NamedTuple):
-    """What the GPU can do, as measured.
+class Limits(NamedTuple):
+    """The limits of the GPU, as measured.
 
     Attributes:
-        bandwidth: bytes a second that a copy reads and writes.
-        ours, cublas: {precision: operations a second of a large matrix product}.
+        bandwidth: bytes per second that a copy reads and writes.
+        ours, cublas: {precision: operations per second of a large matrix product}.
     """
 
     bandwidth: float
@@ -40,22 +40,22 @@ class Roofs(NamedTuple):
     cublas: dict[str, float]
 
     def rate(self, precision: str) -> float:
-        """The better of the two."""
+        """The operations per second of the better of the two."""
         return max(self.ours[precision], self.cublas.get(precision, 0.0))
 
     def seconds(self, operations: float, moved: float, precision: str) -> float:
-        """The least time that a kernel could take."""
+        """The least time that a kernel with so many operations and bytes can take."""
         return max(operations / self.rate(precision), moved / self.bandwidth)
 
 
 class Kernel(NamedTuple):
-    """A call of a kernel, as a network makes it.
+    """A call of a kernel as a network makes it.
 
     Attributes:
-        count: how often in a training step.
-        moved: bytes.
-        multiplies: whether precision makes a difference to it.
-        prepare: makes the arrays, and returns the call.
+        count: the number of such calls in a training step.
+        moved: bytes that are read and written.
+        multiplies: whether TF32 makes a difference to it.
+        prepare: makes the arrays and returns the call.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Kernel(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """What one layer of a network is given, and gives, for one image."""
+    """A layer of a network, and the shapes of its input and output for one image."""
 
     module: nn.Module
     x: tuple[int, ...]
@@ -76,7 +76,7 @@ class Layer(NamedTuple):
 
 
 def layers(model: nn.Module, size: int) -> list[Layer]:
-    """The convolutions, norms, pools and linear layers, in order."""
+    """The convolutions, batch norms, pools and linear layers of a model, in order."""
     found: list[Layer] = []
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.Linear)
     hooks = [
@@ -112,19 +112,19 @@ def noise(device: str, *shape: int) -> Any:
 
 
 def kernels(model: str, batch: int, size: int, device: str = "cuda") -> list[Kernel]:
-    """Those that a training step of a residual network spends its time in; equal calls are counted."""
+    """The kernel calls that take the time of a training step of a residual network; equal calls are counted."""
     network = models.build(model)
     found: dict[tuple[str, str], Kernel] = {}
     for layer in layers(network, size):
-        for kernel in of_layer(layer, batch, device):
+        for kernel in kernels_of_layer(layer, batch, device):
             known = found.get(kernel[:2])
             found[kernel[:2]] = kernel._replace(count=1 + (known.count if known else 0))
     last = sgd([parameter.shape for parameter in network.parameters()], device)
     return [*found.values(), last]
 
 
-def of_layer(layer: Layer, batch: int, device: str) -> Iterator[Kernel]:
-    """Forward, and what backward calls."""
+def kernels_of_layer(layer: Layer, batch: int, device: str) -> Iterator[Kernel]:
+    """The kernels of a layer: forward, and those that backward calls."""
     module = layer.module
     x, y = (batch, *layer.x[1:]), (batch, *layer.y[1:])
     if isinstance(module, nn.Conv2d):
@@ -137,7 +137,7 @@ def of_layer(layer: Layer, batch: int, device: str) -> Iterator[Kernel]:
 
 
 def convolution(module: Any, x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:
-    """y = x * w; of the stem, whose input are the images, no gradient of the input is wanted."""
+    """y = x * w and its gradients; the stem needs no gradient of its input, the images."""
     w = tuple(module.weight.shape)
     window, groups = window_of(module), module.groups
     operations, moved = 2.0 * math.prod(y) * math.prod(w[1:]), 4.0 * (math.prod(x) + math.prod(w) + math.prod(y))
@@ -162,7 +162,7 @@ def convolution(module: Any, x: tuple[int, ...], y: tuple[int, ...], device: str
 
 
 def norm(x: tuple[int, ...], device: str) -> Iterator[Kernel]:
-    """Statistics, the norm with its ReLU, and their gradient."""
+    """Batch norm: its statistics, the norm with its ReLU, and their gradient."""
     shape, bytes_of_x, eps = f"{x[1]} channels, {x[2]}×{x[3]}", 4.0 * math.prod(x), 1e-5
 
     def vectors() -> list[Any]:
@@ -188,7 +188,7 @@ def norm(x: tuple[int, ...], device: str) -> Iterator[Kernel]:
 
 
 def pool(module: Any, x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:
-    """The largest of each window, and the way back; which one it was takes a byte."""
+    """Max pooling and the routing of its gradient; an argmax takes one byte."""
     window = window_of(module)
     shape, moved = f"{x[1]} channels, {x[2]}×{x[3]}", 4.0 * math.prod(x) + 5.0 * math.prod(y)
 
@@ -211,7 +211,7 @@ def window_of(module: Any) -> Window:
 
 
 def linear(x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kernel]:
-    """The product of the classifier."""
+    """The matrix product of the classifier."""
     operations, moved = 2.0 * math.prod(x) * y[1], 4.0 * (math.prod(x) + x[1] * y[1] + math.prod(y))
 
     def prepare() -> Callable[[], Any]:
@@ -222,7 +222,7 @@ def linear(x: tuple[int, ...], y: tuple[int, ...], device: str) -> Iterator[Kern
 
 
 def sgd(shapes: list[tuple[int, ...]], device: str) -> Kernel:
-    """One step of all parameters: parameter, gradient and velocity are read, the first and the last written."""
+    """One SGD step of all parameters: it reads parameter, gradient and velocity, and writes parameter and velocity."""
     numbers = sum(map(math.prod, shapes))
 
     def prepare() -> Callable[[], Any]:
@@ -236,7 +236,7 @@ def sgd(shapes: list[tuple[int, ...]], device: str) -> Kernel:
 
 
 def copy_rate(events: Events, effort: Effort, device: str) -> float:
-    """Bytes a second."""
+    """The bytes per second that a copy reads and writes."""
     source = noise(device, COPIED // 4)
     target = source.copy()
 
@@ -246,8 +246,8 @@ def copy_rate(events: Events, effort: Effort, device: str) -> float:
     return 2e3 * source.nbytes / measure(copy, events, effort)
 
 
-def roofs(cupy: Any, torch: Any, effort: Effort, device: str = "cuda") -> Roofs:
-    """Both roofs; cuBLAS is asked through CuPy, and through PyTorch, if it is there, for TF32."""
+def measure_limits(cupy: Any, torch: Any, effort: Effort, device: str = "cuda") -> Limits:
+    """Measures the limits of the GPU. CuPy calls cuBLAS for float32, and PyTorch, if it is there, for TF32."""
     events, operations = cupy_events(cupy), 2e3 * SIDE**3
     bandwidth = copy_rate(events, effort, device)
     a, b = noise(device, SIDE, SIDE), noise(device, SIDE, SIDE)
@@ -260,11 +260,11 @@ def roofs(cupy: Any, torch: Any, effort: Effort, device: str = "cuda") -> Roofs:
         torch.backends.cuda.matmul.allow_tf32 = True
         x, y = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
         cublas[TF32] = operations / measure(lambda: torch.mm(x, y), torch_events(torch), effort)
-    return Roofs(bandwidth, ours, cublas)
+    return Limits(bandwidth, ours, cublas)
 
 
-def shares(each: Kernel, limits: Roofs, events: Events, effort: Effort) -> Iterator[dict[str, Any]]:
-    """A row for each precision that makes a difference: milliseconds, operations, bytes, share of the roof."""
+def shares(each: Kernel, limits: Limits, events: Events, effort: Effort) -> Iterator[dict[str, Any]]:
+    """A row for each precision that makes a difference: time, operations, bytes, share of the roofline bound."""
     run = each.prepare()
     for precision in (FLOAT32, TF32) if each.multiplies else (FLOAT32,):
         mr.allow_tf32(precision == TF32)

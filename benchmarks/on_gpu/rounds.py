@@ -1,7 +1,7 @@
-"""All contenders of a work in turn, round after round, and what comes of their times.
+"""All contenders of a workload in turn, round after round, and the results from their times.
 
-A GPU's memory does not hold seven networks with all that a step of each keeps. So a contender is woken for its turn,
-timed, and gives its memory back; the rounds make the turns neighbours in time.
+A GPU's memory does not hold seven networks with everything that a step of each keeps. So a contender is prepared for
+its turn, timed, and gives its memory back. In the rounds the turns of all contenders lie close together in time.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.on_gpu.timing import Effort, Events, measure
-from benchmarks.on_gpu.works import EAGER, FLOAT32, OURS, TARGETS, TOLERANCES, TORCH, Contender, Work
+from benchmarks.on_gpu.workloads import EAGER, FLOAT32, OURS, TARGETS, TOLERANCES, TORCH, Contender, Workload
 from benchmarks.summary import spread
 
-Events_of = Mapping[str, Events]  # library -> its events
+EventsOf = Mapping[str, Events]  # library -> its events
 
 
 def compare(
-    work: Work, contenders: Sequence[Contender], events: Events_of, effort: Effort, release: Callable[[], None]
+    workload: Workload, contenders: Sequence[Contender], events: EventsOf, effort: Effort, release: Callable[[], None]
 ) -> dict[str, Any]:
-    """All rounds. Who fails, for want of memory perhaps, is out, and the reason stands in its row."""
+    """Runs all rounds. A contender that fails, perhaps for lack of memory, is left out; its row has the reason."""
     times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     results: dict[str, list[list[float]]] = {}
     errors: dict[str, str] = {}
@@ -34,45 +34,45 @@ def compare(
                     milliseconds, result = turn(contender, events[contender.library], effort)
                     times[contender.name].append(milliseconds)
                     results.setdefault(contender.name, result)
-                except Exception as error:  # whatever a library raises: the others go on, and it is told
+                except Exception as error:  # whatever a library raises: the others go on, and the row reports it
                     errors[contender.name] = one_line(error)
             gc.collect()
             release()
-    return summary(work, contenders, times, results, errors)
+    return summary(workload, contenders, times, results, errors)
 
 
 def turn(contender: Contender, events: Events, effort: Effort) -> tuple[float, list[list[float]]]:
-    """(milliseconds, what it computed)."""
-    task = contender.wake()
+    """(milliseconds, result) of one contender's turn."""
+    task = contender.prepare()
     return measure(task.run, events, effort), task.result
 
 
 def one_line(error: BaseException) -> str:
-    """What kind of error, and the beginning of its text."""
+    """The type of an error and the beginning of its text, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
-# -- what comes of it -------------------------------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------------------------------------------
 
 
 def summary(
-    work: Work,
+    workload: Workload,
     contenders: Sequence[Contender],
     times: Mapping[str, Sequence[float]],
     results: Mapping[str, list[list[float]]],
     errors: Mapping[str, str],
 ) -> dict[str, Any]:
-    """A row for each contender; ratios are of those that computed the same."""
+    """A row for each contender; only contenders that computed the same have a ratio."""
     reference = next((each.name for each in contenders if each.precision == FLOAT32 and each.name in results), None)
     rows, sound = [], set()
     for each in contenders:
-        row: dict[str, Any] = {"contender": each.name, "library": each.library, "way": each.way}
+        row: dict[str, Any] = {"contender": each.name, "library": each.library, "mode": each.mode}
         row |= {"precision": each.precision, "milliseconds": None, "images_per_second": None, "difference": None}
         row |= {"ratio": None, "error": errors.get(each.name)}
         if row["error"] is None and reference is not None:
             taken = times[each.name]
             row["milliseconds"] = {"median": statistics.median(taken), "lowest": min(taken), "highest": max(taken)}
-            row["images_per_second"] = 1e3 * work.batch / statistics.median(taken)
+            row["images_per_second"] = 1e3 * workload.batch / statistics.median(taken)
             off = difference(results[each.name], results[reference])
             row["difference"] = off if math.isfinite(off) else None  # JSON has no infinity
             if off <= TOLERANCES[each.precision]:
@@ -84,24 +84,24 @@ def summary(
         rival = f"{TORCH} {EAGER}, {row['precision']}"
         if row["library"] == OURS and {row["contender"], rival} <= sound:
             row["ratio"] = spread(times[row["contender"]], times[rival])
-    return {**work._asdict(), "reference": reference, "rows": rows, "targets": verdicts(work, rows)}
+    return {**workload._asdict(), "reference": reference, "rows": rows, "targets": verdicts(workload, rows)}
 
 
 def difference(result: Sequence[Sequence[float]], expected: Sequence[Sequence[float]]) -> float:
-    """The largest, as a part of the largest number expected; NaN and infinity differ from everything: ∞."""
+    """The largest difference as a fraction of the largest number expected; ∞ where a number is NaN or infinite."""
     pairs = [pair for rows in zip(result, expected, strict=True) for pair in zip(*rows, strict=True)]
     if not all(math.isfinite(a - b) for a, b in pairs):
         return math.inf
     return max(abs(a - b) for a, b in pairs) / max(abs(b) for _, b in pairs)
 
 
-def verdicts(work: Work, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The targets of a work, with the ratio that was reached; None where there is none."""
-    ratios = {(row["way"], row["precision"]): row["ratio"] for row in rows if row["library"] == OURS}
+def verdicts(workload: Workload, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The targets of a workload with the ratio that was reached; None where none was measured."""
+    ratios = {(row["mode"], row["precision"]): row["ratio"] for row in rows if row["library"] == OURS}
     found = []
     for target in TARGETS:
-        if target.work == work.name:
-            ratio = ratios.get((target.way, target.precision))
+        if target.workload == workload.name:
+            ratio = ratios.get((target.mode, target.precision))
             reached = None if ratio is None else ratio["median"]
             passed = None if reached is None else reached >= target.least
             found.append({**target._asdict(), "ratio": reached, "pass": passed})

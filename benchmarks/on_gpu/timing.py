@@ -1,4 +1,4 @@
-"""Device time by events: what the GPU needs for a task, the gaps in which it waits for the host included."""
+"""Device time by events: the time that the GPU needs for a task, with the gaps in which it waits for the host."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SHORTEST = 5.0  # milliseconds between two events, at least: shorter tasks are d
 
 
 class Events(NamedTuple):
-    """A library's events. Each has a method record(), which marks the place that its stream has come to.
+    """The events of a library. An event has a method record(), which marks the current place in its stream.
 
     Attributes:
-        make: a new event.
-        elapsed: milliseconds between two.
-        wait: until all that the GPU was asked for is done.
+        make: returns a new event.
+        elapsed: returns the milliseconds between two events.
+        wait: returns when the GPU has done everything that it was asked for.
     """
 
     make: Callable[[], Any]
@@ -27,12 +27,12 @@ class Events(NamedTuple):
 
 
 def cupy_events(cupy: Any) -> Events:
-    """Of CuPy's current stream."""
+    """Events of CuPy's current stream."""
     return Events(cupy.cuda.Event, cupy.cuda.get_elapsed_time, cupy.cuda.Device().synchronize)
 
 
 def torch_events(torch: Any) -> Events:
-    """Of PyTorch's current stream."""
+    """Events of PyTorch's current stream."""
     return Events(lambda: torch.cuda.Event(enable_timing=True), lambda a, b: a.elapsed_time(b), torch.cuda.synchronize)
 
 
@@ -40,9 +40,9 @@ class Effort(NamedTuple):
     """How thorough a measurement is.
 
     Attributes:
-        rounds: in which all contenders take turns.
-        samples: of a contender in a round; their median counts.
-        warm_up: seconds for which a task runs untimed before: clocks rise, caches fill.
+        rounds: the number of rounds in which all contenders take turns.
+        samples: the number of samples of a contender in a round; their median counts.
+        warm_up: seconds for which a task runs untimed before, so that clocks rise and caches fill.
     """
 
     rounds: int
@@ -54,7 +54,7 @@ FULL, QUICK = Effort(rounds=5, samples=20, warm_up=1.0), Effort(rounds=2, sample
 
 
 def measure(task: Callable[[], Any], events: Events, effort: Effort) -> float:
-    """Milliseconds of a call: the median of some samples, which follow each other without a pause."""
+    """The milliseconds of a call: the median of some samples, which follow each other without a pause."""
     once = warm_up(task, events, effort.warm_up)
     calls = max(1, math.ceil(SHORTEST / max(once, 1e-3)))
     marks = [events.make() for _ in range(effort.samples + 1)]
@@ -68,7 +68,7 @@ def measure(task: Callable[[], Any], events: Events, effort: Effort) -> float:
 
 
 def warm_up(task: Callable[[], Any], events: Events, seconds: float) -> float:
-    """Call for so many seconds, at least twice; returns the milliseconds of the last call."""
+    """Calls the task for so many seconds, at least twice; returns the milliseconds of the last call."""
     begun = time.perf_counter()
     task()
     while True:

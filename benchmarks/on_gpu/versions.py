@@ -1,4 +1,4 @@
-"""On what, and with what, was measured: a figure without that says nothing a year later."""
+"""The hardware and the versions behind a measurement: without them a figure says nothing a year later."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import subprocess
 from typing import Any
 
 import minires as mr
-from benchmarks import machine
 from minires.inspection.machine import describe
 
 
 def versions(torch: Any) -> dict[str, str]:
-    """GPU, driver, CUDA, CuPy, PyTorch with its own CUDA and cuDNN, Python, processor, date."""
-    gpu = describe().gpus[0]
+    """{name: version} of GPU, driver, CUDA, CuPy, PyTorch with its CUDA and cuDNN, Python, processor; the date."""
+    machine = describe()
+    gpu = machine.gpus[0]
     found = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "GPU": f"{gpu.name}, compute capability {gpu.capability}, {gpu.memory / 2**30:.0f} GiB",
@@ -25,11 +25,11 @@ def versions(torch: Any) -> dict[str, str]:
     }
     if torch is not None:
         found["PyTorch"] = f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
-    return {**found, "Python": platform.python_version(), "host": f"{machine.processor()}, {machine.cores()} cores"}
+    return {**found, "Python": platform.python_version(), "host": f"{machine.processor}, {machine.cores} cores"}
 
 
 def driver() -> str:
-    """The version of NVIDIA's driver and a space, as nvidia-smi tells it; nothing where it does not."""
+    """The version of NVIDIA's driver and a space, from nvidia-smi; "" where nvidia-smi does not tell it."""
     if shutil.which("nvidia-smi") is None:
         return ""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]

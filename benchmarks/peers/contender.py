@@ -1,4 +1,4 @@
-"""What every file of this folder hands over: a task that can be timed, and what it computed, to be compared."""
+"""What every file of this folder provides: a task that can be timed, and a result that can be compared."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from benchmarks.suites import FIRST_STEPS
 
 
 class Contender(NamedTuple):
-    """A library, ready to run; both ways it has run already, so its threads and caches are there."""
+    """A library that is ready to run. It has run before, so that its threads and caches exist.
+
+    Attributes:
+        task: runs one batch through the network, or makes one training step.
+        result: the logits, or the losses of the first training steps.
+    """
 
     version: str
-    task: Callable[[], Any]  # once: a batch inferred, or a training step
-    result: list[list[float]]  # logits, or the losses of the first steps
+    task: Callable[[], Any]
+    result: list[list[float]]
 
 
 def inferring(version: str, infer: Callable[[], Any]) -> Contender:
-    """`infer` returns logits as an array."""
+    """A contender at inference; `infer` returns logits as an array."""
     return Contender(version, infer, infer().tolist())
 
 
 def training(version: str, step: Callable[[], Any]) -> Contender:
-    """`step` returns its loss as something with item()."""
+    """A contender at training; `step` returns its loss as an object with item()."""
     return Contender(version, step, [[step().item() for _ in range(FIRST_STEPS)]])

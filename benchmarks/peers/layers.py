@@ -1,7 +1,7 @@
 """ResNet-18 for inference as a list of layers, batch norms folded into the convolutions before them.
 
-The two formats written from it, ONNX's and ncnn's, have all these layers. Both runtimes would fold the batch norms
-themselves when they load a trained network; done here, it is the same network for both.
+Files in ONNX's and in ncnn's format are written from it; both formats have all these layers. Both runtimes would fold
+the batch norms themselves when they load a trained network; folded here, the network is the same for both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EPS = 1e-5  # of batch norm
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation; its output bears its name."""
+    """One operation; its output has its name."""
 
     kind: str  # "conv", "max_pool", "add" (of two), "relu", "mean" (over the image), "linear"
     name: str
@@ -37,13 +37,13 @@ def folded(state: Arrays, conv: str, norm: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def convolution(state: Arrays, conv: str, norm: str, x: str, stride: int) -> Layer:
-    """With its batch norm; padded so that stride 1 keeps the size."""
+    """A convolution with its batch norm, padded so that stride 1 keeps the size."""
     weight, bias = folded(state, conv, norm)
     return Layer("conv", conv, (x,), weight, bias, stride, weight.shape[2] // 2)
 
 
 def basic_block(state: Arrays, block: str, x: str, stride: int) -> list[Layer]:
-    """relu(conv2(relu(conv1(x))) + shortcut(x)); the last layer is the output."""
+    """The layers of relu(conv2(relu(conv1(x))) + shortcut(x)); the last one is the output."""
     layers = [
         convolution(state, f"{block}.conv1", f"{block}.bn1", x, stride),
         Layer("relu", f"{block}.relu1", (f"{block}.conv1",)),
@@ -59,7 +59,7 @@ def basic_block(state: Arrays, block: str, x: str, stride: int) -> list[Layer]:
 
 
 def resnet18(state: Arrays) -> list[Layer]:
-    """From the images, "x", to the logits, "fc"."""
+    """The layers from the images, "x", to the logits, "fc"."""
     layers = [
         convolution(state, "conv1", "bn1", "x", 2),
         Layer("relu", "relu", ("conv1",)),

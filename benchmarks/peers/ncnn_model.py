@@ -4,7 +4,7 @@
     layers blobs
     type name inputs outputs input… output… key=value…      a line for each layer; keys are numbers
 
-A blob has one consumer. Where two layers read one, a Split makes a copy of it (in name only: nothing is moved).
+A blob has one consumer. Where two layers read the same, a Split gives it two names (no data is moved).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from benchmarks.peers.layers import Layer
 
 MAGIC = 7767517
-FLOAT32 = np.zeros(1, "<u4").tobytes()  # goes before weights: they are stored as they are, not as float16 or int8
+FLOAT32 = np.zeros(1, "<u4").tobytes()  # precedes weights that are stored as float32, not as float16 or int8
 
 
 def graph(layers: Sequence[Layer]) -> str:
-    """The .param text. A ReLU that alone reads a convolution becomes the convolution's, as ncnn's own tools do it."""
+    """The .param text. A ReLU that is the only reader of a convolution is fused into it, as ncnn's own tools do."""
     merged = {layer.inputs[0] for layer in layers if layer.kind == "relu"} & {
         layer.name for layer in layers if layer.kind == "conv"
     }
@@ -42,13 +42,13 @@ def graph(layers: Sequence[Layer]) -> str:
 
 
 def split(blob: str, consumers: int) -> list[str]:
-    """The line that hands a blob to several consumers; none for one."""
+    """The Split line of a blob with several consumers; no line for one consumer."""
     copies = " ".join(f"{blob}_{number}" for number in range(consumers))
     return [f"Split split.{blob} 1 {consumers} {blob} {copies}"] if consumers > 1 else []
 
 
 def as_ncnn(layer: Layer, relu: bool) -> tuple[str, str]:
-    """(type, settings)."""
+    """(type, settings) of a layer in ncnn's terms."""
     if layer.kind == "conv":
         assert layer.weight is not None
         outputs, _, kernel, _ = layer.weight.shape
@@ -65,7 +65,7 @@ def as_ncnn(layer: Layer, relu: bool) -> tuple[str, str]:
 
 
 def weights(layers: Sequence[Layer]) -> bytes:
-    """The .bin file: of each layer that has them the weights and the bias, in the order of the graph."""
+    """The .bin file: weights and bias of each layer that has them, in the order of the graph."""
     parts = []
     for layer in layers:
         if layer.weight is not None and layer.bias is not None:

@@ -13,7 +13,7 @@ from benchmarks.peers import layers, ncnn_model
 from benchmarks.peers.contender import Contender, inferring
 from benchmarks.suites import Job
 
-# Arithmetic and storage in fewer bits than float32 has, and the GPU. All else is as ncnn comes, with Winograd.
+# Switched off: arithmetic and storage in fewer bits than float32, and the GPU. All else is ncnn's default.
 OFF = (
     "use_fp16_packed",
     "use_fp16_storage",
@@ -29,7 +29,7 @@ OFF = (
 
 
 def contender(job: Job) -> Contender:
-    """From files in the job's folder: ncnn's own way of loading."""
+    """ncnn with the shared weights, loaded from files in the job's folder."""
     shared = inputs.read(Path(job.folder))
     net = load(layers.resnet18(shared.state), Path(job.folder), job.threads)
     image = ncnn.Mat(shared.images[0]).clone()
@@ -53,7 +53,7 @@ def load(description: list[layers.Layer], folder: Path, threads: int) -> Any:
     net = ncnn.Net()
     net.opt.num_threads = threads
     for option in OFF:
-        if hasattr(net.opt, option):  # they come and go with ncnn's versions
+        if hasattr(net.opt, option):  # not every version of ncnn has each
             setattr(net.opt, option, False)
     if net.load_param(str(graph)) or net.load_model(str(weights)):
         raise RuntimeError("ncnn cannot load the network")

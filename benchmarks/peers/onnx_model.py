@@ -10,11 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.peers.layers import Layer
 
-OPSET, IR_VERSION = 17, 8  # old enough for every runtime of the last years, new enough for all that is used here
+OPSET, IR_VERSION = 17, 8  # every runtime of the last years reads these
 
 
 def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.ModelProto:
-    """Images "x" of that shape, known in advance as for MiniRes, to the last layer's output (N, classes)."""
+    """The model from images "x" of a fixed shape, known in advance as for MiniRes, to the last layer (N, classes)."""
     nodes = [node for layer in layers for node in as_nodes(layer)]
     arrays = [
         numpy_helper.from_array(array, f"{layer.name}.{kind}")
@@ -33,7 +33,7 @@ def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.Mod
 
 
 def as_nodes(layer: Layer) -> list[onnx.NodeProto]:
-    """Mostly one; the mean is followed by a reshape to (N, C)."""
+    """The nodes of a layer: one for most; the mean is followed by a reshape to (N, C)."""
     name, inputs = layer.name, list(layer.inputs)
     window: dict[str, Any] = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
     weights = [f"{name}.weight", f"{name}.bias"]

@@ -13,7 +13,7 @@ from benchmarks.suites import Job
 
 
 def contender(job: Job) -> Contender:
-    """All graph optimisations are on by default."""
+    """ONNX Runtime with the shared weights and all graph optimisations, which are on by default."""
     shared = inputs.read(Path(job.folder))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job.threads

@@ -14,7 +14,10 @@ from benchmarks.suites import Job
 
 
 def contender(job: Job) -> Contender:
-    """One batch at a time, as fast as it goes (LATENCY), in float32: on some processors the default is bfloat16."""
+    """OpenVINO with the shared weights: one batch at a time (LATENCY), in float32.
+
+    float32 is set because on some processors bfloat16 is the default.
+    """
     shared = inputs.read(Path(job.folder))
     model = onnx_model.build(layers.resnet18(shared.state), shared.images.shape).SerializeToString()
     core = openvino.Core()

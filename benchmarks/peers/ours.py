@@ -1,8 +1,9 @@
-"""MiniRes, through its public face."""
+"""MiniRes as a contender, by its public functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,28 +18,56 @@ from minires import models, nn, optim
 
 
 def contender(job: Job) -> Contender:
-    """Inference takes a NumPy array, NCHW in C order, and returns one."""
+    """MiniRes with the shared weights; inference takes a NumPy array, NCHW in C order, and returns one."""
     mr.set_num_threads(job.threads)
     shared = inputs.read(Path(job.folder))
     model = getattr(models, SUITES[job.suite].model)()
     model.load_state_dict(shared.state)
-    version = f"MiniRes {mr.__version__}, NumPy {np.__version__}"
+    version = f"MiniRes {mr.__version__}, NumPy {np.__version__} ({blas()})"
     if not job.train:
-        return inferring(version, partial(mr.inference.compile(model.eval(), shared.images), shared.images))
+        return inferring(version, partial(inferrer(model.eval(), shared.images, job.backend), shared.images))
     x, t = mr.tensor(shared.images), mr.tensor(shared.labels)
-    del shared  # its memory is not the training's
-    return training(version, stepper(model, x, t))
+    del shared  # its memory must not count as the training's
+    return training(version, stepper(model, x, t, job.backend))
 
 
-def stepper(model: nn.Module, x: mr.Tensor, t: mr.Tensor) -> Callable[[], mr.Tensor]:
+def blas() -> str:
+    """The name and the version of the BLAS library that NumPy was built with."""
+    built_with = np.show_config("dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index]
+    return f"{built_with['name']} {built_with['version']}"
+
+
+def using(backend: str) -> AbstractContextManager[None]:
+    """Forces MiniRes to use `backend`; with "" MiniRes chooses."""
+    return mr.use_backend(backend) if backend else nullcontext()
+
+
+def inferrer(model: nn.Module, example: np.ndarray, backend: str = "") -> Callable[[np.ndarray], np.ndarray]:
+    """A function from images to logits: the compiled model.
+
+    With a forced backend it is the model as it is: compiling folds and fuses, and a benchmark of the reference kernels
+    measures the network that a reader of the code sees.
+    """
+    if not backend:
+        return mr.inference.compile(model, example)
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        with using(backend), mr.no_grad():
+            return model(mr.Tensor(images)).numpy()
+
+    return infer
+
+
+def stepper(model: nn.Module, x: mr.Tensor, t: mr.Tensor, backend: str = "") -> Callable[[], mr.Tensor]:
     """A function that makes a training step and returns its loss."""
     optimizer = optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
 
     def step() -> mr.Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), t)
-        loss.backward()
-        optimizer.step()
+        with using(backend):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), t)
+            loss.backward()
+            optimizer.step()
         return loss
 
     return step

@@ -1,4 +1,4 @@
-"""PyTorch, eager, on NCHW or on channels-last arrays, as torchvision's networks use it: ReLU and the sum in place."""
+"""PyTorch, eager, on NCHW or channels-last arrays; ReLU and the residual sum in place, as in torchvision's networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.models import torch_resnet
 
 
 class Block(torch_resnet.Block):
-    """Both kinds of block without the arrays that they need not make."""
+    """Both kinds of residual block, computing in place where that is possible."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -28,7 +28,7 @@ class Block(torch_resnet.Block):
 
 
 class ResNet(torch_resnet.ResNet):
-    """The twin that the tests hold MiniRes against, made of these blocks."""
+    """The network that the tests compare MiniRes with, made of the blocks above."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,7 +45,7 @@ class ResNet(torch_resnet.ResNet):
 
 
 def network(model: str) -> ResNet:
-    """As minires.models has it under this name."""
+    """The same network as `minires.models` has under this name."""
     if model == "resnet18":
         return ResNet(False, (2, 2, 2, 2), 1000)
     if model == "resnet50":
@@ -54,14 +54,14 @@ def network(model: str) -> ResNet:
 
 
 def contender(job: Job) -> Contender:
-    """The images are already in the layout that this contender is about."""
+    """PyTorch with the shared weights; the images are in the layout of this contender beforehand."""
     torch.set_num_threads(job.threads)
     memory_format = torch.channels_last if job.contender == "torch-channels-last" else torch.contiguous_format
     shared = inputs.read(Path(job.folder))
     model = network(SUITES[job.suite].model).to(memory_format=memory_format)
     torch_resnet.load_arrays(model, shared.state)
     x, t = torch.tensor(shared.images).contiguous(memory_format=memory_format), torch.tensor(shared.labels)
-    del shared  # its memory is not the training's
+    del shared  # its memory must not count as the training's
     version = f"PyTorch {torch.__version__}"
     return training(version, stepper(model, x, t)) if job.train else inferring(version, inferrer(model.eval(), x))
 

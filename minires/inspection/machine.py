@@ -135,14 +135,14 @@ def describe() -> Machine:
     )
 
 
-def measure(size: int = 1024, megabytes: int = 128, runs: int = 7) -> Speed:
-    """Matrix products of float32 (size × size), and copies of an array that no cache holds."""
+def measure(size: int = 1024, megabytes: int = 128, runs: int = 7, threads: int | None = None) -> Speed:
+    """Matrix products of float32 (size × size), and copies of an array that no cache holds by `threads` (all cores)."""
     operations = 2 * size**3 / 1e9
     x, y = np.random.default_rng(0).normal(size=(2, size, size)).astype(np.float32)
     return Speed(
         kernels=None if cpu.library is None else operations / best_of(lambda: cpu.matmul(x, y), runs),
         numpy=operations / best_of(lambda: np.matmul(x, y), runs),
-        copy=_copied(megabytes * 1_000_000, runs) / 1e9,
+        copy=_copied(megabytes * 1_000_000, runs, threads or cores()) / 1e9,
     )
 
 
@@ -206,9 +206,9 @@ def _blas() -> dict[str, int]:
     return {f"{each['internal_api']} {each['version'] or ''}".strip(): each["num_threads"] for each in found}
 
 
-def _copied(size: int, runs: int) -> float:
-    """Bytes that are read and written in a second while all cores copy `size` bytes."""
+def _copied(size: int, runs: int, threads: int) -> float:
+    """Bytes that are read and written in a second while so many threads copy `size` bytes."""
     source, target = (np.ones(size // 4, np.float32) for _ in range(2))
-    parts = list(zip(*(np.array_split(array, cores()) for array in (target, source)), strict=True))
+    parts = list(zip(*(np.array_split(array, threads) for array in (target, source)), strict=True))
     with ThreadPoolExecutor(len(parts)) as pool:
         return 2 * source.nbytes / best_of(lambda: list(pool.map(lambda part: np.copyto(*part), parts)), runs)

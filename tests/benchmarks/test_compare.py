@@ -6,8 +6,10 @@ How fast anything is is not tested here. Contenders run as they do in the benchm
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -17,13 +19,17 @@ import numpy as np
 import pytest
 
 import minires as mr
-from benchmarks import compare, floor, inputs, machine, report, summary
+from benchmarks import compare, inputs, machine, report, roofline, summary
 from benchmarks.agreement import check_agreement
 from benchmarks.peers import layers, ncnn_model
 from benchmarks.suites import CONTENDERS, OURS, SUITES, Job, Target
 from benchmarks.worker import Worker, environment, peak_memory, sustained
 from minires import models
+from minires.inspection import machine as inspection
 
+needs_posix = pytest.mark.skipif(
+    not hasattr(signal, "SIGSTOP"), reason="compare.py stops processes and asks for their memory, as POSIX does"
+)
 SECONDS = {
     OURS: [1.0, 2.0, 4.0],
     "torch-nchw": [2.0, 3.0, 6.0],
@@ -93,6 +99,7 @@ def test_the_targets_are_those_that_were_asked_for():
         ("resnet18-train", 32, "torch-channels-last", False): (1.6, 2.2),
         ("resnet18-train", 32, "torch-channels-last", True): (1.0, 0.7),
         ("cifar-train", 128, "torch-channels-last", False): (1.5, 2.2),
+        ("reference-infer", 8, "PyTorch", False): (0.35, 0.35),
     }
 
 
@@ -261,24 +268,48 @@ def test_the_environment_of_workers(monkeypatch):
     assert found["PATH"] == os.environ["PATH"]
 
 
+@needs_posix
 def test_peak_memory_sees_an_array():
     before = peak_memory()
     array = np.ones(int((before + 64) * (1 << 20)) // 8)  # larger than all there was
     assert peak_memory() >= array.nbytes / (1 << 20)
 
 
-def test_the_machine_is_described():
-    assert machine.processor() in machine.describe()
-    assert machine.cores() >= 1
-    about = {"suite": "cifar-train", "size": 32, "threads": 2, "machine": "M", "load": machine.load(), "date": "D"}
+def test_the_machine_is_described(monkeypatch):
+    found = machine.describe()
+    assert inspection.processor() in found["machine"]
+    assert found["cores"] == inspection.cores() >= 1
+    about = {"suite": "cifar-train", "size": 32, "threads": 2, "machine": "M", "load": found["load"], "date": "D"}
     title, line = report.heading(about).splitlines()
     assert title == "CIFAR ResNet-20, a training step, 32×32, float32, 2 threads each"
     assert line == f"M; load before: {about['load']}; D"
+    monkeypatch.delattr(os, "getloadavg", raising=False)
+    assert "load before: unknown" in report.heading({**about, "load": machine.describe()["load"]})
+
+
+@needs_posix
+def test_a_program_runs_from_the_command_line_to_the_report(monkeypatch, capsys):
+    monkeypatch.setattr(compare, "PAUSE", 0)
+    arguments = ["--suite", "cifar-train", "--batch=4", "--size=16", "--rounds=7", "--seconds=0", "--peers=torch"]
+    monkeypatch.setattr(compare, "installed", lambda peers: ())
+    compare.main([*arguments, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["suite"], found["threads"]) == ("cifar-train", inspection.cores())
+    assert [run["batch"] for run in found["runs"]] == [4]
+
+
+def test_the_parent_of_workers_imports_no_numpy():
+    """On Linux its peak memory would count as theirs."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import benchmarks.compare; print('numpy' in sys.modules)"
+    root = str(Path(compare.__file__).resolve().parent.parent)
+    done = subprocess.run([sys.executable, "-c", program, root], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 # -- contenders, each in its process, on tiny images ----------------------------------------------------------------
 
 
+@needs_posix
 def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
     found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), [])
@@ -289,6 +320,7 @@ def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
     assert "MiniRes" in report.run(found)
 
 
+@needs_posix
 def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
     found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), ["torch-channels-last"])
@@ -296,6 +328,7 @@ def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     assert any("PyTorch" in version for version in found["versions"])
 
 
+@needs_posix
 @pytest.mark.slow  # 10 s: three processes, two of them with PyTorch or ResNet-18 in them
 def test_resnet18_makes_the_same_training_steps(torch, tmp_path):
     found = {}
@@ -306,13 +339,14 @@ def test_resnet18_makes_the_same_training_steps(torch, tmp_path):
 
 def expected_logits(folder: Path, batch: int, size: int) -> list[list[float]]:
     """MiniRes's, in this process, of the shared weights and images; writes them too."""
-    inputs.write(folder, "resnet18", batch, size, lived_in=True)
+    inputs.write(folder, "resnet18", batch, size, trained_norms=True)
     shared, model = inputs.read(folder), models.resnet18().eval()
     model.load_state_dict(shared.state)
     with mr.no_grad():
         return model(mr.tensor(shared.images)).tolist()
 
 
+@needs_posix
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino", "ncnn"])
 @pytest.mark.parametrize(("batch", "size"), [(2, 64), (1, 47)])
 def test_the_networks_built_for_the_peers_compute_what_minires_does(name, batch, size, tmp_path):
@@ -325,11 +359,13 @@ def test_the_networks_built_for_the_peers_compute_what_minires_does(name, batch,
     check_agreement({OURS: expected, name: compare.once(job(tmp_path, name, batch=batch, size=size))["result"]})
 
 
+@needs_posix
 def test_pytorch_infers_what_minires_does(torch, tmp_path):
     expected = expected_logits(tmp_path, 2, 64)
     check_agreement({OURS: expected, "torch": compare.once(job(tmp_path, "torch-nchw", batch=2, size=64))["result"]})
 
 
+@needs_posix
 def test_the_inference_plan_infers_what_the_network_does(tmp_path):
     expected = expected_logits(tmp_path, 2, 64)
     check_agreement({"network": expected, "plan": compare.once(job(tmp_path, OURS, batch=2, size=64))["result"]})
@@ -338,21 +374,21 @@ def test_the_inference_plan_infers_what_the_network_does(tmp_path):
 # -- the networks of the peers ----------------------------------------------------------------------------------------
 
 
-def test_batch_norms_have_seen_data_in_inference_and_are_new_in_training(tmp_path):
-    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=True)
-    lived_in = inputs.read(tmp_path)
-    assert lived_in.images.shape == (2, 3, 8, 8)
-    assert lived_in.labels.tolist() == [0, 1]
+def test_batch_norms_are_as_trained_in_inference_and_new_in_training(tmp_path):
+    inputs.write(tmp_path, "resnet20", 2, 8, trained_norms=True)
+    trained = inputs.read(tmp_path)
+    assert trained.images.shape == (2, 3, 8, 8)
+    assert trained.labels.tolist() == [0, 1]
     for name in ("weight", "bias", "running_mean", "running_var"):
-        assert np.ptp(lived_in.state[f"bn1.{name}"]) > 0.1
-    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=False)
+        assert np.ptp(trained.state[f"bn1.{name}"]) > 0.1
+    inputs.write(tmp_path, "resnet20", 2, 8, trained_norms=False)
     new = inputs.read(tmp_path)
     assert np.ptp(new.state["bn1.running_mean"]) == 0
-    assert np.array_equal(new.state["conv1.weight"], lived_in.state["conv1.weight"])
+    assert np.array_equal(new.state["conv1.weight"], trained.state["conv1.weight"])
 
 
 def test_folding_a_batch_norm_changes_nothing(tmp_path):
-    inputs.write(tmp_path, "resnet18", 1, 32, lived_in=True)
+    inputs.write(tmp_path, "resnet18", 1, 32, trained_norms=True)
     state, images, _ = inputs.read(tmp_path)
     model = models.resnet18().eval()
     model.load_state_dict(state)
@@ -365,7 +401,7 @@ def test_folding_a_batch_norm_changes_nothing(tmp_path):
 
 
 def test_ncnns_text_says_what_it_counts_and_gives_each_blob_one_reader(tmp_path):
-    inputs.write(tmp_path, "resnet18", 1, 32, lived_in=True)
+    inputs.write(tmp_path, "resnet18", 1, 32, trained_norms=True)
     state = inputs.read(tmp_path).state
     description = layers.resnet18(state)
     magic, counts, *lines = ncnn_model.graph(description).splitlines()
@@ -390,15 +426,15 @@ def test_ncnns_text_says_what_it_counts_and_gives_each_blob_one_reader(tmp_path)
     assert len(ncnn_model.weights(description)) == 4 * (parameters + projections + biases + 512_000 + 1_000 + 21)
 
 
-# -- the floor --------------------------------------------------------------------------------------------------------
+# -- the roofline -----------------------------------------------------------------------------------------------------
 
 
 def test_the_stages_add_up_to_the_network():
     network, x, whole = models.resnet18().train(), mr.zeros(1, 3, 224, 224), []
-    for module in floor.stages(network).values():
-        work, x = floor.count(module, x, batch=32)
+    for module in roofline.stages(network).values():
+        work, x = roofline.count(module, x, batch=32)
         whole.append(work)
-    assert list(floor.stages(network)) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head"]
+    assert list(roofline.stages(network)) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head"]
     assert sum(work.operations for work in whole) == pytest.approx(32 * 2 * 1.814e9, rel=1e-3)
     assert whole[0].operations == 32 * 2 * 64 * 112**2 * 3 * 49
     assert whole[0].bytes == 4 * (32 * (3 * 224**2 + 64 * 112**2) + 64 * 3 * 49)
@@ -407,32 +443,32 @@ def test_the_stages_add_up_to_the_network():
     assert network.layer1.training
 
 
-def test_the_floor_is_the_larger_of_both_times_and_may_be_passed():
-    work = floor.Work(operations=6e9, bytes=2e9)
+def test_the_bound_is_the_larger_of_both_times_and_may_be_passed():
+    work = roofline.Work(operations=6e9, bytes=2e9)
     assert work.seconds(peak=3e9, bandwidth=2e9) == 2.0
     assert work.seconds(peak=3e10, bandwidth=2e9) == 1.0
-    assert floor.row(work, 0.5, 3e9, 2e9)["share"] == 4.0
+    assert roofline.row(work, 0.5, 3e9, 2e9)["share"] == 4.0
 
 
-def test_the_floor_of_a_training_step(tmp_path, monkeypatch):
-    inputs.write(tmp_path, "resnet20", 2, 8, lived_in=False)
-    monkeypatch.setattr(floor, "machine_speed", lambda threads, times: (2e11, 3e10))
+def test_the_roofline_of_a_training_step(tmp_path, monkeypatch):
+    inputs.write(tmp_path, "resnet20", 2, 8, trained_norms=False)
+    monkeypatch.setattr(machine, "speed", lambda threads: (2e11, 3e10))
     monkeypatch.setattr(mr, "set_num_threads", lambda threads: None)
-    found = floor.measure(job(tmp_path, "floor", "cifar-train", batch=2, size=8))
+    found = roofline.measure(job(tmp_path, "roofline", "cifar-train", batch=2, size=8))
     rows = found["stages"]
     assert rows["layer1 both"]["operations"] == 3 * rows["layer1 forward"]["operations"]
     assert rows["stem both"]["operations"] == 2 * rows["stem forward"]["operations"]
     assert rows["whole"]["operations"] == sum(r["operations"] for name, r in rows.items() if name.endswith("both"))
     assert all(row["seconds"] > 0 for row in rows.values())
-    text = report.floor(found)
+    text = report.roofline(found)
     assert "matrix product 200 GFLOP/s, copy 30.0 GB/s" in text
     assert text.splitlines()[-1].split()[0] == "whole"
 
 
-def test_the_floor_of_inference(tmp_path, monkeypatch):
-    inputs.write(tmp_path, "resnet18", 2, 32, lived_in=True)
-    monkeypatch.setattr(floor, "machine_speed", lambda threads, times: (2e11, 3e10))
+def test_the_roofline_of_inference(tmp_path, monkeypatch):
+    inputs.write(tmp_path, "resnet18", 2, 32, trained_norms=True)
+    monkeypatch.setattr(machine, "speed", lambda threads: (2e11, 3e10))
     monkeypatch.setattr(mr, "set_num_threads", lambda threads: None)
-    rows = floor.measure(replace(job(tmp_path, "floor", batch=2), rounds=1))["stages"]
+    rows = roofline.measure(replace(job(tmp_path, "roofline", batch=2), rounds=1))["stages"]
     assert list(rows) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head", "whole"]
     assert all(row["seconds"] > 0 for row in rows.values())

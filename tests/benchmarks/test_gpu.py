@@ -19,7 +19,7 @@ import pytest
 import minires as mr
 from benchmarks import gpu, inputs
 from benchmarks.on_gpu import ours, report, roofline, rounds, timing, versions
-from benchmarks.on_gpu.works import (
+from benchmarks.on_gpu.workloads import (
     BFLOAT16,
     COMPILED,
     EAGER,
@@ -27,15 +27,15 @@ from benchmarks.on_gpu.works import (
     GRAPH,
     TARGETS,
     TF32,
-    WORKS,
+    WORKLOADS,
     Contender,
     Task,
-    Work,
+    Workload,
 )
 from minires import cuda
 
-TINY = Work("resnet18-one", "Tiny", "resnet8", False, 2, 8)
-TINY_TRAIN = Work("resnet18-train", "Tiny, training", "resnet8", True, 2, 8)
+TINY = Workload("resnet18-one", "Tiny", "resnet8", False, 2, 8)
+TINY_TRAIN = Workload("resnet18-train", "Tiny, training", "resnet8", True, 2, 8)
 
 
 class Clock:
@@ -66,10 +66,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def shared(tmp_path):
-    """Weights and images of a tiny work."""
+    """Weights and images of a tiny workload."""
 
-    def make(work: Work) -> inputs.Inputs:
-        inputs.write(tmp_path, work.model, work.batch, work.size, lived_in=not work.train)
+    def make(workload: Workload) -> inputs.Inputs:
+        inputs.write(tmp_path, workload.model, workload.batch, workload.size, trained_norms=not workload.train)
         return inputs.read(tmp_path)
 
     return make
@@ -80,7 +80,7 @@ def shared(tmp_path):
 
 def test_everything_unless_told_otherwise():
     options = gpu.parse([])
-    assert options.only == [*(work.name for work in WORKS), "kernels"]
+    assert options.only == [*(workload.name for workload in WORKLOADS), "kernels"]
     assert (options.quick, options.json, options.markdown) == (False, False, False)
     options = gpu.parse(["--only", "kernels", "--only", "cifar-train", "--quick", "--json"])
     assert (options.only, options.quick, options.json) == (["kernels", "cifar-train"], True, True)
@@ -107,7 +107,7 @@ def test_without_a_gpu_a_line_says_why(monkeypatch, capsys):
 
 
 def test_the_works_and_targets_are_those_that_were_asked_for():
-    assert {(work.model, work.train, work.batch, work.size) for work in WORKS} == {
+    assert {(workload.model, workload.train, workload.batch, workload.size) for workload in WORKLOADS} == {
         ("resnet18", True, 256, 224),
         ("resnet18", False, 256, 224),
         ("resnet18", False, 1, 224),
@@ -116,15 +116,15 @@ def test_the_works_and_targets_are_those_that_were_asked_for():
         ("resnet50", False, 1, 224),
         ("resnet20", True, 128, 32),
     }
-    assert len({work.name for work in WORKS}) == len(WORKS)
-    lines = {(target.work, target.way, target.precision): (target.least, target.aim) for target in TARGETS}
+    assert len({workload.name for workload in WORKLOADS}) == len(WORKLOADS)
+    lines = {(target.workload, target.mode, target.precision): (target.least, target.aim) for target in TARGETS}
     assert lines == {
         ("resnet18-train", EAGER, TF32): (0.5, 1.0),
         ("resnet18-train", EAGER, FLOAT32): (0.7, 1.1),
         **{("resnet18-one", GRAPH, precision): (2.0, 4.0) for precision in (FLOAT32, TF32)},
         **{("cifar-train", GRAPH, precision): (2.0, 4.0) for precision in (FLOAT32, TF32)},
     }
-    assert {target.work for target in TARGETS} <= {work.name for work in WORKS}
+    assert {target.workload for target in TARGETS} <= {workload.name for workload in WORKLOADS}
 
 
 # -- time -------------------------------------------------------------------------------------------------------------
@@ -162,10 +162,12 @@ def test_a_task_runs_until_the_gpu_is_warm(clock, monkeypatch):
 # -- rounds -----------------------------------------------------------------------------------------------------------
 
 
-def contender(clock: Clock, library: str, way: str, precision: str, milliseconds: Iterator[float], result) -> Contender:
+def contender(
+    clock: Clock, library: str, mode: str, precision: str, milliseconds: Iterator[float], result
+) -> Contender:
     """Wakes up with the next time of its own."""
 
-    def wake() -> Task:
+    def prepare() -> Task:
         duration = next(milliseconds)
 
         def run() -> None:
@@ -173,7 +175,7 @@ def contender(clock: Clock, library: str, way: str, precision: str, milliseconds
 
         return Task(run, result)
 
-    return Contender(library, way, precision, wake)
+    return Contender(library, mode, precision, prepare)
 
 
 EFFORT = timing.Effort(rounds=3, samples=1, warm_up=0.0)
@@ -183,7 +185,7 @@ def compared(clock: Clock, *others: Contender) -> dict:
     torch = contender(clock, "torch", EAGER, FLOAT32, iter([20.0, 30.0, 60.0]), [[1.0, -2.0]])
     ours = contender(clock, "MiniRes", EAGER, FLOAT32, iter([10.0, 20.0, 20.0]), [[1.0, -2.0002]])
     events = {"torch": clock.events(), "MiniRes": clock.events()}
-    return rounds.compare(WORKS[0], [torch, ours, *others], events, EFFORT, lambda: None)
+    return rounds.compare(WORKLOADS[0], [torch, ours, *others], events, EFFORT, lambda: None)
 
 
 def test_ratios_are_taken_in_each_round_and_targets_are_judged(clock):
@@ -239,13 +241,13 @@ def test_each_round_begins_with_another(clock):
     order = []
 
     def member(name: str) -> Contender:
-        def wake() -> Task:
+        def prepare() -> Task:
             order.append(name)
             return Task(clock.task, [[1.0]])
 
-        return Contender(name, EAGER, FLOAT32, wake)
+        return Contender(name, EAGER, FLOAT32, prepare)
 
-    rounds.compare(WORKS[0], [member("a"), member("b")], dict.fromkeys("ab", clock.events()), EFFORT, lambda: None)
+    rounds.compare(WORKLOADS[0], [member("a"), member("b")], dict.fromkeys("ab", clock.events()), EFFORT, lambda: None)
     assert order == list("abbaab")
 
 
@@ -255,29 +257,29 @@ def test_each_round_begins_with_another(clock):
 def test_torch_trains_the_network_that_we_train(torch, shared):
     """All of PyTorch's rows, on the processor, where TF32 is float32; and our eager one."""
     theirs = importlib.import_module("benchmarks.on_gpu.pytorch")
-    work = Work("", "", "resnet20", True, 4, 16)
-    given = shared(work)
-    rows = theirs.contenders(work, given, "cpu", compiler=lambda model: model)
-    assert [(row.way, row.precision) for row in rows] == [(EAGER, FLOAT32), (EAGER, TF32), (COMPILED, BFLOAT16)]
-    expected = ours.wake(work, given, EAGER, FLOAT32, "cpu").result
+    workload = Workload("", "", "resnet20", True, 4, 16)
+    given = shared(workload)
+    rows = theirs.contenders(workload, given, "cpu", compiler=lambda model: model)
+    assert [(row.mode, row.precision) for row in rows] == [(EAGER, FLOAT32), (EAGER, TF32), (COMPILED, BFLOAT16)]
+    expected = ours.prepare(workload, given, EAGER, FLOAT32, "cpu").result
     assert len(set(expected[0])) == 3
     for row in rows:
-        task = row.wake()
+        task = row.prepare()
         flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
         assert flags == (row.precision == TF32,) * 2
         assert rounds.difference(task.result, expected) < (1e-2 if row.precision == BFLOAT16 else 1e-5)
         task.run()
-    again = rows[0].wake().result  # in the next round from the same weights
+    again = rows[0].prepare().result  # in the next round from the same weights
     assert rounds.difference(again, expected) < 1e-5
 
 
 @pytest.mark.parametrize("model", ["resnet18", "resnet50"])
 def test_torch_infers_with_the_network_that_we_infer_with(torch, shared, model):
     theirs = importlib.import_module("benchmarks.on_gpu.pytorch")
-    work = Work("", "", model, False, 1, 32)
-    given = shared(work)
-    row, *_ = theirs.contenders(work, given, "cpu", compiler=lambda model: model)
-    task, expected = row.wake(), ours.wake(work, given, EAGER, FLOAT32, "cpu").result
+    workload = Workload("", "", model, False, 1, 32)
+    given = shared(workload)
+    row, *_ = theirs.contenders(workload, given, "cpu", compiler=lambda model: model)
+    task, expected = row.prepare(), ours.prepare(workload, given, EAGER, FLOAT32, "cpu").result
     assert (np.shape(task.result), row.name) == ((1, 1000), "torch eager, float32")
     assert rounds.difference(task.result, expected) < 1e-5
 
@@ -286,13 +288,13 @@ def test_bfloat16_is_bfloat16(torch, shared):
     theirs = importlib.import_module("benchmarks.on_gpu.pytorch")
     given = shared(TINY._replace(model="resnet20"))
     exact, _, rounded = theirs.contenders(TINY._replace(model="resnet20"), given, "cpu", compiler=lambda model: model)
-    assert 1e-4 < rounds.difference(rounded.wake().result, exact.wake().result) < 0.1
+    assert 1e-4 < rounds.difference(rounded.prepare().result, exact.prepare().result) < 0.1
 
 
 def test_our_rows_set_the_precision_and_capture_what_is_asked(standin, shared, monkeypatch):
     """The graph itself is captured by kernels that only a GPU, or the simulator, has: here it is asked for."""
     rows = ours.contenders(TINY, shared(TINY))
-    assert [(row.precision, row.way) for row in rows] == [
+    assert [(row.precision, row.mode) for row in rows] == [
         (FLOAT32, EAGER),
         (FLOAT32, GRAPH),
         (TF32, EAGER),
@@ -308,7 +310,7 @@ def test_our_rows_set_the_precision_and_capture_what_is_asked(standin, shared, m
     with mr.use_backend("reference"):
         tasks = []
         for row in rows:
-            tasks.append(row.wake())
+            tasks.append(row.prepare())
             assert mr.backend.cuda.precision.tf32_allowed() is (row.precision == TF32)
             assert tasks[-1].run().device == "cuda:0"
     assert len(compiled) == 2
@@ -320,15 +322,15 @@ def test_our_rows_set_the_precision_and_capture_what_is_asked(standin, shared, m
 def test_our_training_on_the_device_is_that_on_the_processor(standin, shared):
     given = shared(TINY_TRAIN)
     with mr.use_backend("reference"):
-        on_device = ours.wake(TINY_TRAIN, given, EAGER, FLOAT32, "cuda").result
-        assert on_device == ours.wake(TINY_TRAIN, given, EAGER, FLOAT32, "cpu").result
+        on_device = ours.prepare(TINY_TRAIN, given, EAGER, FLOAT32, "cuda").result
+        assert on_device == ours.prepare(TINY_TRAIN, given, EAGER, FLOAT32, "cpu").result
     assert len(on_device[0]) == 3
     assert len(set(on_device[0])) == 3
 
 
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
-LIMITS = roofline.Roofs(1e12, {FLOAT32: 1e13, TF32: 4e13}, {FLOAT32: 2e13})
+LIMITS = roofline.Limits(1e12, {FLOAT32: 1e13, TF32: 4e13}, {FLOAT32: 2e13})
 
 
 def test_the_roof_is_the_higher_of_two_walls():
@@ -392,7 +394,7 @@ def test_noise_is_random_and_of_the_shape_that_was_asked_for():
 
 @pytest.fixture
 def tiny_run(standin, monkeypatch, clock):
-    """The program on the stand-in, with two tiny works, small roofs, and a clock that ticks at each event."""
+    """The program on the stand-in, with two tiny workloads, small limits, and a clock that ticks at each event."""
 
     class Event:
         def record(self) -> None:
@@ -400,7 +402,7 @@ def tiny_run(standin, monkeypatch, clock):
             self.at = clock.now
 
     standin.cuda.Event, standin.cuda.get_elapsed_time = Event, lambda a, b: b.at - a.at
-    monkeypatch.setattr(gpu, "WORKS", (TINY, TINY_TRAIN))
+    monkeypatch.setattr(gpu, "WORKLOADS", (TINY, TINY_TRAIN))
     monkeypatch.setattr(gpu, "KERNELS_OF", ("resnet8", 1, 8))
     monkeypatch.setattr(gpu, "QUICK", timing.Effort(rounds=1, samples=1, warm_up=0.0))
     monkeypatch.setattr(roofline, "SIDE", 8)
@@ -421,7 +423,7 @@ def test_json(tiny_run, capsys):
     assert "PyTorch" not in found["versions"]
     assert found["notes"][0].startswith("PyTorch is left out: ")
     assert (found["rounds"], found["samples"]) == (1, 1)
-    infer, train = found["works"]
+    infer, train = found["workloads"]
     assert (infer["batch"], infer["reference"]) == (2, "MiniRes eager, float32")
     assert [row["contender"] for row in infer["rows"]] == [
         "MiniRes eager, float32",
@@ -440,7 +442,7 @@ def test_json(tiny_run, capsys):
         *("batch_norm_stats", "batch_norm", "batch_norm_grad", "sgd_step"),
     }
     assert all(row["error"] is None and row["share"] > 0 for row in found["kernels"]["rows"])
-    assert found["kernels"]["roofs"].keys() == {"bandwidth", "ours", "cublas"}
+    assert found["kernels"]["limits"].keys() == {"bandwidth", "ours", "cublas"}
 
 
 def test_tables_for_a_terminal_and_for_a_page(tiny_run, capsys):
@@ -482,8 +484,8 @@ def test_a_torch_that_sees_no_gpu_is_left_out(monkeypatch):
 def test_numbers_in_words():
     row = {"contender": "c", "error": None, "milliseconds": {"median": 2.0, "lowest": 1.234, "highest": 30.0}}
     row |= {"images_per_second": 12345.6, "difference": 2e-5, "ratio": None}
-    assert report.row_of(row) == ("c", "2 (1.23 … 30)", "12,346", "2e-05", "")
-    assert report.row_of({**row, "error": "why"}) == ("c", "why", "", "", "")
+    assert report.contender_row(row) == ("c", "2 (1.23 … 30)", "12,346", "2e-05", "")
+    assert report.contender_row({**row, "error": "why"}) == ("c", "why", "", "", "")
     kernel = {"name": "conv2d", "shape": "s", "count": 2, "precision": TF32, "error": None, "milliseconds": 2.0}
     kernel |= {"operations": 4e9, "moved": 2e9, "bound": "bytes", "share": 0.5}
     assert report.kernel_row(kernel) == ("conv2d", "s", "2", TF32, "2.000", "2.00", "1,000", "bytes", "50 %")

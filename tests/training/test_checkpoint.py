@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -136,9 +137,9 @@ def test_no_checkpoint(tmp_path):
     with pytest.raises(WeightsError, match="no safetensors file, or a damaged one"):
         training.load_checkpoint(tmp_path / "text.safetensors")
     for read in (training.load_checkpoint, training.checkpoint_metadata):
-        with pytest.raises(WeightsError, match=f"cannot load {tmp_path}"):
+        with pytest.raises(WeightsError, match=f"cannot load {re.escape(str(tmp_path))}"):
             read(tmp_path)
-        with pytest.raises(WeightsError, match=f"cannot load {tmp_path}/absent"):
+        with pytest.raises(WeightsError, match=f"cannot load {re.escape(str(tmp_path / 'absent'))}"):
             read(tmp_path / "absent")
 
 

@@ -18,6 +18,7 @@ from minires import functional as F
 from minires.backend import cpu
 from minires.backend.cpu import isa, machine
 from minires.backend.shapes import Window
+from minires.inspection import machine as inspection
 from tests.backend.cpu import workload
 from tests.backend.cpu.layouts import channels_last
 
@@ -88,7 +89,7 @@ def test_the_environment_says_how_many():
     program = "import minires as mr; print(mr.get_num_threads())"
     assert run(program, OMP_NUM_THREADS="3") == "3"
     assert run(program, OMP_NUM_THREADS="4,2") == "4"
-    assert int(run(program, OMP_NUM_THREADS="")) == len(os.sched_getaffinity(0))
+    assert int(run(program, OMP_NUM_THREADS="")) == inspection.cores()
 
 
 @pytest.mark.parametrize("setting", ["99999999999999999999", "9" * 5000, "-3", "²", "many"])
@@ -101,7 +102,7 @@ def test_a_setting_without_sense_is_ignored_with_a_warning(variable, setting, mo
     try:
         with pytest.warns(RuntimeWarning, match=rf"^{variable}={setting[:9]}.* is ignored: it must be a"):
             machine._start()
-        assert cpu.get_num_threads() <= len(os.sched_getaffinity(0))
+        assert cpu.get_num_threads() <= inspection.cores()
         assert cpu.cache_state().limit == limit
     finally:
         cpu.set_num_threads(threads)
