@@ -13,30 +13,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minires.backend import cpu, reference
+from minires.backend import cpu
 from minires.backend.arrays import Array
+from minires.backend.cpu.provider import CPU
 from minires.backend.cuda import device as gpu
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.provider import CUDA
+from minires.backend.provider import Provider
+from minires.backend.reference.provider import REFERENCE
 from minires.errors import DeviceError, OutOfMemoryError
 
 Signature = TypeVar("Signature", bound=Callable[..., Any])
 
 
-class Provider(Protocol):
-    """What a set of kernels must tell about itself."""
-
-    name: str
-
-    def serves(self, array: Array) -> bool:
-        """Whether these kernels work on arrays of this type and dtype."""
-
-
-REFERENCE = cast(Provider, reference)
-CUDA, CPU = cast(Provider, cuda), cast(Provider, cpu)
 PROVIDERS: list[Provider] = [CUDA, REFERENCE] if cpu.library is None else [CUDA, CPU, REFERENCE]  # fastest first
 CONTRACT: dict[str, Callable[..., Any]] = {}  # kernel name -> its documented signature
 
@@ -91,7 +83,7 @@ def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
     """The providers that may compute `kernel_name` on arrays like `array`, the first choice first."""
     forced = _forced.get() or _process_wide()
     for provider in PROVIDERS:
-        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.serves(array):
+        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.supports(array):
             yield provider
     yield REFERENCE
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from minires.backend import dispatch
+from minires.backend.reference.provider import REFERENCE
 
 Undo = Callable[[], None]
 _ABSENT = object()
@@ -76,7 +77,7 @@ def _engine() -> Iterator[ModuleType]:
 
 
 # The C kernels have no line that a switch could break: with this, `reference` computes everything, in every thread.
-REFERENCE_ONLY = Attribute(dispatch, "PROVIDERS", [dispatch.REFERENCE])
+REFERENCE_ONLY = Attribute(dispatch, "PROVIDERS", [REFERENCE])
 
 _lock = threading.RLock()
 _active: list[tuple[object, Sequence[Patch]]] = []  # in the order in which they were switched on

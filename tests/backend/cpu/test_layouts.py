@@ -10,6 +10,7 @@ import pytest
 
 from minires import backend
 from minires.backend import cpu
+from minires.backend.cpu.provider import CPU
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import LAYOUTS, channels_last
 
@@ -83,7 +84,7 @@ def test_results_own_their_memory_and_are_channels_last(kernel, layout):
     given = [each_array(argument, LAYOUTS[layout]) for argument in case.arguments]
     if kernel == "sum":
         given[2] = False  # keepdims makes a view of it
-    result = case.call(*given) if case.call else getattr(cpu, case.kernel)(*given)
+    result = case.call(*given) if case.call else getattr(CPU, case.kernel)(*given)
     if result is NotImplemented:
         assert case.may_decline
         return
@@ -135,6 +136,6 @@ def test_images_are_converted_only_where_they_must_be():
     x = np.random.default_rng(0).normal(size=(2, 5, 7, 11)).astype(np.float32)
     for name, layout in LAYOUTS.items():
         given, before = layout(x), cpu.library.image_conversions()
-        cpu.avg_pool2d(given, (2, 2), (1, 1), (0, 0), False, True)
+        CPU.avg_pool2d(given, (2, 2), (1, 1), (0, 0), False, True)
         expected = 0 if name in ("channels last", "read only") else 1
         assert cpu.library.image_conversions() - before == expected, name

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 import minires as mr
 from minires import backend
 from minires import functional as F
-from minires.backend import cpu, reference
+from minires.backend import cpu
 from minires.backend.cpu import isa
+from minires.backend.cpu.provider import CPU
+from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
 
@@ -34,23 +36,23 @@ def test_random_shapes(build, kernel, data):
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.3e7])
 def test_a_constant_channel_has_no_variance(value):
     x = channels_last(np.full((7, 5, 13, 11), value, np.float32))
-    mean, var = cpu.batch_norm_stats(x)
+    mean, var = CPU.batch_norm_stats(x)
     np.testing.assert_allclose(mean, np.float32(value), rtol=cases.EPS)
     assert (var >= 0).all()
     assert (var <= (cases.EPS * value) ** 2).all()
 
 
 def test_one_row_has_no_variance():
-    mean, var = cpu.batch_norm_stats(np.array([[1e9, -1e-9, 3]], np.float32))
+    mean, var = CPU.batch_norm_stats(np.array([[1e9, -1e-9, 3]], np.float32))
     np.testing.assert_array_equal(mean, np.float32([1e9, -1e-9, 3]))
     np.testing.assert_array_equal(var, 0)
 
 
 def test_a_huge_number_in_one_channel_leaves_the_others_alone():
     x = np.random.default_rng(0).normal(size=(9, 6, 8, 8)).astype(np.float32)
-    clean = cpu.batch_norm_stats(x)
+    clean = CPU.batch_norm_stats(x)
     x[0, 2, 0, 0] = 1e18
-    mean, var = cpu.batch_norm_stats(x)
+    mean, var = CPU.batch_norm_stats(x)
     others = [0, 1, 3, 4, 5]
     np.testing.assert_array_equal(mean[others], clean[0][others])
     np.testing.assert_array_equal(var[others], clean[1][others])
@@ -84,13 +86,13 @@ def test_the_gradient_of_a_bias_is_not_one_chain():
 
 def test_argmax_is_a_byte_as_long_as_one_will_do():
     x = np.random.default_rng(0).normal(size=(1, 3, 20, 20)).astype(np.float32)
-    y, argmax = cpu.max_pool2d(x, (16, 16), (1, 1), (0, 0), (1, 1), False)
+    y, argmax = CPU.max_pool2d(x, (16, 16), (1, 1), (0, 0), (1, 1), False)
     assert (y.dtype, argmax.dtype, argmax.shape) == (np.float32, np.uint8, y.shape)
     assert argmax.max() > 127  # so that a signed byte would show
-    assert cpu.max_pool2d(x, (16, 17), (1, 1), (0, 0), (1, 1), False) is NotImplemented
+    assert CPU.max_pool2d(x, (16, 17), (1, 1), (0, 0), (1, 1), False) is NotImplemented
     assert backend.max_pool2d(x, (16, 17), (1, 1), (0, 0), (1, 1), False)[1].dtype == np.int32
     wide = np.zeros((1, 3, 5, 4), np.int32)
-    assert cpu.max_pool2d_route(y[:, :, :5, :4], wide, (20, 20), (16, 17), (1, 1), (0, 0), (1, 1)) is NotImplemented
+    assert CPU.max_pool2d_route(y[:, :, :5, :4], wide, (20, 20), (16, 17), (1, 1), (0, 0), (1, 1)) is NotImplemented
 
 
 def test_ties_go_to_the_first_and_nan_wins():
@@ -98,7 +100,7 @@ def test_ties_go_to_the_first_and_nan_wins():
     x[0, 1] = -np.inf
     x[0, 2, 1, 0] = np.nan
     x[0, 3, 0, 1] = x[0, 3, 1, 1] = 5
-    y, argmax = cpu.max_pool2d(x, (2, 2), (2, 2), (0, 0), (1, 1), False)
+    y, argmax = CPU.max_pool2d(x, (2, 2), (2, 2), (0, 0), (1, 1), False)
     assert argmax[0, :4, 0, 0].tolist() == [0, 0, 2, 1]
     assert y[0, 1, 0, 0] == -np.inf
     assert np.isnan(y[0, 2, 0, 0])
@@ -106,7 +108,7 @@ def test_ties_go_to_the_first_and_nan_wins():
 
 def test_padding_never_wins():
     x = np.full((1, 5, 3, 3), -np.inf, np.float32)
-    y, argmax = cpu.max_pool2d(x, (3, 3), (2, 2), (1, 1), (1, 1), False)
+    y, argmax = CPU.max_pool2d(x, (3, 3), (2, 2), (1, 1), (1, 1), False)
     assert (y == -np.inf).all()
     assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first place of each window that is no padding
 
@@ -118,11 +120,11 @@ def test_logits_of_any_size():
     x = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [3e38, -3e38, 0], [1e4, 1e4, 1e4 - 1]], np.float32)
     labels = np.array([1, 2, 0, 2])
     for expected, actual in (
-        (reference.log_softmax(x.astype(float), 1), cpu.log_softmax(x, 1)),
-        (reference.cross_entropy(x.astype(float), labels), cpu.cross_entropy(x, labels)),
+        (reference.log_softmax(x.astype(float), 1), CPU.log_softmax(x, 1)),
+        (reference.cross_entropy(x.astype(float), labels), CPU.cross_entropy(x, labels)),
         (
             reference.cross_entropy_grad(np.ones(4), x.astype(float), labels),
-            cpu.cross_entropy_grad(np.ones(4, np.float32), x, labels),
+            CPU.cross_entropy_grad(np.ones(4, np.float32), x, labels),
         ),
     ):
         finite = abs(expected) < 3.4e38  # −6e38 is −∞ in float32, as the loss of it is
@@ -134,7 +136,7 @@ def test_labels_out_of_range_are_refused():
     x = np.zeros((2, 3), np.float32)
     for labels in ([0, 3], [0, -1], [0], [0, 1, 2]):
         with pytest.raises(ValueError, match="the labels do not fit"):
-            cpu.cross_entropy(x, np.array(labels))
+            CPU.cross_entropy(x, np.array(labels))
 
 
 def test_matmul_adds_the_bias_and_writes_where_it_is_told():
@@ -153,7 +155,7 @@ def test_matmul_adds_the_bias_and_writes_where_it_is_told():
 def test_parameters_that_are_not_contiguous_fall_through():
     theta = np.ones((4, 6), np.float32)[:, ::2]
     arguments = ([theta], [np.ones((4, 3), np.float32)], None, 0.5, 0.0, 0.0, 0.0, False)
-    assert cpu.sgd_step(*arguments) is NotImplemented
+    assert CPU.sgd_step(*arguments) is NotImplemented
     backend.sgd_step(*arguments)
     np.testing.assert_array_equal(theta, 0.5)
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import convolution, tiles
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.precision import allow_tf32
+from minires.backend.cuda.provider import CUDA as cuda
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import conv_size
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
@@ -39,9 +40,9 @@ CASES = {
 @pytest.fixture(params=[False, True], ids=["exact", "TF32"])
 def bound(request):
     """With TF32 allowed or not, what is promised."""
-    cuda.allow_tf32(request.param)
+    allow_tf32(request.param)
     yield TF32 if request.param else EXACT
-    cuda.allow_tf32(False)
+    allow_tf32(False)
 
 
 def numbers(seed, *shape):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import normalization, walks
+from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cpu.layouts import channels_last
 from tests.backend.cuda.device import ORDERS
 

@@ -71,7 +71,7 @@ AT_LEAST = ("batch_norm_stats", "batch_norm", "batch_norm_grad", "log_softmax", 
 @settings(max_examples=10)
 @given(data=st.data())
 def test_infinities_and_nan_are_not_lost(device, kernel, data):
-    from minires.backend import reference
+    from minires.backend.reference.provider import REFERENCE as reference
 
     choices = cases.Drawn(data)
     case = cases.OTHERS[kernel](choices)
