@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from minires.backend.arrays import Array
+from minires.backend.arrays import Array, keep_dims
 from minires.backend.cpu import machine
 from minires.backend.cpu.eligibility import is_supported
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Over all pixels of a channels-last image: the global pooling; or of all images, or over rows: a bias's gradient.
+    """Over the pixels of each channels-last image (global pooling), of all images, or over rows (a bias's gradient).
 
-    NumPy adds what does not lie innermost in one chain of float32, of any length; these sums are made of short ones.
+    Along an axis that is not innermost in memory NumPy adds float32 in one chain, whose rounding error grows with its
+    length. These sums are made of short chains.
     """
     if not is_supported(x) or (x.ndim == 4 and x.flags.c_contiguous):
         return NotImplemented
@@ -20,4 +21,4 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         y = machine.library.sum_rows(x)
     else:
         return NotImplemented
-    return y.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else y
+    return keep_dims(y, x.shape, axes) if keepdims else y

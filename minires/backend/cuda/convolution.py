@@ -1,4 +1,4 @@
-"""Convolution on the GPU: what the kernels of conv.cu and conv_weight.cu are to be told of its geometry."""
+"""Convolution on the GPU: the arguments that describe its geometry to the kernels of conv.cu and conv_weight.cu."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout, sources
-from minires.backend.cuda.eligibility import fit
+from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
+from minires.backend.cuda.tiles import LARGE, MAX_COLUMNS, MAX_ROWS, choose_tile, split_k
 from minires.backend.shapes import Pair, conv_size
 
-THREADS = 256  # in a block, where each thread makes one number
+THREADS = 256  # of a block whose threads compute one number each
 
 
 class Axis(NamedTuple):
-    """What happens along one axis of an image: output p and tap i meet at pixel p·step + origin + i·tap.
+    """The geometry along one axis of an image: output p and tap i meet at pixel p·step + origin + i·tap.
 
-    Tap i of `taps` is row `first` + `every`·i of the kernel; output p goes to pixel `place` + `apart`·p of the result.
+    Tap i of `taps` is row `first` + `every`·i of the kernel. Output p is stored at pixel `place` + `apart`·p of the
+    result.
     """
 
     outputs: int
@@ -42,9 +43,9 @@ def forward_axis(size: int, kernel: int, stride: int, padding: int, dilation: in
 
 
 def phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Iterator[Axis]:
-    """For each a < s the pixels h = a + s·p of the input gradient, which meet the taps i with s | a + P − i·d.
+    """For each phase a < s, the pixels h = a + s·p of the input gradient. They meet the taps i with s | a + P − i·d.
 
-    Those are i = first + every·i', with every = s/gcd(s, d); they meet gy at (a + P − first·d)/s + p − i'·every·d/s.
+    The taps are i = first + every·i', every = s/gcd(s, d); they meet gy at (a + P − first·d)/s + p − i'·every·d/s.
     """
     every = stride // math.gcd(stride, dilation)
     for a in range(min(stride, size)):
@@ -55,37 +56,40 @@ def phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
 
 
 def divider(d: int) -> tuple[int, int, int]:
-    """Divider of kernels/cuda/division.cuh: (d, m, b − 32) with b = 31 + ⌈log₂ d⌉ and m = ⌈2ᵇ/d⌉; m = 0 for d ≤ 1."""
+    """A Divider of kernels/cuda/division.cuh: (d, m, b − 32) with b = 31 + ⌈log₂ d⌉ and m = ⌈2ᵇ/d⌉; m = 0 for d ≤ 1."""
     if d <= 1:
         return 1, 0, 0
     b = 31 + (d - 1).bit_length()
     return d, -(-(1 << b) // d), b - 32
 
 
-def padded(channels: int) -> int:
-    """The next multiple of 4: what kernels read at once."""
-    return -(-channels // 4) * 4
+def ceil4(channels: int) -> int:
+    """The next multiple of 4, the number of channels that a kernel reads at once."""
+    return 4 * blocks(channels, 4)
 
 
-def four_channels(x: Array) -> Array:
-    """The image channels-last, its channels padded with zeros to a multiple of 4 where they are not: (N, H, W, C)."""
+def padded_nhwc(x: Array) -> Array:
+    """The image (N, C, H, W) as (N, H, W, C), with C padded with zeros to a multiple of 4."""
     x = layout.channels_last(x)
     n, c, h, w = x.shape
     rows = x.transpose(0, 2, 3, 1)
     if c % 4 == 0:
         return rows
-    y = layout.empty(n, h, w, padded(c))
-    launch("layout", "pad_channels", (blocks(y.size, THREADS),), THREADS, x, y, n * h * w, c, padded(c))
+    y = layout.empty(n, h, w, ceil4(c))
+    launch("layout", "pad_channels", (blocks(y.size, THREADS),), THREADS, x, y, n * h * w, c, ceil4(c))
     return y
 
 
 def packed_weight(w: Array, for_input: bool) -> Array:
-    """w (O, C, kh, kw) as the right matrix of conv.cu: (taps, C padded, O padded), or (taps, O, C) for the input."""
+    """w (O, C, kh, kw) as the right matrix of conv.cu: (taps, C, O) or, for the input gradient, (taps, O, C).
+
+    C and O are padded with zeros to multiples of 4.
+    """
     w = layout.dense(w)
     outputs, channels, taps = w.shape[0], w.shape[1], w.shape[2] * w.shape[3]
-    depth, stride = (padded(outputs), padded(channels)) if for_input else (padded(channels), padded(outputs))
+    depth, stride = (ceil4(outputs), ceil4(channels)) if for_input else (ceil4(channels), ceil4(outputs))
     packed = layout.empty(taps, depth, stride)
-    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # which this kernel makes no use of
+    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # the kernel needs them only to compile
     launch(
         "conv", "pack_weight", grid, THREADS,
         w, packed, outputs, channels, taps, depth, stride, for_input, TF32=0, **constants,
@@ -94,7 +98,7 @@ def packed_weight(w: Array, for_input: bool) -> Array:
 
 
 class Convolution(NamedTuple):
-    """x (N, H, W, C) gathered along two axes, times packed weights, into y: a launch of conv.cu."""
+    """A launch of conv.cu: y = patches of x (N, H, W, C), gathered along two axes, times packed weights."""
 
     x: Array
     w: Array
@@ -105,16 +109,16 @@ class Convolution(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """M."""
+        """M, the rows of the product."""
         return int(self.x.shape[0]) * self.vertical.outputs * self.horizontal.outputs
 
     @property
     def depth(self) -> int:
-        """K."""
+        """K, the length of the sums."""
         return self.vertical.taps * self.horizontal.taps * int(self.x.shape[3])
 
     def geometry(self) -> np.ndarray:
-        """For the kernels."""
+        """The struct Geometry of conv.cu."""
         y, x = self.vertical, self.horizontal
         n, height, width, channels = self.x.shape
         return sources.pack(
@@ -130,14 +134,14 @@ class Convolution(NamedTuple):
         )  # fmt: skip
 
     def run(self, bias: Array | None = None, residual: Array | None = None, relu: bool = False) -> None:
-        """Launch it, in parts where it has too few tiles for a GPU."""
+        """Launch the product. With too few tiles for a GPU, K is split, and a second kernel adds up the parts."""
         rows, columns, depth = self.rows, int(self.y.shape[1]), self.depth
         if not rows:
             return
         constants = {"TF32": tf32()}
-        tile = choose(rows, columns, constants["TF32"])
+        tile = choose_tile(rows, columns, constants["TF32"])
         constants |= tile.constants
-        splits, chunk = divide(tile, rows, columns, depth)
+        splits, chunk = split_k(tile, rows, columns, depth)
         geometry = self.geometry()
         parts = layout.empty(splits, rows, columns) if splits > 1 else None
         launch(
@@ -165,8 +169,8 @@ def fused_conv2d(
     relu: bool = False,
     packed: Array | None = None,
 ) -> Array:
-    """conv2d, then + residual, then ReLU, in one pass; `packed` is packed_weight(w, False) where that is at hand."""
-    if groups != 1 or not fit(x, w, bias, residual):
+    """conv2d, plus `residual`, then ReLU, in one pass; `packed` is packed_weight(w, False) if that is known already."""
+    if groups != 1 or not is_supported(x, w, bias, residual):
         return NotImplemented
     vertical, horizontal = (
         forward_axis(*each) for each in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
@@ -178,19 +182,19 @@ def fused_conv2d(
     bias = None if bias is None else layout.dense(bias)
     residual = None if residual is None else layout.channels_last(residual)
     packed = packed_weight(w, for_input=False) if packed is None else packed
-    Convolution(four_channels(x), packed, y, vertical, horizontal, w.shape[3]).run(bias, residual, relu)
+    Convolution(padded_nhwc(x), packed, y, vertical, horizontal, w.shape[3]).run(bias, residual, relu)
     return y
 
 
 def conv2d_grad_input(
     gy: Array, w: Array, image: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    if groups != 1 or not fit(gy, w) or 0 in image:
+    if groups != 1 or not is_supported(gy, w) or 0 in image:
         return NotImplemented
     if not _representable(gy.shape[0], image, gy.shape[2:], w, stride, padding, dilation):
         return NotImplemented
     gx = layout.empty_image(gy.shape[0], w.shape[1], *image)
-    packed, rows = packed_weight(w, for_input=True), four_channels(gy)
+    packed, rows = packed_weight(w, for_input=True), padded_nhwc(gy)
     vertical, horizontal = (
         list(phases(*each)) for each in zip(image, w.shape[2:], stride, padding, dilation, strict=True)
     )
@@ -203,12 +207,12 @@ def conv2d_grad_input(
 def conv2d_grad_weight(
     x: Array, gy: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    if groups != 1 or not fit(x, gy):
+    if groups != 1 or not is_supported(x, gy):
         return NotImplemented
     gw = layout.empty(gy.shape[1], x.shape[1], *kernel_size)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, stride, padding, dilation):
         return NotImplemented
-    rows, gradients = four_channels(x), four_channels(gy)
+    rows, gradients = padded_nhwc(x), padded_nhwc(gy)
     channels, outputs, taps = rows.shape[3], gradients.shape[3], math.prod(kernel_size)
     ho, wo = gy.shape[2:]
     geometry = sources.pack(
@@ -219,9 +223,9 @@ def conv2d_grad_weight(
         tap_y=dilation[0], tap_x=dilation[1],
     )  # fmt: skip
     constants = {"TF32": tf32()}
-    tile = choose(outputs, taps * channels, constants["TF32"])
+    tile = choose_tile(outputs, taps * channels, constants["TF32"])
     constants |= tile.constants
-    splits, chunk = divide(tile, outputs, taps * channels, x.shape[0] * ho * wo)
+    splits, chunk = split_k(tile, outputs, taps * channels, x.shape[0] * ho * wo)
     parts = layout.empty(splits, outputs, taps * channels)
     grid = (*tile.grid(outputs, taps * channels), splits)
     launch(
@@ -235,7 +239,7 @@ def conv2d_grad_weight(
 
 
 def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, padding: Pair, dilation: Pair) -> bool:
-    """Whether the kernels' 32-bit numbers hold every pixel that a tap may meet, and every row and column."""
+    """Whether the kernels' 32-bit integers can index every pixel that a tap may meet, and every row and column."""
     kernel, most = w.shape[2:], 1 << 29
     farthest = max(
         (o + 1) * s + P + k * d for o, s, P, k, d in zip(output, stride, padding, kernel, dilation, strict=True)
@@ -243,18 +247,18 @@ def _representable(n: int, image: Pair, output: Pair, w: Array, stride: Pair, pa
     pixels, outputs = math.prod(image), math.prod(output)
     phase = math.prod(max(1, size // s) for size, s in zip(image, stride, strict=True))
     reads = max(
-        _images_of_a_tile(outputs) * pixels * padded(w.shape[1]),
-        _images_of_a_tile(phase) * outputs * padded(w.shape[0]),
+        _images_of_a_tile(outputs) * pixels * ceil4(w.shape[1]),
+        _images_of_a_tile(phase) * outputs * ceil4(w.shape[0]),
     )
-    columns = math.prod(kernel) * padded(max(w.shape[:2]))
+    columns = math.prod(kernel) * ceil4(max(w.shape[:2]))
     return (
         max(farthest, *image) < most
         and reads < 1 << 31
-        and n * max(pixels, outputs) <= MOST_ROWS
-        and columns <= MOST_COLUMNS
+        and n * max(pixels, outputs) <= MAX_ROWS
+        and columns <= MAX_COLUMNS
     )
 
 
 def _images_of_a_tile(pixels: int) -> int:
-    """Of how many images the rows of a tile can be at most, a row being one of so many pixels of each."""
+    """Upper bound on the number of images that one tile spans, if each image has so many pixels."""
     return LARGE.rows // pixels + 2

@@ -1,4 +1,4 @@
-"""Pooling on the GPU: the geometry that its kernels are told."""
+"""Pooling on the GPU: the arguments that describe its geometry to the kernels of pooling.cu."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout
-from minires.backend.cuda.eligibility import MOST, MOST_CHANNELS, fit
-from minires.backend.cuda.launch import launch
-from minires.backend.cuda.walks import THREADS, walk, walk_alone
+from minires.backend.cuda.eligibility import MAX_CHANNELS, MAX_ROWS, is_supported
+from minires.backend.cuda.launch import is_aligned, launch
+from minires.backend.cuda.row_blocks import THREADS, row_block, scalar_row_block
 from minires.backend.shapes import Pair, pool_size
 
-LONGEST = 256  # numbers that are added in one chain, a line of a window
+MAX_SIDE = 256  # of an averaged window: its kernel adds a line in one chain, whose rounding error grows with it
 
 
 def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Pair:
@@ -23,27 +23,27 @@ def _pooled(image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pa
 
 
 def _axes(image: Pair, output: Pair, *windows: Pair) -> list[int]:
-    """What the kernels take at their end: size, windows, kernel, stride, padding (and dilation) down, then across."""
+    """The kernels' last arguments: size, windows, kernel, stride, padding (and dilation), vertical, then horizontal."""
     return [pair[axis] for axis in (0, 1) for pair in (image, output, *windows)]
 
 
 def _countable(n: int, c: int, image: Pair, output: Pair, *windows: Pair) -> bool:
-    """Whether 32 bits count all that the kernels count: pixels, outputs, and places within the padded image."""
+    """Whether 32 bits hold all numbers that the kernels count: pixels, outputs, and positions in the padded image."""
     padded = [size + 2 * p for size, p in zip(image, windows[2], strict=True)]
     numbers = (n * math.prod(image), n * math.prod(output), *padded, *(k for pair in windows for k in pair))
-    return max(numbers) <= MOST and c <= MOST_CHANNELS
+    return max(numbers) <= MAX_ROWS and c <= MAX_CHANNELS
 
 
-def _empty_places(n: int, c: int, h: int, w: int) -> Array:
+def _empty_argmax(n: int, c: int, h: int, w: int) -> Array:
     return sys.modules["cupy"].empty((n, h, w, c), np.uint8).transpose(0, 3, 1, 2)
 
 
-def _places(argmax: Array) -> Array:
-    """`argmax` channels-last: itself, or a copy."""
-    if layout.is_channels_last(argmax) and layout.is_aligned(argmax):
+def _channels_last(argmax: Array) -> Array:
+    """`argmax` itself if it is channels-last and aligned, else a copy that is."""
+    if layout.is_channels_last(argmax) and is_aligned(argmax):
         return argmax
     n, c, h, w = argmax.shape
-    copy = _empty_places(n, c, h, w)
+    copy = _empty_argmax(n, c, h, w)
     copy[...] = argmax
     return copy
 
@@ -51,18 +51,18 @@ def _places(argmax: Array) -> Array:
 def max_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> tuple[Array, Array]:
-    if math.prod(kernel_size) > 256 or not fit(x):
+    if math.prod(kernel_size) > 256 or not is_supported(x):
         return NotImplemented
     windows = (kernel_size, stride, padding, dilation)
     n, c, *_ = x.shape
     output = _pooled(x.shape[2:], *windows, ceil_mode)
     if not _countable(n, c, x.shape[2:], output, *windows):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
-    y, argmax = layout.empty_image(n, c, *output), _empty_places(n, c, *output)
+    x, outputs, block = layout.channels_last(x), n * math.prod(output), row_block(c)
+    y, argmax = layout.empty_image(n, c, *output), _empty_argmax(n, c, *output)
     axes = _axes(x.shape[2:], output, *windows)
-    grid = across.grid(outputs)
-    launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, across.lanes, *axes)
+    grid = block.grid(outputs)
+    launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, block.lanes, *axes)
     return y, argmax
 
 
@@ -71,44 +71,45 @@ def max_pool2d_route(
 ) -> Array:
     windows = (kernel_size, stride, padding, dilation)
     n, c, *_ = gy.shape
-    if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+    if argmax.dtype != np.uint8 or not is_supported(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
         return NotImplemented
-    gy, argmax, pixels, across = layout.channels_last(gy), _places(argmax), n * math.prod(image), walk(c)
+    gy, argmax, pixels, block = layout.channels_last(gy), _channels_last(argmax), n * math.prod(image), row_block(c)
     gx = layout.empty_image(n, c, *image)
     axes = _axes(image, gy.shape[2:], *windows)
-    grid = across.grid(pixels)
-    launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, across.lanes, *axes)
+    grid = block.grid(pixels)
+    launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, block.lanes, *axes)
     return gx
 
 
 def max_pool2d_gather(x: Array, argmax: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
     windows = (kernel_size, stride, padding, dilation)
     n, c, *output = argmax.shape
-    if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], *windows):
+    if argmax.dtype != np.uint8 or not is_supported(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], *windows):
         return NotImplemented
-    x, argmax, outputs, across = layout.channels_last(x), _places(argmax), n * math.prod(output), walk_alone(c)
+    x, argmax = layout.channels_last(x), _channels_last(argmax)
+    outputs, block = n * math.prod(output), scalar_row_block(c)
     y = layout.empty_image(*argmax.shape)
     axes = _axes(x.shape[2:], argmax.shape[2:], *windows)
-    grid = across.grid(outputs)
-    launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, across.lanes, *axes)
+    grid = block.grid(outputs)
+    launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, block.lanes, *axes)
     return y
 
 
 def avg_pool2d(
     x: Array, kernel_size: Pair, stride: Pair, padding: Pair, ceil_mode: bool, count_include_pad: bool
 ) -> Array:
-    if max(kernel_size) > LONGEST or not fit(x):
+    if max(kernel_size) > MAX_SIDE or not is_supported(x):
         return NotImplemented
     windows = (kernel_size, stride, padding)
     n, c, *_ = x.shape
     output = _pooled(x.shape[2:], *windows, (1, 1), ceil_mode)
     if not _countable(n, c, x.shape[2:], output, *windows):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output), walk(c)
+    x, outputs, block = layout.channels_last(x), n * math.prod(output), row_block(c)
     y = layout.empty_image(n, c, *output)
     axes = _axes(x.shape[2:], output, *windows)
-    grid, inclusive = across.grid(outputs), bool(count_include_pad)
-    launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, across.lanes, inclusive, *axes)
+    grid, inclusive = block.grid(outputs), bool(count_include_pad)
+    launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, block.lanes, inclusive, *axes)
     return y
 
 
@@ -117,11 +118,11 @@ def avg_pool2d_split(
 ) -> Array:
     windows = (kernel_size, stride, padding)
     n, c, *_ = gy.shape
-    if max(kernel_size) > LONGEST or not fit(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
+    if max(kernel_size) > MAX_SIDE or not is_supported(gy) or not _countable(n, c, image, gy.shape[2:], *windows):
         return NotImplemented
-    gy, pixels, across = layout.channels_last(gy), n * math.prod(image), walk(c)
+    gy, pixels, block = layout.channels_last(gy), n * math.prod(image), row_block(c)
     gx = layout.empty_image(n, c, *image)
     axes = _axes(image, gy.shape[2:], *windows)
-    grid, inclusive = across.grid(pixels), bool(count_include_pad)
-    launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, across.lanes, inclusive, *axes)
+    grid, inclusive = block.grid(pixels), bool(count_include_pad)
+    launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, block.lanes, inclusive, *axes)
     return gx

@@ -17,13 +17,13 @@ from minires.backend.cuda import (
     shape,
     softmax,
 )
-from minires.backend.cuda.eligibility import serves
+from minires.backend.cuda.eligibility import supports
 from minires.backend.cuda.launch import on_device_of_arrays
 from minires.backend.provider import Provider
 
 CUDA = Provider(
     "cuda",
-    serves,
+    supports,
     modules=[elementwise, reduction, shape, matmul, convolution, pooling, normalization, softmax, sgd],
     decorator=on_device_of_arrays,
 )

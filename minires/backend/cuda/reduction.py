@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from minires.backend.arrays import Array
+from minires.backend.arrays import Array, keep_dims
 from minires.backend.cuda import layout
-from minires.backend.cuda.eligibility import fit, is_image_or_matrix
+from minires.backend.cuda.eligibility import is_image_or_matrix, is_supported
 from minires.backend.cuda.launch import blocks, launch
-from minires.backend.cuda.walks import FINISHED, THREADS, chunks, walk
+from minires.backend.cuda.row_blocks import FINAL_CHANNELS, THREADS, row_block, split_rows
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Over all pixels of channels-last images: the global pooling; of all images, or over rows: a bias's gradient."""
-    if not fit(x) or not is_image_or_matrix(x) or (x.ndim == 4 and not layout.is_channels_last(x)):
+    """Over the pixels of each channels-last image (global pooling), of all images, or over rows (a bias's gradient)."""
+    if not is_supported(x) or not is_image_or_matrix(x) or (x.ndim == 4 and not layout.is_channels_last(x)):
         return NotImplemented
     if (x.ndim, axes) == (4, (2, 3)):
         y = _sum_rows(x, x.shape[0])
@@ -19,19 +19,19 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         y = _sum_rows(x, 1)[0]
     else:
         return NotImplemented
-    return y.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else y
+    return keep_dims(y, x.shape, axes) if keepdims else y
 
 
 def _sum_rows(x: Array, count: int) -> Array:
-    """(count, C): x is `count` images of equally many rows of C numbers."""
+    """(count, C): the sums over x, which is split into `count` images of equally many rows of C numbers."""
     x, rows, c = layout.rows(x)
-    across = walk(c)
-    cut = chunks(across, rows // count, count)
-    sums = layout.empty(count * cut.number, c)
-    grid = (count * cut.number, across.columns)
-    launch("reduction", "sum_rows", grid, THREADS, x, sums, rows // count, c, across.lanes, cut.number, cut.rows)
-    if cut.number == 1:
+    block = row_block(c)
+    chunks = split_rows(block, rows // count, count)
+    sums = layout.empty(count * chunks.number, c)
+    grid = (count * chunks.number, block.channel_blocks)
+    launch("reduction", "sum_rows", grid, THREADS, x, sums, rows // count, c, block.lanes, chunks.number, chunks.rows)
+    if chunks.number == 1:
         return sums
     y = layout.empty(count, c)
-    launch("reduction", "sum_chunks", (count, blocks(c, FINISHED)), THREADS, sums, y, c, cut.number)
+    launch("reduction", "sum_chunks", (count, blocks(c, FINAL_CHANNELS)), THREADS, sums, y, c, chunks.number)
     return y

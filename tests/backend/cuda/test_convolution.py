@@ -109,7 +109,7 @@ def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeyp
     for tile in (tiles.NARROW, tiles.SLIM, tiles.SMALL, tiles.LARGE, tiles.WIDE):
         if bound == EXACT and tile is tiles.WIDE:
             continue
-        monkeypatch.setattr(convolution, "choose", lambda *_, tile=tile: tile)
+        monkeypatch.setattr(convolution, "choose_tile", lambda *_, tile=tile: tile)
         check_all_three(device, case, bound)
 
 
@@ -149,7 +149,7 @@ def test_long_sums_keep_their_digits(device):
 @pytest.mark.parametrize("depth", [4608, 12544, 65536])
 def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, depth):
     """Then nothing but the length of a sum divides it."""
-    monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", 1)
+    monkeypatch.setattr(tiles, "TARGET_BLOCKS", 1)
     rng = np.random.default_rng(0)
     x, y = rng.random((16, depth), np.float32), rng.random((depth, 16), np.float32)
     expected = np.matmul(*double(x, y))
