@@ -150,7 +150,7 @@ class Convolution(NamedTuple):
         )  # fmt: skip
         if parts is not None:
             grid = (blocks(rows * columns, THREADS),)
-            launch("conv", "finish", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
+            launch("conv", "conv2d_reduce", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
@@ -232,7 +232,7 @@ def conv2d_grad_weight(
         "conv_weight", "conv2d_grad_weight", grid, tile.threads, rows, gradients, parts, geometry, chunk, **constants
     )
     launch(
-        "conv_weight", "finish_weight", (blocks(gw.size, THREADS),), THREADS,
+        "conv_weight", "conv2d_grad_weight_reduce", (blocks(gw.size, THREADS),), THREADS,
         parts, gw, splits, outputs, channels, taps, x.shape[1], gw.size, **constants,
     )  # fmt: skip
     return gw

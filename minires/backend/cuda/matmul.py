@@ -33,7 +33,7 @@ def matmul(x: Array, y: Array) -> Array:
     if splits == 1:
         return parts[0]
     z = layout.empty(rows, columns)
-    launch("matmul", "finish_matmul", (blocks(z.size, THREADS),), THREADS, parts, z, splits, z.size, **constants)
+    launch("matmul", "matmul_reduce", (blocks(z.size, THREADS),), THREADS, parts, z, splits, z.size, **constants)
     return z
 
 
