@@ -54,11 +54,6 @@ def is_device(name: object) -> bool:
     return isinstance(name, str) and re.fullmatch(r"cpu|cuda(:[0-9]+)?", name) is not None
 
 
-def device_index(name: str) -> int:
-    """N of "cuda:N"; "cuda" is "cuda:0"."""
-    return int(name.partition(":")[2] or 0)
-
-
 def keep_dims(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """`y`, reduced over `axes` of `shape`, with these axes at length 1."""
     return y.reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
@@ -75,7 +70,7 @@ def to_device(array: Array, device: str) -> Array:
         return array.get()
     from minires.backend import cuda
 
-    index = device_index(device)
+    index = cuda.device_index(device)
     cupy = cuda.require(index)
     if array_module(array) is cupy and array.device.id == index:
         return array

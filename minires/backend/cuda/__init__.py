@@ -5,6 +5,7 @@ Importing this package imports neither CuPy nor a kernel.
 
 from minires.backend.cuda.device import (
     Availability,
+    device_index,
     empty_cache,
     explain_out_of_memory,
     explaining_out_of_memory,
@@ -16,6 +17,7 @@ from minires.backend.cuda.device import (
 
 __all__ = [
     "Availability",
+    "device_index",
     "empty_cache",
     "explain_out_of_memory",
     "explaining_out_of_memory",

@@ -97,6 +97,11 @@ def require(index: int = 0) -> ModuleType:
     return cupy
 
 
+def device_index(device: str) -> int:
+    """The number of the GPU that a device names: N for "cuda:N", 0 for "cuda"."""
+    return int(device.partition(":")[2] or 0)
+
+
 def _too_old(index: int) -> str:
     """Why the kernels do not run on GPU `index`; empty if they do."""
     capability = str(_probe()[0].cuda.Device(index).compute_capability)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minires.backend import cuda
-from minires.backend.arrays import device_index
 from minires.backend.capturing import Refused, capturing
 from minires.errors import DeviceError
 
@@ -44,7 +43,7 @@ class Workspace:
     """
 
     def __init__(self, device: str) -> None:
-        self.device = device_index(device)
+        self.device = cuda.device_index(device)
         self.cupy: Any = cuda.require(self.device)
         with self.cupy.cuda.Device(self.device):
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
