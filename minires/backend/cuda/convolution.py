@@ -150,7 +150,10 @@ class Convolution(NamedTuple):
         )  # fmt: skip
         if parts is not None:
             grid = (blocks(rows * columns, THREADS),)
-            launch("conv", "conv2d_reduce", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
+            launch(
+                "conv", "conv2d_reduce", grid, THREADS,
+                parts, bias, residual, self.y, geometry, splits, relu, **constants,
+            )  # fmt: skip
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
