@@ -1,10 +1,10 @@
-/* How arrays come in and go out.
+/* The arguments and the results of kernels.
  *
- * In: kernels work on float32, aligned and channels-last. An array that is so is used where it lies, whatever its shape
- * says about the order of its axes; any other (a batch from the loader, a view with negative strides) is copied once.
+ * Arguments: kernels work on float32, aligned and channels-last. An array that has this layout is used in place; any
+ * other (a batch from the loader, a view with negative strides) is copied once.
  *
- * Out: NumPy allocates the result, through an allocator of ours while it does (NEP 49), so that the array owns its memory
- * as any other does, and its memory comes back to memory.c when NumPy frees it.
+ * Results: NumPy allocates the result through an allocator of ours (NEP 49). So the array owns its memory as any other
+ * does, and the memory returns to memory.c when NumPy frees it.
  */
 #include "arrays.h"
 
@@ -13,39 +13,39 @@
 #include "kernels.h"
 #include "memory.h"
 
-enum { LARGE = 1 << 16 /* bytes: smaller arrays are left to NumPy's own allocator */ };
+enum { LARGE = 1 << 16 /* bytes: NumPy's own allocator is used for smaller arrays */ };
 
-static const npy_intp MOST_FLOATS = (npy_intp)1 << 46; /* 256 TiB: more than a process can address */
+static const npy_intp MAX_FLOATS = (npy_intp)1 << 46; /* 256 TiB: more than a process can address */
 
 static long conversions; /* guarded by the GIL */
 static PyObject *recycler; /* a capsule with the allocator */
 
 static void *take(void *context, size_t bytes) {
     (void)context;
-    return memory_take(bytes);
+    return memory_alloc(bytes);
 }
 
 static void *take_cleared(void *context, size_t count, size_t size) {
     (void)context;
     if (size && count > SIZE_MAX / size) return NULL;
-    void *memory = memory_take(count * size);
+    void *memory = memory_alloc(count * size);
     return memory ? memset(memory, 0, count * size) : NULL;
 }
 
 static void *retake(void *context, void *memory, size_t bytes) {
     (void)context;
-    void *other = memory_take(bytes);
+    void *other = memory_alloc(bytes);
     if (other && memory) {
         size_t has = memory_size(memory);
         memcpy(other, memory, has < bytes ? has : bytes);
-        memory_give(memory);
+        memory_free(memory);
     }
     return other;
 }
 
 static void give(void *context, void *memory, size_t bytes) {
     (void)context, (void)bytes;
-    memory_give(memory);
+    memory_free(memory);
 }
 
 static PyDataMem_Handler handler = {"minires", 1, {NULL, take, take_cleared, retake, give}};
@@ -54,13 +54,13 @@ int arrays_start(void) { return (recycler = PyCapsule_New(&handler, "mem_handler
 
 long image_conversions(void) { return conversions; }
 
-/* -- layout --------------------------------------------------------------------------------------------------------- */
+/* -- layout -------------------------------------------------------------------------------------------------------- */
 
 static int is_usable(PyArrayObject *array) {
     return PyArray_TYPE(array) == NPY_FLOAT32 && PyArray_ISALIGNED(array) && PyArray_ISNOTSWAPPED(array);
 }
 
-/* Whether the axes, listed from the innermost, lie one inside the other without gaps. Axes of length 1 may lie anyhow. */
+/* Whether the axes, listed from the innermost, are nested without gaps. Axes of length 1 may have any stride. */
 static int is_nested(PyArrayObject *array, const int axes[4]) {
     npy_intp step = sizeof(float);
     for (int k = 0; k < 4; k++) {
@@ -82,14 +82,14 @@ Layout layout_of(PyArrayObject *array) {
     return is_channels_last(array) ? CHANNELS_LAST : NO_LAYOUT;
 }
 
-/* -- new arrays ----------------------------------------------------------------------------------------------------- */
+/* -- new arrays ---------------------------------------------------------------------------------------------------- */
 
 int fits(const char *what, npy_intp a, npy_intp b, npy_intp c, npy_intp d) {
     const npy_intp sizes[4] = {a, b, c, d};
     npy_intp product = 1;
     int too_large = 0;
-    for (int k = 0; k < 4; k++) /* an empty axis must not hide the others: kernels multiply those alone, too */
-        too_large |= sizes[k] && (__builtin_mul_overflow(product, sizes[k], &product) || product > MOST_FLOATS);
+    for (int k = 0; k < 4; k++) /* an empty axis must not hide the others, which kernels multiply too */
+        too_large |= sizes[k] && (__builtin_mul_overflow(product, sizes[k], &product) || product > MAX_FLOATS);
     if (too_large)
         PyErr_Format(PyExc_MemoryError, "CPU kernel: %s is too large for any memory: %zd x %zd x %zd x %zd numbers", what,
                      (Py_ssize_t)a, (Py_ssize_t)b, (Py_ssize_t)c, (Py_ssize_t)d);
@@ -97,7 +97,7 @@ int fits(const char *what, npy_intp a, npy_intp b, npy_intp c, npy_intp d) {
 }
 
 PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layout) {
-    npy_intp sizes[4] = {1, 1, 1, 1}; /* arrays of more axes are as large as one that exists */
+    npy_intp sizes[4] = {1, 1, 1, 1}; /* an array of more axes has the size of an existing one */
     for (int k = 0; k < ndim && ndim <= 4; k++) sizes[k] = shape[k];
     if (!fits("a result", sizes[0], sizes[1], sizes[2], sizes[3])) return NULL;
     PyArray_Descr *descr = PyArray_DescrFromType(type);
@@ -129,7 +129,7 @@ PyArrayObject *new_like(PyArrayObject *array, int type) {
     return new_array(PyArray_NDIM(array), PyArray_DIMS(array), type, layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
 }
 
-/* -- arguments ------------------------------------------------------------------------------------------------------ */
+/* -- arguments ----------------------------------------------------------------------------------------------------- */
 
 static PyArrayObject *checked(PyObject *object, int ndim) {
     if (!PyArray_Check(object) || PyArray_TYPE((PyArrayObject *)object) != NPY_FLOAT32) {

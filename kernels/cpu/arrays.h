@@ -1,4 +1,4 @@
-/* Between NumPy's arrays and the kernels' pointers. */
+/* Converts NumPy's arrays to the kernels' pointers, and allocates results. */
 #ifndef MINIRES_ARRAYS_H
 #define MINIRES_ARRAYS_H
 
@@ -12,17 +12,18 @@
 #endif
 #include <numpy/arrayobject.h>
 
-/* Once, at import. Returns -1 with an exception set. */
+/* Call it once, at import. Returns 0, or -1 with an exception set. */
 int arrays_start(void);
 
-typedef enum { NO_LAYOUT, ROWS, CHANNELS_LAST } Layout; /* neither; C order; (N, C, H, W) with channels innermost */
+typedef enum { NO_LAYOUT, ROWS, CHANNELS_LAST } Layout; /* none of the two; C order; (N, C, H, W) with channels innermost */
 
-/* The layout of an aligned float32 array without gaps. What is both (one channel, one pixel) counts as C order. */
+/* The layout of an aligned float32 array without gaps. An array with both layouts (one channel or pixel) is in C order.
+ * */
 Layout layout_of(PyArrayObject *array);
 int is_channels_last(PyArrayObject *array);
 
-/* Whether a x b x c x d numbers may be in memory at all; if not, a MemoryError says that `what` is too large. Sizes that
- * have passed may be multiplied: with the factors of a kernel's own buffers, too, they stay far below 2^63. */
+/* Whether a process can address a x b x c x d numbers; if not, sets a MemoryError that says that `what` is too large.
+ * Sizes that pass can be multiplied, also with the factors of a kernel's buffers: the products stay far below 2^63. */
 int fits(const char *what, npy_intp a, npy_intp b, npy_intp c, npy_intp d);
 
 /* A new array that owns its memory; a large one is recycled (memory.h). NULL with an exception set. */
@@ -30,16 +31,17 @@ PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layou
 PyArrayObject *new_image(npy_intp n, npy_intp c, npy_intp h, npy_intp w);
 PyArrayObject *new_like(PyArrayObject *array, int type);
 
-/* These return a new reference: the array itself where it will do, else a copy; NULL with an exception set. */
+/* These return a new reference to the array itself if it has the layout, else to a copy; or NULL with an exception set.
+ * */
 PyArrayObject *as_image(PyObject *object); /* float32 (N, C, H, W), channels-last */
 PyArrayObject *as_rows(PyObject *object);  /* float32, C order */
 PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels); /* image, or (rows, channels) */
 PyArrayObject *as_steps(PyObject *object); /* float32, strides a multiple of its size: for weights and matrices */
 
-/* From an array with float steps to a channels-last one of its shape. Needs no GIL. */
+/* Copies an array whose strides are multiples of a float to a channels-last array of its shape. Needs no GIL. */
 void copy_image(PyArrayObject *from, PyArrayObject *to);
 
-/* How often as_image had to copy. */
+/* The number of copies that as_image has made. */
 long image_conversions(void);
 
 static inline float *floats(PyArrayObject *array) { return array ? (float *)PyArray_DATA(array) : NULL; }

@@ -2,19 +2,19 @@
  *
  *     mean = 1/m sum x      var = 1/m sum (x - mean)^2      y = w (x - mean) / sqrt(var + eps) + b  [+ residual] [ReLU]
  *
- * Memory is read once for the statistics. A chunk of rows that fits the first cache is gone over twice: for its mean, and
- * for its squares around that mean, so nothing cancels however large the mean is. Chunks are merged in double (Chan,
- * Golub & LeVeque 1983): with n, mean and M = sum (x - mean)^2 of two parts and d the difference of their means,
+ * The statistics read memory once. A chunk of rows that fits in the L1 cache is used twice: for its mean, and for its
+ * squares around that mean. So nothing cancels, however large the mean is. Chunks are merged in double (Chan, Golub &
+ * LeVeque 1983): with n, mean and M = sum (x - mean)^2 of two parts, and d the difference of their means,
  *
  *     mean <- mean + d n2/(n1 + n2)        M <- M1 + M2 + d^2 n1 n2/(n1 + n2)
  *
- * Backward goes over the data twice: for the two sums, and for gx. With g = gy, or gy where y > 0 if a ReLU followed
- * (the mask is read off y, never stored), and xhat = (x - mean)/sqrt(var + eps):
+ * Backward reads the data twice: for the two sums, and for gx. With g = gy, or g = gy where y > 0 if a ReLU followed
+ * (its output y gives the mask, which is not stored), and xhat = (x - mean)/sqrt(var + eps):
  *
  *     gb = sum g     gw = sum g xhat     gx = w/sqrt(var + eps) (g - gb/m - xhat gw/m)
  *
- * Rows are cut into a fixed number of stripes, each summed by one thread, and the stripes are added in order: the sums
- * have the same bits for any number of threads.
+ * Rows are divided into a fixed number of stripes. One thread sums a stripe, and the stripes are added in order, so the
+ * sums have the same bits for any number of threads.
  */
 #include <math.h>
 
@@ -23,14 +23,14 @@
 #include "simd.h"
 #include "threads.h"
 
-enum { STRIPES = 32, CHUNK_FLOATS = 4096, FEWEST_ROWS = 16, MOST_ROWS = 256, TURN_FLOATS = 1 << 15 };
+enum { STRIPES = 32, CHUNK_FLOATS = 4096, MIN_ROWS = 16, MAX_ROWS = 256, TASK_FLOATS = 1 << 15 };
 
-INLINE long stripe_rows(long rows) { return larger(FEWEST_ROWS, pieces(rows, STRIPES)); }
+INLINE long stripe_rows(long rows) { return max_of(MIN_ROWS, ceil_div(rows, STRIPES)); }
 INLINE long chunk_rows(long channels) {
-    return smaller(MOST_ROWS, larger(FEWEST_ROWS, CHUNK_FLOATS / channels));
+    return min_of(MAX_ROWS, max_of(MIN_ROWS, CHUNK_FLOATS / channels));
 }
 
-/* -- statistics ----------------------------------------------------------------------------------------------------- */
+/* -- statistics ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const float *gy, *x, *y;
@@ -46,7 +46,7 @@ INLINE void add_rows(const float *x, long rows, long channels, float *sum) {
         for (long c = 0; c < channels; c += LANES) store(sum + c, load(sum + c) + load_upto(x + c, channels - c));
 }
 
-/* first[c] += x - mean and second[c] += (x - mean)^2. What the mean lacks to be exact, `first` will tell. */
+/* first[c] += x - mean and second[c] += (x - mean)^2. `first` gives the rounding error of the mean. */
 INLINE void add_deviations(const float *x, long rows, long channels, const float *mean, float *first, float *second) {
     for (long row = 0; row < rows; row++, x += channels)
         for (long c = 0; c < channels; c += LANES) {
@@ -56,7 +56,7 @@ INLINE void add_deviations(const float *x, long rows, long channels, const float
         }
 }
 
-/* Merge `n` more values of mean `mean` and M `m` into a part of `before` values. */
+/* Merges `n` more values, with mean `mean` and M `m`, into a part of `before` values. */
 INLINE void merge(double *part_mean, double *part_m, double before, double mean, double m, double n) {
     double d = mean - *part_mean, share = n / (before + n);
     *part_mean += d * share;
@@ -66,14 +66,14 @@ INLINE void merge(double *part_mean, double *part_m, double before, double mean,
 static void stripe_stats(void *context, Loop *loop) {
     Sums *job = context;
     const long channels = job->channels, padded = job->padded, per_stripe = stripe_rows(job->rows);
-    float *mean = memory_take((size_t)(3 * padded) * sizeof(float)), *first = mean + padded, *second = first + padded;
+    float *mean = memory_alloc((size_t)(3 * padded) * sizeof(float)), *first = mean + padded, *second = first + padded;
     if (!mean) job->failed = 1;
     for (long stripe; (stripe = loop_next(loop)) >= 0 && mean;) {
         double *part_mean = job->sums + 2 * stripe * channels, *part_m = part_mean + channels;
-        long begin = stripe * per_stripe, end = smaller(begin + per_stripe, job->rows), before = 0;
+        long begin = stripe * per_stripe, end = min_of(begin + per_stripe, job->rows), before = 0;
         memset(part_mean, 0, (size_t)(2 * channels) * sizeof(double));
         for (long row = begin, n; row < end; row += n, before += n) {
-            n = smaller(chunk_rows(channels), end - row);
+            n = min_of(chunk_rows(channels), end - row);
             const float *x = job->x + row * channels;
             memset(mean, 0, (size_t)(3 * padded) * sizeof(float));
             add_rows(x, n, channels, mean);
@@ -85,34 +85,34 @@ static void stripe_stats(void *context, Loop *loop) {
             }
         }
     }
-    memory_give(mean);
+    memory_free(mean);
 }
 
 int batch_norm_stats(const float *x, long rows, long channels, float *mean, float *var) {
-    long stripes = pieces(rows, stripe_rows(rows));
+    long stripes = ceil_div(rows, stripe_rows(rows));
     Sums job = {.x = x, .rows = rows, .channels = channels, .padded = round_up(channels, LANES)};
-    if (!(job.sums = memory_take((size_t)(2 * stripes * channels) * sizeof(double)))) return -1;
+    if (!(job.sums = memory_alloc((size_t)(2 * stripes * channels) * sizeof(double)))) return -1;
     parallel(stripes, stripe_stats, &job);
     for (long c = 0; c < channels && !job.failed; c++) {
         double all_mean = 0, all_m = 0;
         for (long stripe = 0; stripe < stripes; stripe++) {
-            long before = stripe * stripe_rows(rows), n = smaller(stripe_rows(rows), rows - before);
+            long before = stripe * stripe_rows(rows), n = min_of(stripe_rows(rows), rows - before);
             const double *part = job.sums + 2 * stripe * channels + c;
             merge(&all_mean, &all_m, before, part[0], part[channels], n);
         }
         mean[c] = (float)all_mean;
         var[c] = (float)(all_m < 0 ? 0 : all_m / rows);
     }
-    memory_give(job.sums);
+    memory_free(job.sums);
     return job.failed ? -1 : 0;
 }
 
-/* -- y -------------------------------------------------------------------------------------------------------------- */
+/* -- y ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const float *gy, *x, *y, *residual;
     float *out;
-    long rows, channels, turn_rows;
+    long rows, channels, task_rows;
     const float *mean, *scale, *shift, *slope; /* padded to whole vectors */
     int with_relu;
 } Apply;
@@ -120,8 +120,8 @@ typedef struct {
 static void apply_rows(void *context, Loop *loop) {
     const Apply *job = context;
     const long channels = job->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long row = turn * job->turn_rows, end = smaller(row + job->turn_rows, job->rows);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long row = task * job->task_rows, end = min_of(row + job->task_rows, job->rows);
         for (; row < end; row++)
             for (long c = 0; c < channels; c += LANES) {
                 long n = channels - c, at = row * channels + c;
@@ -132,9 +132,9 @@ static void apply_rows(void *context, Loop *loop) {
     }
 }
 
-INLINE long turn_rows(long channels) { return larger(1, TURN_FLOATS / channels); }
+INLINE long task_rows(long channels) { return max_of(1, TASK_FLOATS / channels); }
 
-/* 1/sqrt(var + eps), and zeros up to whole vectors. */
+/* 1/sqrt(var + eps), padded with zeros to whole vectors. */
 static void inverse_deviation(const float *var, float eps, long channels, long padded, float *inverse) {
     for (long c = 0; c < padded; c++) inverse[c] = c < channels ? 1 / sqrtf(var[c] + eps) : 0;
 }
@@ -146,7 +146,7 @@ static void copy_padded(const float *from, float otherwise, long channels, long 
 int batch_norm(const float *x, long rows, long channels, const float *mean, const float *var, const float *weight,
                const float *bias, float eps, const float *residual, int with_relu, float *y) {
     long padded = round_up(channels, LANES);
-    float *vectors = memory_take((size_t)(3 * padded) * sizeof(float));
+    float *vectors = memory_alloc((size_t)(3 * padded) * sizeof(float));
     float *scale = vectors + padded, *shift = scale + padded;
     if (!vectors) return -1;
     copy_padded(mean, 0, channels, padded, vectors);
@@ -154,14 +154,14 @@ int batch_norm(const float *x, long rows, long channels, const float *mean, cons
     for (long c = 0; c < channels && weight; c++) scale[c] *= weight[c];
     copy_padded(bias, 0, channels, padded, shift);
     Apply job = {.x = x, .residual = residual, .out = y, .rows = rows, .channels = channels,
-                 .turn_rows = turn_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
+                 .task_rows = task_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
                  .with_relu = with_relu};
-    parallel(pieces(rows, job.turn_rows), apply_rows, &job);
-    memory_give(vectors);
+    parallel(ceil_div(rows, job.task_rows), apply_rows, &job);
+    memory_free(vectors);
     return 0;
 }
 
-/* -- gradient ------------------------------------------------------------------------------------------------------- */
+/* -- gradient ------------------------------------------------------------------------------------------------------ */
 
 /* g: gy, or gy where y > 0. */
 INLINE vf gradient_of(const float *gy, const float *y, long at, long n) {
@@ -172,14 +172,14 @@ INLINE vf gradient_of(const float *gy, const float *y, long at, long n) {
 static void stripe_sums(void *context, Loop *loop) {
     Sums *job = context;
     const long channels = job->channels, padded = job->padded, per_stripe = stripe_rows(job->rows);
-    float *g_sum = memory_take((size_t)(2 * padded) * sizeof(float)), *gx_sum = g_sum + padded;
+    float *g_sum = memory_alloc((size_t)(2 * padded) * sizeof(float)), *gx_sum = g_sum + padded;
     if (!g_sum) job->failed = 1;
     for (long stripe; (stripe = loop_next(loop)) >= 0 && g_sum;) {
         double *total = job->sums + 2 * stripe * channels;
-        long row = stripe * per_stripe, end = smaller(row + per_stripe, job->rows);
+        long row = stripe * per_stripe, end = min_of(row + per_stripe, job->rows);
         memset(total, 0, (size_t)(2 * channels) * sizeof(double));
         while (row < end) {
-            long last = smaller(row + chunk_rows(channels), end);
+            long last = min_of(row + chunk_rows(channels), end);
             memset(g_sum, 0, (size_t)(2 * padded) * sizeof(float));
             for (; row < last; row++)
                 for (long c = 0; c < channels; c += LANES) {
@@ -192,14 +192,14 @@ static void stripe_sums(void *context, Loop *loop) {
             for (long c = 0; c < channels; c++) total[c] += g_sum[c], total[channels + c] += gx_sum[c];
         }
     }
-    memory_give(g_sum);
+    memory_free(g_sum);
 }
 
 static void gradient_rows(void *context, Loop *loop) {
     const Apply *job = context;
     const long channels = job->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long row = turn * job->turn_rows, end = smaller(row + job->turn_rows, job->rows);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long row = task * job->task_rows, end = min_of(row + job->task_rows, job->rows);
         for (; row < end; row++)
             for (long c = 0; c < channels; c += LANES) {
                 long n = channels - c, at = row * channels + c;
@@ -212,11 +212,11 @@ static void gradient_rows(void *context, Loop *loop) {
 
 int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
                     const float *var, const float *weight, float eps, float *gx, float *gw, float *gb) {
-    long padded = round_up(channels, LANES), stripes = pieces(rows, stripe_rows(rows));
-    float *vectors = memory_take((size_t)(5 * padded) * sizeof(float));
+    long padded = round_up(channels, LANES), stripes = ceil_div(rows, stripe_rows(rows));
+    float *vectors = memory_alloc((size_t)(5 * padded) * sizeof(float));
     float *inverse = vectors + padded, *scale = inverse + padded, *shift = scale + padded, *slope = shift + padded;
     Sums job = {.gy = gy, .x = x, .y = y, .rows = rows, .channels = channels, .padded = padded, .mean = vectors,
-                .inverse = inverse, .sums = memory_take((size_t)(2 * stripes * channels) * sizeof(double))};
+                .inverse = inverse, .sums = memory_alloc((size_t)(2 * stripes * channels) * sizeof(double))};
     if (!vectors || !job.sums) job.failed = 1;
     if (!job.failed) {
         copy_padded(mean, 0, channels, padded, vectors);
@@ -235,14 +235,14 @@ int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, 
             gw[c] = (float)sum_x;
             scale[c] = weight ? inverse[c] * weight[c] : inverse[c];
             shift[c] = (float)(sum / rows);
-            slope[c] = (float)(sum_x / rows) * inverse[c]; /* of x - mean */
+            slope[c] = (float)(sum_x / rows) * inverse[c]; /* the factor of x - mean */
         }
         Apply apply = {.gy = gy, .x = x, .y = y, .out = gx, .rows = rows, .channels = channels,
-                       .turn_rows = turn_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
+                       .task_rows = task_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
                        .slope = slope};
-        parallel(pieces(rows, apply.turn_rows), gradient_rows, &apply);
+        parallel(ceil_div(rows, apply.task_rows), gradient_rows, &apply);
     }
-    memory_give(job.sums);
-    memory_give(vectors);
+    memory_free(job.sums);
+    memory_free(vectors);
     return job.failed ? -1 : 0;
 }

@@ -1,6 +1,6 @@
-/* What the convolution kernels share: the geometry, and the weights as they come.
+/* The geometry and the weights of the convolution kernels.
  *
- * Images are channels-last and contiguous here: x[n][h][w][c], y[n][p][q][o].
+ * Images are channels-last and contiguous: x[n][h][w][c], y[n][p][q][o].
  */
 #ifndef MINIRES_CONV_H
 #define MINIRES_CONV_H
@@ -16,7 +16,7 @@ typedef struct {
 } Conv;
 
 /* w[o][c][i][j] at o * out_step + c * in_step + i * i_step + j * j_step floats from `first`. Steps may be negative: the
- * weights of the input gradient are those of the convolution with o and c exchanged and both axes turned round. */
+ * weights of the input gradient are those of the convolution with o and c exchanged and both axes flipped. */
 typedef struct {
     const float *first;
     long out_step, in_step, i_step, j_step;
@@ -26,7 +26,7 @@ typedef struct {
 size_t direct_packed_size(const Conv *conv);
 void direct_pack(const Conv *conv, Weights w, float *packed);
 int direct_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y);
-int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx); /* dilation 1 where the stride is not */
+int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx); /* one of stride and dilation is 1 */
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
 /* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4. */
@@ -35,6 +35,6 @@ void winograd_pack(const Conv *conv, int m, Weights w, float *packed);
 int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y);
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
-/* Those that return int return 0, or -1 when there is not enough memory. gw is (O, C, kh, kw), contiguous. */
+/* The functions of type int return 0, or -1 if there is not enough memory. gw is (O, C, kh, kw), contiguous. */
 
 #endif

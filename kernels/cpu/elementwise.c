@@ -1,9 +1,9 @@
-/* Elementwise kernels: as fast as memory, and on all cores. */
+/* Elementwise kernels, limited by the bandwidth of memory, and parallel. */
 #include "kernels.h"
 #include "simd.h"
 #include "threads.h"
 
-enum { TURN = 1 << 15 }; /* floats; what is smaller is not worth a second thread */
+enum { TASK_SIZE = 1 << 15 }; /* floats; a smaller array is not worth a second thread */
 
 typedef struct {
     const float *a, *b;
@@ -23,8 +23,8 @@ INLINE vf sum_of(const Job *job, long at, long n) { return load_upto(job->a + at
 INLINE vf relu_of_sum(const Job *job, long at, long n) { return relu(sum_of(job, at, n)); }
 
 INLINE void each(const Job *job, Loop *loop, vf (*f)(const Job *, long, long)) {
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long at = turn * TURN, end = smaller(at + TURN, job->n);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long at = task * TASK_SIZE, end = min_of(at + TASK_SIZE, job->n);
         for (; at + LANES <= end; at += LANES) store(job->y + at, f(job, at, LANES));
         if (at < end) store_first(job->y + at, f(job, at, end - at), end - at);
     }
@@ -37,15 +37,15 @@ static void do_relu_of_sum(void *job, Loop *loop) { each(job, loop, relu_of_sum)
 
 void relu_forward(const float *x, float *y, long n) {
     Job job = {.a = x, .y = y, .n = n};
-    parallel(pieces(n, TURN), do_relu, &job);
+    parallel(ceil_div(n, TASK_SIZE), do_relu, &job);
 }
 
 void relu_mask(const float *gy, const float *y, float *gx, long n) {
     Job job = {.a = gy, .b = y, .y = gx, .n = n};
-    parallel(pieces(n, TURN), do_mask, &job);
+    parallel(ceil_div(n, TASK_SIZE), do_mask, &job);
 }
 
 void add(const float *a, const float *b, int with_relu, float *y, long n) {
     Job job = {.a = a, .b = b, .y = y, .n = n};
-    parallel(pieces(n, TURN), with_relu ? do_relu_of_sum : do_sum, &job);
+    parallel(ceil_div(n, TASK_SIZE), with_relu ? do_relu_of_sum : do_sum, &job);
 }

@@ -1,36 +1,36 @@
-/* The matrix product that everything here is made of: one register block.
+/* The register block of every matrix product here.
  *
  *                      NR columns = 2 vectors
  *                    +-----------+
  *                    |  B panel  |   b[k][NR], one row after another
  *          k ->      |     k     |
  *     +-----------+  +-----------+
- *     |  A rows   |  |  C block  |   C[i][:] += a[i][k] * b[k][:]      MR x NR numbers that never leave the registers
+ *     |  A rows   |  |  C block  |   C[i][:] += a[i][k] * b[k][:]      MR x NR numbers, which stay in registers
  *  MR |           |  |           |
  *     +-----------+  +-----------+
  *
- * For each k: two vectors of B are loaded, each of MR numbers of A is spread over a vector, and 2 MR fused multiply-adds
- * go into as many accumulators. With MR = 6 and AVX2 that is 12 multiply-adds for 8 loads; a core that does two of
- * each a cycle is bound by the multiply-adds, which is the best there is.
+ * For each k the loop loads two vectors of B, broadcasts each of MR numbers of A to a vector, and does 2 MR fused
+ * multiply-adds, each into an accumulator of its own. With MR = 6 and AVX2 that is 12 multiply-adds for 8 loads. A core
+ * that does two of each in a cycle is limited by the multiply-adds, which is optimal.
  *
- * B is packed once into panels, NR columns wide and padded with zeros, so its loads are one stream. A is never packed: a
- * number of it is loaded alone, so its rows may lie anywhere. That is what lets a convolution use it as it is: row i is
- * where output pixel i finds its inputs, and the contraction runs over `taps` stretches of `run` numbers each, `offset`
- * floats away from the row's start.
+ * B is packed once into panels of NR columns, padded with zeros, so that it is read sequentially. A is never packed:
+ * its numbers are loaded one at a time, so its rows may be anywhere. A convolution uses the image itself as A: row i
+ * starts at the inputs of output pixel i, and the sum runs over `taps` runs of `run` numbers each, `offset` floats from
+ * that start.
  */
 #ifndef MINIRES_GEMM_H
 #define MINIRES_GEMM_H
 
 #include "simd.h"
 
-/* What a row of C goes through on its way out: + bias, + residual, max(., 0). */
+/* What is applied to a row of C before it is stored: + bias, + residual, max(., 0). */
 typedef struct {
     const float *bias;     /* for each column, or NULL */
-    const float *residual; /* laid out like the output, or NULL */
+    const float *residual; /* in the layout of the output, or NULL */
     int relu;
 } Epilogue;
 
-/* c[i] = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:], where b goes on by b_step for each k. */
+/* c[i] = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:]; b advances by b_step for each k. */
 INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const float *const a[MR], long a_step,
                      const float *b, long b_step) {
     for (int i = 0; i < MR; i++) c[i][0] = c[i][1] = (vf){0};
@@ -49,15 +49,15 @@ INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const
     }
 }
 
-/* Send one vector of C out, or its first n floats. The pointers are those of its first column. Where n is the constant
- * LANES nothing is left to decide but the epilogue. */
+/* Applies the epilogue to one vector of C and stores it, or its first n floats. The pointers are those of its first
+ * column. If n is the constant LANES, the compiler removes the checks of n. */
 INLINE void emit(vf v, float *y, long n, const float *bias, const float *residual, int with_relu) {
     if (bias) v += load_upto(bias, n);
     if (residual) v += load_upto(residual, n);
     store_upto(y, with_relu ? relu(v) : v, n);
 }
 
-/* z[i][:] += c[i], MR rows of NR floats one after another; or z[i][:] = c[i] if nothing has been added before. */
+/* z[i][:] += c[i], for MR contiguous rows of NR floats; z[i][:] = c[i] if this is the `first` block. */
 INLINE void add_block(vf c[MR][2], float *z, int first) {
     for (int i = 0; i < MR; i++)
         for (int half = 0; half < 2; half++) {
@@ -66,7 +66,7 @@ INLINE void add_block(vf c[MR][2], float *z, int first) {
         }
 }
 
-/* The number of floats of `rows` x `columns` as panels: panel[columns / NR][rows][NR]. */
+/* The number of floats of a `rows` x `columns` matrix in panels: panel[columns / NR][rows][NR]. */
 INLINE long panels_size(long rows, long columns) { return rows * round_up(columns, NR); }
 
 #endif

@@ -1,5 +1,5 @@
-/* The kernels beside convolution. Images are channels-last, so to most of them an image is `rows` pixels of C channels.
- * Those that return int return 0, or -1 when there is not enough memory. */
+/* The kernels other than convolution. Images are channels-last, so for most kernels an image is `rows` pixels of C
+ * channels. The functions of type int return 0, or -1 if there is not enough memory. */
 #ifndef MINIRES_KERNELS_H
 #define MINIRES_KERNELS_H
 
@@ -32,7 +32,7 @@ void avg_pool(const Pool *pool, int count_padding, const float *x, float *y);
 void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float *gx);
 void repeat_pixels(const float *x, long images, long pixels, long channels, float *y); /* x (images, channels) */
 
-/* reduction.c: the sum of each channel over the pixels, divided; y (images, channels) */
+/* reduction.c: the sum of each channel over the pixels, divided by `divisor`; y (images, channels) */
 int sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y);
 
 /* softmax.c: x (rows, classes) */
@@ -50,7 +50,7 @@ int matmul(Matrix x, Matrix y, long n, long k, long m, const float *bias, float 
 
 /* sgd.c: all parameters in one call */
 typedef struct {
-    float *theta, *velocity; /* velocity is NULL where there is no momentum */
+    float *theta, *velocity; /* velocity is NULL without momentum */
     const float *gradient;
     long count;
 } Parameter;

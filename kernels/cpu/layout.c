@@ -1,5 +1,5 @@
-/* From any memory layout to channels-last, the layout that all kernels here work on. It is done to what comes from
- * outside, such as a batch of images; what kernels hand to each other is channels-last already. */
+/* Converts an image from any memory layout to channels-last, the layout of all kernels. Only arrays from outside need
+ * it, such as a batch of images; the results of kernels are channels-last already. */
 #include "kernels.h"
 #include "threads.h"
 

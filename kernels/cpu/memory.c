@@ -1,15 +1,15 @@
-/* The store behind `memory_take`: a list of free blocks, searched for the best fit.
+/* The allocator behind `memory_alloc`: a list of free blocks, searched for the best fit.
  *
- *     [ header, 64 bytes | what the taker gets ... ]
+ *     [ header, 64 bytes | the caller's memory ... ]
  *
- * A free block serves a request if it is not more than an eighth too large, so little is wasted; the smallest such wins,
- * and among equals the one given back last, which a cache may still hold. The list is short (a network has some dozens of
- * sizes in flight), so it is searched from end to end.
+ * A free block satisfies a request if it is at most an eighth too large, so little is wasted. The smallest such block
+ * is used, and among equal ones the block that was freed last, which may still be in a cache. The list is short (a
+ * network uses some dozens of sizes), so it is searched from end to end.
  *
- * What is kept is bounded twice: by the limit, and so that used and kept together are never more than an eighth (or
- * 128 MiB) above the most that was ever in use. Without the second bound a backward pass, which asks for ever larger blocks
- * while it gives back small ones, would end with nearly twice the memory that it needs. The block that has waited longest
- * goes first.
+ * Two bounds limit the memory that is kept: the limit, and a bound on the sum of used and kept memory, which is at most
+ * an eighth (or 128 MiB) above the peak of the used memory. Without the second bound a backward pass, which allocates
+ * larger and larger blocks while it frees small ones, would end with nearly twice the memory that it needs. The block
+ * that was freed first is returned to the system first.
  */
 #include "memory.h"
 
@@ -25,10 +25,10 @@ typedef struct Block {
     char padding[ALIGNMENT - sizeof(struct Block *) - sizeof(size_t)];
 } Block;
 
-static const size_t SLACK = 128 << 20, PAGE = 4096, LARGEST_PAGE = 1 << 16 /* of any system's ordinary ones */, HUGE_PAGE = 2 << 20;
+static const size_t SLACK = 128 << 20, PAGE = 4096, LARGEST_PAGE = 1 << 16 /* of any system */, HUGE_PAGE = 2 << 20;
 
-/* AddressSanitizer watches a block's ends, and what is used after it was freed. So for it (`make sanitize`) blocks are
- * exactly as large as asked, and freed at once. */
+/* AddressSanitizer detects accesses beyond a block's ends and after it was freed. So under it (`make sanitize`) blocks
+ * have exactly the requested size and are freed at once. */
 #if defined(__has_feature)
 #define HAS_FEATURE(name) __has_feature(name)
 #else
@@ -42,12 +42,12 @@ enum { RECYCLES = 1 };
 
 static struct {
     pthread_mutex_t lock;
-    Block *free; /* the one given back last comes first */
+    Block *free; /* the block that was freed last comes first */
     size_t in_use, kept, limit;
-    size_t most_in_use;
+    size_t peak;
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER, .limit = (size_t)1 << 30};
 
-/* Pages from the system, aligned to huge ones: 512 times fewer faults, and address translations that fit their cache. */
+/* Pages from the system, aligned to huge pages: 512 times fewer page faults, and fewer misses of the TLB. */
 static void *map(size_t bytes) {
     char *memory = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
@@ -60,7 +60,7 @@ static void *map(size_t bytes) {
     return memory + before;
 }
 
-/* Large blocks are mapped, not allocated: the heap would keep what is freed in the middle of it. */
+/* Large blocks are mapped, not allocated with malloc: the heap would keep memory that is freed in the middle of it. */
 static int is_mapped(size_t bytes) { return RECYCLES && bytes + sizeof(Block) >= HUGE_PAGE; }
 
 static size_t whole_pages(size_t bytes) { return (bytes + sizeof(Block) + LARGEST_PAGE - 1) / LARGEST_PAGE * LARGEST_PAGE; }
@@ -83,7 +83,7 @@ static void discard(Block *block) {
         free(block);
 }
 
-/* Where the best free block hangs in the list, or NULL. */
+/* The link of the list that points to the best free block, or NULL. */
 static Block **best_fit(size_t bytes) {
     Block **best = NULL;
     for (Block **at = &store.free; *at; at = &(*at)->next) {
@@ -93,7 +93,7 @@ static Block **best_fit(size_t bytes) {
     return best;
 }
 
-/* Free what has waited longest until at most `most` bytes are kept. */
+/* Returns the blocks that were freed first to the system, until at most `most` bytes are kept. */
 static void trim(size_t most) {
     while (store.kept > most) {
         Block **last = &store.free;
@@ -104,14 +104,14 @@ static void trim(size_t most) {
     }
 }
 
-/* Before `bytes` more are taken from the system: keep the second bound. */
-static void make_room(size_t bytes) {
-    size_t needed = store.in_use + bytes, most = store.most_in_use > needed ? store.most_in_use : needed;
+/* Enforces the second bound before `bytes` more are taken from the system. */
+static void limit_slack(size_t bytes) {
+    size_t needed = store.in_use + bytes, most = store.peak > needed ? store.peak : needed;
     size_t slack = most / 8 > SLACK ? most / 8 : SLACK;
     trim(most + slack - needed);
 }
 
-void *memory_take(size_t bytes) {
+void *memory_alloc(size_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;
     if (RECYCLES) bytes = (bytes + PAGE) / PAGE * PAGE; /* never 0 */
     pthread_mutex_lock(&store.lock);
@@ -120,19 +120,19 @@ void *memory_take(size_t bytes) {
         *place = block->next;
         store.kept -= block->bytes;
     } else {
-        make_room(bytes);
+        limit_slack(bytes);
         if (!(block = fresh(bytes))) {
-            trim(0); /* what is kept may be what is missing */
+            trim(0); /* the memory that is kept may be what the system lacks */
             block = fresh(bytes);
         }
     }
     if (block) store.in_use += block->bytes;
-    if (store.in_use > store.most_in_use) store.most_in_use = store.in_use;
+    if (store.in_use > store.peak) store.peak = store.in_use;
     pthread_mutex_unlock(&store.lock);
     return block ? block + 1 : NULL;
 }
 
-void memory_give(void *memory) {
+void memory_free(void *memory) {
     if (!memory) return;
     Block *block = (Block *)memory - 1;
     pthread_mutex_lock(&store.lock);
@@ -147,7 +147,7 @@ void memory_give(void *memory) {
 size_t memory_size(const void *memory) { return ((const Block *)memory - 1)->bytes; }
 
 float *zero_pixel(long channels) {
-    float *zeros = memory_take((size_t)channels * sizeof(float));
+    float *zeros = memory_alloc((size_t)channels * sizeof(float));
     return zeros ? memset(zeros, 0, (size_t)channels * sizeof(float)) : NULL;
 }
 
@@ -165,10 +165,10 @@ void memory_limit(size_t bytes) {
     pthread_mutex_unlock(&store.lock);
 }
 
-void memory_release(void) {
+void memory_trim(void) {
     pthread_mutex_lock(&store.lock);
     trim(0);
-    store.most_in_use = store.in_use;
+    store.peak = store.in_use;
     pthread_mutex_unlock(&store.lock);
 }
 

@@ -1,8 +1,8 @@
-/* Large pieces of memory, recycled.
+/* Large blocks of memory, recycled.
  *
- * A training step allocates and frees hundreds of megabytes. Handed back to the system, they return as fresh pages that
- * it must clear, one fault for each 4 KiB: a visible part of the step. So what is given back is kept for the next taker
- * of about that size, under a limit; `memory_release` hands it all back to the system.
+ * A training step allocates and frees hundreds of megabytes. If these were returned to the system, it would hand out
+ * new pages, and clear each of 4 KiB at a page fault, which takes a visible part of the step. So freed blocks are kept,
+ * up to a limit, for the next allocation of about that size. `memory_trim` returns them all to the system.
  */
 #ifndef MINIRES_MEMORY_H
 #define MINIRES_MEMORY_H
@@ -11,20 +11,20 @@
 
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector */
 
-void *memory_take(size_t bytes);  /* aligned, not cleared; NULL when there is none */
-void memory_give(void *block);    /* NULL does nothing */
+void *memory_alloc(size_t bytes);  /* aligned, not cleared; NULL if there is no memory */
+void memory_free(void *block);    /* does nothing for NULL */
 size_t memory_size(const void *block);
-float *zero_pixel(long channels); /* so many zeros, or NULL; to be given back */
+float *zero_pixel(long channels); /* zeros, or NULL; free it with memory_free */
 
 typedef struct {
-    size_t in_use;  /* bytes taken and not given back */
-    size_t kept;    /* bytes kept for the next taker */
-    size_t limit;   /* the most that is kept */
+    size_t in_use;  /* bytes allocated and not freed */
+    size_t kept;    /* bytes kept for reuse */
+    size_t limit;   /* of the bytes that are kept */
 } MemoryState;
 
 MemoryState memory_state(void);
 void memory_limit(size_t bytes);
-void memory_release(void);
+void memory_trim(void);
 
 void memory_lock(void);    /* around fork (threads.c) */
 void memory_unlock(void);

@@ -1,8 +1,10 @@
-/* The Python module: one function a kernel, taking and returning NumPy arrays. minires/backend/cpu calls them.
+/* The Python module: one function for each kernel, which takes and returns NumPy arrays. minires/backend/cpu calls
+ * them.
  *
- * Each function does the same: take the arguments as the kernels want them (arrays.h), allocate the result, let go of the
- * GIL, compute, give the arguments back. Shapes have been checked by the ops; what could make a kernel leave its arrays is
- * checked here again. The module is built once for each instruction set, under the names _baseline, _avx2, _avx512.
+ * Each function converts its arguments to the layout of the kernels (arrays.h), allocates the result, releases the GIL,
+ * computes, and releases the arguments. The ops have checked the shapes; here everything is checked again that could
+ * make a kernel read or write outside its arrays. The module is built once for each instruction set: _baseline, _avx2,
+ * _avx512.
  */
 #define MINIRES_IMPORTS_NUMPY
 #include "arrays.h"
@@ -20,13 +22,13 @@
 
 typedef PyArrayObject Array;
 
-enum { DIRECT = 0, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms: the Winograd ones by their tile */
+enum { DIRECT = 0, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
 
 static void release(Array *a, Array *b, Array *c, Array *d) {
     Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(c), Py_XDECREF(d);
 }
 
-/* None is NULL, without an error. */
+/* Converts `object` with `as`; None gives NULL, which is not an error. */
 static int optional(PyObject *object, Array *(*as)(PyObject *), Array **array) {
     *array = object == Py_None ? NULL : as(object);
     return object == Py_None || *array;
@@ -43,8 +45,9 @@ static int same_shape(Array *a, Array *b) {
 
 static int has_length(Array *a, npy_intp n) { return !a || PyArray_SIZE(a) == n; }
 
-/* Where the result goes: `out`, a writeable array of this shape and layout, or if that is None a new one. */
-static Array *place_for(PyObject *out, int ndim, const npy_intp *shape, Layout layout) {
+/* The array for the result: `out`, which must be writeable and have this shape and layout, or a new one if it is None.
+ * */
+static Array *output_for(PyObject *out, int ndim, const npy_intp *shape, Layout layout) {
     if (out == Py_None) return new_array(ndim, shape, NPY_FLOAT32, layout);
     Array *array = (Array *)out;
     int fits = PyArray_Check(out) && PyArray_NDIM(array) == ndim && PyArray_CompareLists(PyArray_DIMS(array), shape, ndim) &&
@@ -52,27 +55,27 @@ static Array *place_for(PyObject *out, int ndim, const npy_intp *shape, Layout l
     return require(fits, "the output does not fit") ? (Array *)Py_NewRef(out) : NULL;
 }
 
-static Array *place_like(PyObject *out, Array *array) {
-    return place_for(out, PyArray_NDIM(array), PyArray_DIMS(array), layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
+static Array *output_like(PyObject *out, Array *array) {
+    return output_for(out, PyArray_NDIM(array), PyArray_DIMS(array), layout_of(array) == CHANNELS_LAST ? CHANNELS_LAST : ROWS);
 }
 
-/* The exception of a kernel that failed, if there is none yet. */
+/* Raises MemoryError for a kernel that failed, unless an exception is set. */
 static PyObject *no_memory(void) {
     if (!PyErr_Occurred())
         PyErr_SetString(PyExc_MemoryError, "CPU kernel: not enough memory for its buffers; fewer or smaller images need less");
     return NULL;
 }
 
-/* The result, or an exception. Takes over the reference. */
+/* The result, or NULL with an exception. Takes over the reference. */
 static PyObject *finished(Array *result, int failed) {
     if (!failed) return (PyObject *)result;
     Py_XDECREF(result);
     return no_memory();
 }
 
-/* -- convolution ---------------------------------------------------------------------------------------------------- */
+/* -- convolution --------------------------------------------------------------------------------------------------- */
 
-/* Pixels along one axis with the padding, and those under the kernel; 0 with an exception where 64 bits do not hold them. */
+/* The padded size of an axis and the span of the kernel. Returns 0 with an exception if they do not fit in 64 bits. */
 static int extents(long size, long kernel, long padding, long dilation, long *padded, long *reach) {
     if (__builtin_mul_overflow(padding, 2, padded) || __builtin_add_overflow(*padded, size, padded)) {
         PyErr_Format(PyExc_MemoryError, "CPU kernel: a padding of %ld is too large for any memory", padding);
@@ -82,9 +85,9 @@ static int extents(long size, long kernel, long padding, long dilation, long *pa
     return require(*reach <= *padded, "the kernel is larger than the image");
 }
 
-/* A stride beyond the only window, and the dilation of a single pixel, mean nothing: made small, they cannot overflow. */
+/* The stride of a single window and the dilation of a single pixel have no effect. Made small, they cannot overflow. */
 static void simplify(long padded, long kernel, long *stride, long *dilation) {
-    *stride = smaller(*stride, larger(1, padded));
+    *stride = min_of(*stride, max_of(1, padded));
     if (kernel == 1) *dilation = 1;
 }
 
@@ -95,7 +98,7 @@ static int check_geometry(Conv *c, int algorithm) {
         sane &= c->kernel[axis] > 0 && c->stride[axis] > 0 && c->dilation[axis] > 0 && c->padding[axis] >= 0;
         plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
     }
-    if (!require(sane, "a convolution without sense") ||
+    if (!require(sane, "a stride, dilation or padding out of range") ||
         !require(algorithm == DIRECT || (plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4)),
                  "this algorithm does not do this convolution"))
         return 0;
@@ -111,9 +114,9 @@ static int check_geometry(Conv *c, int algorithm) {
            fits("the result", c->images, c->outputs, c->rows, c->columns);
 }
 
-/* The input gradient reads gy with a frame, which is at most about as large as the padded image. */
-static int check_frame(const Conv *c) {
-    return fits("the framed gradient", c->images, c->outputs, c->height + 2 * c->padding[0], c->width + 2 * c->padding[1]);
+/* The input gradient reads a padded gy, which is at most about as large as the padded image. */
+static int check_padded_gradient(const Conv *c) {
+    return fits("the padded gradient", c->images, c->outputs, c->height + 2 * c->padding[0], c->width + 2 * c->padding[1]);
 }
 
 static void set_image(Conv *c, Array *x) {
@@ -138,13 +141,13 @@ static int forward(const Conv *c, int algorithm, const float *packed, Epilogue o
     return algorithm == DIRECT ? direct_forward(c, packed, out, x, y) : winograd_forward(c, algorithm, packed, out, x, y);
 }
 
-/* Pack w, convolve, forget what was packed. */
+/* Packs w, convolves, and frees the packed weights. */
 static int pack_and_forward(const Conv *c, int algorithm, Weights w, Epilogue out, const float *x, float *y) {
-    float *packed = memory_take(packed_size(c, algorithm) * sizeof(float));
+    float *packed = memory_alloc(packed_size(c, algorithm) * sizeof(float));
     if (!packed) return -1;
     pack(c, algorithm, w, packed);
     int failed = forward(c, algorithm, packed, out, x, y);
-    memory_give(packed);
+    memory_free(packed);
     return failed;
 }
 
@@ -178,7 +181,7 @@ KERNEL(conv2d) {
     return finished(y, failed);
 }
 
-/* pack(w, algorithm) -> (floats,): the weights as `conv2d_packed` wants them */
+/* pack(w, algorithm) -> (floats,): the weights in the layout that `conv2d_packed` takes */
 KERNEL(pack) {
     PyObject *pw;
     Array *w = NULL, *packed = NULL;
@@ -216,7 +219,7 @@ KERNEL(conv2d_packed) {
         set_image(&c, x);
         if (check_geometry(&c, algorithm) &&
             require(has_length(packed, (npy_intp)packed_size(&c, algorithm)), "the packed weights do not fit") &&
-            (y = place_for(out_array, 4, (npy_intp[]){c.images, c.outputs, c.rows, c.columns}, CHANNELS_LAST)) &&
+            (y = output_for(out_array, 4, (npy_intp[]){c.images, c.outputs, c.rows, c.columns}, CHANNELS_LAST)) &&
             check_epilogue(&c, bias, residual, y)) {
             Epilogue out = {floats(bias), floats(residual), with_relu};
             Py_BEGIN_ALLOW_THREADS
@@ -228,7 +231,7 @@ KERNEL(conv2d_packed) {
     return finished(y, failed);
 }
 
-/* By Winograd the input gradient is the convolution of gy with the kernel turned round, o and c exchanged. */
+/* With Winograd the input gradient is the convolution of gy with the flipped kernel, o and c exchanged. */
 static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, float *gx) {
     Conv turned = {.images = c->images, .height = c->rows, .width = c->columns, .channels = c->outputs,
                    .rows = c->height, .columns = c->width, .outputs = c->channels,
@@ -252,7 +255,7 @@ KERNEL(conv2d_grad_input) {
         c.images = PyArray_DIM(gy, 0), c.outputs = PyArray_DIM(w, 0), c.channels = PyArray_DIM(w, 1);
         c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
         int dense = (c.stride[0] == 1 || c.dilation[0] == 1) && (c.stride[1] == 1 || c.dilation[1] == 1);
-        if (check_geometry(&c, algorithm) && check_frame(&c) && require(dense, "no input gradient with stride and dilation") &&
+        if (check_geometry(&c, algorithm) && check_padded_gradient(&c) && require(dense, "no input gradient with stride and dilation") &&
             require(algorithm == DIRECT || (c.padding[0] <= 2 && c.padding[1] <= 2), "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
@@ -295,7 +298,7 @@ KERNEL(conv2d_grad_weight) {
     return finished(gw, failed);
 }
 
-/* -- batch norm ----------------------------------------------------------------------------------------------------- */
+/* -- batch norm ---------------------------------------------------------------------------------------------------- */
 
 /* batch_norm_stats(x) -> (mean, var) */
 KERNEL(batch_norm_stats) {
@@ -331,7 +334,7 @@ KERNEL(batch_norm) {
         require(has_length(mean, channels) && has_length(var, channels) && has_length(weight, channels) &&
                     has_length(bias, channels) && (!residual || same_shape(residual, x)),
                 "the arguments do not fit") &&
-        (y = place_like(out, x))) {
+        (y = output_like(out, x))) {
         Py_BEGIN_ALLOW_THREADS
         failed = rows ? batch_norm(floats(x), rows, channels, floats(mean), floats(var), floats(weight), floats(bias), eps,
                                    floats(residual), with_relu, floats(y))
@@ -371,19 +374,19 @@ KERNEL(batch_norm_grad) {
     return Py_BuildValue("NNN", gx, gw, gb);
 }
 
-/* -- pooling -------------------------------------------------------------------------------------------------------- */
+/* -- pooling ------------------------------------------------------------------------------------------------------- */
 
 static int check_pool(Pool *p) {
     for (int axis = 0; axis < 2; axis++) {
         long padded, reach, count = axis ? p->columns : p->rows;
         int sane = p->kernel[axis] > 0 && p->kernel[axis] <= 256 && p->stride[axis] > 0 && p->dilation[axis] > 0;
-        if (!require(sane && p->padding[axis] >= 0 && count > 0, "a pooling without sense") ||
+        if (!require(sane && p->padding[axis] >= 0 && count > 0, "a kernel, stride, dilation or padding out of range") ||
             !extents(axis ? p->width : p->height, p->kernel[axis], p->padding[axis], p->dilation[axis], &padded, &reach))
             return 0;
         simplify(padded, p->kernel[axis], p->stride + axis, p->dilation + axis);
-        if (!require(count - 1 <= padded / p->stride[axis], "more windows than the image has room for")) return 0;
+        if (!require(count - 1 <= padded / p->stride[axis], "more windows than fit in the padded image")) return 0;
     }
-    return require(p->kernel[0] * p->kernel[1] <= 256, "a pooling without sense") &&
+    return require(p->kernel[0] * p->kernel[1] <= 256, "a kernel, stride, dilation or padding out of range") &&
            fits("the padded image", p->images, p->channels, p->height + 2 * p->padding[0], p->width + 2 * p->padding[1]) &&
            fits("the result", p->images, p->channels, p->rows, p->columns);
 }
@@ -394,7 +397,7 @@ static void set_pool(Pool *p, Array *x, Array *y) {
     p->images = PyArray_DIM(x ? x : y, 0), p->channels = PyArray_DIM(x ? x : y, 1);
 }
 
-/* uint8 (N, C, Ho, Wo) channels-last, as max_pool2d returned it; a copy of any other. */
+/* The argmax of max_pool2d, uint8 (N, C, Ho, Wo) channels-last; a copy if it has another layout. */
 static Array *as_winners(PyObject *object) {
     if (!PyArray_Check(object) || PyArray_NDIM((Array *)object) != 4 || PyArray_TYPE((Array *)object) != NPY_UINT8) {
         PyErr_SetString(PyExc_TypeError, "CPU kernel: argmax must be uint8 with four axes");
@@ -408,7 +411,8 @@ static Array *as_winners(PyObject *object) {
     return (Array *)winners;
 }
 
-/* max_pool2d(x, output, kernel_size, stride, padding, dilation) -> (y, argmax); with one argument more, `out`: y alone */
+/* max_pool2d(x, output, kernel_size, stride, padding, dilation) -> (y, argmax); with a further argument `out`, only y
+ * */
 KERNEL(max_pool2d) {
     PyObject *px, *out = NULL;
     Array *x = NULL, *y = NULL, *winners = NULL;
@@ -419,7 +423,7 @@ KERNEL(max_pool2d) {
         return NULL;
     if ((x = as_image(px)) && (set_pool(&p, x, NULL), check_pool(&p))) {
         npy_intp shape[4] = {p.images, p.channels, p.rows, p.columns};
-        if ((y = place_for(out ? out : Py_None, 4, shape, CHANNELS_LAST)) &&
+        if ((y = output_for(out ? out : Py_None, 4, shape, CHANNELS_LAST)) &&
             (out || (winners = new_array(4, shape, NPY_UINT8, CHANNELS_LAST)))) {
             Py_BEGIN_ALLOW_THREADS
             max_pool(&p, floats(x), floats(y), winners ? PyArray_DATA(winners) : NULL);
@@ -464,7 +468,7 @@ KERNEL(avg_pool2d) {
                           PAIR(p.padding), &count_padding, &out))
         return NULL;
     if ((x = as_image(px)) && (set_pool(&p, x, NULL), check_pool(&p))) {
-        if ((y = place_for(out, 4, (npy_intp[]){p.images, p.channels, p.rows, p.columns}, CHANNELS_LAST))) {
+        if ((y = output_for(out, 4, (npy_intp[]){p.images, p.channels, p.rows, p.columns}, CHANNELS_LAST))) {
             Py_BEGIN_ALLOW_THREADS
             avg_pool(&p, count_padding, floats(x), floats(y));
             Py_END_ALLOW_THREADS
@@ -497,14 +501,14 @@ KERNEL(avg_pool2d_split) {
     return finished(gx, failed);
 }
 
-/* sum_pixels(x, divisor, out) -> (N, C): the sum over all pixels of an image, divided */
+/* sum_pixels(x, divisor, out) -> (N, C): the sum over the pixels of each image, divided by `divisor` */
 KERNEL(sum_pixels) {
     PyObject *px, *out;
     float divisor;
     Array *x, *y = NULL;
     int failed = 1;
     if (!PyArg_ParseTuple(args, "OfO", &px, &divisor, &out) || !(x = as_image(px))) return NULL;
-    if ((y = place_for(out, 2, PyArray_DIMS(x), ROWS))) {
+    if ((y = output_for(out, 2, PyArray_DIMS(x), ROWS))) {
         long pixels = PyArray_DIM(x, 2) * PyArray_DIM(x, 3);
         Py_BEGIN_ALLOW_THREADS
         failed = sum_pixels(floats(x), PyArray_DIM(x, 0), pixels, PyArray_DIM(x, 1), divisor, floats(y));
@@ -514,7 +518,7 @@ KERNEL(sum_pixels) {
     return finished(y, failed);
 }
 
-/* sum_rows(x) -> (C,): the sum over all pixels of all images, or over all rows */
+/* sum_rows(x) -> (C,): the sum over the pixels of all images, or over the rows of a matrix */
 KERNEL(sum_rows) {
     PyObject *px;
     npy_intp rows, channels;
@@ -536,7 +540,7 @@ KERNEL(repeat_pixels) {
     long height, width;
     Array *x, *y = NULL;
     if (!PyArg_ParseTuple(args, "Oll", &px, &height, &width) || !(x = as_rows(px))) return NULL;
-    if (require(PyArray_NDIM(x) == 2 && height > 0 && width > 0, "one number for each image and channel, please") &&
+    if (require(PyArray_NDIM(x) == 2 && height > 0 && width > 0, "not (images, channels), or no pixels") &&
         (y = new_image(PyArray_DIM(x, 0), PyArray_DIM(x, 1), height, width))) {
         Py_BEGIN_ALLOW_THREADS
         repeat_pixels(floats(x), PyArray_DIM(x, 0), height * width, PyArray_DIM(x, 1), floats(y));
@@ -546,7 +550,7 @@ KERNEL(repeat_pixels) {
     return (PyObject *)y;
 }
 
-/* -- elementwise: these return None where the arrays' layouts do not fit ---------------------------------------------- */
+/* -- elementwise: these return None if the layouts of the arrays differ or have gaps ------------------------------- */
 
 /* relu(x, out) */
 KERNEL(relu) {
@@ -554,14 +558,14 @@ KERNEL(relu) {
     PyObject *out;
     if (!PyArg_ParseTuple(args, "O!O", &PyArray_Type, &x, &out)) return NULL;
     if (layout_of(x) == NO_LAYOUT) Py_RETURN_NONE;
-    if (!(y = place_like(out, x))) return NULL;
+    if (!(y = output_like(out, x))) return NULL;
     Py_BEGIN_ALLOW_THREADS
     relu_forward(floats(x), floats(y), PyArray_SIZE(x));
     Py_END_ALLOW_THREADS
     return (PyObject *)y;
 }
 
-/* Whether both have one shape and one memory layout without gaps. */
+/* Whether both arrays have the same shape and the same memory layout without gaps. */
 static int alike(Array *a, Array *b) {
     if (!same_shape(a, b) || layout_of(a) == NO_LAYOUT) return 0;
     return layout_of(a) == layout_of(b) || (is_channels_last(a) && is_channels_last(b));
@@ -574,7 +578,7 @@ KERNEL(add) {
     int with_relu;
     if (!PyArg_ParseTuple(args, "O!O!pO", &PyArray_Type, &a, &PyArray_Type, &b, &with_relu, &out)) return NULL;
     if (!alike(a, b)) Py_RETURN_NONE;
-    if (!(y = place_like(out, a))) return NULL;
+    if (!(y = output_like(out, a))) return NULL;
     Py_BEGIN_ALLOW_THREADS
     add(floats(a), floats(b), with_relu, floats(y), PyArray_SIZE(a));
     Py_END_ALLOW_THREADS
@@ -586,7 +590,7 @@ KERNEL(relu_mask) {
     Array *gy, *y, *gx;
     if (!PyArg_ParseTuple(args, "O!O!", &PyArray_Type, &gy, &PyArray_Type, &y)) return NULL;
     if (!same_shape(gy, y)) Py_RETURN_NONE;
-    if (!alike(gy, y) && is_channels_last(y)) { /* as behind a global pooling, whose gradient repeats one number */
+    if (!alike(gy, y) && is_channels_last(y)) { /* for example after a global pooling, whose gradient is broadcast */
         if (!(gy = as_image((PyObject *)gy))) return NULL;
     } else
         Py_INCREF(gy);
@@ -603,9 +607,9 @@ KERNEL(relu_mask) {
     return (PyObject *)gx;
 }
 
-/* -- rows of numbers ------------------------------------------------------------------------------------------------ */
+/* -- matrices ------------------------------------------------------------------------------------------------------ */
 
-/* matmul(x, y, bias, z): (n, k) by (k, m); into z if it is not None */
+/* matmul(x, y, bias, z): (n, k) times (k, m), stored in z if it is not None */
 KERNEL(matmul) {
     PyObject *px, *py, *pbias, *pz;
     Array *x = NULL, *y = NULL, *bias = NULL, *z = NULL;
@@ -648,7 +652,7 @@ KERNEL(log_softmax) {
     return (PyObject *)y;
 }
 
-/* int64 class indices, each of them one of `classes`. */
+/* The labels as int64, each checked to be one of `classes` class indices. */
 static Array *as_labels(PyObject *object, npy_intp rows, npy_intp classes) {
     Array *labels = (Array *)PyArray_FROM_OTF(object, NPY_INT64, NPY_ARRAY_IN_ARRAY);
     if (!labels) return NULL;
@@ -660,7 +664,7 @@ static Array *as_labels(PyObject *object, npy_intp rows, npy_intp classes) {
     return NULL;
 }
 
-/* cross_entropy(x, labels) -> the loss of each row */
+/* cross_entropy(x, labels) -> (rows,): the loss of each row */
 KERNEL(cross_entropy) {
     PyObject *px, *plabels;
     Array *x, *labels = NULL, *losses = NULL;
@@ -692,9 +696,9 @@ KERNEL(cross_entropy_grad) {
     return (PyObject *)gx;
 }
 
-/* -- SGD ------------------------------------------------------------------------------------------------------------ */
+/* -- SGD ----------------------------------------------------------------------------------------------------------- */
 
-/* theta and velocity are written in place: C order, writeable. A gradient of another layout is copied into *owned. */
+/* theta and velocity are updated in place: C order, writeable. A gradient of another layout is copied into *owned. */
 static int set_parameter(Parameter *p, PyObject *theta, PyObject *gradient, PyObject *velocity, Array **owned) {
     if (!PyArray_Check(theta) || !PyArray_Check(gradient) || (velocity && !PyArray_Check(velocity)))
         return require(0, "parameters must be arrays");
@@ -717,7 +721,7 @@ KERNEL(sgd) {
     int with_velocity = velocities != Py_None, failed = -1;
     if (!require(PyList_GET_SIZE(gradients) == count &&
                      (!with_velocity || (PyList_Check(velocities) && PyList_GET_SIZE(velocities) == count)),
-                 "as many gradients as parameters, please"))
+                 "the lists must have the same length"))
         return NULL;
     Parameter *parameters = PyMem_Calloc((size_t)count + 1, sizeof *parameters);
     Array **owned = PyMem_Calloc((size_t)count + 1, sizeof *owned);
@@ -737,7 +741,7 @@ KERNEL(sgd) {
     return no_memory();
 }
 
-/* -- the machine ---------------------------------------------------------------------------------------------------- */
+/* -- threads, memory, processor ------------------------------------------------------------------------------------ */
 
 KERNEL(set_num_threads) {
     int count;
@@ -753,10 +757,10 @@ KERNEL(num_threads) {
     return PyLong_FromLong(threads_get());
 }
 
-/* empty_cache(): what is kept goes back to the system */
+/* empty_cache(): returns the memory that is kept for reuse to the system */
 KERNEL(empty_cache) {
     (void)args;
-    memory_release();
+    memory_trim();
     Py_RETURN_NONE;
 }
 
@@ -779,13 +783,13 @@ KERNEL(image_conversions) {
     return PyLong_FromLong(image_conversions());
 }
 
-/* channels_last(x, out): x itself if its memory is channels-last, else a copy that is */
+/* channels_last(x, out): x itself if it is channels-last in memory, else a copy that is */
 KERNEL(channels_last) {
     PyObject *px, *out;
     Array *x, *y = NULL;
     if (!PyArg_ParseTuple(args, "OO", &px, &out) || !(x = as_steps(px))) return NULL;
     if (is_channels_last(x)) return (PyObject *)x;
-    if (require(PyArray_NDIM(x) == 4, "an image needs four axes") && (y = place_for(out, 4, PyArray_DIMS(x), CHANNELS_LAST))) {
+    if (require(PyArray_NDIM(x) == 4, "an image needs four axes") && (y = output_for(out, 4, PyArray_DIMS(x), CHANNELS_LAST))) {
         Py_BEGIN_ALLOW_THREADS
         copy_image(x, y);
         Py_END_ALLOW_THREADS
@@ -794,14 +798,14 @@ KERNEL(channels_last) {
     return (PyObject *)y;
 }
 
-/* empty_image(n, c, h, w): channels-last, recycled, not cleared */
+/* empty_image(n, c, h, w): an uninitialised image, channels-last, from recycled memory */
 KERNEL(empty_image) {
     long n, c, h, w;
     if (!PyArg_ParseTuple(args, "llll", &n, &c, &h, &w)) return NULL;
     return (PyObject *)new_image(n, c, h, w);
 }
 
-/* supported() -> the instruction sets that this processor, and its system, can run; the best last */
+/* supported() -> the instruction sets that the processor and the operating system support; the best last */
 KERNEL(supported) {
     (void)args;
 #if defined(__x86_64__)
@@ -839,7 +843,8 @@ PyMODINIT_FUNC INIT(MODULE_NAME)(void) {
     if (!module || arrays_start()) return NULL;
     threads_start();
     if (PyModule_AddIntConstant(module, "LANES", LANES) || PyModule_AddIntConstant(module, "DIRECT", DIRECT) ||
-        PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) || PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
+        PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
+        PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
         PyModule_AddStringConstant(module, "COMPILER", __VERSION__))
         return NULL;
     return module;

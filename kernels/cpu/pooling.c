@@ -1,10 +1,10 @@
-/* Pooling: the largest element of each window, or the mean.
+/* Pooling: the maximum or the mean of each window, and the gradients.
  *
- * Forward, a turn is one row of the output. Backward, it is one row of the input: each pixel *gathers* from the windows
- * that it lies in, instead of windows scattering to their pixels. So no two threads write to one pixel, and a pixel's sum
- * has one order.
+ * Forward, a task is one row of the output. Backward, it is one row of the input: each pixel *gathers* from the windows
+ * that contain it, instead of windows scattering to their pixels. So no two threads write to one pixel, and the terms
+ * of a pixel's sum have a fixed order.
  *
- * argmax holds for each window the place i * kw + j of its winner, one byte.
+ * argmax has for each window the position i * kw + j of its maximum, one byte.
  */
 #include <math.h>
 
@@ -25,25 +25,25 @@ typedef struct {
     long first, end;
 } Range;
 
-/* The places i of window p that lie inside the image: 0 <= p s - P + i d < size. */
+/* The positions i of window p inside the image: 0 <= p s - P + i d < size. */
 INLINE Range places_inside(const Pool *pool, int axis, long p) {
     long size = axis ? pool->width : pool->height, d = pool->dilation[axis];
     long start = p * pool->stride[axis] - pool->padding[axis];
-    Range range = {start < 0 ? pieces(-start, d) : 0, smaller(pool->kernel[axis], pieces(larger(0, size - start), d))};
+    Range range = {start < 0 ? ceil_div(-start, d) : 0, min_of(pool->kernel[axis], ceil_div(max_of(0, size - start), d))};
     return range;
 }
 
-/* The windows p that pixel h may lie in: p s - P <= h <= p s - P + (k - 1) d. */
+/* The windows p that may contain pixel h: p s - P <= h <= p s - P + (k - 1) d. */
 INLINE Range windows_around(const Pool *pool, int axis, long h) {
     long s = pool->stride[axis], reach = (pool->kernel[axis] - 1) * pool->dilation[axis];
     long lowest = h + pool->padding[axis] - reach, count = axis ? pool->columns : pool->rows;
-    Range range = {lowest > 0 ? pieces(lowest, s) : 0, smaller(count, (h + pool->padding[axis]) / s + 1)};
+    Range range = {lowest > 0 ? ceil_div(lowest, s) : 0, min_of(count, (h + pool->padding[axis]) / s + 1)};
     return range;
 }
 
 INLINE void store_bytes(uint8_t *p, vi places, long n) {
     vb bytes = __builtin_convertvector(places, vb);
-    memcpy(p, &bytes, (size_t)smaller(n, LANES));
+    memcpy(p, &bytes, (size_t)min_of(n, LANES));
 }
 
 INLINE vi load_bytes(const uint8_t *p, long n) {
@@ -55,21 +55,21 @@ INLINE vi load_bytes(const uint8_t *p, long n) {
     return __builtin_convertvector(bytes, vi);
 }
 
-/* -- max ------------------------------------------------------------------------------------------------------------ */
+/* -- max ----------------------------------------------------------------------------------------------------------- */
 
 static void max_rows(void *context, Loop *loop) {
     const Job *job = context;
     const Pool *pool = &job->pool;
     const long channels = pool->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long p = turn % pool->rows, image = turn / pool->rows;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long p = task % pool->rows, image = task / pool->rows;
         Range rows = places_inside(pool, 0, p);
         for (long q = 0; q < pool->columns; q++) {
             Range columns = places_inside(pool, 1, q);
             long h = p * pool->stride[0] - pool->padding[0], v = q * pool->stride[1] - pool->padding[1];
             const float *corner = job->in + ((image * pool->height + h) * pool->width + v) * channels;
-            long to = (turn * pool->columns + q) * channels;
-            /* The first place inside; a dilated window may have none, and then it is 0. */
+            long to = (task * pool->columns + q) * channels;
+            /* The first position inside the image, or 0 if there is none, as in a dilated window. */
             int empty = rows.first >= rows.end || columns.first >= columns.end;
             int32_t first = empty ? 0 : (int32_t)(rows.first * pool->kernel[1] + columns.first);
             for (long c = 0; c < channels; c += LANES) {
@@ -99,8 +99,8 @@ static void route_rows(void *context, Loop *loop) {
     const Job *job = context;
     const Pool *pool = &job->pool;
     const long channels = pool->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long h = turn % pool->height, image = turn / pool->height;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long h = task % pool->height, image = task / pool->height;
         Range rows = windows_around(pool, 0, h);
         for (long v = 0; v < pool->width; v++) {
             Range columns = windows_around(pool, 1, v);
@@ -116,7 +116,7 @@ static void route_rows(void *context, Loop *loop) {
                         vi mine = load_bytes(job->argmax + at, channels - c) == (int32_t)place;
                         sum += choose(mine, load_upto(job->in + at, channels - c), (vf){0});
                     }
-                store_upto(job->out + (turn * pool->width + v) * channels + c, sum, channels - c);
+                store_upto(job->out + (task * pool->width + v) * channels + c, sum, channels - c);
             }
         }
     }
@@ -127,21 +127,21 @@ void max_pool_route(const Pool *pool, const float *gy, const uint8_t *argmax, fl
     parallel(pool->images * pool->height, route_rows, &job);
 }
 
-/* -- mean ----------------------------------------------------------------------------------------------------------- */
+/* -- mean ---------------------------------------------------------------------------------------------------------- */
 
-/* Pixels of window p along one axis: those inside the image, or with its padding. */
+/* The number of pixels of window p along one axis: inside the image, or inside the padded image. */
 INLINE long counted(const Pool *pool, int axis, long p, int count_padding) {
     long size = axis ? pool->width : pool->height, padding = pool->padding[axis];
-    long start = p * pool->stride[axis] - padding, end = smaller(start + pool->kernel[axis], size + padding);
-    return count_padding ? end - start : smaller(end, size) - larger(start, 0);
+    long start = p * pool->stride[axis] - padding, end = min_of(start + pool->kernel[axis], size + padding);
+    return count_padding ? end - start : min_of(end, size) - max_of(start, 0);
 }
 
 static void mean_rows(void *context, Loop *loop) {
     const Job *job = context;
     const Pool *pool = &job->pool;
     const long channels = pool->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long p = turn % pool->rows, image = turn / pool->rows;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long p = task % pool->rows, image = task / pool->rows;
         Range rows = places_inside(pool, 0, p);
         for (long q = 0; q < pool->columns; q++) {
             Range columns = places_inside(pool, 1, q);
@@ -153,7 +153,7 @@ static void mean_rows(void *context, Loop *loop) {
                 for (long i = rows.first; i < rows.end; i++)
                     for (long j = columns.first; j < columns.end; j++)
                         sum += load_upto(corner + (i * pool->width + j) * channels + c, channels - c);
-                store_upto(job->out + (turn * pool->columns + q) * channels + c, sum / area, channels - c);
+                store_upto(job->out + (task * pool->columns + q) * channels + c, sum / area, channels - c);
             }
         }
     }
@@ -168,8 +168,8 @@ static void split_rows(void *context, Loop *loop) {
     const Job *job = context;
     const Pool *pool = &job->pool;
     const long channels = pool->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long h = turn % pool->height, image = turn / pool->height;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long h = task % pool->height, image = task / pool->height;
         Range rows = windows_around(pool, 0, h);
         for (long v = 0; v < pool->width; v++) {
             Range columns = windows_around(pool, 1, v);
@@ -181,7 +181,7 @@ static void split_rows(void *context, Loop *loop) {
                         long area = counted(pool, 0, p, job->count_padding) * counted(pool, 1, q, job->count_padding);
                         sum += load_upto(job->in + at, channels - c) / (float)area;
                     }
-                store_upto(job->out + (turn * pool->width + v) * channels + c, sum, channels - c);
+                store_upto(job->out + (task * pool->width + v) * channels + c, sum, channels - c);
             }
         }
     }
@@ -192,7 +192,7 @@ void avg_pool_split(const Pool *pool, int count_padding, const float *gy, float 
     parallel(pool->images * pool->height, split_rows, &job);
 }
 
-/* The adjoint of the global pooling (reduction.c): every pixel of an image gets x[image][c]. */
+/* The adjoint of global pooling (reduction.c): every pixel of an image gets x[image][c]. */
 static void repeat_image(void *context, Loop *loop) {
     const Job *job = context;
     const size_t bytes = (size_t)job->pool.channels * sizeof(float);

@@ -1,13 +1,13 @@
-/* Sums over pixels, channel by channel: the global pooling, and the gradient of a bias.
+/* Sums over pixels for each channel: global pooling, and the gradient of a bias.
  *
- * In one chain of float32 each addition is rounded as coarsely as the whole sum is: 0.1 on 1024 x 1024 pixels would come
- * out one percent off. So the pixels of an image are cut twice:
+ * In float32 the rounding error of a chain of additions grows with its length: the sum of 0.1 over 1024 x 1024 pixels
+ * would be wrong by one percent. So the pixels of an image are divided twice:
  *
  *     chunk    64 pixels: four chains of 16, in registers, two vectors of channels at a time
- *     stripe   some chunks, added in double: a turn, with a row of `sums` of its own
+ *     stripe   some chunks, added in double: one task, with a row of `sums` of its own
  *
- * and the stripes of an image are added in double, in order. The shape alone says where the cuts lie: the sums have the
- * same bits for any number of threads.
+ * The stripes of an image are added in double, in order. The shape alone determines the chunks and stripes, so the sums
+ * have the same bits for any number of threads.
  */
 #include "kernels.h"
 #include "memory.h"
@@ -39,14 +39,14 @@ INLINE void add_chunk(const float *x, long pixels, long channels, long n, double
 static void sum_stripes(void *context, Loop *loop) {
     const Job *job = context;
     const long channels = job->channels;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        const float *image = job->x + turn / job->stripes * job->pixels * channels;
-        double *total = job->sums + turn * channels;
-        long pixel = turn % job->stripes * job->stripe_pixels, end = smaller(pixel + job->stripe_pixels, job->pixels);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        const float *image = job->x + task / job->stripes * job->pixels * channels;
+        double *total = job->sums + task * channels;
+        long pixel = task % job->stripes * job->stripe_pixels, end = min_of(pixel + job->stripe_pixels, job->pixels);
         memset(total, 0, (size_t)channels * sizeof(double));
         for (; pixel < end; pixel += CHUNK) {
             const float *x = image + pixel * channels;
-            long count = smaller(CHUNK, end - pixel), c = 0;
+            long count = min_of(CHUNK, end - pixel), c = 0;
             for (; c + WIDTH <= channels; c += WIDTH) add_chunk(x + c, count, channels, WIDTH, total + c);
             if (c < channels) add_chunk(x + c, count, channels, channels - c, total + c);
         }
@@ -55,9 +55,9 @@ static void sum_stripes(void *context, Loop *loop) {
 
 int sum_pixels(const float *x, long images, long pixels, long channels, float divisor, float *y) {
     Job job = {.x = x, .pixels = pixels, .channels = channels};
-    job.stripe_pixels = round_up(larger(1, STRIPE_FLOATS / larger(1, channels)), CHUNK);
-    job.stripes = pieces(pixels, job.stripe_pixels);
-    if (!(job.sums = memory_take((size_t)(images * job.stripes * channels) * sizeof(double)))) return -1;
+    job.stripe_pixels = round_up(max_of(1, STRIPE_FLOATS / max_of(1, channels)), CHUNK);
+    job.stripes = ceil_div(pixels, job.stripe_pixels);
+    if (!(job.sums = memory_alloc((size_t)(images * job.stripes * channels) * sizeof(double)))) return -1;
     parallel(images * job.stripes, sum_stripes, &job);
     for (long image = 0; image < images; image++)
         for (long c = 0; c < channels; c++) {
@@ -66,6 +66,6 @@ int sum_pixels(const float *x, long images, long pixels, long channels, float di
                 sum += job.sums[(image * job.stripes + stripe) * channels + c];
             y[image * channels + c] = (float)(sum / divisor);
         }
-    memory_give(job.sums);
+    memory_free(job.sums);
     return 0;
 }

@@ -7,15 +7,15 @@
 #include "simd.h"
 #include "threads.h"
 
-enum { TURN = 1 << 15 }; /* floats */
+enum { TASK_SIZE = 1 << 15 }; /* floats */
 
 typedef struct {
     const Parameter *parameters;
-    const long *owner, *offset; /* of each turn: which parameter, and where in it */
+    const long *owner, *offset; /* of each task: its parameter, and its first element */
     Sgd settings;
 } Job;
 
-/* Without decay theta is left out of d, for 0 times an infinite theta would be NaN. */
+/* Without decay d does not depend on theta: 0 times an infinite theta would be NaN. */
 INLINE void update(const Parameter *p, Sgd s, int decays, long at, long n) {
     vf theta = load_upto(p->theta + at, n), d = load_upto(p->gradient + at, n);
     if (decays) d += s.weight_decay * theta;
@@ -27,11 +27,11 @@ INLINE void update(const Parameter *p, Sgd s, int decays, long at, long n) {
     store_upto(p->theta + at, theta - s.lr * d, n);
 }
 
-static void update_turns(void *context, Loop *loop) {
+static void update_tasks(void *context, Loop *loop) {
     const Job *job = context;
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        const Parameter *p = job->parameters + job->owner[turn];
-        long at = job->offset[turn], end = smaller(at + TURN, p->count);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        const Parameter *p = job->parameters + job->owner[task];
+        long at = job->offset[task], end = min_of(at + TASK_SIZE, p->count);
         if (job->settings.weight_decay)
             for (; at < end; at += LANES) update(p, job->settings, 1, at, end - at);
         else
@@ -40,14 +40,14 @@ static void update_turns(void *context, Loop *loop) {
 }
 
 int sgd(const Parameter *parameters, long count, Sgd settings) {
-    long turns = 0;
-    for (long k = 0; k < count; k++) turns += pieces(parameters[k].count, TURN);
-    long *table = memory_take((size_t)(2 * turns) * sizeof(long)), turn = 0;
+    long tasks = 0;
+    for (long k = 0; k < count; k++) tasks += ceil_div(parameters[k].count, TASK_SIZE);
+    long *table = memory_alloc((size_t)(2 * tasks) * sizeof(long)), task = 0;
     if (!table) return -1;
     for (long k = 0; k < count; k++)
-        for (long at = 0; at < parameters[k].count; at += TURN, turn++) table[turn] = k, table[turns + turn] = at;
-    Job job = {parameters, table, table + turns, settings};
-    parallel(turns, update_turns, &job);
-    memory_give(table);
+        for (long at = 0; at < parameters[k].count; at += TASK_SIZE, task++) table[task] = k, table[tasks + task] = at;
+    Job job = {parameters, table, table + tasks, settings};
+    parallel(tasks, update_tasks, &job);
+    memory_free(table);
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Vectors of floats, in one small header.
+/* Vectors of floats.
  *
- * GCC and Clang compile arithmetic on these types to whatever the target has: SSE2, AVX2, AVX-512 or NEON. The same
- * sources are built once for each instruction set (see setup.py), which differ here in two numbers:
+ * GCC and Clang compile arithmetic on these types for the target's instruction set: SSE2, AVX2, AVX-512 or NEON.
+ * setup.py builds the same sources once for each instruction set. Two numbers depend on it:
  *
  *     LANES   floats in a vector
  *     MR      rows of the register block of the matrix product (gemm.h), which is MR x NR, NR = two vectors
@@ -11,7 +11,7 @@
  *     AVX2          16         8     6 x 16       12          + 2 for B, 1 or 2 for A: all sixteen
  *     AVX-512       32        16    12 x 32       24
  *
- * A product and a sum in one expression become one fused multiply-add where the target has it.
+ * A product and a sum in one expression become one fused multiply-add if the target has it.
  */
 #ifndef MINIRES_SIMD_H
 #define MINIRES_SIMD_H
@@ -44,7 +44,7 @@ typedef uint8_t vb __attribute__((vector_size(LANES)));
 
 INLINE vf splat(float x) { return x - (vf){0}; }
 
-/* Any address will do: memcpy becomes one unaligned load or store. */
+/* The address needs no alignment: memcpy becomes one unaligned load or store. */
 INLINE vf load(const float *p) {
     vf v;
     memcpy(&v, p, sizeof v);
@@ -62,7 +62,7 @@ INLINE vf load_first(const float *p, long n) {
 
 INLINE void store_first(float *p, vf v, long n) { memcpy(p, &v, (size_t)n * sizeof(float)); }
 
-/* As many floats as there are, up to a vector: for the last channels of a pixel. */
+/* A whole vector, or n < LANES floats: for the last channels of a pixel. */
 INLINE vf load_upto(const float *p, long n) { return n >= LANES ? load(p) : load_first(p, n); }
 
 INLINE void store_upto(float *p, vf v, long n) {
@@ -78,9 +78,9 @@ INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (v
 /* max(x, 0). NaN < 0 is false, so NaN stays NaN, which max instructions would turn into 0. */
 INLINE vf relu(vf x) { return choose(x < 0, (vf){0}, x); }
 
-INLINE long smaller(long a, long b) { return a < b ? a : b; }
-INLINE long larger(long a, long b) { return a > b ? a : b; }
-INLINE long pieces(long n, long size) { return (n + size - 1) / size; }  /* ceil(n / size) */
-INLINE long round_up(long n, long size) { return pieces(n, size) * size; }
+INLINE long min_of(long a, long b) { return a < b ? a : b; }
+INLINE long max_of(long a, long b) { return a > b ? a : b; }
+INLINE long ceil_div(long n, long size) { return (n + size - 1) / size; }
+INLINE long round_up(long n, long size) { return ceil_div(n, size) * size; }
 
 #endif

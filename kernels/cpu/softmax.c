@@ -16,7 +16,7 @@ typedef struct {
     float *y;
 } Job;
 
-/* max x + ln sum exp(x - max x), in the two parts that are subtracted one after the other. */
+/* max x + ln sum exp(x - max x), as two terms that are subtracted one after the other. */
 typedef struct {
     float largest, log_sum;
 } Norm;

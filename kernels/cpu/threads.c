@@ -1,15 +1,15 @@
-/* The pool behind `parallel`.
+/* The thread pool behind `parallel`.
  *
- * Why not OpenMP: its GNU runtime hangs in a child after fork, macOS does not ship it, and its threads spin while NumPy's
- * BLAS wants the cores. This pool is small enough to read:
+ * OpenMP is no alternative: its GNU runtime hangs in a child after fork, macOS does not ship it, and its threads spin
+ * while NumPy's BLAS needs the cores. The pool is small:
  *
  *   - A call publishes a job and wakes the workers; the caller works too. A job has tickets, one for each worker that may
- *     join. When the caller finds no more turns it takes the tickets back, so it waits only for workers that have
- *     joined, never for one that is still asleep: on a busy machine a call costs no more than a serial one.
- *   - Workers wait for a job by spinning for some microseconds, since the next kernel usually follows at once, and then
+ *     join. When no tasks are left, the caller withdraws the tickets. So it waits only for workers that have joined, never
+ *     for one that still sleeps: on a busy machine a call takes no longer than a serial one.
+ *   - Workers wait for a job by spinning for some microseconds, because the next kernel usually follows at once, and then
  *     on a condition variable.
- *   - One call at a time has the pool. A second Python thread that finds it taken does its turns alone.
- *   - In a child after fork there are no workers; they are started again at the first call.
+ *   - One call at a time owns the pool. A second Python thread does its tasks alone if the pool has an owner.
+ *   - In a child after fork there are no workers. The first call starts them again.
  */
 #include "threads.h"
 
@@ -22,17 +22,17 @@
 
 struct Loop {
     atomic_long next;
-    long turns;
+    long tasks;
 };
 
-enum { MOST_WORKERS = 255, SPINS = 4000 };
+enum { MAX_WORKERS = 255, SPINS = 4000 };
 
 static struct {
-    pthread_mutex_t owner;          /* held by the call that has the pool */
+    pthread_mutex_t owner;          /* locked by the call that owns the pool */
     pthread_mutex_t lock;           /* for the condition variable */
     pthread_cond_t wake;
     atomic_int wanted;              /* threads, the caller included */
-    int started;                    /* workers */
+    int started;                    /* number of workers */
     atomic_int sleeping;
     atomic_ulong job;               /* counts jobs; workers watch it change */
     atomic_int tickets;             /* workers that may still join this job */
@@ -52,11 +52,11 @@ static void relax(void) {
 }
 
 long loop_next(Loop *loop) {
-    long turn = atomic_fetch_add_explicit(&loop->next, 1, memory_order_relaxed);
-    return turn < loop->turns ? turn : -1;
+    long task = atomic_fetch_add_explicit(&loop->next, 1, memory_order_relaxed);
+    return task < loop->tasks ? task : -1;
 }
 
-/* Take a ticket of the current job. `active` rises first, so that the caller cannot miss who joins. */
+/* Takes a ticket of the current job. `active` is incremented first, so that the caller waits for whoever joins. */
 static int join(void) {
     atomic_fetch_add(&pool.active, 1);
     int tickets = atomic_load(&pool.tickets);
@@ -94,20 +94,20 @@ static void *work(void *first) {
 static void start_workers(int count) {
     while (pool.started < count) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, work, (void *)(size_t)atomic_load(&pool.job))) return; /* fewer will do */
+        if (pthread_create(&thread, NULL, work, (void *)(size_t)atomic_load(&pool.job))) return; /* fewer workers are enough */
         pthread_detach(thread);
         pool.started++;
     }
 }
 
-void parallel(long turns, Body body, void *context) {
-    Loop loop = {.turns = turns};
-    if (turns <= 0) return;
-    if (turns == 1 || pool.wanted < 2 || pthread_mutex_trylock(&pool.owner)) {
+void parallel(long tasks, Body body, void *context) {
+    Loop loop = {.tasks = tasks};
+    if (tasks <= 0) return;
+    if (tasks == 1 || pool.wanted < 2 || pthread_mutex_trylock(&pool.owner)) {
         body(context, &loop);
         return;
     }
-    long helpers = pool.wanted - 1 < turns - 1 ? pool.wanted - 1 : turns - 1;
+    long helpers = pool.wanted - 1 < tasks - 1 ? pool.wanted - 1 : tasks - 1;
     start_workers((int)helpers);
     pool.body = body, pool.context = context, pool.loop = &loop;
     atomic_store(&pool.tickets, (int)helpers);
@@ -125,13 +125,13 @@ void parallel(long turns, Body body, void *context) {
 
 void threads_set(int count) {
     pthread_mutex_lock(&pool.owner);
-    pool.wanted = count < 1 ? 1 : count > MOST_WORKERS + 1 ? MOST_WORKERS + 1 : count;
+    pool.wanted = count < 1 ? 1 : count > MAX_WORKERS + 1 ? MAX_WORKERS + 1 : count;
     pthread_mutex_unlock(&pool.owner);
 }
 
 int threads_get(void) { return pool.wanted; }
 
-/* Around fork no call may be half done: the child has this thread alone, and the memory as it stands. */
+/* No call may be in progress during fork: the child has only this thread, and a copy of the memory. */
 static void before_fork(void) {
     pthread_mutex_lock(&pool.owner);
     memory_lock();

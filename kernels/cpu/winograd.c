@@ -1,17 +1,17 @@
-/* The 3x3 convolution with stride 1 by Winograd tiles (the mathematics is in winograd.h).
+/* The 3x3 convolution with stride 1 by Winograd's algorithm (winograd.h explains the mathematics).
  *
  *     x --- transform_tiles ---> V[position][tile][c]                  some tiles at a time
  *                                  |
  *                 for each panel of NR output channels:
- *                                  |  times U[panel][position][c][NR], packed once: one stream from start to end
+ *                                  |  times U[panel][position][c][NR], packed once, read sequentially
  *                                  v
  *                                M[position][tile][NR] --- inverse transform, + bias, + residual, ReLU ---> y
  *
- * V stays in the second-level cache while all panels pass over it, a panel of U for one position in the first, and M in
- * either: x, U and y are all that memory sees. Two ways to share the work:
+ * V stays in the L2 cache for all panels, a panel of U for one position in the L1 cache, and M in one of the two. Only
+ * x, U and y go through main memory. There are two ways to share the work:
  *
- *     many tiles   each thread takes blocks of tiles and does all of the above for them, with a V of its own
- *     few tiles    (small maps, one image) all threads fill one V together, then each takes panels
+ *     many tiles   each thread does all of the above for blocks of tiles, with a V of its own
+ *     few tiles    (small images, one image) all threads compute one V together, then each computes panels
  *
  * Both do the same arithmetic for every number of y, in the same order.
  */
@@ -21,7 +21,8 @@
 #include "memory.h"
 #include "threads.h"
 
-/* -- weights: U = G g G^T --------------------------------------------------------------------------------------------*/
+/* -- weights: U = G g G^T
+ * --------------------------------------------------------------------------------------------*/
 
 typedef struct {
     const Conv *conv;
@@ -34,10 +35,10 @@ size_t winograd_packed_size(const Conv *conv, int m) {
     return (size_t)((m + 2) * (m + 2) * panels_size(conv->channels, conv->outputs));
 }
 
-/* NR kernels at once: g[3][3] for each of the panel's output channels, those beyond the last being 0. */
+/* Loads NR kernels: g[3][3] for each output channel of the panel; those beyond the last stay 0. */
 INLINE void gather_kernels(Weights w, long first, long outputs, long c, float g[9][NR]) {
     const float *from = w.first + first * w.out_step + c * w.in_step;
-    for (long o = 0; o < smaller(NR, outputs - first); o++)
+    for (long o = 0; o < min_of(NR, outputs - first); o++)
         for (int i = 0; i < 3; i++)
             for (int j = 0; j < 3; j++) g[i * 3 + j][o] = from[o * w.out_step + i * w.i_step + j * w.j_step];
 }
@@ -49,11 +50,11 @@ INLINE void pack_panel(int m, const Packing *job, long panel) {
     for (long c = 0; c < channels; c++) {
         gather_kernels(job->w, panel * NR, job->conv->outputs, c, g);
         for (int half = 0; half < NR; half += LANES) {
-            vf kernel[9], rows[MOST_TILE * 3];
+            vf kernel[9], rows[MAX_TILE * 3];
             for (int k = 0; k < 9; k++) kernel[k] = load(g[k] + half);
             for (int j = 0; j < 3; j++) kernel_transform(m, kernel + j, 3, rows + j, 3);
             for (int i = 0; i < n; i++) {
-                vf out[MOST_TILE];
+                vf out[MAX_TILE];
                 kernel_transform(m, rows + i * 3, 1, out, 1);
                 for (int j = 0; j < n; j++)
                     store(job->packed + ((panel * n * n + i * n + j) * channels + c) * NR + half, out[j]);
@@ -74,10 +75,10 @@ static void pack_panels(void *context, Loop *loop) {
 
 void winograd_pack(const Conv *conv, int m, Weights w, float *packed) {
     Packing job = {conv, m, w, packed};
-    parallel(pieces(conv->outputs, NR), pack_panels, &job);
+    parallel(ceil_div(conv->outputs, NR), pack_panels, &job);
 }
 
-/* -- forward -------------------------------------------------------------------------------------------------------- */
+/* -- forward ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     const Conv *conv;
@@ -87,15 +88,15 @@ typedef struct {
     float *y;
     Tiles tiles;
     long block;        /* tiles in V */
-    float *zeros;      /* one pixel beyond the image */
+    float *zeros;      /* a pixel outside the image */
     long t_step;       /* floats from one tile to the next in V: v[position * v_step + t * t_step + c] */
     long v_step, m_step; /* from one position to the next, in V and M */
-    long first, count; /* few tiles: those that V holds now */
+    long first, count; /* few tiles: the tiles in V */
     float *v;          /* few tiles: the V that all threads share */
     int failed;
 } Job;
 
-enum { BLOCK = 36 /* tiles; a multiple of MR, measured (docs/performance.md) */, TILES_OF_A_TURN = 4 };
+enum { BLOCK = 36 /* tiles; a multiple of MR, measured (docs/performance.md) */, TILES_PER_TASK = 4 };
 
 static void set_block(Job *job, long tiles) {
     job->block = tiles;
@@ -107,11 +108,11 @@ static void set_block(Job *job, long tiles) {
 static long v_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->v_step; }
 static long m_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->m_step; }
 
-/* V of the tiles first ... first + count; they come to lie in V from place `at` on. */
+/* V of the tiles first ... first + count - 1, stored in V from tile `at` on. */
 INLINE void transform_tiles(int m, const Job *job, long first, long count, float *v, long at) {
     const Conv *conv = job->conv;
     for (long t = 0; t < count; t++) {
-        Place place = place_of(m, job->tiles, first + t);
+        TilePosition place = tile_position(m, job->tiles, first + t);
         const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
         transform_input_tile(m, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
                              place.column - conv->padding[1], job->zeros, v + (at + t) * job->t_step, job->v_step);
@@ -129,9 +130,9 @@ INLINE void multiply_panel(int m, const Job *job, const float *v, long count, lo
         for (long t = 0; t < count; t += MR) {
             const float *a[MR];
             vf c[MR][2];
-            for (int i = 0; i < MR; i++) a[i] = rows + smaller(t + i, count - 1) * job->t_step;
+            for (int i = 0; i < MR; i++) a[i] = rows + min_of(t + i, count - 1) * job->t_step;
             multiply(c, 1, &start, channels, a, 1, u, NR);
-            for (int i = 0; i < MR; i++) { /* rows beyond the last are never read */
+            for (int i = 0; i < MR; i++) { /* rows beyond the last are not read */
                 store(to + (t + i) * NR, c[i][0]);
                 store(to + (t + i) * NR + LANES, c[i][1]);
             }
@@ -139,12 +140,12 @@ INLINE void multiply_panel(int m, const Job *job, const float *v, long count, lo
     }
 }
 
-/* The first rows x columns pixels of a tile of y, n channels of each, through the epilogue. */
-INLINE void emit_tile(int m, const Job *job, Place place, const vf *y, long channel, long rows, long columns, long n) {
+/* Stores the first rows x columns pixels of a tile of y, n channels of each, with the epilogue. */
+INLINE void emit_tile(int m, const Job *job, TilePosition place, const vf *y, long channel, long rows, long columns, long n) {
     const Conv *conv = job->conv;
     const long pixel = conv->outputs, line = conv->columns * pixel;
     const long corner = ((place.image * conv->rows + place.row) * conv->columns + place.column) * pixel + channel;
-    const Epilogue out = job->out; /* copies: what is written to y could otherwise be these for all the compiler knows */
+    const Epilogue out = job->out; /* local copies, which a store to y cannot change */
     const float *bias = out.bias ? out.bias + channel : NULL, *residual = out.residual ? out.residual + corner : NULL;
     float *to = job->y + corner;
     for (long i = 0; i < rows; i++)
@@ -155,20 +156,20 @@ INLINE void emit_tile(int m, const Job *job, Place place, const vf *y, long chan
 }
 
 /* y = A^T M A of one tile, LANES of the panel's channels. */
-INLINE void inverse_transform_tile(int m, const Job *job, Place place, const float *product, long channel) {
+INLINE void inverse_transform_tile(int m, const Job *job, TilePosition place, const float *product, long channel) {
     const int n = m + 2;
     const long step = job->m_step;
-    vf half[MOST_POSITIONS], y[16];
+    vf half[MAX_POSITIONS], y[16];
     for (int j = 0; j < n; j++) {
-        vf t[MOST_TILE];
+        vf t[MAX_TILE];
         for (int i = 0; i < n; i++) t[i] = load(product + (i * n + j) * step);
         output_transform(m, t, 1, half + j, n);
     }
     for (int i = 0; i < m; i++) output_transform(m, half + i * n, 1, y + i * m, 1);
-    long rows = smaller(m, job->conv->rows - place.row), columns = smaller(m, job->conv->columns - place.column);
+    long rows = min_of(m, job->conv->rows - place.row), columns = min_of(m, job->conv->columns - place.column);
     long left = job->conv->outputs - channel;
     if (rows == m && columns == m && left >= LANES)
-        emit_tile(m, job, place, y, channel, m, m, LANES); /* the usual case, in which all bounds are constants */
+        emit_tile(m, job, place, y, channel, m, m, LANES); /* the usual case, with constant bounds */
     else
         emit_tile(m, job, place, y, channel, rows, columns, left);
 }
@@ -176,42 +177,42 @@ INLINE void inverse_transform_tile(int m, const Job *job, Place place, const flo
 INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product) {
     multiply_panel(m, job, v, count, panel, product);
     for (long t = 0; t < count; t++) {
-        Place place = place_of(m, job->tiles, first + t);
+        TilePosition place = tile_position(m, job->tiles, first + t);
         for (long half = 0; half < NR && panel * NR + half < job->conv->outputs; half += LANES)
             inverse_transform_tile(m, job, place, product + t * NR + half, panel * NR + half);
     }
 }
 
-/* Many tiles: a turn is a block of them. */
+/* Many tiles: a task is a block of tiles. */
 INLINE void do_blocks(int m, Job *job, Loop *loop) {
-    float *v = memory_take((size_t)(v_size(job) + m_size(job)) * sizeof(float));
+    float *v = memory_alloc((size_t)(v_size(job) + m_size(job)) * sizeof(float));
     if (!v) job->failed = 1;
-    for (long turn; (turn = loop_next(loop)) >= 0 && v;) {
-        long first = turn * job->block, count = smaller(job->block, job->tiles.count - first);
+    for (long task; (task = loop_next(loop)) >= 0 && v;) {
+        long first = task * job->block, count = min_of(job->block, job->tiles.count - first);
         transform_tiles(m, job, first, count, v, 0);
-        for (long panel = 0; panel < pieces(job->conv->outputs, NR); panel++)
+        for (long panel = 0; panel < ceil_div(job->conv->outputs, NR); panel++)
             finish_panel(m, job, v, first, count, panel, v + v_size(job));
     }
-    memory_give(v);
+    memory_free(v);
 }
 
-/* Few tiles: a turn of the first loop is some of them, a turn of the second a panel. */
+/* Few tiles: a task of the first loop is some tiles, a task of the second loop is a panel. */
 INLINE void fill_v(int m, Job *job, Loop *loop) {
-    for (long turn; (turn = loop_next(loop)) >= 0;) {
-        long at = turn * TILES_OF_A_TURN;
-        transform_tiles(m, job, job->first + at, smaller(TILES_OF_A_TURN, job->count - at), job->v, at);
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long at = task * TILES_PER_TASK;
+        transform_tiles(m, job, job->first + at, min_of(TILES_PER_TASK, job->count - at), job->v, at);
     }
 }
 
 INLINE void do_panels(int m, Job *job, Loop *loop) {
-    float *product = memory_take((size_t)m_size(job) * sizeof(float));
+    float *product = memory_alloc((size_t)m_size(job) * sizeof(float));
     if (!product) job->failed = 1;
     for (long panel; (panel = loop_next(loop)) >= 0 && product;)
         finish_panel(m, job, job->v, job->first, job->count, panel, product);
-    memory_give(product);
+    memory_free(product);
 }
 
-/* One body for each m, so that m is a constant in all of the above. */
+/* One body for each m, so that m is a constant in the functions above. */
 static void do_blocks_2(void *job, Loop *loop) { do_blocks(2, job, loop); }
 static void do_blocks_4(void *job, Loop *loop) { do_blocks(4, job, loop); }
 static void fill_v_2(void *job, Loop *loop) { fill_v(2, job, loop); }
@@ -224,17 +225,17 @@ int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out,
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
     if (!(job.zeros = zero_pixel(conv->channels))) return -1;
     set_block(&job, BLOCK);
-    long blocks = pieces(job.tiles.count, job.block);
+    long blocks = ceil_div(job.tiles.count, job.block);
     if (blocks >= 4) {
         parallel(blocks, m == 4 ? do_blocks_4 : do_blocks_2, &job);
     } else {
         set_block(&job, round_up(job.tiles.count, MR));
         job.count = job.tiles.count;
-        if (!(job.v = memory_take((size_t)v_size(&job) * sizeof(float)))) job.failed = 1;
-        if (job.v) parallel(pieces(job.count, TILES_OF_A_TURN), m == 4 ? fill_v_4 : fill_v_2, &job);
-        if (job.v) parallel(pieces(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
-        memory_give(job.v);
+        if (!(job.v = memory_alloc((size_t)v_size(&job) * sizeof(float)))) job.failed = 1;
+        if (job.v) parallel(ceil_div(job.count, TILES_PER_TASK), m == 4 ? fill_v_4 : fill_v_2, &job);
+        if (job.v) parallel(ceil_div(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
+        memory_free(job.v);
     }
-    memory_give(job.zeros);
+    memory_free(job.zeros);
     return job.failed ? -1 : 0;
 }

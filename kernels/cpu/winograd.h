@@ -4,8 +4,8 @@
  *
  *     y = A^T [ (G g G^T) . (B^T d B) ] A            . elementwise
  *
- * computes it with (m+2)^2 products instead of 9 m^2: 36 for 144 where m = 4, 16 for 36 where m = 2. Summed over input
- * channels the elementwise product becomes (m+2)^2 matrix products, one for each position in the tile:
+ * computes it with (m+2)^2 products instead of 9 m^2: 36 instead of 144 for m = 4, 16 instead of 36 for m = 2. Summed
+ * over input channels the elementwise product becomes (m+2)^2 matrix products, one for each position in the tile:
  *
  *     M[position][tile][o] = sum over c of V[position][tile][c] * U[position][c][o],    V = B^T d B,  U = G g G^T
  *
@@ -21,8 +21,8 @@
  *                   | 0 -1  1  0 |              | 1/2 -1/2  1/2 |          | 0  1 -1 -1 |
  *                   | 0  1  0 -1 |              |  0    0    1  |
  *
- * Below, each matrix is applied along one axis of a tile of vectors (LANES channels at once), and so twice for both
- * axes. `m` is a constant wherever these functions are called, and `stride` the distance of two elements along the axis.
+ * The functions below apply a matrix along one axis of a tile of vectors (LANES channels at once), so each is called
+ * twice. `m` is a constant in every call, and `stride` is the distance of two elements along the axis.
  */
 #ifndef MINIRES_WINOGRAD_H
 #define MINIRES_WINOGRAD_H
@@ -31,9 +31,9 @@
 
 #include "simd.h"
 
-enum { MOST_TILE = 6, MOST_POSITIONS = 36 };
+enum { MAX_TILE = 6, MAX_POSITIONS = 36 };
 
-/* out = B^T d: m + 2 numbers from m + 2. */
+/* out = B^T d: m + 2 numbers to m + 2. */
 INLINE void input_transform(int m, const vf *d, long stride, vf *out, long out_stride) {
     vf d0 = d[0], d1 = d[stride], d2 = d[2 * stride], d3 = d[3 * stride];
     if (m == 2) {
@@ -53,7 +53,7 @@ INLINE void input_transform(int m, const vf *d, long stride, vf *out, long out_s
     out[5 * out_stride] = 4 * d1 - 5 * d3 + d5;
 }
 
-/* out = G g: m + 2 numbers from 3. */
+/* out = G g: 3 numbers to m + 2. */
 INLINE void kernel_transform(int m, const vf *g, long stride, vf *out, long out_stride) {
     vf g0 = g[0], g1 = g[stride], g2 = g[2 * stride];
     if (m == 2) {
@@ -74,7 +74,7 @@ INLINE void kernel_transform(int m, const vf *g, long stride, vf *out, long out_
     out[5 * out_stride] = g2;
 }
 
-/* out = A^T t: m numbers from m + 2. */
+/* out = A^T t: m + 2 numbers to m. */
 INLINE void output_transform(int m, const vf *t, long stride, vf *out, long out_stride) {
     vf sum = t[stride] + t[2 * stride], difference = t[stride] - t[2 * stride];
     if (m == 2) {
@@ -89,7 +89,7 @@ INLINE void output_transform(int m, const vf *t, long stride, vf *out, long out_
     out[3 * out_stride] = difference + 8 * difference2 + t[5 * stride];
 }
 
-/* Its transpose, m = 4: out = A g, 6 numbers from 4. */
+/* The transpose of A^T for m = 4: out = A g, 4 numbers to 6. */
 INLINE void output_transform_transposed(const vf *g, long stride, vf *out, long out_stride) {
     vf g0 = g[0], g1 = g[stride], g2 = g[2 * stride], g3 = g[3 * stride];
     vf even = g0 + g2, odd = g1 + g3, even2 = g0 + 4 * g2, odd2 = 2 * g1 + 8 * g3;
@@ -101,7 +101,7 @@ INLINE void output_transform_transposed(const vf *g, long stride, vf *out, long 
     out[5 * out_stride] = g3;
 }
 
-/* The transpose of G, m = 4: out = G^T t, 3 numbers from 6. */
+/* The transpose of G for m = 4: out = G^T t, 6 numbers to 3. */
 INLINE void kernel_transform_transposed(const vf *t, long stride, vf *out, long out_stride) {
     vf sum = t[stride] + t[2 * stride], difference = t[2 * stride] - t[stride];
     vf sum2 = t[3 * stride] + t[4 * stride], difference2 = t[3 * stride] - t[4 * stride];
@@ -110,7 +110,7 @@ INLINE void kernel_transform_transposed(const vf *t, long stride, vf *out, long 
     out[2 * out_stride] = (1 / 6.0f) * (sum2 - sum) + t[5 * stride];
 }
 
-/* -- where the tiles lie ------------------------------------------------------------------------------------------ */
+/* -- positions of the tiles ---------------------------------------------------------------------------------------- */
 
 typedef struct {
     long down, across; /* tiles in an image */
@@ -118,51 +118,52 @@ typedef struct {
 } Tiles;
 
 INLINE Tiles tiles_of(int m, long images, long rows, long columns) {
-    Tiles tiles = {pieces(rows, m), pieces(columns, m), 0};
+    Tiles tiles = {ceil_div(rows, m), ceil_div(columns, m), 0};
     tiles.count = images * tiles.down * tiles.across;
     return tiles;
 }
 
-/* Tile number t: its image, and its first output row and column. */
+/* The image of tile t, and its first output row and column. */
 typedef struct {
     long image, row, column;
-} Place;
+} TilePosition;
 
-INLINE Place place_of(int m, Tiles tiles, long t) {
+INLINE TilePosition tile_position(int m, Tiles tiles, long t) {
     long in_image = t % (tiles.down * tiles.across);
-    return (Place){t / (tiles.down * tiles.across), in_image / tiles.across * m, in_image % tiles.across * m};
+    return (TilePosition){t / (tiles.down * tiles.across), in_image / tiles.across * m, in_image % tiles.across * m};
 }
 
-/* A distance of at least so many floats that is an odd number of cache lines. What lies such a distance apart falls into
- * different sets of a cache; a power of two apart, the 36 positions of a tile would push each other out of a single set. */
-INLINE long odd_lines(long floats) { return (pieces(floats, 16) | 1) * 16; }
+/* The smallest odd number of cache lines with at least so many floats. Data at multiples of this distance is in
+ * different sets of a cache. At a distance of a power of two, the 36 positions of a tile would evict each other from
+ * one set. */
+INLINE long odd_lines(long floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
-/* V[position][t][c] = B^T d B for LANES channels of a tile (or the n that are left), whose pixels are loaded by `from`.
- * Each column is loaded when it is transformed, so that it never passes through memory: stores are what this waits for. */
+/* V[position][t][c] = B^T d B for LANES channels of a tile, or the last n; `from` points to its pixels. Each column is
+ * loaded when it is transformed, and not stored in between, because stores limit the speed here. */
 INLINE void transform_pixels(int m, const float *const *from, const float *corner, long line, long pixel, long c, long n,
                              float *v, long step) {
     const int tile = m + 2;
-    vf half[MOST_POSITIONS];
+    vf half[MAX_POSITIONS];
     for (int j = 0; j < tile; j++) {
-        vf d[MOST_TILE];
+        vf d[MAX_TILE];
         for (int i = 0; i < tile; i++)
             d[i] = from ? load_upto(from[i * tile + j] + c, n) : load(corner + i * line + j * pixel + c);
         input_transform(m, d, 1, half + j, tile);
     }
     for (int i = 0; i < tile; i++) {
-        vf out[MOST_TILE];
+        vf out[MAX_TILE];
         input_transform(m, half + i * tile, 1, out, 1);
         for (int j = 0; j < tile; j++) store(v + (i * tile + j) * step + c, out[j]);
     }
 }
 
-/* The same for all channels. `step` is the distance of two positions in V; where a tile hangs over the image's edge its
- * pixels are `zeros`, as many as there are channels. */
+/* The same for all channels. `step` is the distance of two positions in V. Pixels of the tile outside the image are
+ * `zeros`, one pixel of zeros. */
 INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,
                                  const float *zeros, float *v, long step) {
     const int tile = m + 2;
     const long line = width * channels;
-    const float *corner = x + row * line + column * channels, *from[MOST_POSITIONS];
+    const float *corner = x + row * line + column * channels, *from[MAX_POSITIONS];
     if (row >= 0 && column >= 0 && row + tile <= height && column + tile <= width && channels % LANES == 0) {
         for (long c = 0; c < channels; c += LANES)
             transform_pixels(m, NULL, corner, line, channels, c, LANES, v, step);

@@ -2,28 +2,29 @@
 //
 //     mean = 1/m Σ x      var = 1/m Σ (x - mean)²      y = w (x - mean) / sqrt(var + eps) + b  [+ residual] [ReLU]
 //
-// The statistics read memory once. A thread takes eight rows into registers and goes over them twice: for their mean,
-// and for the squares around it, so nothing cancels however large the mean is. Parts are merged (Chan, Golub & LeVeque
-// 1983): with n, mean and M = Σ (x - mean)² of two parts and d the difference of their means,
+// The statistics read memory once. A thread loads eight rows into registers and uses them twice: for their mean and for
+// the squares around it. So nothing cancels, however large the mean is. Parts are merged (Chan, Golub & LeVeque 1983):
+// with n, mean and M = Σ (x - mean)² of two parts, and d the difference of their means,
 //
 //     mean <- mean + d n2/(n1 + n2)        M <- M1 + M2 + d² n1 n2/(n1 + n2)
 //
-// A mean is kept as two floats, the number and what rounding took from it, for d is small where the means are large.
+// A mean is stored as two floats, its value and its rounding error, because d is small where the means are large.
 //
-// Backward, with g = gy, or gy where y > 0 if a ReLU followed (the mask is read off its output y, never stored):
+// Backward, with g = gy, or g = gy where y > 0 if a ReLU followed (its output y gives the mask, which is not stored):
 //
 //     xhat = (x - mean)/sqrt(var + eps)      gb = Σ g      gw = Σ g xhat
 //     gx = w/sqrt(var + eps) (g - gb/m - xhat gw/m)
 //
-// Rows, chunks of rows, and why the bits are the same on every GPU: see rows.cuh.
+// row_blocks.cuh describes rows and chunks of rows, and why the bits are the same on every GPU.
 //
 // Memory traffic in bytes for each number: statistics 4; y 8, with a residual 12; gb and gw 8, gx 12, and 4 more for
-// each where y is read. The floors are these / bandwidth, the whole of training 32 (ReLU fused: 40).
-#include "rows.cuh"
+// each if y is read. The lower bound of the time is that / bandwidth; training takes 32 bytes in all (40 with a fused
+// ReLU).
+#include "row_blocks.cuh"
 
 // -- statistics -------------------------------------------------------------------------------------------------------
 
-// Of `n` values: their mean, in two parts, and M.
+// The moments of `n` values: their mean, as value and rounding error, and M.
 template <int V>
 struct Moments {
     float n, mean[V], rest[V], squares[V];
@@ -36,9 +37,9 @@ struct Moments {
         const float all = n + other.n, share = other.n / all, weight = n * share;
         for (int k = 0; k < V; ++k) {
             const float d = (other.mean[k] - mean[k]) + (other.rest[k] - rest[k]);
-            squares[k] += other.squares[k] + d * weight * d;  // in this order no weight makes 0 of any d
+            squares[k] += other.squares[k] + d * weight * d;  // in this order a small weight does not underflow
             const float move = rest[k] + d * share, sum = mean[k] + move;
-            const float moved = sum - mean[k];  // what `sum` lacks to be exact (Knuth's two-sum)
+            const float moved = sum - mean[k];  // what `sum` contains of `move` (Knuth's two-sum)
             rest[k] = (mean[k] - (sum - moved)) + (move - moved);
             mean[k] = sum;
         }
@@ -46,7 +47,7 @@ struct Moments {
     }
 };
 
-// Of the first `count` of eight rows. What the mean lacks to be exact, the sum of the deviations tells.
+// The moments of the first `count` of eight rows. The sum of the deviations gives the rounding error of the mean.
 template <int V>
 __device__ __forceinline__ Moments<V> moments_of(const Numbers<V> (&x)[BATCH], int count) {
     Moments<V> part;
@@ -73,20 +74,20 @@ template <int V>
 __device__ __forceinline__ void chunk_moments(const float* x, float* parts, int rows, int channels, int lanes,
                                               int chunk_rows) {
     __shared__ Moments<V> shared[THREADS];
-    const Walk at = walk<V>(channels, lanes);
+    const Position at = position<V>(channels, lanes);
     const Chunk chunk = chunk_of(blockIdx.x, chunk_rows, rows);
     Moments<V> all = {};
-    if (at.works)
-        for (int row = chunk.first + at.row; row < chunk.end; row += BATCH * at.step) {
-            const int count = min(BATCH, (chunk.end - row + at.step - 1) / at.step);
+    if (at.is_active)
+        for (int row = chunk.first + at.row; row < chunk.end; row += BATCH * at.rows) {
+            const int count = min(BATCH, (chunk.end - row + at.rows - 1) / at.rows);
             const float* from = x + (long long)row * channels + at.channel;
             Numbers<V> batch[BATCH] = {};
             for (int i = 0; i < BATCH; ++i)
-                if (i < count) batch[i] = load<V>(from + (long long)i * at.step * channels);
+                if (i < count) batch[i] = load<V>(from + (long long)i * at.rows * channels);
             all.add(moments_of(batch, count));
         }
-    all = over_column(all, at.row, at.step, lanes, shared);
-    if (!at.works || at.row) return;
+    all = reduce_column(all, at.row, at.rows, lanes, shared);
+    if (!at.is_active || at.row) return;
     for (int k = 0; k < V; ++k) {
         float* to = parts + (long long)blockIdx.x * 3 * channels + at.channel + k;
         to[0] = all.mean[k], to[channels] = all.rest[k], to[2 * channels] = all.squares[k];
@@ -95,19 +96,16 @@ __device__ __forceinline__ void chunk_moments(const float* x, float* parts, int 
 
 extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_moments(
     const float* __restrict__ x, float* __restrict__ parts, int rows, int channels, int lanes, int chunk_rows) {
-    if (channels % 4 == 0)
-        chunk_moments<4>(x, parts, rows, channels, lanes, chunk_rows);
-    else
-        chunk_moments<1>(x, parts, rows, channels, lanes, chunk_rows);
+    DISPATCH_WIDTH(channels, chunk_moments, x, parts, rows, channels, lanes, chunk_rows);
 }
 
-// All chunks at once, in double: mean = 1/m Σ n_k mean_k,  m var = Σ M_k + n_k (mean_k - mean)²
+// Merges all chunks, in double: mean = 1/m Σ n_k mean_k,  m var = Σ M_k + n_k (mean_k - mean)²
 extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_stats(
     const float* __restrict__ parts, float* __restrict__ mean, float* __restrict__ var, int rows, int channels,
     int chunks, int chunk_rows) {
     __shared__ Sums<double, 1> shared[THREADS];
-    __shared__ double means[FINISHED];
-    const int lane = threadIdx.x % FINISHED, channel = blockIdx.x * FINISHED + lane;
+    __shared__ double means[FINAL_CHANNELS];
+    const int lane = threadIdx.x % FINAL_CHANNELS, channel = blockIdx.x * FINAL_CHANNELS + lane;
     const int mine = channel < channels ? chunks : 0;
     const auto part = [&](int chunk, int which) {
         return (double)parts[((long long)chunk * 3 + which) * channels + channel];
@@ -116,16 +114,16 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_stats(
         const Chunk its = chunk_of(chunk, chunk_rows, rows);
         return (double)(its.end - its.first);
     };
-    const double sum = over_chunks(mine, shared, [&](int chunk) {
+    const double sum = reduce_chunks(mine, shared, [&](int chunk) {
         return count(chunk) * (part(chunk, 0) + part(chunk, 1));
     });
-    if (threadIdx.x < FINISHED) means[lane] = sum / rows;
+    if (threadIdx.x < FINAL_CHANNELS) means[lane] = sum / rows;
     __syncthreads();
-    const double squares = over_chunks(mine, shared, [&](int chunk) {
+    const double squares = reduce_chunks(mine, shared, [&](int chunk) {
         const double d = part(chunk, 0) + part(chunk, 1) - means[lane];
         return part(chunk, 2) + count(chunk) * d * d;
     });
-    if (threadIdx.x >= FINISHED || channel >= channels) return;
+    if (threadIdx.x >= FINAL_CHANNELS || channel >= channels) return;
     mean[channel] = (float)means[lane];
     var[channel] = (float)((squares < 0. ? 0. : squares) / rows);
 }
@@ -143,17 +141,17 @@ template <int V>
 __device__ __forceinline__ void apply(const float* x, const float* mean, const float* var, const float* weight,
                                       const float* bias, const float* residual, float* y, int rows, int channels,
                                       int lanes, float eps, int relu) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
     const Numbers<V> mu = load<V>(mean + at.channel), inverse = inverse_deviation<V>(var, at.channel, eps);
     const Numbers<V> w = load_or<V>(weight, at.channel, 1.f), b = load_or<V>(bias, at.channel, 0.f);
-    const long long step = (long long)gridDim.x * at.step;
+    const long long step = (long long)gridDim.x * at.rows;
 #pragma unroll 2
-    for (long long row = (long long)blockIdx.x * at.step + at.row; row < rows; row += step) {
+    for (long long row = (long long)blockIdx.x * at.rows + at.row; row < rows; row += step) {
         const long long from = row * channels + at.channel;
         Numbers<V> v = load<V>(x + from), r = {};
         if (residual) r = load<V>(residual + from);
-        for (int k = 0; k < V; ++k) {  // the mean first: x scale - mean scale cancels where |mean| is large
+        for (int k = 0; k < V; ++k) {  // subtract the mean first: x scale - mean scale cancels where |mean| is large
             v.at[k] = (v.at[k] - mu.at[k]) * (inverse.at[k] * w.at[k]) + b.at[k] + r.at[k];
             if (relu && v.at[k] <= 0.f) v.at[k] = 0.f;  // NaN stays
         }
@@ -165,10 +163,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm(
     const float* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ var,
     const float* __restrict__ weight, const float* __restrict__ bias, const float* __restrict__ residual,
     float* __restrict__ y, int rows, int channels, int lanes, float eps, int relu) {
-    if (channels % 4 == 0)
-        apply<4>(x, mean, var, weight, bias, residual, y, rows, channels, lanes, eps, relu);
-    else
-        apply<1>(x, mean, var, weight, bias, residual, y, rows, channels, lanes, eps, relu);
+    DISPATCH_WIDTH(channels, apply, x, mean, var, weight, bias, residual, y, rows, channels, lanes, eps, relu);
 }
 
 // -- gradient ---------------------------------------------------------------------------------------------------------
@@ -190,12 +185,12 @@ __device__ __forceinline__ void chunk_gradients(const float* gy, const float* x,
                                                 const float* var, float* sums, int rows, int channels, int lanes,
                                                 int chunk_rows, float eps) {
     __shared__ Sums<float, 2 * V> shared[THREADS];
-    const Walk at = walk<V>(channels, lanes);
+    const Position at = position<V>(channels, lanes);
     const Chunk chunk = chunk_of(blockIdx.x, chunk_rows, rows);
     Sums<float, 2 * V> sum = {};
-    if (at.works) {
+    if (at.is_active) {
         const Numbers<V> mu = load<V>(mean + at.channel), inverse = inverse_deviation<V>(var, at.channel, eps);
-        sum = over_rows<Sums<float, 2 * V>>(chunk, at, [&](int row) {
+        sum = reduce_rows<Sums<float, 2 * V>>(chunk, at, [&](int row) {
             const long long from = (long long)row * channels + at.channel;
             const Numbers<V> g = gradient_at<V>(gy, y, from), v = load<V>(x + from);
             Sums<float, 2 * V> term;
@@ -206,8 +201,8 @@ __device__ __forceinline__ void chunk_gradients(const float* gy, const float* x,
             return term;
         });
     }
-    sum = over_column(sum, at.row, at.step, lanes, shared);
-    if (!at.works || at.row) return;
+    sum = reduce_column(sum, at.row, at.rows, lanes, shared);
+    if (!at.is_active || at.row) return;
     for (int k = 0; k < V; ++k) {
         float* to = sums + (long long)blockIdx.x * 2 * channels + at.channel + k;
         to[0] = sum.at[k], to[channels] = sum.at[V + k];
@@ -218,37 +213,34 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_grad_sums(
     const float* __restrict__ gy, const float* __restrict__ x, const float* __restrict__ y,
     const float* __restrict__ mean, const float* __restrict__ var, float* __restrict__ sums, int rows, int channels,
     int lanes, int chunk_rows, float eps) {
-    if (channels % 4 == 0)
-        chunk_gradients<4>(gy, x, y, mean, var, sums, rows, channels, lanes, chunk_rows, eps);
-    else
-        chunk_gradients<1>(gy, x, y, mean, var, sums, rows, channels, lanes, chunk_rows, eps);
+    DISPATCH_WIDTH(channels, chunk_gradients, gy, x, y, mean, var, sums, rows, channels, lanes, chunk_rows, eps);
 }
 
-// gb and gw from the sums of all chunks; grid y is 2, one for each.
+// gb and gw from the sums of all chunks. The y of the grid is 2, one for each.
 extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_grad_affine(
     const float* __restrict__ sums, float* __restrict__ gb, float* __restrict__ gw, int channels, int chunks) {
     __shared__ Sums<double, 1> shared[THREADS];
-    const int channel = blockIdx.x * FINISHED + threadIdx.x % FINISHED;
-    const double total = over_chunks(channel < channels ? chunks : 0, shared, [&](int chunk) {
+    const int channel = blockIdx.x * FINAL_CHANNELS + threadIdx.x % FINAL_CHANNELS;
+    const double total = reduce_chunks(channel < channels ? chunks : 0, shared, [&](int chunk) {
         return (double)sums[((long long)chunk * 2 + blockIdx.y) * channels + channel];
     });
-    if (threadIdx.x < FINISHED && channel < channels) (blockIdx.y ? gw : gb)[channel] = (float)total;
+    if (threadIdx.x < FINAL_CHANNELS && channel < channels) (blockIdx.y ? gw : gb)[channel] = (float)total;
 }
 
 template <int V>
 __device__ __forceinline__ void input_gradient(const float* gy, const float* x, const float* y, const float* mean,
                                                const float* var, const float* weight, const float* gb, const float* gw,
                                                float* gx, int rows, int channels, int lanes, float eps) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
     const Numbers<V> mu = load<V>(mean + at.channel), inverse = inverse_deviation<V>(var, at.channel, eps);
     Numbers<V> scale = load_or<V>(weight, at.channel, 1.f);
     Numbers<V> shift = load<V>(gb + at.channel), slope = load<V>(gw + at.channel);
     for (int k = 0; k < V; ++k)
         scale.at[k] *= inverse.at[k], shift.at[k] /= (float)rows, slope.at[k] /= (float)rows;
-    const long long step = (long long)gridDim.x * at.step;
+    const long long step = (long long)gridDim.x * at.rows;
 #pragma unroll 2
-    for (long long row = (long long)blockIdx.x * at.step + at.row; row < rows; row += step) {
+    for (long long row = (long long)blockIdx.x * at.rows + at.row; row < rows; row += step) {
         const long long from = row * channels + at.channel;
         const Numbers<V> g = gradient_at<V>(gy, y, from), v = load<V>(x + from);
         Numbers<V> result;
@@ -265,8 +257,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_grad_input(
     const float* __restrict__ mean, const float* __restrict__ var, const float* __restrict__ weight,
     const float* __restrict__ gb, const float* __restrict__ gw, float* __restrict__ gx, int rows, int channels,
     int lanes, float eps) {
-    if (channels % 4 == 0)
-        input_gradient<4>(gy, x, y, mean, var, weight, gb, gw, gx, rows, channels, lanes, eps);
-    else
-        input_gradient<1>(gy, x, y, mean, var, weight, gb, gw, gx, rows, channels, lanes, eps);
+    DISPATCH_WIDTH(channels, input_gradient, gy, x, y, mean, var, weight, gb, gw, gx, rows, channels, lanes, eps);
 }

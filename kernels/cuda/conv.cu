@@ -1,29 +1,29 @@
-// Convolution as one matrix product whose left matrix is never written down (implicit GEMM). With im2col,
+// Convolution as one matrix product whose left matrix is never stored (implicit GEMM). With im2col,
 //
 //     y[m,o] = Σ_k columns[m,k] w[k,o],        m = (n,p,q) a pixel of the result,  k = (i,j,c) a tap and a channel
 //     columns[m,k] = x[n, p·s + i·d − P, q·s + j·d − P, c],  0 outside the image
 //
-// a block of threads fetches just the piece of `columns` that its next step multiplies, straight from x. Images are
-// channels-last, so four channels are one load; w is packed by `pack_weight` to lie as the right matrix does. Channels are
-// padded with zeros to a multiple of 4 by the caller.
+// a block of threads loads from x only the piece of `columns` that its next step multiplies. Images are channels-last,
+// so four channels are one load. `pack_weight` stores w in the layout of the right matrix. The caller pads the channels
+// with zeros to a multiple of 4.
 //
-// The input gradient is the same product: gx[n,h,v,c] = Σ gy[n, (h + P − i·d)/s, (v + P − j·d)/s, o] w[o,c,i,j] over the
-// taps for which the divisions are exact. Pixels with equal h mod s (and v mod s) use the same taps: such a phase is a
-// convolution of gy with stride 1 by a part of the taps. The caller launches one for each phase, s² in all; so nothing is
-// multiplied by zeros. Where the pixels of a phase go is the last line of Geometry. For 3×3, s = 2, P = 1: an even h meets
-// row i = 1 alone, an odd one rows 0 and 2; so the four phases have 1, 2, 2 and 4 of the nine taps.
+// The input gradient is the same product: gx[n,h,v,c] = Σ gy[n, (h + P − i·d)/s, (v + P − j·d)/s, o] w[o,c,i,j] over
+// the taps for which the divisions are exact. Pixels with equal h mod s (and v mod s) use the same taps. Such a phase
+// is a convolution of gy with stride 1 and a part of the taps. The caller launches the kernel once for each phase, s²
+// times in all, so nothing is multiplied by zero. The last line of Geometry says where the pixels of a phase are
+// stored. Example, 3×3, s = 2, P = 1: an even h meets only row i = 1, an odd h rows 0 and 2; the four phases have 1, 2,
+// 2 and 4 of nine taps.
 //
-// Floor: 2·M·N·K operations over the peak rate, or the bytes of x, w and y over the bandwidth, whichever is longer. A
-// step of a BM × BN tile reads (BM + BN)·BK numbers and makes BM·BN·BK products of them: 43 a number for 128 × 64.
+// Lower bound of the time: 2·M·N·K operations / peak rate, or the bytes of x, w and y / bandwidth, whichever is larger.
+// A step of a BM × BN tile reads (BM + BN)·BK numbers and computes BM·BN·BK products: 43 for each number, for 128 × 64.
 //
-// Where a layer has too few tiles to fill a GPU, or its sums are long, K is divided among `splits` blocks (grid z), which
-// write their parts, and
-// `finish` adds them up in order: the same bits each time, on every GPU.
+// If a layer has too few tiles to fill a GPU, or long sums, `splits` blocks share K (split-K, grid z). They store their
+// parts, and `conv2d_reduce` adds them up in order: the same bits each time, on every GPU.
 #include "division.cuh"
-#include "multiply.cuh"
+#include "gemm.cuh"
 
 struct Geometry {
-    int images, height, width, channels;           // of what is gathered from
+    int images, height, width, channels;           // of the image that is gathered from
     int rows, columns, stride;                     // M, N and the length of a row of w, a multiple of 4
     int depth;                                     // K = taps · channels
     Divider area, across;                          // p, q of row m: by Ho·Wo and Wo of the phase
@@ -35,8 +35,8 @@ struct Geometry {
     int result_height, result_width, place_y, place_x, apart_y, apart_x;  // (p, q) goes to pixel place + apart·(p, q)
 };
 
-// What happens to `count` neighbouring sums on their way to y: max(sum + bias + residual, 0), each part where it is wanted.
-struct Finish {
+// Stores `count` consecutive sums in y as max(sum + bias + residual, 0). Bias, residual and ReLU are optional.
+struct Epilogue {
     const float *bias, *residual;
     float* y;
     int relu;
@@ -52,7 +52,7 @@ struct Finish {
     }
 };
 
-// The number of the pixel where row m of the product goes.
+// The index of the pixel in which row m of the product is stored.
 __device__ __forceinline__ long long pixel(const Geometry& g, int m) {
     const int n = g.area.quotient(m), inside = m - n * g.area.divisor;
     const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
@@ -60,12 +60,13 @@ __device__ __forceinline__ long long pixel(const Geometry& g, int m) {
            g.apart_x * q;
 }
 
-// Fetches A_LOADS times four channels for a step: thread t those with k = 4·(t mod 4), for rows t/4, t/4 + THREADS/4, …
-// Counted from the image of the block's first row, 32 bits hold the place of every pixel that the block reads
-// (`_representable` in convolution.py sees to that). Those that it does not read may overflow, so they are unsigned.
+// Loads A_LOADS times four channels for a step. Thread t loads those from k = 4·(t mod 4), for rows t/4, t/4 +
+// THREADS/4, … Relative to the image of the block's first row, 32 bits hold the offset of every pixel that the block
+// reads (`_representable` in convolution.py checks that). The offsets of other pixels may overflow, so they are
+// unsigned.
 struct Gather {
-    const float* first;      // image
-    unsigned base[A_LOADS];  // of the pixel that tap (0, 0) meets; it may lie outside the image
+    const float* first;      // the image of the block's first row
+    unsigned base[A_LOADS];  // offset of the pixel that tap (0, 0) meets, which may be outside the image
     int y[A_LOADS], x[A_LOADS];
 
     __device__ __forceinline__ Gather(const Geometry& g, const float* images, int first_row) {
@@ -76,13 +77,13 @@ struct Gather {
             const int m = first_row + threadIdx.x / 4 + r * (THREADS / 4);
             const int n = g.area.quotient(m), inside = m - n * g.area.divisor;
             const int p = g.across.quotient(inside), q = inside - p * g.across.divisor;
-            y[r] = m < g.rows ? p * g.step_y + g.origin_y : -(1 << 30);  // beyond the last row: outside, for every tap
+            y[r] = m < g.rows ? p * g.step_y + g.origin_y : -(1 << 30);  // a row beyond the last: every tap is outside
             x[r] = q * g.step_x + g.origin_x;
             base[r] = static_cast<unsigned>(n - number) * size + place(g, y[r], x[r]);
         }
     }
 
-    // Of pixel (y, x) in its image.
+    // The offset of pixel (y, x) in its image.
     __device__ __forceinline__ static unsigned place(const Geometry& g, int y, int x) {
         return (static_cast<unsigned>(y) * g.width + x) * g.channels;
     }
@@ -101,7 +102,7 @@ struct Gather {
     }
 };
 
-// Row k of a phase's right matrix, as a row of the packed weights. Where the phase has all taps these are the same.
+// The row of the packed weights that is row k of the phase's right matrix: k itself if the phase has all taps.
 __device__ __forceinline__ int weight_row(const Geometry& g, int k) {
     if (g.is_whole) return k;
     const int tap = g.channel.quotient(k), c = k - tap * g.channels;
@@ -130,8 +131,8 @@ __device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float
     }
 }
 
-// x (N, H, W, C), w (taps, C, stride) -> y (N, Ho, Wo, columns), or parts (splits, M, columns) where there are several.
-// Grid: tiles along M, tiles along N, splits. `chunk`, a multiple of BK, is what a split has of K.
+// x (N, H, W, C), w (taps, C, stride) -> y (N, Ho, Wo, columns), or parts (splits, M, columns) if there are several
+// splits. Grid: tiles along M, tiles along N, splits. A split has `chunk` of K, a multiple of BK.
 extern "C" __global__ void __launch_bounds__(THREADS)
     conv2d(const float* __restrict__ x, const float* __restrict__ w, const float* __restrict__ bias,
            const float* __restrict__ residual, float* __restrict__ y, float* __restrict__ parts, Geometry g, int chunk,
@@ -149,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 #pragma unroll 1
     for (int k = begin, buffer = 0; k < end; k += BK, buffer ^= 1) {
         const bool more = k + BK < end;
-        if (more) {  // on their way while this step is multiplied
+        if (more) {  // these loads overlap with the products of this step
             gather.fetch(g, k + BK + threadIdx.x % 4 * 4, end, a);
             fetch_weights(g, w, k + BK, end, first_column, b);
         }
@@ -160,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             __syncthreads();
         }
     }
-    const Finish finish{bias, residual, y, relu};
+    const Epilogue epilogue{bias, residual, y, relu};
     const auto row = [&](int m) {
         return (parts ? static_cast<long long>(blockIdx.z) * g.rows + m : pixel(g, m)) * g.columns;
     };
@@ -168,14 +169,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         if (parts)
             store(parts + start + o, v, count);
         else
-            finish(start + o, o, v, count);
+            epilogue(start + o, o, v, count);
     });
 }
 
-// y = Σ parts, and what is to happen to it; one thread a number.
-extern "C" __global__ void finish(const float* __restrict__ parts, const float* __restrict__ bias,
-                                  const float* __restrict__ residual, float* __restrict__ y, Geometry g, int splits,
-                                  int relu) {
+// y = epilogue(Σ parts). One thread computes one number.
+extern "C" __global__ void conv2d_reduce(const float* __restrict__ parts, const float* __restrict__ bias,
+                                         const float* __restrict__ residual, float* __restrict__ y, Geometry g,
+                                         int splits, int relu) {
     const long long size = static_cast<long long>(g.rows) * g.columns;
     const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= size) return;
@@ -183,13 +184,13 @@ extern "C" __global__ void finish(const float* __restrict__ parts, const float* 
     for (int part = 0; part < splits; ++part) sum += parts[part * size + at];
     const int m = static_cast<int>(at / g.columns), o = static_cast<int>(at - static_cast<long long>(m) * g.columns);
     const long long place = pixel(g, m) * g.columns + o;
-    Finish{bias, residual, y, relu}(place, o, &sum, 1);
+    Epilogue{bias, residual, y, relu}(place, o, &sum, 1);
 }
 
-// The right matrix, rows of `stride` numbers, zeros beyond what there is:
+// Packs the right matrix in rows of `stride` numbers, padded with zeros:
 //     forward          packed[(i·kw + j)·depth + c][o] = w[o,c,i,j]
 //     input gradient   packed[(i·kw + j)·depth + o][c] = w[o,c,i,j]
-// w (O, C, taps) in C order; depth is C (or O) padded to a multiple of 4. One thread a number.
+// w (O, C, taps) is in C order; depth is C (or O), padded to a multiple of 4. One thread stores one number.
 extern "C" __global__ void pack_weight(const float* __restrict__ w, float* __restrict__ packed, int outputs,
                                        int channels, int taps, int depth, int stride, int for_input) {
     const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;

@@ -2,13 +2,14 @@
 //
 //     gw[o,(i,j,c)] = Σ_k gy[k,o] x[n, p·s + i·d − P, q·s + j·d − P, c],        k = (n,p,q)
 //
-// Here K is long (some hundred thousand) and the result small, so K is divided among many blocks (grid z), each writes its
-// part, and `finish_weight` adds them up in order, and turns them to (O, C, kh, kw). Both operands are contiguous along
-// the result's axes, so they go to shared memory as they are. Channels and outputs are padded to multiples of 4.
+// K is long (some hundred thousand) and the result small. So many blocks share K (split-K, grid z) and store their
+// parts. `conv2d_grad_weight_reduce` adds them up in order and transposes the result to (O, C, kh, kw). Both operands
+// are contiguous along the axes of the result, so they are copied to shared memory unchanged. Channels and outputs are
+// padded to multiples of 4.
 //
-// Floor: 2·O·K·taps·C operations over the peak rate, or the bytes of x and gy over the bandwidth.
+// Lower bound of the time: 2·O·K·taps·C operations / peak rate, or the bytes of x and gy / bandwidth.
 #include "division.cuh"
-#include "multiply.cuh"
+#include "gemm.cuh"
 
 struct Geometry {
     int height, width, channels;                 // of x; channels a multiple of 4
@@ -20,8 +21,8 @@ struct Geometry {
     int tap_y, tap_x;                            // dilation
 };
 
-// Fetches four channels of x for B_LOADS pixels k in a row, so that only the first is found by division. The column, and
-// so the tap, of a thread is always the same.
+// Loads four channels of x for B_LOADS consecutive pixels k, so that only the first pixel needs a division. A thread
+// always has the same column, and so the same tap.
 struct Gather {
     int down, right, c;
     bool exists;
@@ -45,7 +46,8 @@ struct Gather {
 #pragma unroll
         for (int r = 0; r < B_LOADS; ++r) {
             const int h = p * g.step_y + down, u = q * g.step_x + right;
-            const bool is_inside = exists && first + r < end && static_cast<unsigned>(h) < static_cast<unsigned>(g.height) &&
+            const bool is_inside = exists && first + r < end &&
+                                   static_cast<unsigned>(h) < static_cast<unsigned>(g.height) &&
                                    static_cast<unsigned>(u) < static_cast<unsigned>(g.width);
             const long long pixel = (static_cast<long long>(n) * g.height + h) * g.width + u;
             v[r] = is_inside ? load4(x + pixel * g.channels + c) : zero4();
@@ -78,7 +80,7 @@ __device__ __forceinline__ void store_step(Tiles& tiles, int buffer, const float
         store4(&tiles.b[buffer][Gather::row(r)][threadIdx.x % (BN / 4) * 4], operand(b[r]));
 }
 
-// So few threads as 256 for a multiprocessor: each may have 255 registers, and none is spilled.
+// The launch bounds allow 256 threads on a multiprocessor: each may use 255 registers, and none is spilled.
 // x (N, H, W, C), gy (N, Ho, Wo, O) -> parts (splits, O, taps·C). Grid: tiles along O, tiles along taps·C, splits.
 extern "C" __global__ void __launch_bounds__(THREADS, 256 / THREADS)
     conv2d_grad_weight(const float* __restrict__ x, const float* __restrict__ gy, float* __restrict__ parts, Geometry g,
@@ -108,10 +110,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 256 / THREADS)
     tile.each(first_row, g.outputs, first_column, g.columns, row, write);
 }
 
-// gw[o,c,t] = Σ parts[·,o,t·depth + c] for w (O, C, taps); `depth` is C, and `outputs` O, padded to multiples of 4. The
-// parts are added by eights, so that no chain is long. One thread a number.
-extern "C" __global__ void finish_weight(const float* __restrict__ parts, float* __restrict__ gw, int splits,
-                                         int outputs, int depth, int taps, int channels, long long size) {
+// gw[o,c,t] = Σ parts[·,o,t·depth + c] for w (O, C, taps); `depth` is C and `outputs` is O, padded to multiples of 4.
+// The parts are added in groups of eight, so that no chain of additions is long. One thread computes one number.
+extern "C" __global__ void conv2d_grad_weight_reduce(const float* __restrict__ parts, float* __restrict__ gw,
+                                                     int splits, int outputs, int depth, int taps, int channels,
+                                                     long long size) {
     const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= size) return;
     const int t = static_cast<int>(at % taps), c = static_cast<int>(at / taps % channels);

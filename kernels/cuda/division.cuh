@@ -1,5 +1,6 @@
-// Division by a number that the host knows: a GPU has no instruction for it, and a kernel divides each time it turns a
-// row of a matrix into a pixel. For 0 <= n < 2^31 and d > 1, with b = 31 + ceil(log2 d) and m = ceil(2^b / d):
+// Integer division by a divisor that the host knows. A GPU has no instruction for division, and kernels divide each
+// time they convert a row of a matrix to a pixel. For 0 <= n < 2^31 and d > 1, with b = 31 + ceil(log2 d), m = ceil(2^b
+// / d):
 //
 //     n / d = (n · m) >> b            (Granlund & Montgomery 1994; m has 32 bits, and the upper half of n·m suffices)
 #pragma once

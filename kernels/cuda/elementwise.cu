@@ -1,12 +1,12 @@
-// Number by number:
+// Elementwise kernels:
 //
 //     add        z = x + y                    relu        y = max(x, 0); NaN stays NaN
 //     add_relu   z = max(x + y, 0)            relu_mask   gx = gy where y > 0, else 0; ReLU'(0) = 0
 //
-// Where an element stands does not matter here, so any memory without gaps will do if all arrays are in the same order.
-// A thread takes four numbers at a time, and the last n mod 4 are left to the first threads.
+// The arrays may have any layout without gaps, as long as it is the same for all. A thread computes four numbers at a
+// time; the first threads compute the last n mod 4.
 //
-// Memory traffic: what is read and written, 12 bytes for each number (8 for relu); the floor is that / bandwidth.
+// Memory traffic: 12 bytes for each number (8 for relu). The lower bound of the time is that / bandwidth.
 #include "common.cuh"
 
 constexpr int THREADS = 256;
@@ -15,7 +15,7 @@ struct Add {
     static __device__ __forceinline__ float of(float x, float y) { return x + y; }
 };
 struct Relu {
-    static __device__ __forceinline__ float of(float x) { return x <= 0.f ? 0.f : x; }  // not so for NaN: it stays
+    static __device__ __forceinline__ float of(float x) { return x <= 0.f ? 0.f : x; }  // NaN <= 0 is false: it stays
 };
 struct AddRelu {
     static __device__ __forceinline__ float of(float x, float y) { return Relu::of(x + y); }

@@ -1,19 +1,19 @@
-// im2col and col2im, the pair that convolution is taught with; no fast path calls them. A thread has one element.
+// im2col and col2im, for study; no fast path calls them. A thread computes one element.
 //
-// im2col writes the patch of pixels that an output of the convolution looks at as a column of a matrix. The convolution
-// is then one matrix product: y (O, N Ho Wo) = w (O, C kh kw) columns (C kh kw, N Ho Wo).
+// im2col writes the patch of pixels that an output of the convolution depends on as a column of a matrix. The
+// convolution is then one matrix product: y (O, N Ho Wo) = w (O, C kh kw) columns (C kh kw, N Ho Wo).
 //
 //     columns[(c,i,j), (n,p,q)] = x[n, c, p s + i d - P, q s + j d - P], and 0 outside the image
 //
-// col2im is its adjoint, <im2col(x), g> = <x, col2im(g)>: each number of a column goes back to the pixel that it came
-// from, and a pixel that several patches share receives their sum. Written like that, two threads would add to one
-// pixel at a time. So it is turned round, and each pixel collects from the columns that hold it:
+// col2im is the adjoint, <im2col(x), g> = <x, col2im(g)>: each number of a column returns to the pixel that it came
+// from, and a pixel that several patches share receives their sum. In this form two threads could add to one pixel at
+// the same time. So each thread has a pixel and gathers from the columns that contain it:
 //
 //     x[n, c, h, v] = Σ columns[(c,i,j), (n,p,q)] over all (i,j) and (p,q) with p s + i d - P = h, q s + j d - P = v
 //
 // Images are (N, C, H, W) in memory too. Memory traffic: the columns, kh kw times as large as the image, are written
-// once (read once in col2im), 4 bytes each; the floor is 4 N C kh kw Ho Wo / bandwidth. That is why fast convolutions
-// make them piece by piece, where they are used.
+// once (in col2im read once), 4 bytes each. The lower bound of the time is 4 N C kh kw Ho Wo / bandwidth. That is why
+// fast convolutions compute the columns in small pieces, where they use them.
 
 constexpr int THREADS = 256;
 
@@ -52,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) col2im(
     float sum = 0.f;
     for (int i = 0; i < kh; ++i)
         for (int j = 0; j < kw; ++j) {
-            // The output that meets this pixel with place (i, j), if stride does not step over it.
+            // The output whose kernel position (i, j) is at this pixel, if the stride does not skip it.
             const int down = h + padding_h - i * dilation_h, right = v + padding_w - j * dilation_w;
             if (down < 0 || down % stride_h || down / stride_h >= ho) continue;
             if (right < 0 || right % stride_w || right / stride_w >= wo) continue;

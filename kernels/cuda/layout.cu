@@ -1,43 +1,46 @@
-// Between the two orders of an image in memory, (N, C, H, W) and channels-last (N, H, W, C), and rows made longer.
+// Converts images between the memory orders (N, C, H, W) and channels-last (N, H, W, C), and pads channels.
 //
 //     y[n, pixel, c] = x[n, c, pixel]        and back;  an image is a C x HW matrix, so this is a transpose
 //
-// A transpose reads along one axis and writes along the other, and memory wants both in runs of neighbours. So a block
-// takes a tile of 32 x 32 into shared memory, reading along pixels, and writes it along channels. A row of the tile has
-// one place more than it needs: else the 32 numbers of a column would lie in one bank, and come one after the other.
+// A transpose reads along one axis and writes along the other, and memory is fast only along contiguous addresses. So a
+// block copies a tile of 32 x 32 to shared memory, reading along pixels, and writes it along channels. A row of the
+// tile is one element longer than needed: otherwise the 32 numbers of a column would be in one bank, and be read one by
+// one.
 //
-// Memory traffic: each number is read once and written once, 8 bytes; the floor is 8 N C H W / bandwidth.
+// Memory traffic: each number is read once and written once, 8 bytes. The lower bound of the time is
+// 8 N C H W / bandwidth.
 #include "common.cuh"
 
 constexpr int TILE = 32, THREADS = 256;
 
-// y (columns, rows) = x (rows, columns) transposed, the block's tile of it: rows from `row`, columns from `column`.
+// Transposes the block's tile of x (rows, columns) into y (columns, rows): rows from `row`, columns from `column`.
 __device__ __forceinline__ void transpose_tile(const float* x, float* y, int row, int rows, int column, int columns) {
     __shared__ float tile[TILE][TILE + 1];
     const int high = min(TILE, rows - row), wide = min(TILE, columns - column);
     for (int i = threadIdx.x / TILE, j = threadIdx.x % TILE; i < high; i += THREADS / TILE)
         if (j < wide) tile[i][j] = x[(long long)(row + i) * columns + column + j];
     __syncthreads();
-    // Counted along what is written, so that no thread idles where there are but few rows (the 3 channels of a photo).
+    // The index runs along the written axis, so that no thread idles if there are few rows (3 channels of a
+    // photograph).
     for (int k = threadIdx.x; k < high * wide; k += THREADS)
         y[(long long)(column + k / high) * rows + row + k % high] = tile[k % high][k / high];
 }
 
-// A block for each tile: of pixels, of channels, of images.
+// Grid: tiles of pixels, tiles of channels, images.
 extern "C" __global__ void __launch_bounds__(THREADS) to_channels_last(
     const float* __restrict__ x, float* __restrict__ y, int c, int pixels) {
     const long long image = (long long)blockIdx.z * c * pixels;
     transpose_tile(x + image, y + image, blockIdx.y * TILE, c, blockIdx.x * TILE, pixels);
 }
 
-// The same grid.
+// The grid is the same.
 extern "C" __global__ void __launch_bounds__(THREADS) from_channels_last(
     const float* __restrict__ x, float* __restrict__ y, int c, int pixels) {
     const long long image = (long long)blockIdx.z * c * pixels;
     transpose_tile(x + image, y + image, blockIdx.x * TILE, pixels, blockIdx.y * TILE, c);
 }
 
-// y (rows, padded) = x (rows, c), then zeros: rows of whole float4. A thread writes four numbers.
+// y (rows, padded) = x (rows, c) and zeros, so that rows consist of whole float4. A thread writes four numbers.
 extern "C" __global__ void __launch_bounds__(THREADS) pad_channels(
     const float* __restrict__ x, float* __restrict__ y, long long rows, int c, int padded) {
     const int quads = padded / 4;

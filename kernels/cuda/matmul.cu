@@ -1,38 +1,40 @@
-// The matrix product of linear layers and their gradients, z[m,n] = Σ_k x[m,k] y[k,n], of matrices stored either way:
-// element (m,k) of x lies at m·x_row + k·x_column, and so for y. A transposed view is multiplied where it lies. Next to
-// the convolutions of a network these are small; numbers are fetched one by one, in the order in which they lie. The same
-// tiles, and the same way to divide K among blocks, as in conv.cu.
-#include "multiply.cuh"
+// The matrix product of linear layers and their gradients, z[m,n] = Σ_k x[m,k] y[k,n]. Element (m,k) of x is at m·x_row
+// + k·x_column, and likewise for y, so a transposed view needs no copy. Compared with the convolutions of a network
+// these products are small: numbers are loaded one at a time, in the order of memory. Tiles and split-K are as in
+// conv.cu.
+#include "gemm.cuh"
 
-// Element t of `count` in a piece of `along` × `across` numbers, of which those along the first axis are neighbours.
+// The two indices of element t of a block of numbers whose first axis, of length `along`, is contiguous.
 __device__ __forceinline__ int first_of(int t, int along) { return t % along; }
 __device__ __forceinline__ int second_of(int t, int along) { return t / along; }
 
 struct Matrix {
     const float* at;
     long long row, column;  // strides
-    int rows, columns;      // those beyond are zeros
+    int rows, columns;      // elements beyond them are 0
 
     __device__ __forceinline__ float operator()(int i, int j) const {
         return i < rows && j < columns ? at[i * row + j * column] : 0.f;
     }
 };
 
-// The step that begins at k0, into the tiles. Neighbouring threads take neighbours in memory.
+// Loads the step that begins at k0 into the tiles. Neighbouring threads read neighbouring memory.
 __device__ __forceinline__ void fetch_step(Tiles& tiles, int buffer, const Matrix& x, const Matrix& y, int k0,
                                            int first_row, int first_column) {
     const bool x_along_k = x.column == 1, y_along_k = y.row == 1;
     for (int t = threadIdx.x; t < BM * BK; t += THREADS) {
-        const int k = x_along_k ? first_of(t, BK) : second_of(t, BM), m = x_along_k ? second_of(t, BK) : first_of(t, BM);
+        const int k = x_along_k ? first_of(t, BK) : second_of(t, BM);
+        const int m = x_along_k ? second_of(t, BK) : first_of(t, BM);
         tiles.a[buffer][k][m] = operand(x(first_row + m, k0 + k));
     }
     for (int t = threadIdx.x; t < BK * BN; t += THREADS) {
-        const int k = y_along_k ? first_of(t, BK) : second_of(t, BN), n = y_along_k ? second_of(t, BK) : first_of(t, BN);
+        const int k = y_along_k ? first_of(t, BK) : second_of(t, BN);
+        const int n = y_along_k ? second_of(t, BK) : first_of(t, BN);
         tiles.b[buffer][k][n] = operand(y(k0 + k, first_column + n));
     }
 }
 
-// x (M, K), y (K, N) -> parts (splits, M, N): with one split, the product itself. Grid: tiles along M, along N, splits.
+// x (M, K), y (K, N) -> parts (splits, M, N); one split is the product itself. Grid: tiles along M, along N, splits.
 extern "C" __global__ void __launch_bounds__(THREADS)
     matmul(const float* __restrict__ x, const float* __restrict__ y, float* __restrict__ parts, int rows, int columns,
            int depth, long long x_row, long long x_column, long long y_row, long long y_column, int chunk) {
@@ -54,8 +56,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     tile.each(first_row, rows, first_column, columns, row, write);
 }
 
-// z = Σ parts; one thread a number.
-extern "C" __global__ void finish_matmul(const float* __restrict__ parts, float* __restrict__ z, int splits,
+// z = Σ parts. One thread computes one number.
+extern "C" __global__ void matmul_reduce(const float* __restrict__ parts, float* __restrict__ z, int splits,
                                          long long size) {
     const long long at = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= size) return;

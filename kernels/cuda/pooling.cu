@@ -1,51 +1,51 @@
-// Pooling: the largest number of each window, or the mean, and the way back.
+// Pooling: the maximum or the mean of each window, and the gradients.
 //
 //     max   y[n,p,q,c] = max over (i,j) of x[n, p s + i d - P, q s + j d - P, c];  -infinity outside the image
-//     mean  y[n,p,q,c] = 1/D Σ over (i,j) of x[n, p s + i - P, q s + j - P, c];    D: how many places the window has
+//     mean  y[n,p,q,c] = 1/D Σ over (i,j) of x[n, p s + i - P, q s + j - P, c];    D: the number of window positions
 //
-// Of equal numbers the first is the largest, and NaN is larger than all. argmax holds for each window the place
-// i kw + j of its winner, one byte. Backward, each pixel *gathers* from the windows that it lies in, instead of windows
-// scattering to their pixels: row h lies in window p at the place i with p s + i d - P = h, if there is one. So no two
-// threads write to one pixel, no atomics are needed, and a pixel's sum has one order, that of its places.
+// Ties go to the first position, and NaN is larger than every number. argmax has for each window the position i kw + j
+// of the maximum, one byte. Backward, each pixel *gathers* from the windows that contain it, instead of windows
+// scattering to their pixels: row h is in window p at position i with p s + i d - P = h, if there is one. So no two
+// threads write to one pixel, no atomics are needed, and the terms of a pixel's sum have a fixed order.
 //
-// A thread has V neighbouring channels of one output (rows.cuh), and they lie innermost: all lanes of a warp follow the
-// same windows.
+// A thread has V consecutive channels of one output (row_blocks.cuh). Channels are innermost, so all lanes of a warp
+// follow the same windows.
 //
-// Memory traffic: every array once, where windows overlap the caches serve the rest. For each output 5 bytes and 4 for
-// each input (max, either way), 4 and 4 (mean); the floor is that / bandwidth.
-#include "rows.cuh"
+// Memory traffic: every array once; where windows overlap, the caches supply the rest. That is 5 bytes for each output
+// and 4 for each input (max, forward and backward), or 4 and 4 (mean). The lower bound of the time is that / bandwidth.
+#include "row_blocks.cuh"
 
-constexpr int BLOCKS = 4;  // on a multiprocessor at once; left to itself ptxas plans for eight, and spills
+constexpr int BLOCKS = 4;  // on a multiprocessor at once; by default ptxas plans for eight, and spills registers
 
-// Along one axis.
+// The geometry along one axis.
 struct Axis {
     int size, windows, kernel, stride, padding, dilation;
 
     __device__ __forceinline__ int start(int p) const { return p * stride - padding; }
-    __device__ __forceinline__ bool holds(int h) const { return 0 <= h && h < size; }
+    __device__ __forceinline__ bool contains(int h) const { return 0 <= h && h < size; }
 
-    // The windows that pixel h may lie in: start(p) <= h <= start(p) + (kernel - 1) dilation.
+    // The windows that may contain pixel h: start(p) <= h <= start(p) + (kernel - 1) dilation.
     __device__ __forceinline__ int first_window(int h) const {
         const int lowest = h + padding - (kernel - 1) * dilation;
         return lowest > 0 ? (lowest + stride - 1) / stride : 0;
     }
     __device__ __forceinline__ int last_window(int h) const { return min(windows - 1, (h + padding) / stride); }
 
-    // The place of pixel h in window p, -1 where dilation steps over it.
+    // The position of pixel h in window p, or -1 if the dilation skips it.
     __device__ __forceinline__ int place(int h, int p) const {
         const int offset = h - start(p);
         if (dilation == 1) return offset;
         return offset % dilation ? -1 : offset / dilation;
     }
 
-    // How many places of window p divide its mean: those inside the padded image, or inside the image alone.
+    // The number of positions of window p inside the padded image (inclusive), or inside the image alone.
     __device__ __forceinline__ int divisor(int p, int inclusive) const {
         const int first = start(p), end = min(first + kernel, size + padding);
         return inclusive ? end - first : min(end, size) - max(first, 0);
     }
 };
 
-// Row k of a matrix of pixels is pixel (h, v) of image n.
+// The pixel (h, v) of image n that is row k of a matrix of pixels.
 struct Pixel {
     int n, h, v;
 };
@@ -55,7 +55,7 @@ __device__ __forceinline__ Pixel pixel_of(int k, int height, int width) {
     return {line / height, line % height, k % width};
 }
 
-// Where that is in memory.
+// The offset of a pixel in memory.
 __device__ __forceinline__ long long address(int n, int h, int v, int height, int width, int channels) {
     return (((long long)n * height + h) * width + v) * channels;
 }
@@ -80,17 +80,17 @@ __device__ __forceinline__ void load_places(const unsigned char* p, int (&place)
 
 // -- max --------------------------------------------------------------------------------------------------------------
 
-// The first pixel inside the image wins against nothing at all, so that padding never does.
+// The search starts with the first pixel inside the image, so that padding is never the maximum.
 template <int V>
 __device__ __forceinline__ void largest(const float* x, Pixel to, int channel, int channels, Axis vertical,
                                         Axis horizontal, Numbers<V>& best, int (&winner)[V]) {
     for (int k = 0; k < V; ++k) best.at[k] = -infinity(), winner[k] = -1;
     for (int i = 0; i < vertical.kernel; ++i) {
         const int h = vertical.start(to.h) + i * vertical.dilation;
-        if (!vertical.holds(h)) continue;
+        if (!vertical.contains(h)) continue;
         for (int j = 0; j < horizontal.kernel; ++j) {
             const int v = horizontal.start(to.v) + j * horizontal.dilation;
-            if (!horizontal.holds(v)) continue;
+            if (!horizontal.contains(v)) continue;
             const Numbers<V> value =
                 load<V>(x + address(to.n, h, v, vertical.size, horizontal.size, channels) + channel);
             for (int k = 0; k < V; ++k)
@@ -98,15 +98,15 @@ __device__ __forceinline__ void largest(const float* x, Pixel to, int channel, i
                     best.at[k] = value.at[k], winner[k] = i * horizontal.kernel + j;
         }
     }
-    for (int k = 0; k < V; ++k) winner[k] = max(winner[k], 0);  // a dilated window may have no pixel inside
+    for (int k = 0; k < V; ++k) winner[k] = max(winner[k], 0);  // a dilated window may have no pixel inside the image
 }
 
 template <int V>
 __device__ __forceinline__ void max_windows(const float* x, float* y, unsigned char* argmax, int outputs, int channels,
                                             int lanes, Axis vertical, Axis horizontal) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
-    for (int row = blockIdx.x * at.step + at.row; row < outputs; row += gridDim.x * at.step) {
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
+    for (int row = blockIdx.x * at.rows + at.row; row < outputs; row += gridDim.x * at.rows) {
         Numbers<V> best;
         int winner[V];
         const Pixel to = pixel_of(row, vertical.windows, horizontal.windows);
@@ -122,14 +122,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) max_pool2d(
     int kernel_w, int stride_w, int padding_w, int dilation_w) {
     const Axis vertical = {height, rows, kernel_h, stride_h, padding_h, dilation_h};
     const Axis horizontal = {width, columns, kernel_w, stride_w, padding_w, dilation_w};
-    if (channels % 4 == 0)
-        max_windows<4>(x, y, argmax, outputs, channels, lanes, vertical, horizontal);
-    else
-        max_windows<1>(x, y, argmax, outputs, channels, lanes, vertical, horizontal);
+    DISPATCH_WIDTH(channels, max_windows, x, y, argmax, outputs, channels, lanes, vertical, horizontal);
 }
 
-// gx[n,h,v,c] = Σ gy[n,p,q,c] over the windows whose winner is (h, v); windows from the last to the first are places
-// from the first to the last.
+// gx[n,h,v,c] = Σ gy[n,p,q,c] over the windows whose maximum is at (h, v). Windows from the last to the first are
+// window positions from the first to the last.
 template <int V>
 __device__ __forceinline__ Numbers<V> routed(const float* gy, const unsigned char* argmax, Pixel from, int channel,
                                              int channels, Axis vertical, Axis horizontal) {
@@ -155,9 +152,9 @@ __device__ __forceinline__ Numbers<V> routed(const float* gy, const unsigned cha
 template <int V>
 __device__ __forceinline__ void route_pixels(const float* gy, const unsigned char* argmax, float* gx, int pixels,
                                              int channels, int lanes, Axis vertical, Axis horizontal) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
-    for (int row = blockIdx.x * at.step + at.row; row < pixels; row += gridDim.x * at.step) {
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
+    for (int row = blockIdx.x * at.rows + at.row; row < pixels; row += gridDim.x * at.rows) {
         const Pixel from = pixel_of(row, vertical.size, horizontal.size);
         store(gx + (long long)row * channels + at.channel,
               routed<V>(gy, argmax, from, at.channel, channels, vertical, horizontal));
@@ -170,35 +167,32 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) max_pool2d_route(
     int width, int columns, int kernel_w, int stride_w, int padding_w, int dilation_w) {
     const Axis vertical = {height, rows, kernel_h, stride_h, padding_h, dilation_h};
     const Axis horizontal = {width, columns, kernel_w, stride_w, padding_w, dilation_w};
-    if (channels % 4 == 0)
-        route_pixels<4>(gy, argmax, gx, pixels, channels, lanes, vertical, horizontal);
-    else
-        route_pixels<1>(gy, argmax, gx, pixels, channels, lanes, vertical, horizontal);
+    DISPATCH_WIDTH(channels, route_pixels, gy, argmax, gx, pixels, channels, lanes, vertical, horizontal);
 }
 
-// y[n,p,q,c] = x at the winner of window (p, q), 0 where that is outside the image. A winner has its own pixel in each
-// channel, so a thread has one channel alone.
+// y[n,p,q,c] = x at the maximum of window (p, q), or 0 if that is outside the image. The maximum is at another pixel in
+// each channel, so a thread has only one channel.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) max_pool2d_gather(
     const float* __restrict__ x, const unsigned char* __restrict__ argmax, float* __restrict__ y, int outputs,
     int channels, int lanes, int height, int rows, int kernel_h, int stride_h, int padding_h, int dilation_h,
     int width, int columns, int kernel_w, int stride_w, int padding_w, int dilation_w) {
     const Axis vertical = {height, rows, kernel_h, stride_h, padding_h, dilation_h};
     const Axis horizontal = {width, columns, kernel_w, stride_w, padding_w, dilation_w};
-    const Walk at = walk<1>(channels, lanes);
-    if (!at.works) return;
-    for (int row = blockIdx.x * at.step + at.row; row < outputs; row += gridDim.x * at.step) {
+    const Position at = position<1>(channels, lanes);
+    if (!at.is_active) return;
+    for (int row = blockIdx.x * at.rows + at.row; row < outputs; row += gridDim.x * at.rows) {
         const Pixel to = pixel_of(row, rows, columns);
         const long long window = (long long)row * channels + at.channel;
         const int h = vertical.start(to.h) + argmax[window] / kernel_w * dilation_h;
         const int v = horizontal.start(to.v) + argmax[window] % kernel_w * dilation_w;
-        const bool inside = vertical.holds(h) && horizontal.holds(v);
+        const bool inside = vertical.contains(h) && horizontal.contains(v);
         y[window] = inside ? x[address(to.n, h, v, height, width, channels) + at.channel] : 0.f;
     }
 }
 
 // -- mean -------------------------------------------------------------------------------------------------------------
 
-// Added up line by line, so that no chain of additions is longer than a side of the window.
+// Adds line by line, so that no chain of additions is longer than a side of the window.
 template <int V>
 __device__ __forceinline__ Numbers<V> window_sum(const float* x, Pixel to, int channel, int channels, Axis vertical,
                                                  Axis horizontal) {
@@ -219,9 +213,9 @@ __device__ __forceinline__ Numbers<V> window_sum(const float* x, Pixel to, int c
 template <int V>
 __device__ __forceinline__ void mean_windows(const float* x, float* y, int outputs, int channels, int lanes,
                                              int inclusive, Axis vertical, Axis horizontal) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
-    for (int row = blockIdx.x * at.step + at.row; row < outputs; row += gridDim.x * at.step) {
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
+    for (int row = blockIdx.x * at.rows + at.row; row < outputs; row += gridDim.x * at.rows) {
         const Pixel to = pixel_of(row, vertical.windows, horizontal.windows);
         Numbers<V> mean = window_sum<V>(x, to, at.channel, channels, vertical, horizontal);
         const int places = vertical.divisor(to.h, inclusive) * horizontal.divisor(to.v, inclusive);
@@ -236,10 +230,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) avg_pool2d(
     int width, int columns, int kernel_w, int stride_w, int padding_w) {
     const Axis vertical = {height, rows, kernel_h, stride_h, padding_h, 1};
     const Axis horizontal = {width, columns, kernel_w, stride_w, padding_w, 1};
-    if (channels % 4 == 0)
-        mean_windows<4>(x, y, outputs, channels, lanes, inclusive, vertical, horizontal);
-    else
-        mean_windows<1>(x, y, outputs, channels, lanes, inclusive, vertical, horizontal);
+    DISPATCH_WIDTH(channels, mean_windows, x, y, outputs, channels, lanes, inclusive, vertical, horizontal);
 }
 
 // gx[n,h,v,c] = Σ gy[n,p,q,c] / D over the windows that contain (h, v)
@@ -263,9 +254,9 @@ __device__ __forceinline__ Numbers<V> shares(const float* gy, Pixel from, int ch
 template <int V>
 __device__ __forceinline__ void split_pixels(const float* gy, float* gx, int pixels, int channels, int lanes,
                                              int inclusive, Axis vertical, Axis horizontal) {
-    const Walk at = walk<V>(channels, lanes);
-    if (!at.works) return;
-    for (int row = blockIdx.x * at.step + at.row; row < pixels; row += gridDim.x * at.step) {
+    const Position at = position<V>(channels, lanes);
+    if (!at.is_active) return;
+    for (int row = blockIdx.x * at.rows + at.row; row < pixels; row += gridDim.x * at.rows) {
         const Pixel from = pixel_of(row, vertical.size, horizontal.size);
         store(gx + (long long)row * channels + at.channel,
               shares<V>(gy, from, at.channel, channels, inclusive, vertical, horizontal));
@@ -278,8 +269,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) avg_pool2d_split(
     int width, int columns, int kernel_w, int stride_w, int padding_w) {
     const Axis vertical = {height, rows, kernel_h, stride_h, padding_h, 1};
     const Axis horizontal = {width, columns, kernel_w, stride_w, padding_w, 1};
-    if (channels % 4 == 0)
-        split_pixels<4>(gy, gx, pixels, channels, lanes, inclusive, vertical, horizontal);
-    else
-        split_pixels<1>(gy, gx, pixels, channels, lanes, inclusive, vertical, horizontal);
+    DISPATCH_WIDTH(channels, split_pixels, gy, gx, pixels, channels, lanes, inclusive, vertical, horizontal);
 }

@@ -3,24 +3,24 @@
 //     log_softmax(x)_c = x_c - max x - ln Σ exp(x - max x)        nothing overflows, for logits of any size
 //     loss = -log_softmax(x)_label                                  its gradient: g (softmax(x)_c - [c = label])
 //
-// A block has one row: one warp where classes are few, up to eight where they are many (the host chooses). It reads the
-// row for its largest number, again for the sum, and where it writes a row a third time; but for the first time the row
-// comes from a cache.
+// A block computes one row, with one warp for few classes and up to eight for many (the host chooses). It reads the row
+// for its maximum, again for the sum, and a third time if it writes a row. After the first time the row comes from a
+// cache.
 //
-// Memory traffic: x once, and y or gx once, 8 bytes for each logit (4 for the loss alone); the floor is that over the
-// bandwidth.
+// Memory traffic: x once, and y or gx once, 8 bytes for each logit (4 for the loss alone). The lower bound of the time
+// is that / bandwidth.
 #include "common.cuh"
 
-constexpr int MOST_THREADS = 256, MOST_WARPS = MOST_THREADS / WARP;
+constexpr int MAX_THREADS = 256, MAX_WARPS = MAX_THREADS / WARP;
 
-// max x + ln Σ exp(x - max x), in the two parts that are subtracted one after the other.
+// max x + ln Σ exp(x - max x), as two terms that are subtracted one after the other.
 struct Norm {
     float largest, log_sum;
 };
 
 __device__ __forceinline__ Norm norm_of(const float* x, int classes) {
-    __shared__ float largest_of[MOST_WARPS];
-    __shared__ double sum_of[MOST_WARPS];
+    __shared__ float largest_of[MAX_WARPS];
+    __shared__ double sum_of[MAX_WARPS];
     const int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     const bool leads = threadIdx.x % WARP == 0;
 
@@ -41,15 +41,15 @@ __device__ __forceinline__ Norm norm_of(const float* x, int classes) {
     return {largest, (float)log(sum)};
 }
 
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) log_softmax(
+extern "C" __global__ void __launch_bounds__(MAX_THREADS) log_softmax(
     const float* __restrict__ x, float* __restrict__ y, int classes) {
     const long long row = (long long)blockIdx.x * classes;
     const Norm norm = norm_of(x + row, classes);
     for (int c = threadIdx.x; c < classes; c += blockDim.x) y[row + c] = x[row + c] - norm.largest - norm.log_sum;
 }
 
-// A label that is no class reads nothing, and makes a loss of NaN.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) cross_entropy(
+// A label that is not a class gives a loss of NaN, and nothing is read out of bounds.
+extern "C" __global__ void __launch_bounds__(MAX_THREADS) cross_entropy(
     const float* __restrict__ x, const long long* __restrict__ labels, float* __restrict__ loss, int classes) {
     const float* row = x + (long long)blockIdx.x * classes;
     const Norm norm = norm_of(row, classes);
@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS) cross_entropy(
     loss[blockIdx.x] = is_class ? norm.log_sum - (row[label] - norm.largest) : infinity() - infinity();
 }
 
-extern "C" __global__ void __launch_bounds__(MOST_THREADS) cross_entropy_grad(
+extern "C" __global__ void __launch_bounds__(MAX_THREADS) cross_entropy_grad(
     const float* __restrict__ g, const float* __restrict__ x, const long long* __restrict__ labels,
     float* __restrict__ gx, int classes) {
     const long long row = (long long)blockIdx.x * classes, label = labels[blockIdx.x];

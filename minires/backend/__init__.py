@@ -1,11 +1,9 @@
-"""Floor 0: arrays in, arrays out.
+"""The kernels: functions that take arrays and return arrays, and know nothing of Tensors or gradients.
 
-`contract` says what every kernel computes, once. `dispatch` is the only place where a provider is chosen.
-`reference` is the provider that is always there: the im2col one would teach, on NumPy or CuPy arrays.
-Nothing here knows of Tensors or gradients.
+`contract` states what each kernel computes. `dispatch` is the only place that chooses a provider. There are three
+providers: `reference` is always there and works on any array; `cpu` and `cuda` are fast.
 """
 
-from minires.backend import contract
 from minires.backend.arrays import (
     Array,
     array_module,
@@ -35,4 +33,4 @@ __all__ = [
     "to_device",
     "use_backend",
 ]
-__all__ += contract.__all__
+__all__ += CONTRACT

@@ -1,10 +1,11 @@
-"""What the engine asks of an array: its namespace, its device, and how to move it.
+"""Functions of arrays that do not depend on the library, NumPy or CuPy: namespace, device, transfer.
 
-CuPy is never imported before it is needed: an array is recognised as CuPy's only if CuPy is already loaded.
+This module does not import CuPy to recognise its arrays: a program that has one has imported CuPy.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ Array = Any  # a numpy.ndarray or a cupy.ndarray; Python has no common type for 
 
 
 def array_module(array: Array) -> ModuleType:
-    """numpy or cupy, whichever made `array`."""
+    """The module `numpy` or `cupy`, whichever `array` belongs to."""
     if isinstance(array, np.ndarray):
         return np
     cupy = sys.modules.get("cupy")
@@ -28,17 +29,17 @@ def array_module(array: Array) -> ModuleType:
 
 
 def is_array(value: object) -> bool:
-    """Whether `value` is an array of one of the two libraries."""
+    """Whether `value` is an array of NumPy or CuPy."""
     return isinstance(value, np.ndarray) or array_module(value) is not np
 
 
 def as_array(value: Any, like: Array) -> Array:
-    """`value` as an array on `like`'s device: NumPy reductions return scalars where arrays are meant."""
+    """`value` as an array on the device of `like`. Reductions of NumPy return a scalar in place of an array ()."""
     return value if is_array(value) else array_module(like).asarray(value)
 
 
 def scalar(value: Any, dtype: Any, like: Array) -> Array:
-    """`value` as an array () on `like`'s device. On a GPU a kernel writes it: a copy from host memory takes longer."""
+    """`value` as an array () on the device of `like`. On a GPU a kernel writes it, which is faster than a copy."""
     xp = array_module(like)
     return np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
 
@@ -56,15 +57,17 @@ def memory_owner(array: Array) -> Array:
 
 
 def is_device(name: object) -> bool:
-    """Whether `name` is spelled like a device: "cpu", "cuda" or "cuda:N"."""
-    if not isinstance(name, str):
-        return False
-    kind, _, index = name.partition(":")
-    return name == "cpu" or (kind == "cuda" and ((not index and ":" not in name) or index.isdigit()))
+    """Whether `name` is the name of a device: "cpu", "cuda" or "cuda:N"."""
+    return isinstance(name, str) and re.fullmatch(r"cpu|cuda(:[0-9]+)?", name) is not None
+
+
+def keep_dims(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """`y`, reduced over `axes` of `shape`, with these axes at length 1."""
+    return y.reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
 
 
 def to_device(array: Array, device: str) -> Array:
-    """`array` on `device`; the same object if it is there already. Raises DeviceError with the reason it cannot be."""
+    """`array` on `device`, the same object if it is there already. Raises DeviceError if the device cannot be used."""
     if not is_device(device):
         raise DeviceError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:N'")
     if device == "cpu":

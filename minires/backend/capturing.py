@@ -1,7 +1,7 @@
-"""Whether this thread is capturing work on a GPU (minires/backend/cuda/graph.py).
+"""Whether this thread captures a CUDA graph (minires/backend/cuda/graph.py).
 
-What lies below the capture asks here before it does what no graph can hold and CuPy lets pass: a copy from host memory
-would be captured as one from a buffer that soon holds other numbers.
+CuPy does not refuse everything that a graph cannot repeat: a copy from host memory is captured as a copy from a buffer
+that soon holds other numbers. Functions that do such a thing call `refuse_while_capturing` first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _capturing: ContextVar[bool] = ContextVar("minires_capturing", default=False)
 
 
 class Refused(DeviceError):
-    """Something that cannot be part of a CUDA graph, by MiniRes's own judgement; the message says what."""
+    """MiniRes refuses an operation that cannot be part of a CUDA graph. The message says which."""
 
 
 @contextmanager
 def capturing() -> Iterator[None]:
-    """In this block work on the GPU is captured, not done."""
+    """Within the block (and this thread) work on the GPU is captured, not executed."""
     token = _capturing.set(True)
     try:
         yield
@@ -30,11 +30,11 @@ def capturing() -> Iterator[None]:
 
 
 def is_capturing() -> bool:
-    """Whether this thread is in such a block."""
+    """Whether this thread is inside a block of `capturing`."""
     return _capturing.get()
 
 
 def refuse_while_capturing(what: str) -> None:
-    """Raise Refused, with `what` as the reason, if work is being captured."""
+    """Raise Refused, with `what` as the reason, if this thread captures a graph."""
     if _capturing.get():
         raise Refused(what)

@@ -1,78 +1,26 @@
-"""The contract: every kernel of MiniRes, its formula, shapes and dtypes, stated once.
+"""The contract: every kernel of MiniRes with its formula, shapes and dtypes.
 
-Each function below is a signature and a promise; `@kernel` replaces it by the call that finds a provider. Arrays are
-NumPy's or CuPy's, results live on the device and have the dtype of the first array unless said otherwise. Kernels never
-write into their arguments, but for `sgd_step`, whose purpose that is. `kernels/README.md` is this contract as a table.
+Each function below is a signature and a formula; `@kernel` replaces it with a call that finds a provider. Arrays are
+NumPy's or CuPy's. A result is on the device of the first array and has its dtype, unless the docstring says otherwise.
+Kernels do not write into their arguments, with the exception of `sgd_step`. `kernels/README.md` is the contract as a
+table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
-s stride, d dilation, P padding of the window. Images are (N, C, H, W), whatever their memory layout.
+s stride, d dilation, P padding of the window. An image has the shape (N, C, H, W), whatever its memory layout.
 """
 
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minires.backend.arrays import Array
-from minires.backend.dispatch import kernel
+from minires.backend.dispatch import CONTRACT, kernel
 from minires.backend.shapes import Pair, Window
 
-Axes = tuple[int, ...]
-
-__all__ = [
-    "absolute",
-    "add",
-    "argmax",
-    "astype",
-    "avg_pool2d",
-    "avg_pool2d_split",
-    "batch_norm",
-    "batch_norm_grad",
-    "batch_norm_stats",
-    "broadcast_to",
-    "compare",
-    "concatenate",
-    "conv2d",
-    "conv2d_grad_input",
-    "conv2d_grad_weight",
-    "cross_entropy",
-    "cross_entropy_grad",
-    "divide",
-    "exp",
-    "flip",
-    "index",
-    "index_add",
-    "isfinite",
-    "log",
-    "log_softmax",
-    "matmul",
-    "max",
-    "max_pool2d",
-    "max_pool2d_gather",
-    "max_pool2d_route",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "pad",
-    "power",
-    "relu",
-    "relu_mask",
-    "reshape",
-    "sgd_step",
-    "sigmoid",
-    "sign",
-    "sqrt",
-    "subtract",
-    "sum",
-    "tanh",
-    "transpose",
-    "where",
-]
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Elementwise. Shapes broadcast as NumPy's do; dtypes promote as NumPy's do.
+# Elementwise. Shapes broadcast and dtypes promote as in NumPy.
 
 
 @kernel
@@ -97,7 +45,7 @@ def divide(x: Array, y: Array) -> Array:
 
 @kernel
 def power(x: Array, y: Array) -> Array:
-    """x to the y"""
+    """xʸ"""
 
 
 @kernel
@@ -132,42 +80,42 @@ def sigmoid(x: Array) -> Array:
 
 @kernel
 def relu(x: Array) -> Array:
-    """max(x, 0); NaN stays NaN; complex numbers are judged by their real part"""
+    """max(x, 0); NaN stays NaN; a complex x is kept where its real part is positive"""
 
 
 @kernel
 def absolute(x: Array) -> Array:
-    """|x|; for complex x, x or −x so that the real part is not negative (what a complex step needs)"""
+    """|x|; for complex x, x or −x so that the real part is not negative, as a complex step needs"""
 
 
 @kernel
 def sign(x: Array) -> Array:
-    """−1, 0 or 1 by the real part of x"""
+    """−1, 0 or 1, the sign of the real part of x"""
 
 
 @kernel
 def maximum(x: Array, y: Array) -> Array:
-    """The larger of x and y by their real parts; NaN if either is"""
+    """The larger of x and y, compared by their real parts; NaN if either is"""
 
 
 @kernel
 def minimum(x: Array, y: Array) -> Array:
-    """The smaller of x and y by their real parts; NaN if either is"""
+    """The smaller of x and y, compared by their real parts; NaN if either is"""
 
 
 @kernel
 def compare(x: Array, y: Array, relation: str) -> Array:
-    """x `relation` y by the real parts, relation one of < <= > >= == != ; a bool array"""
+    """x `relation` y of the real parts, a bool array; `relation` is one of < <= > >= == !="""
 
 
 @kernel
 def where(condition: Array, x: Array, y: Array) -> Array:
-    """x where `condition` (bool) holds, else y; dtype of x and y"""
+    """x where `condition` (bool) holds, else y; in the dtype of x and y"""
 
 
 @kernel
 def astype(x: Array, dtype: Any) -> Array:
-    """x in another dtype; a new array"""
+    """x converted to `dtype`, a new array"""
 
 
 @kernel
@@ -180,18 +128,18 @@ def isfinite(x: Array) -> bool:
 
 
 @kernel
-def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
+def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     """Σ x over `axes`"""
 
 
 @kernel
-def max(x: Array, axes: Axes, keepdims: bool) -> Array:
-    """max x over `axes`, by real parts; NaN if any element is"""
+def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """max x over `axes`, compared by real parts; NaN if any element is"""
 
 
 @kernel
 def argmax(x: Array, axis: int) -> Array:
-    """Index (int64) of the first largest element along `axis`, by real parts; of the first NaN if there is one"""
+    """Index (int64) of the first largest element along `axis`, compared by real parts, or of the first NaN"""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -199,22 +147,22 @@ def argmax(x: Array, axis: int) -> Array:
 
 
 @kernel
-def reshape(x: Array, shape: Axes) -> Array:
-    """The elements of x in row-major order, in another shape"""
+def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    """The elements of x in row-major order, with the shape `shape`"""
 
 
 @kernel
-def transpose(x: Array, axes: Axes) -> Array:
-    """y[…] = x with axis k of y being axis axes[k] of x"""
+def transpose(x: Array, axes: tuple[int, ...]) -> Array:
+    """x with its axes permuted: axis k of the result is axis axes[k] of x"""
 
 
 @kernel
-def broadcast_to(x: Array, shape: Axes) -> Array:
-    """x repeated along axes of length 1"""
+def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """x repeated along axes of length 1 and along new leading axes"""
 
 
 @kernel
-def flip(x: Array, axes: Axes) -> Array:
+def flip(x: Array, axes: tuple[int, ...]) -> Array:
     """x reversed along `axes`"""
 
 
@@ -230,12 +178,12 @@ def concatenate(arrays: Sequence[Array], axis: int) -> Array:
 
 @kernel
 def index(x: Array, key: Any) -> Array:
-    """x[key], NumPy's indexing: integers, slices, None, Ellipsis, boolean and integer arrays"""
+    """x[key] as in NumPy: integers, slices, None, Ellipsis, boolean and integer arrays"""
 
 
 @kernel
-def index_add(g: Array, key: Any, shape: Axes) -> Array:
-    """z = 0 of `shape`; z[key] += g, where an element named twice receives both. The adjoint of `index`."""
+def index_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    """z of `shape`: z = 0, z[key] += g, where an element selected twice receives both; the adjoint of `index`"""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -363,3 +311,7 @@ def sgd_step(
     nesterov: bool,
 ) -> None:
     """In place: d = g + λθ;  v ← μv + (1 − dampening)·d;  θ ← θ − η·v, or η·(d + μv) with Nesterov, or η·d without v"""
+
+
+if not TYPE_CHECKING:  # a type checker cannot evaluate this list; it exports what is defined here, which is the same
+    __all__ = [*CONTRACT]

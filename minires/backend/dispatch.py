@@ -1,8 +1,8 @@
-"""The one place where a provider is chosen for a kernel.
+"""The only place that chooses a provider for a kernel.
 
-A provider is a module (or any object) with functions named as in the contract, and says which arrays it serves.
-They are asked in order. What one lacks falls through to the next, and so does a call that it declines by returning
-NotImplemented (groups, a layout it does not know); `reference`, the last, has everything.
+The providers are asked in order, the fastest first. The call goes to the next one if a provider lacks the kernel, does
+not support the array, or declines by returning NotImplemented (groups, an unsupported layout). `reference`, the last
+one, has every kernel and declines nothing.
 """
 
 from __future__ import annotations
@@ -12,30 +12,21 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from minires.backend import cpu, profiling, reference
+from minires.backend import cpu, profiling
 from minires.backend.arrays import Array
+from minires.backend.cpu.provider import CPU
 from minires.backend.cuda import device as gpu
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.provider import CUDA
+from minires.backend.provider import Provider
+from minires.backend.reference.provider import REFERENCE
 from minires.errors import DeviceError, OutOfMemoryError
 
 Signature = TypeVar("Signature", bound=Callable[..., Any])
 
-
-class Provider(Protocol):
-    """What a set of kernels must tell about itself."""
-
-    name: str
-
-    def serves(self, array: Array) -> bool:
-        """Whether these kernels work on arrays of this type and dtype."""
-
-
-REFERENCE = cast(Provider, reference)
-CUDA, CPU = cast(Provider, cuda), cast(Provider, cpu)
 PROVIDERS: list[Provider] = [CUDA, REFERENCE] if cpu.library is None else [CUDA, CPU, REFERENCE]  # fastest first
 CONTRACT: dict[str, Callable[..., Any]] = {}  # kernel name -> its documented signature
 
@@ -43,10 +34,7 @@ _forced: ContextVar[str | None] = ContextVar("minires_backend", default=None)
 
 
 def available_providers() -> tuple[str, ...]:
-    """Names of the providers that this installation has, in order of preference; "cuda" only where a GPU can be used.
-
-    Looking for one imports CuPy.
-    """
+    """The names of the providers that can be used here, the fastest first. Looking for a GPU imports CuPy."""
     return tuple(provider.name for provider in PROVIDERS if provider is not CUDA or gpu.is_available())
 
 
@@ -69,15 +57,15 @@ if _wanted:
 
 @functools.cache
 def _process_wide() -> str | None:
-    """What MINIRES_BACKEND says. Whether there is a GPU is asked by the first kernel: importing needs none."""
+    """The value of MINIRES_BACKEND. The first kernel asks for it, so that importing MiniRes does not look for a GPU."""
     return _checked(_wanted) if _wanted else None
 
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Within the block (and this thread) take kernels from the provider `name`, where it has them.
+    """Within the block (and this thread) use the kernels that the provider `name` has, and else those of the reference.
 
-    `MINIRES_BACKEND=name` in the environment does it for a process. Raises DeviceError for an unknown name.
+    `MINIRES_BACKEND=name` in the environment does so for a process. Raises DeviceError if `name` cannot be used here.
     """
     token = _forced.set(_checked(name))
     try:
@@ -87,10 +75,10 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
-    """The providers that may compute `kernel_name` on arrays like `array`, the first choice first."""
+    """The providers that have `kernel_name` and support arrays like `array`, in the order in which they are asked."""
     forced = _forced.get() or _process_wide()
     for provider in PROVIDERS:
-        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.serves(array):
+        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.supports(array):
             yield provider
     yield REFERENCE
 
@@ -101,10 +89,10 @@ def provider_for(kernel_name: str, array: Array) -> Provider:
 
 
 def kernel(signature: Signature) -> Signature:
-    """Decorator of the contract: the documented, empty function becomes the call that finds its provider.
+    """Decorate a function of the contract: the documented, empty function becomes a call that finds a provider.
 
-    The first argument (or its first element, for a list) decides. Floating-point warnings are silenced: infinities
-    and NaNs are values here as they are in C, and `minires.detect_anomaly` is the tool that names their origin.
+    The first argument decides, or its first element if it is a list. Floating-point warnings are silenced: infinities
+    and NaNs are values here, as in C, and `minires.detect_anomaly` names their origin.
     """
     name = signature.__name__
     CONTRACT[name] = signature

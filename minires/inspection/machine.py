@@ -20,7 +20,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import cpu, cuda
-from minires.backend.cpu import isa
+from minires.backend.cpu import isa, matmul
 
 NOT_BUILT = (
     "not built: the reference kernels compute everything, slowly. Install a C compiler (Debian, Ubuntu: apt install "
@@ -140,7 +140,7 @@ def measure(size: int = 1024, megabytes: int = 128, runs: int = 7, threads: int 
     operations = 2 * size**3 / 1e9
     x, y = np.random.default_rng(0).normal(size=(2, size, size)).astype(np.float32)
     return Speed(
-        kernels=None if cpu.library is None else operations / best_of(lambda: cpu.matmul(x, y), runs),
+        kernels=None if cpu.library is None else operations / best_of(lambda: matmul.matmul(x, y), runs),
         numpy=operations / best_of(lambda: np.matmul(x, y), runs),
         copy=_copied(megabytes * 1_000_000, runs, threads or cores()) / 1e9,
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from minires.backend import dispatch
+from minires.backend.reference.provider import REFERENCE
 
 Undo = Callable[[], None]
 _ABSENT = object()
@@ -72,7 +73,7 @@ def _swap(old: Any, new: Any) -> None:
 
 
 # A mistake in a reference kernel is seen only where no C kernel computes: with this patch none does, in any thread.
-REFERENCE_ONLY = Attribute(dispatch, "PROVIDERS", [dispatch.REFERENCE])
+REFERENCE_ONLY = Attribute(dispatch, "PROVIDERS", [REFERENCE])
 
 _lock = threading.RLock()
 _active: list[tuple[object, Sequence[Patch]]] = []  # in the order in which the blocks began

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from minires import backend
-from minires.backend import CONTRACT, contract, dispatch, reference
+from minires.backend import CONTRACT, contract, dispatch
+from minires.backend.provider import Provider
+from minires.backend.reference.provider import REFERENCE as reference
 
 README = Path(__file__).parents[2] / "kernels" / "README.md"
 
@@ -23,7 +26,7 @@ def rows():
 
 
 def test_the_list_of_names_is_the_contract():
-    assert contract.__all__ == sorted(CONTRACT)
+    assert contract.__all__ == list(CONTRACT)
     assert set(CONTRACT) <= set(backend.__all__)
 
 
@@ -48,3 +51,11 @@ def test_the_providers_have_what_the_table_says():
     for provider in dispatch.PROVIDERS:
         said = {name for name, _, providers in rows() if provider.name in providers}
         assert said == {name for name in CONTRACT if hasattr(provider, name)}, provider.name
+
+
+def test_a_providers_kernels_are_the_public_functions_that_its_modules_define():
+    module = ModuleType("kernels")
+    exec("from math import exp\nfrom pathlib import Path\ndef relu(x): return x\ndef _mask(x): return x", vars(module))
+    provider = Provider("some", lambda array: True, [module], lambda kernel: lambda x: (kernel(x), "decorated"))
+    assert provider.relu(1) == (1, "decorated")
+    assert set(vars(provider)) == {"relu", "name", "supports"}

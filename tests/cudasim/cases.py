@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend import reference
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.precision import allow_tf32
+from minires.backend.cuda.provider import CUDA as cuda
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.calls import call
 
@@ -38,11 +39,11 @@ def agrees(kernel: str, *arguments: Any, tf32: bool = False) -> Check:
 
     def check(cupy: Any) -> None:
         expected = call(getattr(reference, kernel), _each(arguments, _double))
-        cuda.allow_tf32(tf32)
+        allow_tf32(tf32)
         try:
             result = call(getattr(cuda, kernel), _each(arguments, cupy.asarray))
         finally:
-            cuda.allow_tf32(False)
+            allow_tf32(False)
         assert result is not NotImplemented, f"{kernel} declines"
         pairs = zip(_listed(result), _listed(expected), strict=True)
         for got, wanted in pairs:

@@ -99,9 +99,9 @@ def test_a_wrong_op_behind_dropout_and_running_statistics_is_named(provider, mon
 
 @pytest.mark.skipif("cpu" not in available_providers(), reason="the C kernels are not built")
 def test_the_kernels_are_really_the_ones_under_test(monkeypatch):
-    from minires.backend import cpu
+    from minires.backend.cpu.provider import CPU
 
-    calls, right = [], cpu.relu_mask
-    monkeypatch.setattr(cpu, "relu_mask", lambda *arrays: calls.append(1) or right(*arrays))
+    calls, right = [], CPU.relu_mask
+    monkeypatch.setattr(CPU, "relu_mask", lambda *arrays: calls.append(1) or right(*arrays))
     gradcheck(F.relu, normal(4, 5), provider="cpu")
     assert calls

@@ -12,7 +12,7 @@ import minires as mr
 from minires import data, manual_seed, models, nn, optim, training
 from minires import functional as F
 from minires.backend.cuda import graph as cuda_graph
-from minires.backend.cuda import provider as cuda_provider
+from minires.backend.cuda.provider import CUDA as cuda_provider
 from minires.cli import main
 from minires.data.transforms import Normalize
 from minires.errors import DeviceError, MiniResError, NonFiniteError, ShapeError

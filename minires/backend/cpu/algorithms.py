@@ -1,16 +1,16 @@
-"""Which algorithm a convolution gets: one table.
+"""The algorithm of each convolution: one table.
 
-    direct       a matrix product that reads the image where it lies; any kernel, stride, padding, dilation
+    direct       a matrix product that reads the image in place; any kernel, stride, padding, dilation
     winograd4    3×3, stride 1: tiles of 4×4 outputs, 4 times fewer multiplications
-    winograd2    the same by tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
+    winograd2    the same with tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
 
-What decides is the shape alone, never the number of threads nor a measurement: the same call gives the same bits
-everywhere. `minires bench conv` measures all of them and says which one the table takes. The reasons are measurements
+The shape alone decides, never the number of threads or a measurement, so a call gives the same bits everywhere.
+`minires bench conv` measures all algorithms and shows the one in the table. The table follows measurements
 (docs/performance.md):
 
-- Winograd's transforms cost as much as some channels' worth of products, so below FEW_CHANNELS direct wins.
-- Where a map is hardly larger than a tile, much of a 4×4 tile hangs over its edge; where there are few tiles in all,
-  reading the transformed weights (36 numbers for each 9) takes longer than multiplying by them.
+- The transforms of Winograd cost as much as the products of some channels. Below FEW_CHANNELS direct is faster.
+- If the output is hardly larger than a tile, much of a 4×4 tile lies outside. If there are few tiles in all, reading
+  the transformed weights (36 numbers in place of 9) takes longer than multiplying by them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FEW_TILES = 16
 
 
 class Shape(NamedTuple):
-    """A convolution: x (images, channels, …), y (images, outputs, *output_size)."""
+    """The shape of a convolution: x (images, channels, …), y (images, outputs, *output_size)."""
 
     images: int
     channels: int
@@ -38,17 +38,17 @@ class Shape(NamedTuple):
 
     @property
     def is_plain_3x3(self) -> bool:
-        """Whether Winograd's tiles fit: 3×3, stride and dilation 1."""
+        """Whether Winograd's algorithm applies: kernel 3×3, stride and dilation 1."""
         return self.window.unpadded == Window((3, 3))
 
     @property
     def tiles(self) -> int:
-        """4×4 tiles of the output, in all images."""
+        """The number of 4×4 tiles that cover the output of all images."""
         return self.images * -(-self.output_size[0] // 4) * -(-self.output_size[1] // 4)
 
 
 def _rule(shape: Shape) -> tuple[int, str]:
-    """The table: (algorithm, why)."""
+    """The table: (algorithm, reason)."""
     if not shape.is_plain_3x3:
         return DIRECT, "not 3×3 with stride 1"
     if min(shape.channels, shape.outputs) < FEW_CHANNELS:
@@ -59,29 +59,29 @@ def _rule(shape: Shape) -> tuple[int, str]:
 
 
 def forward(shape: Shape) -> int:
-    """The algorithm of conv2d, and with channels and outputs exchanged of its input gradient."""
+    """The algorithm of conv2d."""
     return _rule(shape)[0]
 
 
 def reason(shape: Shape) -> str:
-    """Why the table gives that algorithm."""
+    """The reason why the table gives the algorithm of `forward`."""
     return _rule(shape)[1]
 
 
 def grad_input(shape: Shape, input_size: Pair) -> int:
-    """The algorithm of conv2d_grad_input, for the convolution `shape` of images of input_size."""
-    if max(shape.window.padding) > 2:  # the convolution that it amounts to would need a negative padding
+    """The algorithm of conv2d_grad_input for a convolution of this shape: that of conv2d from outputs to channels."""
+    if max(shape.window.padding) > 2:  # the equivalent convolution would need a negative padding
         return DIRECT
     return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size))
 
 
 def grad_weight(shape: Shape) -> int:
-    """The algorithm of conv2d_grad_weight."""
+    """The algorithm of conv2d_grad_weight for a convolution of this shape."""
     if not shape.is_plain_3x3 or min(shape.channels, shape.outputs) < FEW_CHANNELS:
         return DIRECT
     return WINOGRAD4
 
 
 def candidates(shape: Shape) -> tuple[int, ...]:
-    """The algorithms that can compute conv2d of this shape."""
+    """All algorithms that can compute conv2d of this shape."""
     return (DIRECT, WINOGRAD2, WINOGRAD4) if shape.is_plain_3x3 else (DIRECT,)

@@ -1,8 +1,8 @@
-"""Which build of the C kernels this processor gets.
+"""The build of the C kernels that this processor uses.
 
-The same sources are built for several instruction sets (`setup.py`); each build is a module of its own, and the best
-that the processor can run is imported. MINIRES_ISA=baseline, avx2 or avx512 forces one. Where nothing was built, for
-want of a compiler, there is none, and the reference kernels serve.
+`setup.py` builds the same sources for several instruction sets. Each build is a module of its own, and the best one
+that the processor can run is imported. MINIRES_ISA=baseline, avx2 or avx512 forces one. Without a compiler nothing is
+built, and the reference kernels are used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ISAS = ("baseline", "avx2", "avx512")  # in order of preference, the best last
 
 
 def built() -> dict[str, ModuleType]:
-    """The builds that this installation has and this processor can run: {instruction set: module}, the best last."""
+    """{instruction set: module}: the builds that this installation has and this processor can run, the best last."""
     baseline = _import("baseline")
     if baseline is None:
         return {}
@@ -27,20 +27,20 @@ def built() -> dict[str, ModuleType]:
 
 
 def _import(isa: str) -> ModuleType | None:
-    """The build for one instruction set; None where there is none, as when the compiler did not know it."""
+    """The build for one instruction set; None if there is none, because the compiler does not know the set."""
     try:
         return importlib.import_module(f"minires.backend.cpu._{isa}")
     except ModuleNotFoundError:
         return None
-    except ImportError as error:  # it is there, but does not load: nobody should have to guess why all is slow
+    except ImportError as error:  # the build is there but does not load: say why the kernels will be slow
         warnings.warn(f"MiniRes's C kernels for {isa} do not load ({error}); install it anew", stacklevel=2)
         return None
 
 
 def load() -> tuple[str, ModuleType | None]:
-    """(instruction set, module) to use; ("", None) where there are no C kernels.
+    """(instruction set, module) to use; ("", None) if there are no C kernels.
 
-    Raises DeviceError if MINIRES_ISA names what is not there.
+    Raises DeviceError if MINIRES_ISA names a build that is not there or that the processor cannot run.
     """
     modules = built()
     wanted = os.environ.get("MINIRES_ISA") or next(reversed(modules), "")

@@ -1,4 +1,4 @@
-"""What the C kernels run on: the build that was loaded, its threads, and the memory it keeps."""
+"""The build of the C kernels that is loaded, its threads, and the memory that it keeps for reuse."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from minires.backend.cpu import isa
 
 ISA, _library = isa.load()
-library: Any = _library  # the extension module; None where there is no C, and then the provider is not asked
+library: Any = _library  # the extension module; None if it is not built, and then the CPU provider is not used
 
 
-MOST_THREADS = 256  # of the pool (kernels/cpu/threads.c)
+MAX_THREADS = 256  # of the pool (kernels/cpu/threads.c)
 
 
 def _number(variable: str, setting: str, least: int, what: str) -> int | None:
-    """What an environment variable says; None where it says nothing, or with a warning nothing that makes sense.
+    """The number in an environment variable; None if it is empty or, with a warning, if it is not such a number.
 
-    An import must not fail for such a setting: it may be there for other programs.
+    A wrong setting must not make the import fail: it may be meant for other programs.
     """
     setting = setting.strip()
     if not setting:
@@ -32,8 +32,10 @@ def _number(variable: str, setting: str, least: int, what: str) -> int | None:
 
 
 def _usable_cores() -> int:
-    """OMP_NUM_THREADS, or the cores that this process may run on."""
-    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # 4,2: 4, and within each of these 2
+    """The number in OMP_NUM_THREADS, or else of the cores that this process may run on."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[
+        0
+    ]  # "4,2" means 4 threads, each with 2 nested ones
     wanted = _number("OMP_NUM_THREADS", outermost, 1, "a number of threads, at least 1")
     if wanted is not None:
         return wanted
@@ -41,18 +43,18 @@ def _usable_cores() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Let kernels use `n` threads, the calling one included; never more than MOST_THREADS."""
+    """Let the kernels use `n` threads, including the calling one, but at most MAX_THREADS."""
     if library is not None:
-        library.set_num_threads(min(n, MOST_THREADS))
+        library.set_num_threads(min(n, MAX_THREADS))
 
 
 def get_num_threads() -> int:
-    """How many threads kernels use."""
+    """The number of threads that the kernels use."""
     return 1 if library is None else int(library.num_threads())
 
 
 class CacheState(NamedTuple):
-    """Large arrays, in bytes: those in use, those kept for the next, and the most that is kept."""
+    """Memory of large arrays, in bytes: in use, kept for reuse, and the limit of what is kept."""
 
     in_use: int
     kept: int
@@ -60,21 +62,21 @@ class CacheState(NamedTuple):
 
 
 def cache_state() -> CacheState:
-    """What the kernels' memory holds."""
+    """The state of the kernels' memory."""
     return CacheState(0, 0, 0) if library is None else CacheState(*library.cache_state())
 
 
 def empty_cache() -> None:
-    """Give the memory that is kept for the next large array back to the system (torch.cuda.empty_cache).
+    """Return the memory that the C kernels keep for reuse to the system (cf. torch.cuda.empty_cache).
 
-    Kernels keep what is freed, up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process).
+    The kernels keep freed memory up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process).
     """
     if library is not None:
         library.empty_cache()
 
 
 def set_cache_limit(n: int) -> None:
-    """Keep at most `n` bytes of freed memory for the next large array; 0 keeps nothing."""
+    """Keep at most `n` bytes of freed memory for reuse; 0 keeps none. Raises ValueError if `n` is negative."""
     if n < 0:
         raise ValueError(f"set_cache_limit: {n} bytes must not be negative")
     if library is not None:

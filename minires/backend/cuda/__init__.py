@@ -1,6 +1,6 @@
-"""`minires.cuda`: whether a GPU can be used, and its memory. The kernels that run on it are `provider.py`'s.
+"""`minires.cuda`: whether a GPU can be used, and its memory. `provider.py` collects the kernels.
 
-Importing this package loads neither CuPy nor a kernel.
+Importing this package imports neither CuPy nor a kernel.
 """
 
 from minires.backend.cuda.device import (

@@ -10,19 +10,20 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout, sources
-from minires.backend.cuda.eligibility import fit
+from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
+from minires.backend.cuda.tiles import LARGE, MAX_COLUMNS, MAX_ROWS, choose_tile, split_k
 from minires.backend.shapes import Pair, Window
 
-THREADS = 256  # in a block, where each thread makes one number
+THREADS = 256  # of a block whose threads compute one number each
 
 
 class Axis(NamedTuple):
     """The geometry along one axis of an image: output p and tap i meet at pixel p·step + origin + i·tap.
 
-    Tap i of `taps` is row `first` + `every`·i of the kernel; output p goes to pixel `place` + `apart`·p of the result.
+    Tap i of `taps` is row `first` + `every`·i of the kernel. Output p is stored at pixel `place` + `apart`·p of the
+    result.
     """
 
     outputs: int
@@ -43,9 +44,9 @@ def forward_axes(output_size: Pair, window: Window) -> tuple[Axis, Axis]:
 
 
 def phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> Iterator[Axis]:
-    """For each a < s the pixels h = a + s·p of the input gradient, which meet the taps i with s | a + P − i·d.
+    """For each phase a < s, the pixels h = a + s·p of the input gradient. They meet the taps i with s | a + P − i·d.
 
-    Those are i = first + every·i', with every = s/gcd(s, d); they meet gy at (a + P − first·d)/s + p − i'·every·d/s.
+    The taps are i = first + every·i', every = s/gcd(s, d); they meet gy at (a + P − first·d)/s + p − i'·every·d/s.
     """
     every = stride // math.gcd(stride, dilation)
     for a in range(min(stride, size)):
@@ -56,37 +57,40 @@ def phases(size: int, kernel: int, stride: int, padding: int, dilation: int) -> 
 
 
 def divider(d: int) -> tuple[int, int, int]:
-    """Divider of kernels/cuda/division.cuh: (d, m, b − 32) with b = 31 + ⌈log₂ d⌉ and m = ⌈2ᵇ/d⌉; m = 0 for d ≤ 1."""
+    """A Divider of kernels/cuda/division.cuh: (d, m, b − 32) with b = 31 + ⌈log₂ d⌉ and m = ⌈2ᵇ/d⌉; m = 0 for d ≤ 1."""
     if d <= 1:
         return 1, 0, 0
     b = 31 + (d - 1).bit_length()
     return d, -(-(1 << b) // d), b - 32
 
 
-def padded(channels: int) -> int:
-    """`channels` rounded up to a multiple of 4, the number of floats that a kernel reads at once."""
-    return -(-channels // 4) * 4
+def ceil4(channels: int) -> int:
+    """The next multiple of 4, the number of channels that a kernel reads at once."""
+    return 4 * blocks(channels, 4)
 
 
-def four_channels(x: Array) -> Array:
-    """(N, C, H, W) -> (N, H, W, C'), channels-last, with zeros for the channels up to C', a multiple of 4."""
+def padded_nhwc(x: Array) -> Array:
+    """The image (N, C, H, W) as (N, H, W, C), with C padded with zeros to a multiple of 4."""
     x = layout.channels_last(x)
     n, c, h, w = x.shape
     rows = x.transpose(0, 2, 3, 1)
     if c % 4 == 0:
         return rows
-    y = layout.empty(n, h, w, padded(c))
-    launch("layout", "pad_channels", (blocks(y.size, THREADS),), THREADS, x, y, n * h * w, c, padded(c))
+    y = layout.empty(n, h, w, ceil4(c))
+    launch("layout", "pad_channels", (blocks(y.size, THREADS),), THREADS, x, y, n * h * w, c, ceil4(c))
     return y
 
 
 def packed_weight(w: Array, for_input: bool) -> Array:
-    """w (O, C, kh, kw) as the right matrix of conv.cu: (taps, C padded, O padded), or (taps, O, C) for the input."""
+    """w (O, C, kh, kw) as the right matrix of conv.cu: (taps, C, O) or, for the input gradient, (taps, O, C).
+
+    C and O are padded with zeros to multiples of 4.
+    """
     w = layout.dense(w)
     outputs, channels, taps = w.shape[0], w.shape[1], w.shape[2] * w.shape[3]
-    depth, stride = (padded(outputs), padded(channels)) if for_input else (padded(channels), padded(outputs))
+    depth, stride = (ceil4(outputs), ceil4(channels)) if for_input else (ceil4(channels), ceil4(outputs))
     packed = layout.empty(taps, depth, stride)
-    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # this kernel uses none of them
+    grid, constants = (blocks(packed.size, THREADS),), LARGE.constants  # the kernel needs them only to compile
     launch(
         "conv", "pack_weight", grid, THREADS,
         w, packed, outputs, channels, taps, depth, stride, for_input, TF32=0, **constants,
@@ -95,7 +99,7 @@ def packed_weight(w: Array, for_input: bool) -> Array:
 
 
 class Convolution(NamedTuple):
-    """x (N, H, W, C) gathered along two axes, times packed weights, into y: a launch of conv.cu."""
+    """A launch of conv.cu: y = patches of x (N, H, W, C), gathered along two axes, times packed weights."""
 
     x: Array
     w: Array
@@ -131,14 +135,14 @@ class Convolution(NamedTuple):
         )  # fmt: skip
 
     def run(self, bias: Array | None = None, residual: Array | None = None, relu: bool = False) -> None:
-        """Launch the product. Where it has too few tiles to fill a GPU, K is divided and the parts are added up."""
+        """Launch the product. With too few tiles for a GPU, K is split, and a second kernel adds up the parts."""
         rows, columns, depth = self.rows, int(self.y.shape[1]), self.depth
         if not rows:
             return
         constants = {"TF32": tf32()}
-        tile = choose(rows, columns, constants["TF32"])
+        tile = choose_tile(rows, columns, constants["TF32"])
         constants |= tile.constants
-        splits, chunk = divide(tile, rows, columns, depth)
+        splits, chunk = split_k(tile, rows, columns, depth)
         geometry = self.geometry()
         parts = layout.empty(splits, rows, columns) if splits > 1 else None
         launch(
@@ -147,7 +151,10 @@ class Convolution(NamedTuple):
         )  # fmt: skip
         if parts is not None:
             grid = (blocks(rows * columns, THREADS),)
-            launch("conv", "finish", grid, THREADS, parts, bias, residual, self.y, geometry, splits, relu, **constants)
+            launch(
+                "conv", "conv2d_reduce", grid, THREADS,
+                parts, bias, residual, self.y, geometry, splits, relu, **constants,
+            )  # fmt: skip
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
@@ -164,8 +171,8 @@ def fused_conv2d(
     relu: bool = False,
     packed: Array | None = None,
 ) -> Array:
-    """conv2d, then + residual, then ReLU, in one pass; `packed` is packed_weight(w, False), or None to pack it here."""
-    if groups != 1 or not fit(x, w, bias, residual):
+    """conv2d, plus `residual`, then ReLU, in one pass; `packed` is packed_weight(w, False), or None to pack it here."""
+    if groups != 1 or not is_supported(x, w, bias, residual):
         return NotImplemented
     output_size = window.output_size(x.shape[2:])
     if not _representable(x.shape[0], x.shape[2:], output_size, w, window):
@@ -174,17 +181,17 @@ def fused_conv2d(
     bias = None if bias is None else layout.dense(bias)
     residual = None if residual is None else layout.channels_last(residual)
     packed = packed_weight(w, for_input=False) if packed is None else packed
-    Convolution(four_channels(x), packed, y, *forward_axes(output_size, window), w.shape[3]).run(bias, residual, relu)
+    Convolution(padded_nhwc(x), packed, y, *forward_axes(output_size, window), w.shape[3]).run(bias, residual, relu)
     return y
 
 
 def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    if groups != 1 or not fit(gy, w) or 0 in input_size:
+    if groups != 1 or not is_supported(gy, w) or 0 in input_size:
         return NotImplemented
     if not _representable(gy.shape[0], input_size, gy.shape[2:], w, window):
         return NotImplemented
     gx = layout.empty_image(gy.shape[0], w.shape[1], *input_size)
-    packed, rows = packed_weight(w, for_input=True), four_channels(gy)
+    packed, rows = packed_weight(w, for_input=True), padded_nhwc(gy)
     vertical, horizontal = (list(phases(*each)) for each in zip(input_size, *window, strict=True))
     for y in vertical:
         for x in horizontal:
@@ -193,12 +200,12 @@ def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, gro
 
 
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
-    if groups != 1 or not fit(x, gy):
+    if groups != 1 or not is_supported(x, gy):
         return NotImplemented
     gw = layout.empty(gy.shape[1], x.shape[1], *window.kernel)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, window):
         return NotImplemented
-    rows, gradients = four_channels(x), four_channels(gy)
+    rows, gradients = padded_nhwc(x), padded_nhwc(gy)
     channels, outputs, taps = rows.shape[3], gradients.shape[3], window.area
     (ho, wo), (_, stride, padding, dilation) = gy.shape[2:], window
     geometry = sources.pack(
@@ -209,37 +216,37 @@ def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Arra
         tap_y=dilation[0], tap_x=dilation[1],
     )  # fmt: skip
     constants = {"TF32": tf32()}
-    tile = choose(outputs, taps * channels, constants["TF32"])
+    tile = choose_tile(outputs, taps * channels, constants["TF32"])
     constants |= tile.constants
-    splits, chunk = divide(tile, outputs, taps * channels, x.shape[0] * ho * wo)
+    splits, chunk = split_k(tile, outputs, taps * channels, x.shape[0] * ho * wo)
     parts = layout.empty(splits, outputs, taps * channels)
     grid = (*tile.grid(outputs, taps * channels), splits)
     launch(
         "conv_weight", "conv2d_grad_weight", grid, tile.threads, rows, gradients, parts, geometry, chunk, **constants
     )
     launch(
-        "conv_weight", "finish_weight", (blocks(gw.size, THREADS),), THREADS,
+        "conv_weight", "conv2d_grad_weight_reduce", (blocks(gw.size, THREADS),), THREADS,
         parts, gw, splits, outputs, channels, taps, x.shape[1], gw.size, **constants,
     )  # fmt: skip
     return gw
 
 
 def _representable(n: int, input_size: Pair, output_size: Pair, w: Array, window: Window) -> bool:
-    """Whether the kernels' 32-bit numbers hold every pixel that a tap may meet, and every row and column."""
+    """Whether the kernels' 32-bit integers can index every pixel that a tap may meet, and every row and column."""
     most = 1 << 29
     farthest = max((o + 1) * s + p + k * d for o, k, s, p, d in zip(output_size, *window, strict=True))
     pixels, outputs = math.prod(input_size), math.prod(output_size)
     phase = math.prod(max(1, size // s) for size, s in zip(input_size, window.stride, strict=True))
     reads = max(
-        _images_of_a_tile(outputs) * pixels * padded(w.shape[1]),
-        _images_of_a_tile(phase) * outputs * padded(w.shape[0]),
+        _images_of_a_tile(outputs) * pixels * ceil4(w.shape[1]),
+        _images_of_a_tile(phase) * outputs * ceil4(w.shape[0]),
     )
-    columns = window.area * padded(max(w.shape[:2]))
+    columns = window.area * ceil4(max(w.shape[:2]))
     return (
         max(farthest, *input_size) < most
         and reads < 1 << 31
-        and n * max(pixels, outputs) <= MOST_ROWS
-        and columns <= MOST_COLUMNS
+        and n * max(pixels, outputs) <= MAX_ROWS
+        and columns <= MAX_COLUMNS
     )
 
 

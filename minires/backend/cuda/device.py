@@ -1,7 +1,8 @@
-"""Whether a GPU can be used, and if not, why not; and what to say when its memory is full.
+"""Whether a GPU can be used, the reason if it cannot, and the message when its memory is full.
 
-CuPy may be absent, present without a driver, with one too old, or without a device, or with one too old for the
-kernels. None of these may break `import minires`, so CuPy is imported here, on first use, and nowhere else.
+CuPy may be absent. It may be there without a driver, with a driver that is too old, without a device, or with a device
+that is too old for the kernels. None of these may break `import minires`, so CuPy is imported here, on first use, and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from minires.errors import DeviceError, OutOfMemoryError
 
 
 class Availability:
-    """Truthy when a GPU can be used; `reason` says why not otherwise."""
+    """Truthy if a GPU can be used; otherwise `reason` says why not."""
 
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
@@ -28,7 +29,7 @@ class Availability:
         return "available" if self else f"not available: {self.reason}"
 
 
-LEAST = 75  # compute capability ×10 that the kernels need: Turing, 2018
+MIN_CAPABILITY = 75  # compute capability ×10 that the kernels need: Turing, 2018
 
 
 @cache
@@ -57,12 +58,12 @@ def _probe() -> tuple[Any, str]:
 
 
 def _advice(cupy: Any, error: str) -> str:
-    """What to do about a driver that is too old, or not there: CUDA has one error for both. Else nothing."""
+    """What to do about a missing or outdated driver, for which CUDA has one error; empty for any other error."""
     if "InsufficientDriver" not in error:
         return ""
     try:
         needed, known = cupy.cuda.runtime.runtimeGetVersion(), cupy.cuda.runtime.driverGetVersion()
-    except Exception:  # the same broken installation, asked something else
+    except Exception:  # the installation is broken
         return "; update NVIDIA's driver"
     if not known:
         return "; there is no NVIDIA driver here: install it, where there is a GPU"
@@ -73,12 +74,12 @@ def _advice(cupy: Any, error: str) -> str:
 
 
 def version(number: int) -> str:
-    """Of CUDA, as it is usually written: 13020 -> "13.2"."""
+    """CUDA's version number as it is usually written: 13020 -> "13.2"."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
 def is_available() -> Availability:
-    """Whether arrays can live on a GPU. Follows torch.cuda.is_available, and keeps the reason."""
+    """Whether arrays can be on a GPU (torch.cuda.is_available); if not, the result's `reason` says why."""
     cupy, reason = _probe()
     return Availability(reason if cupy is None else _too_old(0))
 
@@ -102,29 +103,30 @@ def device_index(device: str) -> int:
 
 
 def _too_old(index: int) -> str:
-    """Why the kernels do not run on GPU `index`; empty where they do."""
+    """Why the kernels do not run on GPU `index`; empty if they do."""
     capability = str(_probe()[0].cuda.Device(index).compute_capability)
-    if int(capability) >= LEAST:
+    if int(capability) >= MIN_CAPABILITY:
         return ""
     return (
         f"it has compute capability {capability[:-1]}.{capability[-1]}, and MiniRes's kernels need "
-        f"{LEAST // 10}.{LEAST % 10} (Turing, 2018) or newer"
+        f"{MIN_CAPABILITY // 10}.{MIN_CAPABILITY % 10} (Turing, 2018) or newer"
     )
 
 
-_FULL = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")  # of CUDA, its driver, its libraries
+# Errors of the CUDA runtime, the driver and the libraries.
+_OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether CuPy raised `error` because the GPU's memory is full: its pool did, or CUDA for memory of its own."""
+    """Whether CuPy raised `error` because the GPU's memory is full: CuPy's pool or CUDA itself could not allocate."""
     if not type(error).__module__.startswith("cupy"):
         return False
-    return type(error).__name__ == "OutOfMemoryError" or any(name in str(error) for name in _FULL)
+    return type(error).__name__ == "OutOfMemoryError" or any(name in str(error) for name in _OUT_OF_MEMORY)
 
 
 @contextmanager
 def explaining_out_of_memory(what: str) -> Iterator[None]:
-    """In this block CuPy's error about a full memory becomes OutOfMemoryError, with what failed and what to do."""
+    """Within the block CuPy's out-of-memory errors become OutOfMemoryError, with what failed and what to do."""
     try:
         yield
     except Exception as error:
@@ -134,7 +136,7 @@ def explaining_out_of_memory(what: str) -> Iterator[None]:
 
 
 def explain_out_of_memory(what: str, error: BaseException) -> str:
-    """What was asked for (CuPy's own words say how many bytes), the state of the pool, and what to do."""
+    """The message: what failed (CuPy says how many bytes it asked for), the state of the memory, and what to do."""
     return (
         f"{what}: the GPU's memory is full: {str(error).rstrip('.')}{_pool()}. A smaller batch needs less; "
         "minires.cuda.empty_cache() returns what is kept"
@@ -142,12 +144,12 @@ def explain_out_of_memory(what: str, error: BaseException) -> str:
 
 
 def _pool() -> str:
-    """Who has the GPU's memory, as a sentence; nothing where even that cannot be asked any more."""
+    """How the GPU's memory is used, as a sentence; empty if CUDA cannot answer."""
     cupy = _probe()[0]
     try:
         pool = cupy.get_default_memory_pool()
         free, total = cupy.cuda.runtime.memGetInfo()
-    except Exception:  # CUDA needs some memory for itself on each GPU before it answers
+    except Exception:  # CUDA needs some memory of its own on each GPU before it answers
         return ""
     return (
         f". Arrays in use {_mebibytes(pool.used_bytes())}, kept for the next {_mebibytes(pool.free_bytes())}, "
@@ -156,7 +158,7 @@ def _pool() -> str:
 
 
 def empty_cache() -> None:
-    """Give the memory that CuPy keeps for the next arrays back to the GPU (torch.cuda.empty_cache)."""
+    """Return the memory that CuPy keeps for the next arrays to the GPU (torch.cuda.empty_cache)."""
     if is_available():
         require().get_default_memory_pool().free_all_blocks()
 

@@ -1,25 +1,25 @@
-"""Number by number, on the GPU: arrays of one shape, in one order in memory."""
+"""Elementwise kernels on the GPU, for arrays of one shape."""
 
 from __future__ import annotations
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout
-from minires.backend.cuda.eligibility import fit
+from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, launch
 
 THREADS = 256
-MOST_BLOCKS = 1 << 16  # beyond them a thread takes several fours
+MAX_BLOCKS = 1 << 16  # with more elements, a thread computes four at a time in a loop
 
 
 def _map(kernel: str, *arrays: Array) -> Array:
-    """`kernel` on arrays that meet element by element; declined where they broadcast."""
-    if not fit(*arrays):
+    """Launch `kernel` on arrays of one shape; declined where they would have to be broadcast."""
+    if not is_supported(*arrays):
         return NotImplemented
     readable = layout.same_layout(*arrays)
     if readable is None:
         return NotImplemented
     y = layout.empty_like(readable[0])
-    grid = (min(MOST_BLOCKS, blocks(y.size, 4 * THREADS)),)
+    grid = (min(MAX_BLOCKS, blocks(y.size, 4 * THREADS)),)
     launch("elementwise", kernel, grid, THREADS, *readable, y, y.size)
     return y
 
@@ -29,7 +29,7 @@ def add(x: Array, y: Array) -> Array:
 
 
 def add_relu(x: Array, y: Array) -> Array:
-    """max(x + y, 0), where a residual connection ends; not in the contract."""
+    """max(x + y, 0), the end of a residual block. It is not in the contract: a compiled plan calls it."""
     return _map("add_relu", x, y)
 
 

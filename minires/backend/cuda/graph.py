@@ -1,13 +1,13 @@
-"""Work on the GPU captured as a CUDA graph, which one call launches again.
+"""Work on the GPU, captured as a CUDA graph that one call launches again.
 
-A step of a small network is some hundred kernels of a few microseconds, and Python needs longer to ask for each than
-the GPU to run it. While a stream captures, nothing is computed: what would have been is written down, kernels with
-their arguments, and becomes a graph. Its launch does all of it, on the same memory. From that follow the rules:
+A step of a small network consists of some hundred kernels of a few microseconds each, and Python takes longer to launch
+a kernel than the GPU to run it. While a stream captures, the GPU computes nothing: the stream records each kernel with
+its arguments, and the record becomes a graph. Launching it runs all kernels again, on the same memory. Therefore:
 
-- A graph reads its input where it lay at the capture, and leaves its results where they lay: callers copy in and out.
-- The memory of everything in between stays the graph's. So it comes from a pool that nobody else is given memory of.
-- Nothing may be captured that waits for the GPU, or copies from or to host memory, or calls cuBLAS (CuPy refuses).
-- Kernels are compiled before: the work runs once or twice as it is, in the same place (`Workspace.entered`).
+- A graph reads its input from the memory that it had at the capture, and writes its results likewise. Callers copy.
+- The memory of all intermediate arrays belongs to the graph. So it comes from a pool that serves nobody else.
+- The work must not wait for the GPU, copy from or to host memory, or call cuBLAS, which CuPy forbids during a capture.
+- Kernels must be compiled before the capture. So the work runs once or twice without it, inside `Workspace.entered`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from minires.errors import DeviceError
 Result = TypeVar("Result")
 
 _REASONS = {
-    "cublas": "a product that the CUDA kernels of MiniRes do not serve (groups, a dtype other than float32) went to "
-    "cuBLAS, which cannot be captured",
-    "": "the program waits for numbers from the GPU, or copies from or to host memory, which no graph can do again",
+    "cublas": "a product that the CUDA kernels of MiniRes do not support (groups, a dtype other than float32) went to "
+    "cuBLAS, which CuPy cannot capture",
+    "": "the program waits for numbers from the GPU, or copies from or to host memory, which a graph cannot repeat",
 }
 
 
 class Workspace:
-    """Where one graph comes to be: a stream and a pool of memory of its own, on one GPU.
+    """A stream and a memory pool for one graph, on one GPU.
 
     Attributes:
-        stream: what the work is warmed up and captured on. It does not wait for the default stream unasked.
-        pool: of all arrays that are made there. It lives as long as the graph does.
+        stream: on which the work is warmed up and captured. It does not synchronise with the default stream by itself.
+        pool: the memory of all arrays that the work allocates. It lives as long as the graph.
     """
 
     def __init__(self, device: str) -> None:
@@ -51,9 +51,9 @@ class Workspace:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Work of this block goes to the stream, new arrays to the pool.
+        """Within the block the GPU's work goes to the stream, and new arrays come from the pool.
 
-        It comes after all that the stream around the block was given before, and before all that is given it later.
+        The block's work runs after all earlier work of the surrounding stream, and before all later work of it.
         """
         with self.cupy.cuda.Device(self.device):
             around = self.cupy.cuda.get_current_stream()
@@ -65,9 +65,13 @@ class Workspace:
                 around.wait_event(self.stream.record())
 
     def capture(self, work: Callable[[], Result], what: str) -> tuple[Graph, Result]:
-        """`work`, captured instead of done, and what it returned: arrays whose numbers come with each replay.
+        """Capture `work`; return the graph and what `work` returned: arrays that each replay fills.
 
-        what: its name in the error. Raises DeviceError, naming the line, for work that cannot be captured.
+        Args:
+            what: names the work in an error.
+
+        Raises:
+            DeviceError: the work cannot be captured. The message names the line.
         """
         with self.entered():
             self.stream.begin_capture()
@@ -77,7 +81,7 @@ class Workspace:
                 captured = self.stream.end_capture()
             except Exception as error:
                 self._abandon()
-                if not _is_of_capture(error):
+                if not _is_capture_error(error):
                     raise
                 raise DeviceError(f"{what} cannot be captured as a CUDA graph: {_explain(error)}") from error
             except BaseException:
@@ -87,24 +91,24 @@ class Workspace:
 
     def _abandon(self) -> None:
         """End a capture that failed, so that the stream can be used again."""
-        with suppress(Exception):  # it says that the capture failed, which is known; it ends all the same
+        with suppress(Exception):  # it raises, because the capture failed, but the capture is ended
             self.stream.end_capture()
 
 
 class Graph:
-    """Captured work. It is bound to its GPU."""
+    """Captured work. It can be replayed on its GPU only."""
 
     def __init__(self, captured: Any, workspace: Workspace) -> None:
-        self._captured, self._workspace = captured, workspace  # the workspace: its pool must outlive the graph
+        self._captured, self._workspace = captured, workspace  # the pool must outlive the graph
         self._lock = threading.Lock()
         with workspace.cupy.cuda.Device(workspace.device):
             self._done = workspace.cupy.cuda.Event(disable_timing=True)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """A block for one thread at a time, in which inputs are written, the graph is replayed, and results are read.
+        """A block for one thread at a time: write the inputs, replay the graph, read the results.
 
-        What the block asks the GPU for comes after all of the turn before, also if that was on another stream.
+        The GPU runs the block's work after that of the previous block, also if that was on another stream.
         """
         cupy = self._workspace.cupy
         with self._lock, cupy.cuda.Device(self._workspace.device):
@@ -116,26 +120,26 @@ class Graph:
                 self._done.record(stream)
 
     def replay(self) -> None:
-        """Do the work again, on the current stream; within a turn."""
+        """Run the captured work again, on the current stream. Call it inside `turn`."""
         self._captured.launch(self._workspace.cupy.cuda.get_current_stream())
 
 
-def _is_of_capture(error: Exception) -> bool:
-    """Whether the capture is to blame; other errors (a shape that does not fit) would come without it too."""
+def _is_capture_error(error: Exception) -> bool:
+    """Whether the capture causes the error; others, such as a wrong shape, would occur without it too."""
     return isinstance(error, Refused) or "captur" in str(error).lower()
 
 
 def _explain(error: Exception) -> str:
-    """What cannot be captured, where it stands, and what to do."""
+    """The message: what cannot be captured, in which line, and what to do."""
     if isinstance(error, Refused):
         reason = str(error)
     else:
         reason = _REASONS["cublas" if "cublas" in str(error).lower() else ""] + f" ({error})"
-    return f"{reason}; at {_place(error)}. Take that out, or do without the graph"
+    return f"{reason}; at {_line_of(error)}. Take that out, or do without the graph"
 
 
-def _place(error: Exception) -> str:
-    """The innermost line that is neither the engine's nor CuPy's: the model's, the loss's, or the caller's."""
+def _line_of(error: Exception) -> str:
+    """The innermost line outside the engine and CuPy: a line of the model, the loss or the caller."""
     frames = traceback.extract_tb(error.__traceback__)
     frame = next((frame for frame in reversed(frames) if not _is_engine(Path(frame.filename))), frames[-1])
     line = linecache.getline(frame.filename, frame.lineno or 0).strip()

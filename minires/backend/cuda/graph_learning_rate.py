@@ -1,7 +1,8 @@
-"""Learning rates that a captured step reads from the GPU's memory.
+"""Learning rates that a captured training step reads from the GPU's memory.
 
-All numbers are built into a CUDA graph, and a schedule changes the rate with every step. So, while a step is captured,
-the k-th call of `sgd_step` is told where rate k will lie, and the host writes the rates there before each replay.
+A CUDA graph contains the values of all scalar arguments, but a schedule changes the learning rate at every step. So,
+while a step is captured, the k-th call of `sgd_step` gets the address of rate k, and the host writes the rates there
+before each replay.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from contextvars import ContextVar
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda.eligibility import serves
+from minires.backend.cuda.eligibility import supports
 
-_APART = 4  # floats between two rates: kernels want pointers aligned to 16 bytes
+_STRIDE = 4  # floats from one rate to the next: pointers must be aligned to 16 bytes
 
 
 class Rates:
-    """Room for `most` rates on the current GPU.
+    """Memory for `capacity` learning rates on the current GPU.
 
     Attributes:
-        taken: the rates with which `sgd_step` was called while they were in use, in order.
+        taken: the rates with which `sgd_step` was called inside `in_use`, in order.
     """
 
-    def __init__(self, most: int) -> None:
-        self._array: Array = sys.modules["cupy"].zeros(most * _APART, np.float32)
-        self._most = most
+    def __init__(self, capacity: int) -> None:
+        self._array: Array = sys.modules["cupy"].zeros(capacity * _STRIDE, np.float32)
+        self._capacity = capacity
         self.taken: list[float] = []
         self._written: tuple[float, ...] = ()
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """In this block (and thread) each call of `sgd_step` takes the next rate."""
+        """Within the block (and this thread) each call of `sgd_step` takes the next rate."""
         token = _rates.set(self)
         try:
             yield
@@ -42,20 +43,20 @@ class Rates:
             _rates.reset(token)
 
     def take(self, rate: float) -> Array:
-        """Where the rate of this call will lie, now that it is `rate`."""
+        """The array (1,) from which a call of `sgd_step` reads its rate. Raises ValueError if none is left."""
         place = len(self.taken)
-        if place >= self._most:
-            raise ValueError(f"sgd_step is called more often than there are rates ({self._most})")
+        if place >= self._capacity:
+            raise ValueError(f"sgd_step is called more often than there are rates ({self._capacity})")
         self.taken.append(rate)
-        return self._array[place * _APART : place * _APART + 1]
+        return self._array[place * _STRIDE : place * _STRIDE + 1]
 
     def write(self, rates: Sequence[float]) -> None:
-        """Let the next replay use these; on the current stream, without waiting."""
+        """Set the rates of the next replay, by a copy on the current stream for which the host does not wait."""
         if tuple(rates) == self._written:
             return
-        spread = np.zeros(self._most * _APART, np.float32)
-        spread[: len(rates) * _APART : _APART] = rates
-        self._array[...] = sys.modules["cupy"].asarray(spread)  # by CuPy's pinned memory
+        spread = np.zeros(self._capacity * _STRIDE, np.float32)
+        spread[: len(rates) * _STRIDE : _STRIDE] = rates
+        self._array[...] = sys.modules["cupy"].asarray(spread)  # through CuPy's pinned memory
         self._written = tuple(rates)
 
 
@@ -63,6 +64,6 @@ _rates: ContextVar[Rates | None] = ContextVar("minires_rates", default=None)
 
 
 def current(lr: float | Array) -> float | Array:
-    """`lr`, or where it will lie at each replay of the step that is being captured."""
+    """`lr` itself, or, while a step is captured, the array from which the graph reads it at each replay."""
     rates = _rates.get()
-    return lr if rates is None or serves(lr) else rates.take(float(lr))
+    return lr if rates is None or supports(lr) else rates.take(float(lr))

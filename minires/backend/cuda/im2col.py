@@ -1,4 +1,4 @@
-"""im2col and col2im on the GPU, as convolution is taught. They are not in the contract; only their tests call them."""
+"""im2col and col2im on the GPU, for study. They are not in the contract, and only their tests call them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ THREADS = 256
 
 
 def im2col(x: Array, window: Window) -> Array:
-    """columns[(c,i,j), (n,p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P], 0 outside; (C·kh·kw, N·Ho·Wo)."""
+    """columns[(c,i,j), (n,p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P], 0 outside the image; (C·kh·kw, N·Ho·Wo)."""
     n, c, h, w = x.shape
     ho, wo = window.output_size((h, w))
     columns = layout.empty(c * window.area, n * ho * wo)
@@ -21,7 +21,7 @@ def im2col(x: Array, window: Window) -> Array:
 
 
 def col2im(columns: Array, shape: tuple[int, int, int, int], window: Window) -> Array:
-    """Its adjoint: x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[(c,i,j), (n,p,q)]; `shape` is (N, C, H, W)."""
+    """The adjoint: x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[(c,i,j), (n,p,q)]; `shape` is (N, C, H, W)."""
     x = layout.empty(*shape)
     geometry = _geometry(shape[2:], window)
     launch("im2col", "col2im", (blocks(x.size, THREADS),), THREADS, layout.dense(columns), x, *shape, *geometry)

@@ -1,8 +1,8 @@
-"""The one place where kernels are launched.
+"""The only place that launches kernels. It compares the arguments with the kernel's signature.
 
 CuPy passes on whatever it is given: a Python integer as 64 bits where the kernel reads 32, a pointer to float64 where
-it reads float32, a view with gaps as if it had none, an array of another GPU. Each would be a wrong result or a
-crash far away. Here arguments are held against the kernel's own signature.
+the kernel reads float32, a view with gaps as if it had none, an array of another GPU. Each of these would give a wrong
+result, or a crash in another place.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ _NUMBERS: dict[str, type] = {"int": np.int32, "long long": np.int64, "float": np
 def launch(source: str, kernel: str, grid: tuple[int, ...], block: int, *arguments: Any, **constants: int) -> None:
     """Launch `kernel` of `source`.cu on the current stream of the current device: `grid` blocks of `block` threads.
 
-    arguments: CuPy arrays, None for a null pointer, numbers, or a structured NumPy array () for a struct by value.
-    constants: compile-time constants of the source, as `-DNAME=value`; each combination is compiled once, at first use.
-    Raises DeviceError where the kernel does not compile, TypeError and ValueError for arguments that do not fit.
+    Args:
+        arguments: CuPy arrays, None for a null pointer, numbers, or a structured NumPy array () for a struct by value.
+        constants: compile-time constants of the source, as `-DNAME=value`. Each combination is compiled at first use.
+
+    Raises:
+        DeviceError: the kernel does not compile, or an array is on another GPU.
+        TypeError, ValueError: an argument does not match the kernel's signature.
     """
     parameters = sources.signatures(source)[kernel]
     if len(arguments) != len(parameters):
@@ -43,13 +47,13 @@ def launch(source: str, kernel: str, grid: tuple[int, ...], block: int, *argumen
 
 
 def on_device_of_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `function`, of arrays on one GPU, run while that GPU is the current one: kernels and new arrays want that."""
+    """Decorate `function` so that the GPU of its first array is the current one: kernels and new arrays use that."""
 
     @wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
         cupy = sys.modules["cupy"]
         device = _first_array(arguments).device.id
-        if cupy.cuda.runtime.getDevice() == device:  # nearly always: then no time is taken
+        if cupy.cuda.runtime.getDevice() == device:  # the usual case, which takes no time
             return function(*arguments, **options)
         with cupy.cuda.Device(device):
             return function(*arguments, **options)
@@ -64,7 +68,7 @@ def _first_array(arguments: Any) -> Array:
 
 
 def _checked(kernel: str, parameter: Parameter, argument: Any) -> Any:
-    """`argument` as the kernel reads it."""
+    """`argument` in the form in which the kernel reads it."""
     what = f"{kernel}: argument {parameter.name}"
     if not parameter.is_pointer:
         return _number(what, parameter.type, argument)
@@ -76,13 +80,13 @@ def _checked(kernel: str, parameter: Parameter, argument: Any) -> Any:
         raise DeviceError(f"{what} is on GPU {argument.device.id}, the others are not; move them with .to()")
     if not is_dense(argument):
         raise ValueError(f"{what} has gaps: shape {argument.shape}, strides {argument.strides}")
-    if argument.data.ptr % ALIGNMENT:
+    if not is_aligned(argument):
         raise ValueError(f"{what} is not aligned to {ALIGNMENT} bytes")
     return argument
 
 
 def _number(what: str, type_name: str, argument: Any) -> Any:
-    """A number in the kernel's type, or a structured array as it is: the struct that the kernel takes by value."""
+    """A number, converted to the kernel's type; a structured array, a struct by value, stays as it is."""
     if isinstance(argument, np.ndarray):
         return argument
     kind = _NUMBERS[type_name]
@@ -92,13 +96,18 @@ def _number(what: str, type_name: str, argument: Any) -> Any:
 
 
 def is_dense(array: Array) -> bool:
-    """Whether the elements fill a piece of memory without gaps, in whatever order of axes."""
+    """Whether the elements fill a range of memory without gaps, in any order of the axes."""
     expected = array.dtype.itemsize
     for stride, n in sorted((stride, n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1):
         if stride != expected:
             return False
         expected *= n
     return True
+
+
+def is_aligned(array: Array) -> bool:
+    """Whether kernels may read four numbers of `array` at once."""
+    return bool(array.data.ptr % ALIGNMENT == 0)
 
 
 def blocks(work: int, each: int) -> int:
@@ -115,7 +124,10 @@ def _function(
 
 @cache
 def _module(raw_module: type, source: str, device: int, constants: tuple[tuple[str, int], ...]) -> Any:
-    """Compiled for the current device, or read from CuPy's cache on disk (its key: text, options, GPU, compiler)."""
+    """The source, compiled for the current device or read from CuPy's cache on disk.
+
+    The cache's key consists of text, options, GPU and compiler.
+    """
     options = ("-std=c++17", *(f"-D{name}={value}" for name, value in constants))
     module: Any = raw_module(code=sources.text(source), options=options)
     try:
@@ -128,7 +140,7 @@ def _module(raw_module: type, source: str, device: int, constants: tuple[tuple[s
 
 @contextmanager
 def _announced(source: str, constants: tuple[tuple[str, int], ...]) -> Iterator[None]:
-    """A line on a terminal while a kernel compiles: some seconds, once on each machine."""
+    """Show a line on a terminal while kernels compile, which takes some seconds, once on each machine."""
     if not sys.stderr.isatty():
         yield
         return
@@ -143,7 +155,7 @@ def _announced(source: str, constants: tuple[tuple[str, int], ...]) -> Iterator[
 
 
 def first_error(log: str) -> str:
-    """The first error in the log of NVRTC, with its line; the whole can have thousands."""
+    """The first error in NVRTC's log, with its line. The whole log can have thousands of lines."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     at = next((k for k, line in enumerate(lines) if "error" in line.lower()), 0)
     return " ".join(lines[at : at + 2])[:400] or "the compiler says nothing"

@@ -1,4 +1,4 @@
-"""Layouts: on a GPU too an image is (N, C, H, W) by shape and channels-last in memory, as N·H·W rows of C numbers."""
+"""The layout of images on the GPU: (N, C, H, W) in shape, channels-last in memory: N·H·W rows of C numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda.launch import ALIGNMENT, blocks, launch
+from minires.backend.cuda.launch import blocks, is_aligned, launch
 
 
 def empty(*shape: int) -> Array:
@@ -21,27 +21,27 @@ def empty_image(n: int, c: int, h: int, w: int) -> Array:
 
 
 def empty_like(x: Array) -> Array:
-    """As `x` in shape and layout: channels-last for an image that is, else in C order."""
+    """An uninitialised array of the shape of `x`: channels-last where `x` is, else in C order."""
     return empty_image(*x.shape) if is_channels_last(x) else empty(*x.shape)
 
 
-def is_aligned(x: Array) -> bool:
-    """Whether kernels may read four numbers of `x` at once."""
-    return bool(x.data.ptr % ALIGNMENT == 0)
+def is_contiguous(x: Array) -> bool:
+    """Whether an array lies in memory in C order, without gaps."""
+    return bool(x.flags.c_contiguous)
 
 
 def is_channels_last(x: Array) -> bool:
     """Whether an image lies in memory as (N, H, W, C), without gaps."""
-    return x.ndim == 4 and bool(x.transpose(0, 2, 3, 1).flags.c_contiguous)
+    return x.ndim == 4 and is_contiguous(x.transpose(0, 2, 3, 1))
 
 
 def channels_last(x: Array) -> Array:
-    """An image as kernels want it: itself where it is channels-last and aligned, else a copy that is."""
+    """The image itself if it is channels-last and aligned, else a copy that is."""
     if is_channels_last(x) and is_aligned(x):
         return x
     n, c, h, w = x.shape
     y = empty_image(n, c, h, w)
-    if x.flags.c_contiguous and is_aligned(x) and n <= 65535:
+    if is_contiguous(x) and is_aligned(x) and n <= 65535:
         launch("layout", "to_channels_last", (blocks(h * w, 32), blocks(c, 32), n), 256, x, y, c, h * w)
     else:
         y[...] = x
@@ -49,34 +49,30 @@ def channels_last(x: Array) -> Array:
 
 
 def dense(x: Array) -> Array:
-    """`x` in C order and aligned: itself, or a copy."""
-    if x.flags.c_contiguous and is_aligned(x):
+    """The array itself if it is in C order and aligned, else a copy that is."""
+    if is_contiguous(x) and is_aligned(x):
         return x
-    y = empty(*x.shape)
+    y = sys.modules["cupy"].empty(x.shape, x.dtype)
     y[...] = x
     return y
 
 
 def rows(x: Array) -> tuple[Array, int, int]:
-    """(x as it is to be read, number of rows, channels C) of an image (N, C, H, W) or a matrix (M, C)."""
+    """(x in the layout that kernels read, number of rows, C) of an image (N, C, H, W) or a matrix (M, C)."""
     if x.ndim == 4:
         return channels_last(x), x.shape[0] * x.shape[2] * x.shape[3], x.shape[1]
     return dense(x), x.shape[0], x.shape[1]
 
 
 def same_layout(*arrays: Array) -> list[Array] | None:
-    """The arrays so that one pass over memory meets their elements in the same order; copies where they are needed.
+    """The arrays, copied where needed so that all are channels-last or all in C order. None where shapes differ.
 
-    All are channels-last, or all in C order. None where shapes differ.
+    One pass over memory then meets their elements in the same order.
     """
     first = arrays[0]
     if any(array.shape != first.shape for array in arrays):
         return None
-    for is_so in (_is_contiguous, is_channels_last):
-        if all(is_so(array) and is_aligned(array) for array in arrays):
+    for has_layout in (is_contiguous, is_channels_last):
+        if all(has_layout(array) and is_aligned(array) for array in arrays):
             return list(arrays)
     return [channels_last(array) if first.ndim == 4 else dense(array) for array in arrays]
-
-
-def _is_contiguous(x: Array) -> bool:
-    return bool(x.flags.c_contiguous)

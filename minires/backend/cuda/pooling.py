@@ -10,16 +10,16 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout
-from minires.backend.cuda.eligibility import MOST, MOST_CHANNELS, fit
-from minires.backend.cuda.launch import launch
-from minires.backend.cuda.walks import THREADS, walk, walk_alone
+from minires.backend.cuda.eligibility import MAX_CHANNELS, MAX_ROWS, is_supported
+from minires.backend.cuda.launch import is_aligned, launch
+from minires.backend.cuda.row_blocks import THREADS, row_block, scalar_row_block
 from minires.backend.shapes import Pair, Window
 
-LONGEST = 256  # numbers that are added in one chain, a line of a window
+MAX_SIDE = 256  # of an averaged window: its kernel adds a line in one chain, whose rounding error grows with it
 
 
 def _axes(input_size: Pair, output_size: Pair, pairs: Sequence[Pair]) -> list[int]:
-    """The last arguments of every kernel: the vertical number of each pair (sizes, then `pairs`), then the horizontal.
+    """The kernels' last arguments: the vertical number of each pair (sizes, then `pairs`), then the horizontal.
 
     `pairs` is a Window, or without its dilation for average pooling.
     """
@@ -27,89 +27,91 @@ def _axes(input_size: Pair, output_size: Pair, pairs: Sequence[Pair]) -> list[in
 
 
 def _countable(n: int, c: int, input_size: Pair, output_size: Pair, window: Window) -> bool:
-    """Whether 32 bits count all that the kernels count: pixels, outputs, and places within the padded image."""
+    """Whether 32 bits hold all numbers that the kernels count: pixels, outputs, and positions in the padded image."""
     sizes = (*window.padded_size(input_size), *(number for pair in window for number in pair))
     numbers = (n * math.prod(input_size), n * math.prod(output_size), *sizes)
-    return max(numbers) <= MOST and c <= MOST_CHANNELS
+    return max(numbers) <= MAX_ROWS and c <= MAX_CHANNELS
 
 
-def _empty_places(n: int, c: int, h: int, w: int) -> Array:
+def _empty_argmax(n: int, c: int, h: int, w: int) -> Array:
     return sys.modules["cupy"].empty((n, h, w, c), np.uint8).transpose(0, 3, 1, 2)
 
 
-def _places(argmax: Array) -> Array:
-    """`argmax` channels-last: itself, or a copy."""
-    if layout.is_channels_last(argmax) and layout.is_aligned(argmax):
+def _channels_last(argmax: Array) -> Array:
+    """`argmax` itself if it is channels-last and aligned, else a copy that is."""
+    if layout.is_channels_last(argmax) and is_aligned(argmax):
         return argmax
     n, c, h, w = argmax.shape
-    copy = _empty_places(n, c, h, w)
+    copy = _empty_argmax(n, c, h, w)
     copy[...] = argmax
     return copy
 
 
 def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
-    if window.argmax_dtype != "uint8" or not fit(x):
+    if window.argmax_dtype != "uint8" or not is_supported(x):
         return NotImplemented
     n, c, *_ = x.shape
     output_size = window.output_size(x.shape[2:], ceil_mode)
     if not _countable(n, c, x.shape[2:], output_size, window):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output_size), walk(c)
-    y, argmax = layout.empty_image(n, c, *output_size), _empty_places(n, c, *output_size)
+    x, outputs, block = layout.channels_last(x), n * math.prod(output_size), row_block(c)
+    y, argmax = layout.empty_image(n, c, *output_size), _empty_argmax(n, c, *output_size)
     axes = _axes(x.shape[2:], output_size, window)
-    grid = across.grid(outputs)
-    launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, across.lanes, *axes)
+    grid = block.grid(outputs)
+    launch("pooling", "max_pool2d", grid, THREADS, x, y, argmax, outputs, c, block.lanes, *axes)
     return y, argmax
 
 
 def max_pool2d_route(gy: Array, argmax: Array, input_size: Pair, window: Window) -> Array:
     n, c, *_ = gy.shape
-    if argmax.dtype != np.uint8 or not fit(gy) or not _countable(n, c, input_size, gy.shape[2:], window):
+    if argmax.dtype != np.uint8 or not is_supported(gy) or not _countable(n, c, input_size, gy.shape[2:], window):
         return NotImplemented
-    gy, argmax, pixels, across = layout.channels_last(gy), _places(argmax), n * math.prod(input_size), walk(c)
+    gy, argmax = layout.channels_last(gy), _channels_last(argmax)
+    pixels, block = n * math.prod(input_size), row_block(c)
     gx = layout.empty_image(n, c, *input_size)
     axes = _axes(input_size, gy.shape[2:], window)
-    grid = across.grid(pixels)
-    launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, across.lanes, *axes)
+    grid = block.grid(pixels)
+    launch("pooling", "max_pool2d_route", grid, THREADS, gy, argmax, gx, pixels, c, block.lanes, *axes)
     return gx
 
 
 def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
     n, c, *output_size = argmax.shape
-    if argmax.dtype != np.uint8 or not fit(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], window):
+    if argmax.dtype != np.uint8 or not is_supported(x) or not _countable(n, c, x.shape[2:], argmax.shape[2:], window):
         return NotImplemented
-    x, argmax, outputs, across = layout.channels_last(x), _places(argmax), n * math.prod(output_size), walk_alone(c)
+    x, argmax = layout.channels_last(x), _channels_last(argmax)
+    outputs, block = n * math.prod(output_size), scalar_row_block(c)
     y = layout.empty_image(*argmax.shape)
     axes = _axes(x.shape[2:], argmax.shape[2:], window)
-    grid = across.grid(outputs)
-    launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, across.lanes, *axes)
+    grid = block.grid(outputs)
+    launch("pooling", "max_pool2d_gather", grid, THREADS, x, argmax, y, outputs, c, block.lanes, *axes)
     return y
 
 
 def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
-    if max(window.kernel) > LONGEST or window.dilation != (1, 1) or not fit(x):
+    if max(window.kernel) > MAX_SIDE or window.dilation != (1, 1) or not is_supported(x):
         return NotImplemented
     n, c, *_ = x.shape
     output_size = window.output_size(x.shape[2:], ceil_mode)
     if not _countable(n, c, x.shape[2:], output_size, window):
         return NotImplemented
-    x, outputs, across = layout.channels_last(x), n * math.prod(output_size), walk(c)
+    x, outputs, block = layout.channels_last(x), n * math.prod(output_size), row_block(c)
     y = layout.empty_image(n, c, *output_size)
     axes = _axes(x.shape[2:], output_size, window[:3])
-    grid, inclusive = across.grid(outputs), bool(count_include_pad)
-    launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, across.lanes, inclusive, *axes)
+    grid, inclusive = block.grid(outputs), bool(count_include_pad)
+    launch("pooling", "avg_pool2d", grid, THREADS, x, y, outputs, c, block.lanes, inclusive, *axes)
     return y
 
 
 def avg_pool2d_split(gy: Array, input_size: Pair, window: Window, count_include_pad: bool) -> Array:
     n, c, *_ = gy.shape
-    if max(window.kernel) > LONGEST or window.dilation != (1, 1) or not fit(gy):
+    if max(window.kernel) > MAX_SIDE or window.dilation != (1, 1) or not is_supported(gy):
         return NotImplemented
     if not _countable(n, c, input_size, gy.shape[2:], window):
         return NotImplemented
-    gy, pixels, across = layout.channels_last(gy), n * math.prod(input_size), walk(c)
+    gy, pixels, block = layout.channels_last(gy), n * math.prod(input_size), row_block(c)
     gx = layout.empty_image(n, c, *input_size)
     axes = _axes(input_size, gy.shape[2:], window[:3])
-    grid, inclusive = across.grid(pixels), bool(count_include_pad)
-    launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, across.lanes, inclusive, *axes)
+    grid, inclusive = block.grid(pixels), bool(count_include_pad)
+    launch("pooling", "avg_pool2d_split", grid, THREADS, gy, gx, pixels, c, block.lanes, inclusive, *axes)
     return gx

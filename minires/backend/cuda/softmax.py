@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy on the GPU: a block for each row of logits."""
+"""Log-softmax and cross-entropy on the GPU. One block computes one row of logits."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import layout
-from minires.backend.cuda.eligibility import MOST, fit, is_on_gpu
+from minires.backend.cuda.eligibility import MAX_ROWS, is_on_gpu, is_supported
 from minires.backend.cuda.launch import launch
 
-WARP, MOST_THREADS = 32, 256
-LOGITS = 4  # of a thread, before a row gets another warp
+WARP, MAX_THREADS = 32, 256
+LOGITS_PER_THREAD = 4  # a longer row gets more warps
 
 
 def _threads(classes: int) -> int:
-    """Of a block: whole warps, and a power of two of them."""
+    """Threads of a block: a power of two of whole warps."""
     threads = WARP
-    while threads < MOST_THREADS and threads * LOGITS < classes:
+    while threads < MAX_THREADS and threads * LOGITS_PER_THREAD < classes:
         threads *= 2
     return threads
 
 
-def _served(x: Array) -> bool:
-    return fit(x) and x.ndim > 0 and max(x.size // x.shape[-1], x.shape[-1]) <= MOST
+def _is_supported(x: Array) -> bool:
+    return is_supported(x) and x.ndim > 0 and max(x.size // x.shape[-1], x.shape[-1]) <= MAX_ROWS
 
 
 def _are_labels(labels: Array, x: Array) -> bool:
@@ -32,7 +32,7 @@ def _are_labels(labels: Array, x: Array) -> bool:
 
 
 def log_softmax(x: Array, axis: int) -> Array:
-    if axis != x.ndim - 1 or not _served(x):
+    if axis != x.ndim - 1 or not _is_supported(x):
         return NotImplemented
     x, classes = layout.dense(x), x.shape[-1]
     y = layout.empty(*x.shape)
@@ -41,26 +41,22 @@ def log_softmax(x: Array, axis: int) -> Array:
 
 
 def cross_entropy(x: Array, labels: Array) -> Array:
-    if x.ndim != 2 or not _served(x) or not _are_labels(labels, x):
+    if x.ndim != 2 or not _is_supported(x) or not _are_labels(labels, x):
         return NotImplemented
     loss = layout.empty(len(x))
     launch(
         "softmax", "cross_entropy", (len(x),), _threads(x.shape[1]),
-        layout.dense(x), _dense_labels(labels), loss, x.shape[1],
+        layout.dense(x), layout.dense(labels), loss, x.shape[1],
     )  # fmt: skip
     return loss
 
 
 def cross_entropy_grad(g: Array, x: Array, labels: Array) -> Array:
-    if x.ndim != 2 or not _served(x) or not fit(g) or not _are_labels(labels, x):
+    if x.ndim != 2 or not _is_supported(x) or not is_supported(g) or not _are_labels(labels, x):
         return NotImplemented
     gx = layout.empty(*x.shape)
     launch(
         "softmax", "cross_entropy_grad", (len(x),), _threads(x.shape[1]),
-        layout.dense(g), layout.dense(x), _dense_labels(labels), gx, x.shape[1],
+        layout.dense(g), layout.dense(x), layout.dense(labels), gx, x.shape[1],
     )  # fmt: skip
     return gx
-
-
-def _dense_labels(labels: Array) -> Array:
-    return labels if labels.flags.c_contiguous and layout.is_aligned(labels) else labels.copy()

@@ -1,8 +1,7 @@
-"""The CUDA C sources: where they lie, their text with every include put in place, and the kernels' signatures.
+"""The CUDA C sources: their folder, their text with all headers inserted, and the kernels' signatures.
 
-One text holds all that a kernel is made of. So the text, with the compiler's options, is a complete key for a cache of
-compiled kernels (CuPy's knows nothing of headers that the compiler finds by itself), and no folder of headers has to be
-named to the compiler.
+One text then contains everything that a kernel consists of. Together with the compiler's options it is a complete key
+for CuPy's cache of compiled kernels, which would not notice that a header has changed.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PARAMETER = re.compile(r"^(?:const )?(?P<type>\w[\w ]*?) ?(?P<pointer>\*)?(?: ?
 
 
 class Parameter(NamedTuple):
-    """Of a kernel: `const float* __restrict__ x` is Parameter("x", "float", True)."""
+    """A parameter of a kernel: `const float* __restrict__ x` is Parameter("x", "float", True)."""
 
     name: str
     type: str
@@ -39,7 +38,7 @@ class Parameter(NamedTuple):
 
 
 def folder() -> Path:
-    """Where the sources lie. Raises DeviceError if this installation has none."""
+    """The folder of the sources. Raises DeviceError if this installation has none."""
     for place in _PLACES:
         if (place / "common.cuh").is_file():
             return place
@@ -49,13 +48,13 @@ def folder() -> Path:
 
 
 def names() -> list[str]:
-    """Of all sources, without .cu."""
+    """The names of all sources, without `.cu`."""
     return sorted(path.stem for path in folder().glob("*.cu"))
 
 
 @cache
 def text(source: str) -> str:
-    """Of `source`.cu, each header put in place of the first line that includes it."""
+    """The text of `source`.cu, with each header in place of the first line that includes it."""
     return _inlined(f"{source}.cu", set())
 
 
@@ -69,12 +68,12 @@ def _inlined(file: str, seen: set[str]) -> str:
 
 @cache
 def signatures(source: str) -> dict[str, tuple[Parameter, ...]]:
-    """{kernel: its parameters}, read off the text of `source`.cu."""
+    """{kernel: its parameters}, read from the text of `source`.cu."""
     return signatures_in(text(source))
 
 
 def signatures_in(code: str) -> dict[str, tuple[Parameter, ...]]:
-    """The same for any text. Raises ValueError for a parameter that is not of the plain kind that kernels use here."""
+    """{kernel: its parameters} of any text. Raises ValueError for a parameter whose declaration it cannot parse."""
     return {
         kernel["name"]: tuple(map(_parameter, kernel["parameters"].split(",")))
         for kernel in _KERNEL.finditer(_COMMENT.sub("", code))
@@ -91,7 +90,7 @@ def _parameter(declaration: str) -> Parameter:
 
 @cache
 def struct(source: str, name: str) -> np.dtype[np.void]:
-    """The struct `name` of `source`.cu, which kernels take by value, as NumPy's dtype: laid out as in C."""
+    """The struct `name` of `source`.cu as a NumPy dtype, laid out as in C. Raises ValueError if there is none."""
     body = re.search(_STRUCT.format(name), _COMMENT.sub("", text(source)), re.DOTALL)
     if body is None:
         raise ValueError(f"{source}.cu has no struct {name}")
@@ -104,7 +103,7 @@ def struct(source: str, name: str) -> np.dtype[np.void]:
 
 
 def pack(source: str, name: str, **values: object) -> np.ndarray:
-    """A struct with these values, of shape (). Raises ValueError where a field is missing, or there is none such."""
+    """A struct with these values, as an array (). Raises ValueError where a field is missing or unknown."""
     dtype = struct(source, name)
     if set(values) != set(dtype.names or ()):
         raise ValueError(f"{name} of {source}.cu: {sorted(set(values) ^ set(dtype.names or ()))} do not match")

@@ -1,4 +1,4 @@
-"""Elementwise kernels. Complex numbers are ordered by their real part, so that a complex step passes through kinks."""
+"""Elementwise kernels. They order complex numbers by their real part, as a complex step through a kink needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def divide(x: Array, y: Array) -> Array:
 
 
 def power(x: Array, y: Array) -> Array:
-    if y.ndim == 0 and y == 2:  # the common case, and far cheaper than pow
+    if y.ndim == 0 and y == 2:  # the most frequent case, and much faster than pow
         return x * x
     return x**y
 
@@ -63,8 +63,8 @@ def sigmoid(x: Array) -> Array:
     # σ(x) = (1 + tanh(x/2)) / 2 never overflows, but loses the small values of σ for x ≪ 0;
     # e^min(x,0) / (e^min(x,0) + e^−max(x,0)) keeps them and never overflows either.
     xp = array_module(x)
-    up, down = xp.exp(minimum(x, x.dtype.type(0))), xp.exp(-relu(x))
-    return up / (up + down)
+    numerator, other = xp.exp(minimum(x, x.dtype.type(0))), xp.exp(-relu(x))
+    return numerator / (numerator + other)
 
 
 def relu(x: Array) -> Array:
@@ -75,7 +75,7 @@ def relu(x: Array) -> Array:
 
 
 def relu_mask(gy: Array, y: Array) -> Array:
-    # gy > 0 times a mask would be cheaper, but 0 · ∞ is NaN where the gradient is plainly 0.
+    # A product with the mask y > 0 would be faster, but gives 0 · ∞ = NaN where the gradient is 0.
     return array_module(gy).where(y.real > 0, gy, gy.dtype.type(0))
 
 

@@ -7,12 +7,12 @@ from minires.backend.reference.elementwise import relu_mask
 
 
 def _other_axes(x: Array) -> tuple[int, ...]:
-    """All axes but the channels' (axis 1)."""
+    """All axes except the channel axis 1."""
     return (0, *range(2, x.ndim))
 
 
 def _per_channel(v: Array, x: Array) -> Array:
-    """(C,) -> (1, C, 1, …), to meet x."""
+    """(C,) -> (1, C, 1, …), which broadcasts with x."""
     return v.reshape(1, -1, *(1,) * (x.ndim - 2))
 
 
@@ -30,8 +30,8 @@ def batch_norm(
     scale = 1 / xp.sqrt(var + var.dtype.type(eps))  # w / √(σ² + ε)
     if weight is not None:
         scale = scale * weight
-    y = x - _per_channel(mean, x)  # μ first: x·scale − μ·scale cancels where |μ| ≫ σ
-    y *= _per_channel(scale, x)  # from here on in place: new memory costs more than the arithmetic
+    y = x - _per_channel(mean, x)  # subtract μ first: x·scale − μ·scale cancels where |μ| ≫ σ
+    y *= _per_channel(scale, x)  # in place from here on: allocating costs more than the arithmetic
     if bias is not None:
         y += _per_channel(bias, x)
     if residual is not None:

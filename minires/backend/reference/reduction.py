@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from minires.backend.arrays import Array, array_module
+from minires.backend.arrays import Array, array_module, keep_dims
 
 
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if isinstance(x, np.ndarray) and x.ndim == 4 and 1 not in axes and x.strides[1] == x.itemsize:
-        # NumPy sums pairwise along what lies innermost, and adds all else in one chain, which float32 rounds coarsely.
+        # NumPy sums pairwise along the innermost axis in memory. Along any other axis it adds in one chain, whose
+        # rounding error in float32 grows with its length.
         x = np.ascontiguousarray(x)
     return x.sum(axis=axes, keepdims=keepdims)
 
@@ -17,12 +18,12 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
 def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if x.dtype.kind != "c":
         return x.max(axis=axes, keepdims=keepdims)
-    # Complex numbers by their real part: bring the reduced axes to the end, flatten them, pick the winner.
+    # Complex numbers are ordered by their real part: move the reduced axes to the end, flatten them, take the argmax.
     xp = array_module(x)
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     rows = x.transpose(*kept, *axes).reshape([x.shape[axis] for axis in kept] + [-1])
     y = xp.take_along_axis(rows, argmax(rows, -1)[..., None], -1)[..., 0]
-    return y.reshape([1 if axis in axes else n for axis, n in enumerate(x.shape)]) if keepdims else y
+    return keep_dims(y, x.shape, axes) if keepdims else y
 
 
 def argmax(x: Array, axis: int) -> Array:

@@ -1,4 +1,4 @@
-"""Kernels that move elements about, and the matrix product."""
+"""Kernels that change the shape of an array, or select and place its elements."""
 
 from __future__ import annotations
 
@@ -45,7 +45,3 @@ def index_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     else:
         xp.add.at(z, key, g)
     return z
-
-
-def matmul(x: Array, y: Array) -> Array:
-    return array_module(x).matmul(x, y)

@@ -10,6 +10,7 @@ from minires import functional as F
 from minires.backend import Array, array_module
 from minires.backend.reference import pooling
 from minires.backend.reference.im2col import kernel_positions
+from minires.backend.reference.provider import REFERENCE
 from minires.backend.shapes import Pair, Window
 from minires.core.tensor import Tensor
 from minires.lab.fixtures import block, checked, normal, slope_lines, verdict
@@ -226,5 +227,5 @@ for i, j in places_of_the_window:
     answer="kh·kw = 4, and 49. Layers in front of the pool learn with four times the learning rate. Adam divides by "
     "the gradient's scale and hides a constant factor altogether. By kh·kw if padding counts as zeros, else by the "
     "pixels inside the image.",
-    patches=(Everywhere(pooling.avg_pool2d_split, _split_undivided), REFERENCE_ONLY),
+    patches=(Attribute(REFERENCE, "avg_pool2d_split", _split_undivided), REFERENCE_ONLY),
 )

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from minires.backend import cpu, reference
-from minires.backend.cpu import algorithms
+from minires.backend import cpu
+from minires.backend.cpu import algorithms, machine
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.provider import CPU
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Pair, Window
 from tests.backend.cpu.layouts import LAYOUTS
 
@@ -73,14 +75,14 @@ class Drawn:
 @contextmanager
 def kernels_of(library: ModuleType, threads: int = 2) -> Iterator[ModuleType]:
     """Let the provider use this build of the kernels, with so many threads."""
-    loaded, before = cpu.library, library.num_threads()
-    cpu.library = library
+    loaded, before = machine.library, library.num_threads()
+    cpu.library = machine.library = library
     library.set_num_threads(threads)
     try:
         yield library
     finally:
         library.set_num_threads(before)
-        cpu.library = loaded
+        cpu.library = machine.library = loaded
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Case:
     def run(self) -> tuple[Array, ...] | None:
         """What the kernel gives; None where it declines, as it may."""
         before = [array.copy() for array in _arrays(self.arguments)]
-        result = (self.call or getattr(cpu, self.kernel))(*self.arguments)
+        result = (self.call or getattr(CPU, self.kernel))(*self.arguments)
         if self.kernel != "sgd_step":
             for array, copy in zip(_arrays(self.arguments), before, strict=True):
                 np.testing.assert_array_equal(array, copy, f"{self}: an argument was written")
@@ -607,7 +609,7 @@ def sgd_step(choices: Choices) -> Case:
     written = (0, 2) if with_velocity else (0,)
 
     def call(parameters: list[Array], gradients: list[Array], velocities: list[Array] | None, *settings: Any) -> Any:
-        assert cpu.sgd_step(parameters, gradients, velocities, *settings) is None
+        assert CPU.sgd_step(parameters, gradients, velocities, *settings) is None
         return (*parameters, *(velocities or []))
 
     expected, allowed = (tuple(a for k in written for a in arrays[k]) for arrays in (wide, size))
@@ -643,7 +645,7 @@ def refused(choices: Choices) -> Case:
     try:
         CASES[choices.of([name for name in CASES if name != "refused"])](choices).run()
     finally:
-        cpu.library = loaded
+        cpu.library = machine.library = loaded
     called = [(name, arguments) for name, arguments in recorder.calls if arguments]
     if not called:
         return Case("nothing", (), (), (), call=lambda: ())

@@ -10,6 +10,7 @@ import pytest
 
 from minires import backend
 from minires.backend import cpu
+from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import LAYOUTS, channels_last
@@ -84,7 +85,7 @@ def test_results_own_their_memory_and_are_channels_last(kernel, layout):
     given = [each_array(argument, LAYOUTS[layout]) for argument in case.arguments]
     if kernel == "sum":
         given[2] = False  # keepdims makes a view of it
-    result = case.call(*given) if case.call else getattr(cpu, case.kernel)(*given)
+    result = case.call(*given) if case.call else getattr(CPU, case.kernel)(*given)
     if result is NotImplemented:
         assert case.may_decline
         return

@@ -17,6 +17,7 @@ from minires import backend, models, optim
 from minires import functional as F
 from minires.backend import cpu
 from minires.backend.cpu import isa, machine
+from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from minires.inspection import machine as inspection
 from tests.backend.cpu import workload
@@ -253,7 +254,7 @@ def test_a_limit_beyond_64_bits_is_no_limit():
 
 
 def test_an_array_that_is_resized_keeps_its_numbers(memory):
-    x = cpu.relu(np.arange(40_000, dtype=np.float32))
+    x = CPU.relu(np.arange(40_000, dtype=np.float32))
     x.resize(90_000, refcheck=False)
     np.testing.assert_array_equal(x[:40_000], np.arange(40_000))
 
@@ -369,12 +370,12 @@ def test_elementwise_kernels_pass_on_what_is_not_finite(value):
     x[0, 3, 2, 2] = value
     with mr.use_backend("reference"):
         expected = backend.relu(x)
-    np.testing.assert_array_equal(cpu.relu(x), expected)
+    np.testing.assert_array_equal(CPU.relu(x), expected)
     gy = np.ones_like(x)
     with mr.use_backend("reference"):
         mask = backend.relu_mask(gy, x)
-    np.testing.assert_array_equal(cpu.relu_mask(gy, x), mask)
-    mean, var = cpu.batch_norm_stats(x)
+    np.testing.assert_array_equal(CPU.relu_mask(gy, x), mask)
+    mean, var = CPU.batch_norm_stats(x)
     assert not np.isfinite(var[3])
     assert np.isfinite(np.delete(var, 3)).all()
     assert np.isfinite(np.delete(mean, 3)).all()

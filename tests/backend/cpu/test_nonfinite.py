@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minires import backend
-from minires.backend import cpu, reference
+from minires.backend import cpu
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.provider import CPU
+from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
 
@@ -142,7 +144,7 @@ def test_other_kernels(kernel, data):
     case = cases.OTHERS[kernel](choices)
     first, _ = planted(choices, case.arguments[0])
     rest = case.arguments[1:]
-    wide = [each.astype(float) if cpu.serves(each) else each for each in (first, *rest)]
+    wide = [each.astype(float) if CPU.supports(each) else each for each in (first, *rest)]
     with np.errstate(all="ignore"):
         expected = getattr(reference, kernel)(*wide)
     actual = getattr(backend, kernel)(first, *rest)
@@ -160,7 +162,7 @@ def test_batch_norm_keeps_nan_behind_a_relu_and_in_its_channel():
         for value in (np.nan, -np.nan):
             bad, residual = x.copy(), channels_last(np.full(x.shape, -9, np.float32))
             bad[1, lane, 2, 2] = residual[2, lane, 1, 1] = value
-            y = cpu.batch_norm(bad, zeros, ones, None, None, 1e-5, residual, True)
+            y = CPU.batch_norm(bad, zeros, ones, None, None, 1e-5, residual, True)
             assert np.argwhere(np.isnan(y)).tolist() == [[1, lane, 2, 2], [2, lane, 1, 1]]
-            mean, var = cpu.batch_norm_stats(bad)
+            mean, var = CPU.batch_norm_stats(bad)
             assert np.flatnonzero(np.isnan(mean)).tolist() == np.flatnonzero(np.isnan(var)).tolist() == [lane]

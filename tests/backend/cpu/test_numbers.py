@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 import minires as mr
 from minires import backend
 from minires import functional as F
-from minires.backend import cpu, reference
+from minires.backend import cpu
 from minires.backend.cpu import isa
+from minires.backend.cpu.provider import CPU
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
@@ -35,23 +37,23 @@ def test_random_shapes(build, kernel, data):
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.3e7])
 def test_a_constant_channel_has_no_variance(value):
     x = channels_last(np.full((7, 5, 13, 11), value, np.float32))
-    mean, var = cpu.batch_norm_stats(x)
+    mean, var = CPU.batch_norm_stats(x)
     np.testing.assert_allclose(mean, np.float32(value), rtol=cases.EPS)
     assert (var >= 0).all()
     assert (var <= (cases.EPS * value) ** 2).all()
 
 
 def test_one_row_has_no_variance():
-    mean, var = cpu.batch_norm_stats(np.array([[1e9, -1e-9, 3]], np.float32))
+    mean, var = CPU.batch_norm_stats(np.array([[1e9, -1e-9, 3]], np.float32))
     np.testing.assert_array_equal(mean, np.float32([1e9, -1e-9, 3]))
     np.testing.assert_array_equal(var, 0)
 
 
 def test_a_huge_number_in_one_channel_leaves_the_others_alone():
     x = np.random.default_rng(0).normal(size=(9, 6, 8, 8)).astype(np.float32)
-    clean = cpu.batch_norm_stats(x)
+    clean = CPU.batch_norm_stats(x)
     x[0, 2, 0, 0] = 1e18
-    mean, var = cpu.batch_norm_stats(x)
+    mean, var = CPU.batch_norm_stats(x)
     others = [0, 1, 3, 4, 5]
     np.testing.assert_array_equal(mean[others], clean[0][others])
     np.testing.assert_array_equal(var[others], clean[1][others])
@@ -119,11 +121,11 @@ def test_logits_of_any_size():
     x = np.array([[1e4, -1e4, 0], [-1e4, -1e4, -1e4], [3e38, -3e38, 0], [1e4, 1e4, 1e4 - 1]], np.float32)
     labels = np.array([1, 2, 0, 2])
     for expected, actual in (
-        (reference.log_softmax(x.astype(float), 1), cpu.log_softmax(x, 1)),
-        (reference.cross_entropy(x.astype(float), labels), cpu.cross_entropy(x, labels)),
+        (reference.log_softmax(x.astype(float), 1), CPU.log_softmax(x, 1)),
+        (reference.cross_entropy(x.astype(float), labels), CPU.cross_entropy(x, labels)),
         (
             reference.cross_entropy_grad(np.ones(4), x.astype(float), labels),
-            cpu.cross_entropy_grad(np.ones(4, np.float32), x, labels),
+            CPU.cross_entropy_grad(np.ones(4, np.float32), x, labels),
         ),
     ):
         finite = abs(expected) < 3.4e38  # −6e38 is −∞ in float32, as the loss of it is
@@ -135,7 +137,7 @@ def test_labels_out_of_range_are_refused():
     x = np.zeros((2, 3), np.float32)
     for labels in ([0, 3], [0, -1], [0], [0, 1, 2]):
         with pytest.raises(ValueError, match="the labels do not fit"):
-            cpu.cross_entropy(x, np.array(labels))
+            CPU.cross_entropy(x, np.array(labels))
 
 
 def test_matmul_adds_the_bias_and_writes_where_it_is_told():
@@ -154,7 +156,7 @@ def test_matmul_adds_the_bias_and_writes_where_it_is_told():
 def test_parameters_that_are_not_contiguous_fall_through():
     theta = np.ones((4, 6), np.float32)[:, ::2]
     arguments = ([theta], [np.ones((4, 3), np.float32)], None, 0.5, 0.0, 0.0, 0.0, False)
-    assert cpu.sgd_step(*arguments) is NotImplemented
+    assert CPU.sgd_step(*arguments) is NotImplemented
     backend.sgd_step(*arguments)
     np.testing.assert_array_equal(theta, 0.5)
 

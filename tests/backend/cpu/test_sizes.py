@@ -39,7 +39,7 @@ def test_sizes_that_overflow(padding, stride, dilation):
 def test_a_pooling_with_sizes_that_overflow():
     with pytest.raises(MemoryError, match=r"the padded image is too large for any memory"):
         cpu.library.max_pool2d(X, (3, 3), (3, 3), (2**60, 2**60), (2**61, 2**61), (1, 1))
-    with pytest.raises(ValueError, match="more windows than the image has room for"):
+    with pytest.raises(ValueError, match="more windows than fit in the padded image"):
         cpu.library.max_pool2d(X, (3, 2**40), (3, 3), (2**40, 2**40), (1, 1), (1, 1))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minires.backend import cpu
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from tests.backend.cpu.layouts import channels_last
 
@@ -63,7 +64,7 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
         parameters, velocities = [wide.copy(), narrow.copy()], [wide / 2, narrow / 2]
         parameters = [np.ascontiguousarray(each) for each in parameters]
         velocities = [np.ascontiguousarray(each) for each in velocities]
-        cpu.sgd_step(parameters, [wide, narrow], velocities, 0.1, 0.9, 0.01, 0.0, True)
+        CPU.sgd_step(parameters, [wide, narrow], velocities, 0.1, 0.9, 0.01, 0.0, True)
         return (*parameters, *velocities)
 
     return {

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import convolution, tiles
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.precision import allow_tf32
+from minires.backend.cuda.provider import CUDA as cuda
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
@@ -39,9 +40,9 @@ CASES = {
 @pytest.fixture(params=[False, True], ids=["exact", "TF32"])
 def bound(request):
     """With TF32 allowed or not, what is promised."""
-    cuda.allow_tf32(request.param)
+    allow_tf32(request.param)
     yield TF32 if request.param else EXACT
-    cuda.allow_tf32(False)
+    allow_tf32(False)
 
 
 def numbers(seed, *shape):
@@ -110,7 +111,7 @@ def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeyp
     for tile in (tiles.NARROW, tiles.SLIM, tiles.SMALL, tiles.LARGE, tiles.WIDE):
         if bound == EXACT and tile is tiles.WIDE:
             continue
-        monkeypatch.setattr(convolution, "choose", lambda *_, tile=tile: tile)
+        monkeypatch.setattr(convolution, "choose_tile", lambda *_, tile=tile: tile)
         check_all_three(device, case, bound)
 
 
@@ -150,7 +151,7 @@ def test_long_sums_keep_their_digits(device):
 @pytest.mark.parametrize("depth", [4608, 12544, 65536])
 def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, depth):
     """Then nothing but the length of a sum divides it."""
-    monkeypatch.setattr(tiles, "ENOUGH_BLOCKS", 1)
+    monkeypatch.setattr(tiles, "TARGET_BLOCKS", 1)
     rng = np.random.default_rng(0)
     x, y = rng.random((16, depth), np.float32), rng.random((depth, 16), np.float32)
     expected = np.matmul(*double(x, y))

@@ -38,7 +38,7 @@ def test_every_length(device, kernel, order):
 @pytest.mark.parametrize("kernel", REFERENCES)
 def test_more_numbers_than_threads(device, kernel, monkeypatch):
     """As beyond 67 million: a thread takes several fours."""
-    monkeypatch.setattr(elementwise, "MOST_BLOCKS", 2)
+    monkeypatch.setattr(elementwise, "MAX_BLOCKS", 2)
     x, y = np.random.default_rng(0).normal(size=(2, 20_003)).astype(np.float32)
     given = arguments_of(kernel, x, y)
     np.testing.assert_array_equal(device.run(getattr(elementwise, kernel), *given), REFERENCES[kernel](*given))

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import im2col
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.cuda.device import ORDERS
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minires.backend.cuda import layout, sources
-from minires.backend.cuda import provider as cuda
 from minires.backend.cuda.launch import first_error, is_dense, launch
+from minires.backend.cuda.provider import CUDA as cuda
 from minires.backend.cuda.sources import Parameter
 
 

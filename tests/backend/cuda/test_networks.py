@@ -8,7 +8,7 @@ import pytest
 import minires as mr
 from minires import data, models, optim
 from minires import functional as F
-from minires.backend.cuda import provider as cuda
+from minires.backend.cuda.precision import allow_tf32
 
 
 def train(where, batches, learning_rate=0.05):
@@ -49,12 +49,12 @@ def test_training_steps_are_the_cpus_and_the_same_each_time(device):
 def test_tf32_changes_little_and_only_where_it_is_allowed(device):
     batches = random_batches(1)
     exact, _ = train("cuda", batches)
-    cuda.allow_tf32(True)
+    allow_tf32(True)
     try:
         rounded, _ = train("cuda", batches)
         on_cpu, _ = train("cpu", batches)
     finally:
-        cuda.allow_tf32(False)
+        allow_tf32(False)
     assert rounded != exact
     np.testing.assert_allclose(rounded, exact, rtol=2e-2)
     assert on_cpu == train("cpu", batches)[0]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
-from minires.backend.cuda import normalization, walks
+from minires.backend.cuda import normalization, row_blocks
+from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cpu.layouts import channels_last
 from tests.backend.cuda.device import ORDERS
 
@@ -61,12 +61,12 @@ def test_statistics(device, rows, channels, kind, order, seed):
 @pytest.mark.parametrize("channels", [33, 132])
 def test_many_rows(device, channels, enough, monkeypatch):
     """Several chunks, several batches of each thread: as with some million rows, where blocks suffice."""
-    monkeypatch.setattr(walks, "ENOUGH_BLOCKS", enough)
-    across = walks.walk(channels)
-    rows = across.step * (walks.MOST_ROWS + 20)
-    cut = walks.chunks(across, rows)
-    assert cut.number == (2 if enough == 1 else 8 // across.columns)
-    assert cut.rows > across.step * walks.FEWEST_ROWS
+    monkeypatch.setattr(row_blocks, "TARGET_BLOCKS", enough)
+    block = row_blocks.row_block(channels)
+    rows = block.rows * (row_blocks.MAX_ROWS_PER_THREAD + 20)
+    chunks = row_blocks.split_rows(block, rows)
+    assert chunks.number == (2 if enough == 1 else 8 // block.channel_blocks)
+    assert chunks.rows > block.rows * row_blocks.MIN_ROWS_PER_THREAD
     x = np.random.default_rng(0).normal(100, 1, (rows, channels)).astype(np.float32)
     _check_stats(device, x)
     gy = np.full((rows, channels), 0.1, np.float32)  # in one chain of float32 their sum would be off by far more

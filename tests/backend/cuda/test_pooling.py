@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import pooling
+from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS

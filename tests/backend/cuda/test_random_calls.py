@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import elementwise, normalization, pooling, reduction, softmax
+from minires.backend.cuda import elementwise, normalization, pooling, reduction, shape, softmax
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
@@ -29,9 +29,9 @@ FUNCTIONS = {
         pooling.avg_pool2d_split,
         pooling.max_pool2d,
         pooling.max_pool2d_route,
-        reduction.broadcast_to,
-        reduction.index_add,
-        reduction.pad,
+        shape.broadcast_to,
+        shape.index_add,
+        shape.pad,
         reduction.sum,
         softmax.cross_entropy,
         softmax.cross_entropy_grad,
@@ -72,7 +72,7 @@ AT_LEAST = ("batch_norm_stats", "batch_norm", "batch_norm_grad", "log_softmax", 
 @settings(max_examples=10)
 @given(data=st.data())
 def test_infinities_and_nan_are_not_lost(device, kernel, data):
-    from minires.backend import reference
+    from minires.backend.reference.provider import REFERENCE as reference
 
     choices = cases.Drawn(data)
     case = cases.OTHERS[kernel](choices)
@@ -129,9 +129,9 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
             pooling.avg_pool2d(bad, window, False, True),
             pooling.avg_pool2d_split(small, (4, 4), window, True),
             reduction.sum(bad, (2, 3), False),
-            reduction.broadcast_to(bad[:, :, :1, :1], (len(bad), 4, 3, 3)),
-            reduction.pad(bad, ((0, 0), (0, 0), (1, 1), (1, 1)), 0.0),
-            reduction.index_add(bad, (slice(None),), bad.shape),
+            shape.broadcast_to(bad[:, :, :1, :1], (len(bad), 4, 3, 3)),
+            shape.pad(bad, ((0, 0), (0, 0), (1, 1), (1, 1)), 0.0),
+            shape.index_add(bad, (slice(None),), bad.shape),
             softmax.log_softmax(flat, 1),
             softmax.cross_entropy(flat, up(np.zeros(len(flat), np.int64))),
             softmax.cross_entropy_grad(c, flat, labels),
@@ -147,8 +147,8 @@ def test_what_the_kernels_do_not_serve_is_declined(device):
         pooling.max_pool2d(x, pair, (1 << 40, 1), (0, 0), (1, 1), False),
         pooling.avg_pool2d(up(np.ones((1, 1, 1, 300), "f")), (1, 300), (1, 1), (0, 0), False, True),
         reduction.sum(x, (1,), False),
-        reduction.broadcast_to(c, (2, 4)),
-        reduction.index_add(x[0], (0,), x.shape),
+        shape.broadcast_to(c, (2, 4)),
+        shape.index_add(x[0], (0,), x.shape),
         softmax.log_softmax(x, 1),
         softmax.cross_entropy(x[0, 0], labels),
         softmax.cross_entropy(x[0, 0, :2], up(np.zeros(2, np.int32))),

@@ -1,4 +1,4 @@
-"""Sums over pixels and rows, many of them; what keeps an image channels-last."""
+"""Sums over the pixels of images and over the rows of matrices, also of many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import reduction, walks
+from minires.backend.cuda import reduction, row_blocks
 from tests.backend.cpu.layouts import channels_last
 from tests.backend.cuda.device import ORDERS
 
@@ -36,7 +36,7 @@ def test_sums_of_images(device, shape, axes, keepdims, order):
 def test_a_sum_over_many_pixels_is_not_one_chain(device, channels):
     """In one chain of float32 it would be off by 1e-3."""
     x = channels_last(np.full((2, channels, 300, 301), 0.1, np.float32))
-    assert walks.chunks(walks.walk(channels), 300 * 301, 2).number > 1
+    assert row_blocks.split_rows(row_blocks.row_block(channels), 300 * 301, 2).number > 1
     for axes in ((2, 3), (0, 2, 3)):
         y = device.run(reduction.sum, x, axes, False)
         np.testing.assert_allclose(y, x.astype(float).sum(axes), rtol=BOUND)
@@ -55,18 +55,6 @@ def test_nothing_depends_on_the_order_of_threads(device):
     results = [device.run(reduction.sum, x, (0, 2, 3), False, order=order) for order in (*ORDERS, 9, 0)]
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
-
-
-def test_images_stay_channels_last(device):
-    x = device.upload(np.random.default_rng(0).normal(size=(2, 8, 5, 6)).astype(np.float32))
-    widths = ((0, 0), (1, 2), (3, 0), (0, 1))
-    key = (slice(None), slice(1, None), slice(None, None, 2), slice(None, None, -1))
-    for image in (
-        reduction.pad(x, widths, 1.5),
-        reduction.index_add(x, key, (2, 9, 10, 6)),
-        reduction.broadcast_to(x[:, :, :1, :1], (2, 8, 9, 9)),
-    ):
-        assert image.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def test_a_sum_that_the_kernels_do_not_know_is_declined(device):

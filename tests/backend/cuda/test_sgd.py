@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend.cuda import launch, optimizer
+from minires.backend.cuda import launch, sgd
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
 from tests.backend.cuda.device import ORDERS
@@ -18,7 +18,7 @@ def step(device, parameters, gradients, velocities, *how, order=0):
     copies = [[np.array(each, order="K") for each in arrays or []] for arrays in (parameters, velocities)]
     theta, v = device.upload(copies)
     with device.order(order):
-        result = optimizer.sgd_step(theta, device.upload(gradients), None if velocities is None else v, *how)
+        result = sgd.sgd_step(theta, device.upload(gradients), None if velocities is None else v, *how)
     assert result is None, "declined"
     return device.download([*theta, *v])
 
@@ -32,11 +32,11 @@ def test_random_steps(device, data):
     case.check()
 
 
-@pytest.mark.parametrize("count", [1, optimizer.TENSORS - 1, optimizer.TENSORS, optimizer.TENSORS + 1, 250])
+@pytest.mark.parametrize("count", [1, sgd.TENSORS - 1, sgd.TENSORS, sgd.TENSORS + 1, 250])
 def test_more_tensors_than_one_launch_takes(device, count, monkeypatch):
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 40, count)
-    sizes[rng.integers(count)] = 2 * optimizer.TURN + 5  # which has three blocks
+    sizes[rng.integers(count)] = 2 * sgd.ELEMENTS_PER_BLOCK + 5  # which has three blocks
     parameters, gradients, velocities = ([rng.normal(size=n).astype(np.float32) for n in sizes] for _ in range(3))
     launches = []
 
@@ -44,9 +44,9 @@ def test_more_tensors_than_one_launch_takes(device, count, monkeypatch):
         launches.append(arguments)
         launch.launch(*arguments)
 
-    monkeypatch.setattr(optimizer, "launch", counted)
+    monkeypatch.setattr(sgd, "launch", counted)
     result = step(device, parameters, gradients, velocities, 0.5, 0.9, 0.0, 0.0, False)
-    assert len(launches) == -(-count // optimizer.TENSORS)
+    assert len(launches) == -(-count // sgd.TENSORS)
     for k in range(count):
         v = np.float32(0.9) * velocities[k] + gradients[k]
         np.testing.assert_allclose(result[count + k], v, rtol=1e-6, atol=1e-6)
@@ -54,8 +54,8 @@ def test_more_tensors_than_one_launch_takes(device, count, monkeypatch):
 
 
 def test_the_table_is_the_struct_of_the_source():
-    assert optimizer.TABLE.itemsize <= 4000
-    assert optimizer.TABLE.itemsize == 4 * 8 * optimizer.TENSORS + 4 * (optimizer.TENSORS + 2)
+    assert sgd.TABLE.itemsize <= 4000
+    assert sgd.TABLE.itemsize == 4 * 8 * sgd.TENSORS + 4 * (sgd.TENSORS + 2)
 
 
 def test_a_learning_rate_in_device_memory(device):
@@ -114,6 +114,6 @@ def test_what_cannot_be_written_in_place_is_declined_and_left_as_it_was(device):
         ([good, image], [good, image[:, :, :, :4]]),
     ):
         gradients = [up(np.ones(each.shape, np.float32)) for each in parameters]
-        assert optimizer.sgd_step(parameters, gradients, velocities, *how) is NotImplemented
+        assert sgd.sgd_step(parameters, gradients, velocities, *how) is NotImplemented
         assert (good.get() == 1).all()
-    assert optimizer.sgd_step([good], [wide], None, *how) is NotImplemented
+    assert sgd.sgd_step([good], [wide], None, *how) is NotImplemented

@@ -1,4 +1,4 @@
-"""SGD on the GPU: all parameters of a network in one launch."""
+"""SGD on the GPU: one launch updates all parameters of a network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda import graph_learning_rate
-from minires.backend.cuda.eligibility import serves
-from minires.backend.cuda.launch import blocks, is_dense, launch
-from minires.backend.cuda.layout import is_aligned
+from minires.backend.cuda.eligibility import supports
+from minires.backend.cuda.launch import blocks, is_aligned, is_dense, launch
 from minires.errors import DeviceError
 
-THREADS, TENSORS, TURN = 256, 110, 4096  # as in sgd.cu
+THREADS, TENSORS, ELEMENTS_PER_BLOCK = 256, 110, 4096  # as in sgd.cu
 TABLE = np.dtype(
     [
         ("theta", np.uint64, TENSORS),
@@ -37,8 +36,8 @@ def sgd_step(
     dampening: float,
     nesterov: bool,
 ) -> None:
-    """As in the contract; `lr` may also be one float32 on the GPU, which a captured graph reads at each replay."""
-    if not all(map(_in_place, (*parameters, *(velocities or [])))) or not all(map(serves, gradients)):
+    """As in the contract. `lr` may also be a float32 array (1,) on the GPU, which a replayed graph reads anew."""
+    if not all(map(_is_writable, (*parameters, *(velocities or [])))) or not all(map(supports, gradients)):
         return NotImplemented
     if velocities and not all(_same_order(theta, v) for theta, v in zip(parameters, velocities, strict=True)):
         return NotImplemented
@@ -46,27 +45,27 @@ def sgd_step(
     gradients = [_in_order_of(*pair) for pair in zip(parameters, gradients, strict=True)]
     rows = list(zip(parameters, gradients, velocities or [None] * len(parameters), strict=True))
     lr = graph_learning_rate.current(lr)
-    on_gpu = serves(lr)
+    on_gpu = supports(lr)
     settings = (lr if on_gpu else None, 0 if on_gpu else lr, momentum, weight_decay, 1 - dampening, bool(nesterov))
     for number, last_block, table in _tables([row for row in rows if row[0].size]):
         launch("sgd", "sgd_step", (last_block,), THREADS, table, number, *settings)
     return None
 
 
-def _in_place(array: Array) -> bool:
-    """Whether the kernel can write into `array` where it lies."""
-    return serves(array) and (array.size == 0 or (is_dense(array) and is_aligned(array)))
+def _is_writable(array: Array) -> bool:
+    """Whether the kernel can write into the memory of `array`."""
+    return supports(array) and (array.size == 0 or (is_dense(array) and is_aligned(array)))
 
 
 def _same_order(x: Array, y: Array) -> bool:
-    """Whether the elements of two arrays without gaps lie in memory in one order."""
+    """Whether two arrays without gaps have one shape, and their elements the same order in memory."""
     return x.shape == y.shape and all(
         n == 1 or s == t for n, s, t in zip(x.shape, x.strides, y.strides, strict=True) if x.size
     )
 
 
 def _in_order_of(theta: Array, gradient: Array) -> Array:
-    """The gradient with its elements in the order of the parameter's: itself, or a copy."""
+    """The gradient itself if its elements lie in memory in the order of the parameter's, else such a copy."""
     if is_dense(gradient) and _same_order(theta, gradient) and is_aligned(gradient):
         return gradient
     copy = sys.modules["cupy"].empty_like(theta)
@@ -75,7 +74,7 @@ def _in_order_of(theta: Array, gradient: Array) -> Array:
 
 
 def _check_one_device(*arrays: Array) -> None:
-    """The table holds addresses, at which `launch` does not look. Raises DeviceError."""
+    """Raise DeviceError unless all arrays are on one GPU. `launch` sees only their addresses, in the table."""
     devices = {array.device.id for array in arrays}
     if len(devices) > 1:
         raise DeviceError(
@@ -84,7 +83,7 @@ def _check_one_device(*arrays: Array) -> None:
 
 
 def _tables(rows: Sequence[tuple[Array, Array, Array | None]]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(number of tensors, number of blocks, table) of each launch."""
+    """(number of tensors, number of blocks, table) for each launch."""
     for start in range(0, len(rows), TENSORS):
         some = rows[start : start + TENSORS]
         table = np.zeros((), TABLE)
@@ -92,5 +91,5 @@ def _tables(rows: Sequence[tuple[Array, Array, Array | None]]) -> Iterator[tuple
             table["theta"][k], table["gradient"][k] = theta.data.ptr, gradient.data.ptr
             table["velocity"][k] = 0 if velocity is None else velocity.data.ptr
             table["count"][k] = theta.size
-            table["first_block"][k + 1] = table["first_block"][k] + blocks(theta.size, TURN)
+            table["first_block"][k + 1] = table["first_block"][k] + blocks(theta.size, ELEMENTS_PER_BLOCK)
         yield len(some), int(table["first_block"][len(some)]), table

@@ -1,39 +1,40 @@
-// The inner part of every matrix product here: a block of threads makes a BM × BN tile of D = A·B, K by steps of BK.
+// The inner loop of every matrix product (GEMM): a block of threads computes a BM × BN tile of D = A·B, in steps of BK
+// along K.
 //
 //     D[m,n] = Σ_k A[m,k] B[k,n]
 //
-// Both operands of a step lie in shared memory with k outermost, a[k][m] and b[k][n]: so a step is BK outer products. A
-// warp makes 64 × 16·HALVES of the tile. Each thread holds 8 rows × 4·HALVES columns of that in registers. Which ones, and
-// who multiplies them, a constant says:
+// Both operands of a step are in shared memory with k outermost, a[k][m] and b[k][n], so a step is BK outer products. A
+// warp computes 64 × 16·HALVES of the tile. Each thread has 8 rows × 4·HALVES columns of that in registers. The
+// constant TF32 decides which ones, and how they are multiplied:
 //
-//   TF32 = 0   every thread for itself, in float32. A chain of more than FOLD additions would lose digits (its error
-//              grows with its length), so what FOLD products make is added to a total, and the chain begins again.
-//   TF32 = 1   tensor cores: mma.sync.m16n8k8, operands rounded to 10 bits of mantissa, sums in float32.
+//   TF32 = 0   each thread multiplies in float32. The rounding error of a sum grows with the length of its chain of
+//              additions. So after FOLD products the sum is added to a total, and a new chain begins.
+//   TF32 = 1   tensor cores multiply: mma.sync.m16n8k8, operands rounded to 10 bits of mantissa, sums in float32.
 //
-// A tensor core wants of a lane rows g and g + 8 of sixteen. Which of our rows these are is ours to say, since their order
-// means nothing to a product; so a lane gets neighbours, and reads both at once.
+// A lane supplies a tensor core with rows g and g + 8 of sixteen. A product does not depend on the order of the rows,
+// so these are assigned to neighbouring rows of the tile, and the lane reads both at once.
 //
-// Shared memory is read without bank conflicts: rows are 8 floats longer than the tile. Where a[k][m] is written along k
-// (a matrix whose rows are contiguous), m is exchanged with m ^ 8·(k/4 mod 4), else four lanes would write to one bank;
-// matmul.cu, for small matrices, does without.
+// Shared memory is read without bank conflicts: its rows are 8 floats longer than the tile's. If a[k][m] is written
+// along k (the rows of the matrix are contiguous), it is stored at m ^ 8·(k/4 mod 4); otherwise four lanes would write
+// to one bank. matmul.cu, for small matrices, does not do so.
 #pragma once
 #include "common.cuh"
 
 constexpr int THREADS = WARP * WARPS_M * WARPS_N;
 constexpr int BM = 64 * WARPS_M, BN = 16 * HALVES * WARPS_N, BK = 16;
-constexpr int ROWS = 8, COLUMNS = 4 * HALVES;  // that a thread holds
+constexpr int ROWS = 8, COLUMNS = 4 * HALVES;  // of a thread
 constexpr int A_STRIDE = BM + 8, B_STRIDE = BN + 8;
-constexpr int A_LOADS = BM * BK / 4 / THREADS, B_LOADS = BK * BN / 4 / THREADS;  // float4 that a thread fetches for a step
+constexpr int A_LOADS = BM * BK / 4 / THREADS, B_LOADS = BK * BN / 4 / THREADS;  // float4 of a thread for a step
 constexpr int FOLD = 64;  // products in a chain of additions
-static_assert(A_LOADS * 4 * THREADS == BM * BK && B_LOADS * 4 * THREADS == BN * BK, "each thread fetches whole float4s");
+static_assert(A_LOADS * 4 * THREADS == BM * BK && B_LOADS * 4 * THREADS == BN * BK, "each thread loads whole float4s");
 
-// Two of each: one is read while the next is written.
+// Two buffers of each operand: one is read while the other is written.
 struct alignas(16) Tiles {
     float a[2][BK][A_STRIDE];
     float b[2][BK][B_STRIDE];
 };
 
-// To the nearest number with 10 bits of mantissa: what a tensor core reads. It would cut off the rest by itself.
+// Rounds to the nearest number with 10 bits of mantissa. A tensor core by itself would truncate.
 __device__ __forceinline__ float operand(float x) {
 #if TF32
 #ifdef CUDASIM
@@ -53,7 +54,7 @@ __device__ __forceinline__ float4 operand(float4 v) {
     return make_float4(operand(v.x), operand(v.y), operand(v.z), operand(v.w));
 }
 
-// Four numbers along k into a[k…k+3][m], where k is a multiple of 4.
+// Stores four numbers along k, in a[k…k+3][m]; k is a multiple of 4.
 __device__ __forceinline__ void store_along_k(float (&a)[BK][A_STRIDE], int k, int m, float4 v) {
     const int place = m ^ (k / 4 % 4 * 8);
     a[k][place] = v.x;
@@ -63,8 +64,9 @@ __device__ __forceinline__ void store_along_k(float (&a)[BK][A_STRIDE], int k, i
 }
 
 #if TF32
-// d (16 × 8) += a (16 × 8) · b (8 × 8), by a warp. Lane l, with g = l/4 and q = l%4, holds a[g][q], a[g+8][q], a[g][q+4],
-// a[g+8][q+4]; b[q][g], b[q+4][g]; d[g][2q], d[g][2q+1], d[g+8][2q], d[g+8][2q+1] (PTX ISA, mma.m16n8k8, .tf32).
+// d (16 × 8) += a (16 × 8) · b (8 × 8), by a warp. Lane l, with g = l/4 and q = l%4, holds a[g][q], a[g+8][q],
+// a[g][q+4], a[g+8][q+4]; b[q][g], b[q+4][g]; d[g][2q], d[g][2q+1], d[g+8][2q], d[g+8][2q+1] (PTX ISA, mma.m16n8k8,
+// .tf32).
 __device__ __forceinline__ void tensor_core(float& d0, float& d1, float& d2, float& d3, const float (&a)[4], float b0,
                                             float b1) {
 #ifdef CUDASIM
@@ -87,14 +89,14 @@ __device__ __forceinline__ void tensor_core(float& d0, float& d1, float& d2, flo
 }
 #endif
 
-// What a thread has of the tile.
+// The part of the tile that a thread computes.
 struct Accumulators {
     float sum[ROWS][COLUMNS] = {};
 #if !TF32
     float total[ROWS][COLUMNS] = {};
 #endif
 
-    // Where row r and column c of a thread lie in the tile. NEAR columns are neighbours there.
+    // The tile's row and column of row r and column c of this thread. NEAR columns are consecutive in the tile.
     static constexpr int NEAR = TF32 ? 2 : 4;
     __device__ __forceinline__ static int row(int r) {
         const int warp = threadIdx.x / WARP % WARPS_M * 64, g = threadIdx.x % WARP / 4;
@@ -105,7 +107,7 @@ struct Accumulators {
         return warp + c / NEAR * 4 * NEAR + q * NEAR + c % NEAR;
     }
 
-    // sum += a·b for one step; along_k: how a was stored.
+    // sum += a·b for one step; along_k: whether store_along_k stored a.
     template <bool along_k>
     __device__ __forceinline__ void multiply(const float (&a)[BK][A_STRIDE], const float (&b)[BK][B_STRIDE]) {
 #if TF32
@@ -146,7 +148,7 @@ struct Accumulators {
 #endif
     }
 
-    // After the step that ends at product number `done`.
+    // Ends a chain of additions if the number of products `done` is a multiple of FOLD.
     __device__ __forceinline__ void fold(int done) {
 #if !TF32
         if (done % FOLD) return;
@@ -168,8 +170,8 @@ struct Accumulators {
 #endif
     }
 
-    // Calls write(start(m), n, v, count) for what this thread has of row m of the matrix: `count` neighbours v at once, which
-    // are NEAR where the length of the matrix's rows, `columns`, is divisible by that, else one.
+    // Calls write(start(m), n, v, count) for the numbers that this thread has of row m of the matrix: `count` consecutive
+    // numbers v at column n. `count` is NEAR if it divides the number of `columns`, else 1.
     template <class Start, class Write>
     __device__ __forceinline__ void each(int first_row, int rows, int first_column, int columns, Start start,
                                          Write write) const {

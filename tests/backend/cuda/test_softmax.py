@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minires.backend import reference
 from minires.backend.cuda import softmax
+from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cuda.device import ORDERS
 
 EPS = float(np.finfo(np.float32).eps)

@@ -1,0 +1,42 @@
+"""Batch normalisation in C."""
+
+from __future__ import annotations
+
+from minires.backend.arrays import Array
+from minires.backend.cpu import machine
+from minires.backend.cpu.eligibility import is_supported
+
+
+def _is_image_or_rows(x: Array) -> bool:
+    return x.ndim in (2, 4)
+
+
+def batch_norm(
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
+    residual: Array | None,
+    relu: bool,
+) -> Array:
+    if not _is_image_or_rows(x) or not is_supported(x, mean, var, weight, bias, residual):
+        return NotImplemented
+    return machine.library.batch_norm(x, mean, var, weight, bias, eps, residual, relu, None)
+
+
+def batch_norm_stats(x: Array) -> tuple[Array, Array]:
+    if not _is_image_or_rows(x) or not is_supported(x):
+        return NotImplemented
+    mean, var = machine.library.batch_norm_stats(x)
+    return mean, var
+
+
+def batch_norm_grad(
+    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+) -> tuple[Array, Array, Array]:
+    if not _is_image_or_rows(x) or not is_supported(gy, x, mean, var, weight, y):
+        return NotImplemented
+    gx, gw, gb = machine.library.batch_norm_grad(gy, x, mean, var, weight, eps, y)
+    return gx, gw, gb

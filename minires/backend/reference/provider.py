@@ -1,0 +1,26 @@
+"""The reference provider: every kernel in a few lines, on NumPy or CuPy arrays of any dtype.
+
+Convolution is im2col and a matrix product, pooling works by shifted slices, batch norm by its formula. Every test
+compares with the reference, and the documentation explains it. It is always there, so no other provider has to be
+complete.
+"""
+
+from minires.backend.provider import Provider
+from minires.backend.reference import (
+    blocking,
+    elementwise,
+    loss,
+    matmul,
+    normalization,
+    pooling,
+    reduction,
+    sgd,
+    shape,
+)
+
+REFERENCE = Provider(
+    "reference",
+    supports=lambda array: True,
+    # `blocking` stands behind `pooling`: max_pool2d is the one that goes through large images in pieces.
+    modules=[elementwise, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd],
+)
