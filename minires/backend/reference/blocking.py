@@ -96,7 +96,7 @@ class Block(NamedTuple):
     def padded(self, x: Array) -> Array:
         """What the block's windows cover of x, zeros in the padding: (n, C, *padded_size)."""
         pixels = x[self.input]
-        if pixels.shape[2:] == self.padded_size and pixels.strides[-1] == pixels.itemsize:
+        if pixels.shape[2:] == self.padded_size and pixels.strides[-1] == x.dtype.itemsize:
             return pixels  # there is no padding, and im2col finds the rows in order
         n, c = pixels.shape[:2]
         channels_first = array_module(x).zeros((c, n, *self.padded_size), x.dtype)  # in memory, as columns are
