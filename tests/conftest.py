@@ -122,7 +122,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Exempt the thousands of collected tests from garbage collection: a full one takes milliseconds then.
 
-    Otherwise it takes 0.2 seconds each time, minutes in all: it looks at every object that pytest has made of the tests.
+    Otherwise it takes 0.2 seconds each time, minutes in all: it visits every object that pytest has made of the tests.
     """
     gc.collect()
     gc.freeze()
