@@ -21,7 +21,7 @@ commands.add_typer(lab, name="lab")
 def mistakes(context: typer.Context) -> None:
     """Break the engine on purpose, and see what notices.
 
-    Alone it lists the mistakes; docs/lab has an exercise on each.
+    Without a command it lists the mistakes; docs/lab has an exercise on each.
     """
     if context.invoked_subcommand is None:
         from minires.lab.commands import list_mistakes

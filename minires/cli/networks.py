@@ -9,23 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minires.cli.shared import (
-    Data,
-    DataDir,
-    Device,
-    Download,
-    Json,
-    Model,
-    Normalize,
-    Weights,
-    console,
-    example,
-    input_shape,
-    model_name,
-    output_file,
-    print_json,
-    save_array,
-)
+from minires.cli import shared
+from minires.cli.shared import example
 from minires.weights.messages import printable
 
 if TYPE_CHECKING:
@@ -40,20 +25,22 @@ commands = typer.Typer()
     epilog=example("minires evaluate --model resnet20 --weights resnet20.th --data cifar10 --normalize imagenet")
 )
 def evaluate(
-    weights: Weights,
-    data: Data,
-    model: Model = None,
-    data_dir: DataDir = None,
-    normalize: Normalize = None,
+    weights: shared.Weights,
+    data: shared.Data,
+    model: shared.Model = None,
+    data_dir: shared.DataDir = None,
+    normalize: shared.Normalize = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.npy", callback=output_file, help="Save the predicted classes, int64 (images,)."),
+        typer.Option(
+            metavar="OUT.npy", callback=shared.output_file, help="Save the predicted classes, int64 (images,)."
+        ),
     ] = None,
-    as_json: Json = False,
+    as_json: shared.Json = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Number of threads that prepare images.")] = 2,
-    download: Download = True,
-    device: Device = "cpu",
+    download: shared.Download = True,
+    device: shared.Device = "cpu",
 ) -> None:
     """Measure top-1, top-5 and loss on the test images of a data set.
 
@@ -65,10 +52,10 @@ def evaluate(
     dataset = network.test_set(data, data_dir, download)
     result = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True)
     if predictions is not None:
-        save_array(predictions, result.predictions)
+        shared.save_array(predictions, result.predictions)
     if as_json:
         numbers = {key: value for key, value in vars(result).items() if key != "predictions"}
-        print_json({"model": network.name, **numbers})
+        shared.print_json({"model": network.name, **numbers})
     else:
         _print_evaluation(network.name, dataset.name, result)
 
@@ -83,16 +70,18 @@ def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
 @commands.command(epilog=example("minires predict --model resnet18 --weights resnet18-f37072fd.pth dog.jpg"))
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False, help="Image files.")],
-    weights: Weights,
-    model: Model = None,
+    weights: shared.Weights,
+    model: shared.Model = None,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
-    normalize: Normalize = None,
+    normalize: shared.Normalize = None,
     logits: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.npy", callback=output_file, help="Save the logits, float32 (images, classes)."),
+        typer.Option(
+            metavar="OUT.npy", callback=shared.output_file, help="Save the logits, float32 (images, classes)."
+        ),
     ] = None,
-    as_json: Json = False,
-    device: Device = "cpu",
+    as_json: shared.Json = False,
+    device: shared.Device = "cpu",
 ) -> None:
     """Classify photographs."""
     from minires.inference import classifier
@@ -101,9 +90,11 @@ def predict(
     if logits is not None:
         import numpy as np
 
-        save_array(logits, np.stack([each.logits for each in found]))
+        shared.save_array(logits, np.stack([each.logits for each in found]))
     if as_json:
-        print_json([{"image": each.image, "classes": [asdict(guess) for guess in each.top(top)]} for each in found])
+        shared.print_json(
+            [{"image": each.image, "classes": [asdict(guess) for guess in each.top(top)]} for each in found]
+        )
     else:
         _print_predictions(found, top)
 
@@ -121,13 +112,13 @@ def _print_predictions(found: Sequence[Prediction], top: int) -> None:
             cells = str(guess.index), printable(guess.name), f"{100 * guess.probability:.2f} %"
             table.add_row(Text("" if rank else printable(each.image)), *map(Text, cells), style="" if rank else "bold")
         table.add_section()
-    console().print(table)
+    shared.console().print(table)
 
 
 @commands.command(epilog=example("minires summary resnet18 --input 3x224x224 --level 1"))
 def summary(
     model: Annotated[
-        str, typer.Argument(callback=model_name, metavar="MODEL", help="The network, e.g. resnet18 or plain20.")
+        str, typer.Argument(callback=shared.model_name, metavar="MODEL", help="The network, e.g. resnet18 or plain20.")
     ],
     image: Annotated[
         str | None,
@@ -141,7 +132,7 @@ def summary(
     level: Annotated[
         int | None, typer.Option(min=0, help="Depth of nesting to show: 1 for stages, 2 for blocks.")
     ] = None,
-    device: Device = "cpu",
+    device: shared.Device = "cpu",
 ) -> None:
     """List a network's layers: shape, parameters, cost, field.
 
@@ -151,7 +142,7 @@ def summary(
     from minires import models
     from minires.inspection.summary import summarize
 
-    shape = input_shape(image) if image is not None else (3, models.image_size(model), models.image_size(model))
+    shape = shared.input_shape(image) if image is not None else (3, models.image_size(model), models.image_size(model))
     network = models.build(model, num_classes=classes, in_channels=max(shape[0], 1)).to(device)
     _print_summary(model, summarize(network, shape), level)
 
@@ -171,7 +162,7 @@ def _print_summary(model: str, found: Summary, level: int | None) -> None:
         shape = "×".join(map(str, row.output_shape))
         counts = (f"{count:,}" if count else "" for count in (row.parameters, row.multiply_adds))
         table.add_row(row.name, row.kind, shape, *counts, str(row.receptive_field))
-    screen = console()
+    screen = shared.console()
     screen.print(table)
     screen.print(f"{found.parameters:,} parameters, {_scaled(found.multiply_adds)} multiply-adds")
 

@@ -8,17 +8,8 @@ from typing import Annotated
 
 import typer
 
-from minires.cli.shared import (
-    DataDir,
-    Device,
-    Download,
-    Model,
-    Normalize,
-    example,
-    milestones_of,
-    seconds,
-    weight_file,
-)
+from minires.cli import shared
+from minires.cli.shared import example
 from minires.errors import MiniResError
 from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
 
@@ -31,7 +22,7 @@ def demo(
     depth: Annotated[int, typer.Option(help="Layers of both networks, 6n + 2.")] = 32,
     epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the initial weights and the order of the images.")] = 0,
-    device: Device = "cpu",
+    device: shared.Device = "cpu",
 ) -> None:
     """Train on handwritten digits, check gradients, write a report.
 
@@ -51,11 +42,11 @@ def demo(
 def train(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for checkpoints, log and curves.")],
-    model: Model = None,
+    model: shared.Model = None,
     data: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER", help="Training data, as for `minires evaluate`.")
     ] = None,
-    data_dir: DataDir = None,
+    data_dir: shared.DataDir = None,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = TrainSettings.epochs,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = TrainSettings.batch_size,
     optimizer: Annotated[
@@ -68,7 +59,8 @@ def train(
         str, typer.Option(metavar="|".join(SCHEDULES), help="Learning-rate schedule.")
     ] = TrainSettings.schedule,
     milestones: Annotated[
-        str, typer.Option(metavar="N,N", callback=milestones_of, help="Epochs at which multistep divides by ten.")
+        str,
+        typer.Option(metavar="N,N", callback=shared.milestones_of, help="Epochs at which multistep divides by ten."),
     ] = "",
     warmup_epochs: Annotated[
         float, typer.Option(help="Epochs of a linear rise before the schedule.")
@@ -80,12 +72,12 @@ def train(
     patience: Annotated[int | None, typer.Option(help="Stop after this many epochs without improvement.")] = None,
     augment: Annotated[bool, typer.Option(help="Use random crops and flips.")] = TrainSettings.augment,
     image_size: Annotated[int | None, typer.Option(help="Input size for a folder of images; default 224.")] = None,
-    normalize: Normalize = None,
+    normalize: shared.Normalize = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = TrainSettings.seed,
     weights: Annotated[
         Path | None,
         typer.Option(
-            callback=weight_file,
+            callback=shared.weight_file,
             metavar="FILE",
             help="Fine-tune from these weights; a classifier of other classes is replaced.",
         ),
@@ -94,10 +86,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, with its settings.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Number of threads that prepare images.")] = 2,
     checkpoint_seconds: Annotated[
-        float, typer.Option(callback=seconds, help="Seconds between checkpoints within an epoch.")
+        float, typer.Option(callback=shared.seconds, help="Seconds between checkpoints within an epoch.")
     ] = 300.0,
-    download: Download = True,
-    device: Device = "cpu",
+    download: shared.Download = True,
+    device: shared.Device = "cpu",
     graph: Annotated[
         bool,
         typer.Option("--graph", help="With --device cuda: replay the step as a CUDA graph; fast for small networks."),

@@ -43,8 +43,7 @@ class ArrayDataset:
     Args:
         images: uint8 (N, H, W, C), with C = 1 (grey) or 3 (RGB).
         labels: integers (N,) from 0 to `len(classes)` - 1.
-        classes: the names of the classes.
-        name: the name of the data set, for messages and checkpoints.
+        classes, name: the names of the classes and of the data set.
 
     Raises DataError if the arrays do not fit each other, or if a label is not a class.
     """

@@ -40,11 +40,7 @@ def load(
     `valid`, `validation`, `test`, these are the two parts, with the same classes. Otherwise the folder is undivided and
     returned whole, for either value of `train`; `load_for_training` splits it.
 
-    Args:
-        name: a name or a path, as above.
-        root: the folder of published data sets; by default $MINIRES_DATA, else ~/.cache/minires.
-        train: True for the training part, False for the test part.
-        download: whether missing files may be downloaded into `root`.
+    `root` is by default $MINIRES_DATA, else ~/.cache/minires. Missing files are downloaded there if `download` is True.
 
     Raises DataError if the name is unknown, if files are damaged, or if they are missing and cannot be downloaded.
     """

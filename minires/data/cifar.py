@@ -41,7 +41,7 @@ def cifar10(root: Path, train: bool, download: bool) -> ArrayDataset:
 
 def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The images (10000, 32, 32, 3) and labels (10000,) of one file, uint8."""
-    remedy = f"delete the folder {path.parent.name} to have it downloaded anew, or put a good copy in its place"
+    remedy = f"delete the folder {path.parent.name} to download it again, or put a good copy in its place"
     try:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -71,9 +71,9 @@ def _unpack_archive(root: Path, download: bool) -> None:
                 if name is not None:
                     _write(root / FOLDER / name, tar, member)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{archive} cannot be unpacked ({error}); delete it to have it downloaded anew") from error
+        raise DataError(f"{archive} cannot be unpacked ({error}); delete it to download it again") from error
     if wanted:
-        raise DataError(f"{archive} lacks {', '.join(sorted(wanted))}; delete it to have it downloaded anew")
+        raise DataError(f"{archive} lacks {', '.join(sorted(wanted))}; delete it to download it again")
     if fetched:
         archive.unlink()
 

@@ -88,7 +88,7 @@ def fetch(remote: Remote, target: Path) -> None:
         ):  # with an old .part, which may have been another file, the download is tried once more from the start
             raise DataError(
                 f"{remote.url} has md5 {found} instead of {remote.md5}: the download is damaged or not the published "
-                f"file, and was thrown away; try again, or put a good copy at {target}"
+                f"file, and was deleted; try again, or put a good copy at {target}"
             )
 
 

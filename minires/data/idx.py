@@ -144,4 +144,4 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _damaged(path: Path, what: str) -> DataError:
-    return DataError(f"{path} {what}; delete it to have it downloaded anew, or put a good copy in its place")
+    return DataError(f"{path} {what}; delete it to download it again, or put a good copy in its place")

@@ -37,13 +37,11 @@ class Loader:
     the loader itself gives epoch 0 the first time, epoch 1 the next time, and so on.
 
     Args:
-        dataset: the data set.
-        batch_size: images per batch; the last batch may be smaller.
+        dataset, batch_size: the data set, and the number of images per batch.
         transform: prepares each sample, as `transform(image, rng)`: one of `minires.data.transforms`, or a function.
             A uint8 result is converted by `ToFloat`. All samples of a batch must then have the same shape.
-        shuffle: draw a new order for each epoch.
-        drop_last: leave out a last batch that is smaller.
-        seed: the seed of the order and of the transforms.
+        shuffle, seed: draw a new order for each epoch; the seed of the orders and of the transforms.
+        drop_last: leave out a last batch that is smaller than the others.
         workers: the number of threads that prepare batches; 0 prepares each batch on request. Threads are enough,
             because decoding, resizing and array arithmetic release Python's global lock.
         prefetch: the number of batches to prepare ahead.
@@ -134,7 +132,7 @@ class Loader:
         images = np.empty(0, dtype=np.float32)
         for position, index in enumerate(indices.tolist()):
             if stop.is_set():
-                raise InterruptedError("nobody waits for this batch any more")
+                raise InterruptedError("this batch is no longer needed")
             sample, labels[position] = self._sample(epoch, index)
             if position == 0:
                 images = np.empty((len(indices), *sample.shape), dtype=np.float32)

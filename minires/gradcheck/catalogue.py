@@ -89,7 +89,9 @@ LABELS = np.array([2, 0, 1, 2])
 INDICES = np.array([[0, 2, 2], [1, 1, 0]])
 IMAGE = np.array([[[[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 2, 0]]]])
 GEOMETRY = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+POOLING = {"kernel_size": 3, "stride": 2, "padding": 1}
 WINDOWS = {"kernel_size": (2, 2), "stride": (1, 2), "padding": (0, 0)}
+SPLITTING = {"shape": (1, 2, 5, 4), "kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)}
 
 # -- ops that `minires.functional` lacks, or that take their inputs in another order there ----------------------------
 
@@ -111,6 +113,10 @@ def _batch_norm(
     mean = Tensor(np.full(input.shape[1], 0.1, input.dtype)) if running_mean is None else running_mean
     var = Tensor(np.full(input.shape[1], 1.5, input.dtype)) if running_var is None else running_var
     return F.batch_norm(input, mean, var, weight, bias, training, residual=residual, **options)
+
+
+def _layer_norm(input: Tensor, weight: Any = None, bias: Any = None, *, normalized_shape: Shape) -> Tensor:
+    return F.layer_norm(input, normalized_shape, weight, bias)
 
 
 def _dropout(input: Tensor, p: float, seed: int | None = None) -> Tensor:
@@ -201,33 +207,12 @@ EXAMPLES = (
     _op("batch_norm", _batch_norm, _normal((4, 2, 2, 2), (2,), (2,))),
     _op("batch_norm, residual and relu", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), relu=True),
     _op("batch_norm, eval", _batch_norm, _normal((4, 2, 3), (2,), (2,), (4, 2, 3)), training=False, relu=True),
-    _op(
-        "layer_norm",
-        lambda input, *affine, normalized_shape: F.layer_norm(input, normalized_shape, *affine),
-        _normal((3, 4), (4,), (4,)),
-        normalized_shape=(4,),
-    ),
-    _op("max_pool2d", F.max_pool2d, _few_levels((2, 1, 5, 5)), kernel_size=3, stride=2, padding=1),
+    _op("layer_norm", _layer_norm, _normal((3, 4), (4,), (4,)), normalized_shape=(4,)),
+    _op("max_pool2d", F.max_pool2d, _few_levels((2, 1, 5, 5)), **POOLING),
     _op("max_pool2d_route", _route, _normal((1, 1, 2, 2)), IMAGE, **WINDOWS),
     _op("max_pool2d_gather", _gather, _normal((1, 1, 3, 4)), IMAGE, **WINDOWS),
-    _op(
-        "avg_pool2d",
-        F.avg_pool2d,
-        _normal((1, 2, 5, 4)),
-        kernel_size=3,
-        stride=2,
-        padding=1,
-        count_include_pad=False,
-    ),
-    _op(
-        "avg_pool2d_split",
-        _split,
-        _normal((1, 2, 3, 3)),
-        shape=(1, 2, 5, 4),
-        kernel_size=(3, 2),
-        stride=(2, 1),
-        padding=(1, 0),
-    ),
+    _op("avg_pool2d", F.avg_pool2d, _normal((1, 2, 5, 4)), count_include_pad=False, **POOLING),
+    _op("avg_pool2d_split", _split, _normal((1, 2, 3, 3)), **SPLITTING),
     _op("adaptive_avg_pool2d", F.adaptive_avg_pool2d, _normal((1, 2, 5, 4)), output_size=(2, 3)),
     _op("global_avg_pool2d", F.global_avg_pool2d, _normal((2, 3, 2, 2))),
     _op("reshape", F.reshape, _normal((2, 6)), shape=(3, 4)),

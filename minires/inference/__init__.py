@@ -144,9 +144,8 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
             a tuple, list or dict of Tensors.
         example: a Tensor or an array (N, C, H, W) of the model's dtype, with any numbers.
 
-    Raises:
-        MiniResError: the model is in training mode, or no plan can follow it.
-        DtypeError: the example is not a non-empty array of floating-point numbers.
+    Raises MiniResError if the model is in training mode or no plan can follow it, and DtypeError for an example that is
+    not a non-empty array of floating-point numbers.
     """
     constants = Constants()
     if isinstance(model, Module):

@@ -113,13 +113,8 @@ class Classifier:
 
         A folder of images without a test part is used whole; if the network was trained on it, only the fifth that
         training held out. Sub folders are matched to the network's classes by name, for ImageNet also by WordNet id.
-
-        Args:
-            name, root, download: as for `minires.data.load`.
-
-        Raises:
-            DataError: the data set is missing or damaged.
-            MiniResError: its classes or its number of channels are not those of the network.
+        The arguments are those of `minires.data.load`. Raises DataError if the data set is missing or damaged, and
+        MiniResError if its classes or its number of channels are not those of the network.
         """
         if self.trained_on is not None and _same_folder(self.trained_on, name):
             dataset = data.load_for_training(name, root, download)[1]
@@ -209,11 +204,8 @@ def load(
             usual ones.
         device: "cpu", "cuda" or "cuda:N".
 
-    Raises:
-        WeightsError: the file is missing, damaged, or of another network.
-        DataError: unknown normalisation.
-        ValueError: unknown network.
-        DeviceError: the device cannot be used.
+    Raises WeightsError if the file is missing, damaged, or of another network; DataError for an unknown normalisation,
+    ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
     source = os.fspath(path)
     metadata = training.checkpoint_metadata(path)

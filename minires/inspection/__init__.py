@@ -8,23 +8,14 @@
 Each part is imported when it is first used.
 """
 
-from __future__ import annotations
+from importlib import import_module
+from typing import Any
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from minires.inspection import machine, timing
-    from minires.inspection.drawing import draw_graph
-    from minires.inspection.summary import summarize
-
-__all__ = ["draw_graph", "machine", "summarize", "timing"]
-
-_MODULE_OF = {"draw_graph": "drawing", "summarize": "summary"}
+_MODULE_OF = {"draw_graph": "drawing", "summarize": "summary", "machine": "machine", "timing": "timing"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
-    return getattr(module, name) if name in _MODULE_OF else module
+    module = import_module(f"{__name__}.{_MODULE_OF[name]}")
+    return getattr(module, name, module)

@@ -24,7 +24,7 @@ from minires.backend.cpu import isa, matmul
 
 NOT_BUILT = (
     "not built: the reference kernels compute everything, slowly. Install a C compiler (Debian, Ubuntu: apt install "
-    "gcc; macOS: xcode-select --install), then MiniRes anew: with `make`, or with pip install --verbose "
+    "gcc; macOS: xcode-select --install), then MiniRes again: with `make`, or with pip install --verbose "
     "--force-reinstall --no-deps, which shows why it fails where it still does"
 )
 
@@ -51,12 +51,10 @@ class Gpu:
     """A GPU that can be used.
 
     Attributes:
-        name: its name.
         capability: its compute capability.
         memory: its memory in bytes.
         driver: the newest CUDA version that NVIDIA's driver supports.
         cuda: the CUDA version for which CuPy was built.
-        cupy: the version of CuPy.
     """
 
     name: str
@@ -72,9 +70,6 @@ class Machine:
     """This machine, as `describe` returns it.
 
     Attributes:
-        python, numpy: their versions.
-        system: the operating system and the architecture.
-        processor: the name of the processor.
         cores: the number of cores that this process may use.
         backends: the providers of kernels, in order of preference.
         backend: the provider for float32 arrays: the first one, or the one in MINIRES_BACKEND.

@@ -218,7 +218,7 @@ def _window(module: nn.Module, x: Tensor, y: Tensor) -> Window | None:
 
 
 def _multiply_adds(module: nn.Module, y: Tensor) -> int:
-    """Of one layer for one image: each output number of a convolution is a sum of in/groups · kh · kw products."""
+    """The cost of one layer for one image: an output of a convolution is a sum of in/groups · kh · kw products."""
     if isinstance(module, nn.Conv2d):
         return math.prod(y.shape[1:]) * math.prod(module.weight.shape[1:])
     if isinstance(module, nn.Linear):

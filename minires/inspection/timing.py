@@ -66,10 +66,7 @@ class Timing:
 def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]]:
     """The distinct shapes of a model's convolutions without groups, in order, with the number of each.
 
-    Args:
-        model: takes images (1, 3, size, size). It runs once, in eval mode, and stays in that mode.
-        batch: the number of images in the returned shapes.
-        size: height and width of the images.
+    The model runs once, in eval mode, on an image (1, 3, size, size); the returned shapes are for `batch` images.
     """
     found: Counter[Shape] = Counter()
 
@@ -84,14 +81,9 @@ def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]
 
 
 def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> list[Timing]:
-    """Time all algorithms on a shape; with `train` also the gradients by the input and by the weight.
+    """Time all algorithms on a shape that `convolutions` returned: forward, with `train` also both gradients.
 
-    Args:
-        shape, count: an element of what `convolutions` returns.
-        train: whether to time the gradients.
-        runs: the number of runs, of which the shortest counts.
-
-    Raises MiniResError if the C kernels were not built.
+    The shortest of `runs` runs counts. Raises MiniResError if the C kernels were not built.
     """
     if library is None:
         raise MiniResError(f"bench conv measures the C kernels, which are {machine.NOT_BUILT}")

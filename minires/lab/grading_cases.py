@@ -114,18 +114,26 @@ _LARGE = np.array([-800.0, -30.0, 30.0, 800.0])
 _LARGE_LOGITS = np.array([[900.0, 0.0, -900.0], [1000.0, 1000.0, 999.0]])
 
 
+def _each(kind: Kind, *inputs: tuple[np.ndarray, ...], **options: Any) -> Cases:
+    """A case for each of these inputs, with the same options."""
+    return [Case(kind, each, options) for each in inputs]
+
+
 def _unary(numbers: Numbers = _normal, kinks: Sequence[float] = (), extreme: bool = False, **options: Any) -> Cases:
-    cases = [Case("plain", (numbers(*shape),), options) for shape in _PLAIN]
-    cases += [Case("extreme", (_LARGE,), options)] * extreme
-    cases += [Case("shape", (numbers(*shape),), options) for shape in _ODD]
-    return cases + [Case("kink", (np.array([[-2.0, *kinks], [*kinks, 2.0]]),), options)] * bool(kinks)
+    cases = _each("plain", *((numbers(*shape),) for shape in _PLAIN), **options)
+    cases += _each("extreme", (_LARGE,), **options) * extreme
+    cases += _each("shape", *((numbers(*shape),) for shape in _ODD), **options)
+    return cases + _each("kink", (np.array([[-2.0, *kinks], [*kinks, 2.0]]),), **options) * bool(kinks)
 
 
 def _binary(first: Numbers = _normal, second: Numbers = _normal, ties: bool = False) -> Cases:
-    cases = [Case("plain", (first(*shape), second(*shape, seed=1))) for shape in _PLAIN]
-    cases += [Case("shape", (first(*shape), second(*shape, seed=1))) for shape in _ODD]
-    cases += [Case("broadcast", (first(*a), second(*b, seed=1))) for a, b in _BROADCASTS]
-    return cases + [Case("kink", (_whole(4, 5), _whole(4, 5, seed=1)))] * ties
+    def inputs(*shapes: tuple[Shape, Shape]) -> list[tuple[np.ndarray, ...]]:
+        return [(first(*a), second(*b, seed=1)) for a, b in shapes]
+
+    cases = _each("plain", *inputs(*zip(_PLAIN, _PLAIN, strict=True)))
+    cases += _each("shape", *inputs(*zip(_ODD, _ODD, strict=True)))
+    cases += _each("broadcast", *inputs(*_BROADCASTS))
+    return cases + _each("kink", (_whole(4, 5), _whole(4, 5, seed=1))) * ties
 
 
 def _cases(options: str, *rows: tuple[Any, ...]) -> Cases:
@@ -140,35 +148,35 @@ def _pair(a: Shape, b: Shape, seed: int = 1) -> tuple[np.ndarray, ...]:
     return _normal(*a), _normal(*b, seed=seed)
 
 
-def _linear_inputs(n: int, inputs: int, outputs: int) -> tuple[np.ndarray, ...]:
+def _affine(n: int, inputs: int, outputs: int) -> tuple[np.ndarray, ...]:
     return _normal(n, inputs), _normal(outputs, inputs), _normal(outputs)
 
 
-def _conv_inputs(image: Shape, weight: Shape) -> tuple[np.ndarray, ...]:
+def _conv(image: Shape, weight: Shape) -> tuple[np.ndarray, ...]:
     return *_pair(image, weight), _normal(weight[0], seed=2)
 
 
-def _norm_inputs(*shape: int) -> tuple[np.ndarray, ...]:
+def _norm(*shape: int) -> tuple[np.ndarray, ...]:
     return _normal(*shape) * 2 + 1, _positive(shape[1]), _normal(shape[1], seed=1)
 
 
-_MATMUL = _cases(
-    "",
-    ("plain", _pair((3, 4), (4, 2), 0)),
-    ("plain", _pair((2, 3, 4), (2, 4, 2), 0)),
-    ("shape", _pair((1, 5), (5, 1))),
-    ("shape", _pair((3, 1), (1, 2))),
-    ("shape", _pair((4, 4), (4, 4))),
-    ("broadcast", _pair((2, 3, 4), (4, 2))),
-    ("broadcast", _pair((3, 4), (2, 4, 2))),
-    ("broadcast", _pair((2, 1, 3, 2), (4, 2, 2))),
+_MATMUL = (
+    _each("plain", _pair((3, 4), (4, 2), 0), _pair((2, 3, 4), (2, 4, 2), 0))
+    + _each("shape", _pair((1, 5), (5, 1)), _pair((3, 1), (1, 2)), _pair((4, 4), (4, 4)))
+    + _each("broadcast", _pair((2, 3, 4), (4, 2)), _pair((3, 4), (2, 4, 2)), _pair((2, 1, 3, 2), (4, 2, 2)))
 )
-_LINEAR = _cases(
-    "",
-    ("plain", _linear_inputs(3, 4, 2)),
-    ("plain", _linear_inputs(5, 2, 3)),
-    ("shape", _linear_inputs(1, 3, 1)),
-    ("shape", _linear_inputs(4, 1, 5)),
+_LINEAR = _each("plain", _affine(3, 4, 2), _affine(5, 2, 3)) + _each("shape", _affine(1, 3, 1), _affine(4, 1, 5))
+_BATCH_NORM = [
+    *_each("plain", _norm(4, 3), _norm(2, 2, 3, 3), eps=1e-5, relu=False),
+    *_each("shape", _norm(2, 1), _norm(1, 3, 2, 5), _norm(3, 2, 1, 1), eps=1e-5, relu=False),
+]
+_CONV = _cases(
+    "stride padding dilation groups",
+    ("plain", _conv((1, 2, 4, 4), (2, 2, 3, 3))[:2], (1, 1), (1, 1), (1, 1), 1),
+    ("plain", _conv((2, 1, 5, 5), (2, 1, 3, 3)), (2, 2), (0, 0), (1, 1), 1),
+    ("shape", _conv((1, 3, 3, 5), (2, 3, 1, 1))[:2], (1, 1), (0, 0), (1, 1), 1),
+    ("shape", _conv((2, 1, 6, 3), (1, 1, 2, 3)), (2, 1), (1, 2), (1, 1), 1),
+    ("shape", _conv((1, 1, 8, 8), (2, 1, 7, 7))[:2], (2, 2), (3, 3), (1, 1), 1),  # the last row is not reached
 )
 _REDUCTION = _cases(
     "dim keepdim",
@@ -178,7 +186,7 @@ _REDUCTION = _cases(
     ("shape", _apart(1, 3), (0, 1), False),
     ("shape", _apart(2, 3, 1), (1, 2), False),
 )
-_REDUCTION_TIES = _cases("dim keepdim", ("kink", _whole(4, 6), (1,), False))
+_REDUCTION_TIES = _each("kink", (_whole(4, 6),), dim=(1,), keepdim=False)
 _SOFTMAX = _cases(
     "dim",
     ("plain", _normal(3, 4), 1),
@@ -205,32 +213,14 @@ _WINDOWS = (
     ("shape", _apart(2, 1, 4, 7), (2, 3), (1, 2), (1, 0)),
     ("shape", _apart(1, 3, 5, 5), (1, 1), (2, 2), (0, 0)),
 )
-_WINDOWS_OF_TIES = (
+_TIES = (
     ("shape", _apart(1, 1, 6, 6) - 5.0, (3, 3), (2, 2), (1, 1)),  # negative everywhere
     ("kink", _whole(1, 2, 6, 6), (2, 2), (2, 2), (0, 0)),
     ("kink", np.zeros((1, 1, 5, 5)), (3, 3), (2, 2), (1, 1)),
 )
-_MAX_POOL = _cases(
-    "kernel_size stride padding dilation ceil_mode",
-    *((*row, (1, 1), False) for row in (*_WINDOWS, *_WINDOWS_OF_TIES)),
-)
-_AVG_POOL = _cases("kernel_size stride padding ceil_mode count_include_pad", *((*row, False, True) for row in _WINDOWS))
-_CONV = _cases(
-    "stride padding dilation groups",
-    ("plain", _conv_inputs((1, 2, 4, 4), (2, 2, 3, 3))[:2], (1, 1), (1, 1), (1, 1), 1),
-    ("plain", _conv_inputs((2, 1, 5, 5), (2, 1, 3, 3)), (2, 2), (0, 0), (1, 1), 1),
-    ("shape", _conv_inputs((1, 3, 3, 5), (2, 3, 1, 1))[:2], (1, 1), (0, 0), (1, 1), 1),
-    ("shape", _conv_inputs((2, 1, 6, 3), (1, 1, 2, 3)), (2, 1), (1, 2), (1, 1), 1),
-    ("shape", _conv_inputs((1, 1, 8, 8), (2, 1, 7, 7))[:2], (2, 2), (3, 3), (1, 1), 1),  # the last row is not reached
-)
-_BATCH_NORM = _cases(
-    "eps relu",
-    ("plain", _norm_inputs(4, 3), 1e-5, False),
-    ("plain", _norm_inputs(2, 2, 3, 3), 1e-5, False),
-    ("shape", _norm_inputs(2, 1), 1e-5, False),
-    ("shape", _norm_inputs(1, 3, 2, 5), 1e-5, False),
-    ("shape", _norm_inputs(3, 2, 1, 1), 1e-5, False),
-)
+_POOL = "kernel_size stride padding"
+_MAX_POOL = _cases(f"{_POOL} dilation ceil_mode", *((*row, (1, 1), False) for row in (*_WINDOWS, *_TIES)))
+_AVG_POOL = _cases(f"{_POOL} ceil_mode count_include_pad", *((*row, False, True) for row in _WINDOWS))
 
 # -- the table --------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ SECOND_ORDER = "the gradient of the gradient"
 
 SIZE_HINT = "What is special about these sizes?"
 DTYPE_HINT = "The dtype of the input should be kept: where does a new array come from, and of which dtype is it?"
+COPIES_HINT = "A broadcast operand was copied. Each copy has a gradient: what becomes of them?"
+CONVENTION_HINT = "At a kink or a tie several gradients are possible, and the documentation says which one is taken."
 STEP_HINT = "Compare each step of backward with the same step of forward: what did it do to one element?"
 
 
@@ -81,11 +84,11 @@ def checks_for(op: StudentOp) -> Iterator[Check]:
         yield Check(FORWARD, 4, _forward)
     yield Check(GRADIENT, 6, _gradient)
     if op.reference is not None:
-        yield Check(SHAPES, 2, _shapes)
+        yield Check(SHAPES, 2, partial(_like_reference, kind="shape"))
         if op.of("broadcast"):
-            yield Check(BROADCASTING, 3, _broadcasting)
+            yield Check(BROADCASTING, 3, partial(_like_reference, kind="broadcast", hint=COPIES_HINT))
         if op.of("kink"):
-            yield Check(CONVENTIONS, 2, _conventions)
+            yield Check(CONVENTIONS, 2, partial(_like_reference, kind="kink", hint=CONVENTION_HINT))
     yield Check(LINEAR, 2, _linear)
     yield Check(UNTOUCHED, 2, _untouched)
     yield Check(SECOND_ORDER, 2, _second_order, bonus=True)
@@ -136,6 +139,14 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> str:
 
 def _which(number: int, case: Case) -> str:
     return "the gradient" if len(case.inputs) == 1 else f"the gradient of input {number}"
+
+
+def _wrong_gradient(case: Case, number: int, found: np.ndarray, expected: np.ndarray) -> CheckResult | None:
+    """No points for a gradient that is not the expected one; None for one that is."""
+    if _close(found, expected):
+        return None
+    reason = f"{case}: {_which(number, case)} is {_difference(found, expected)}"
+    return CheckResult(0.0, reason, hint_for(found, expected))
 
 
 def hint_for(found: np.ndarray, expected: np.ndarray) -> str:
@@ -204,10 +215,7 @@ def _gradient_faults(op: StudentOp, case: Case) -> list[CheckResult | None]:
     faults: list[CheckResult | None] = [None] * len(tensors)
     if op.reference is not None:
         expected_y, expected = _expected(op, case)
-        for number, (found, right) in enumerate(zip(gradients, expected, strict=True)):
-            if not _close(found, right):
-                reason = f"{case}: {_which(number, case)} is {_difference(found, right)}"
-                faults[number] = CheckResult(0.0, reason, hint_for(found, right))
+        faults = [_wrong_gradient(case, k, *both) for k, both in enumerate(zip(gradients, expected, strict=True))]
         if not _close(y.numpy(), expected_y):  # differences of a wrong forward would accuse a right backward
             return faults
     report = gradcheck(op.function(case), _tensors(case))
@@ -230,15 +238,19 @@ def _fault(op: StudentOp, case: Case, dtype: type) -> CheckResult | None:
     if not _close(y.numpy(), expected_y):
         return CheckResult(0.0, f"{case}: the output is {_difference(y.numpy(), expected_y)}", SIZE_HINT)
     cotangent: np.ndarray = _cotangent(Tensor(expected_y)).astype(dtype)
-    for number, (found, right) in enumerate(zip(_backward(y, tensors, cotangent), expected, strict=True)):
-        if not _close(found, right):
-            reason = f"{case}: {_which(number, case)} is {_difference(found, right)}"
-            return CheckResult(0.0, reason, hint_for(found, right))
-    return None
+    gradients = zip(_backward(y, tensors, cotangent), expected, strict=True)
+    faults = (_wrong_gradient(case, k, *both) for k, both in enumerate(gradients))
+    return next((fault for fault in faults if fault is not None), None)
 
 
-def _like_reference(op: StudentOp, runs: Sequence[tuple[Case, type]], hint: str = "") -> CheckResult:
-    """An equal share for each (case, dtype) in which output and gradients are the reference's."""
+def _like_reference(op: StudentOp, kind: Kind, hint: str = "") -> CheckResult:
+    """2 or 3 points, in equal parts for each case of this kind: output and gradients are the reference's.
+
+    With the odd shapes counts the first plain case in float32.
+    """
+    runs: list[tuple[Case, type]] = [(case, np.float64) for case in op.of(kind)]
+    if kind == "shape":
+        runs.append((op.of("plain")[0], np.float32))
     faults, errors = [], []
     for case, dtype in runs:
         try:
@@ -253,24 +265,6 @@ def _like_reference(op: StudentOp, runs: Sequence[tuple[Case, type]], hint: str 
     if not faults:
         return CheckResult(1.0, right)
     return CheckResult(1 - len(faults) / len(runs), f"{right}; {faults[0].reason}", hint or faults[0].hint)
-
-
-def _shapes(op: StudentOp) -> CheckResult:
-    """2 points: odd sizes, axes of length 1; and the first plain case in float32."""
-    runs: list[tuple[Case, type]] = [(case, np.float64) for case in op.of("shape")]
-    return _like_reference(op, [*runs, (op.of("plain")[0], np.float32)])
-
-
-def _broadcasting(op: StudentOp) -> CheckResult:
-    """3 points: each operand's gradient has the operand's shape."""
-    hint = "A broadcast operand was copied. Each copy has a gradient: what becomes of them?"
-    return _like_reference(op, [(case, np.float64) for case in op.of("broadcast")], hint)
-
-
-def _conventions(op: StudentOp) -> CheckResult:
-    """2 points: where several slopes are possible, the gradient is the one that the documentation names."""
-    hint = "At a kink or a tie several gradients are possible, and the documentation says which one is taken."
-    return _like_reference(op, [(case, np.float64) for case in op.of("kink")], hint)
 
 
 def _linear(op: StudentOp) -> CheckResult:

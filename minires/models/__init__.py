@@ -23,10 +23,7 @@ CIFAR = (20, 32, 44, 56, 110, 1202)
 
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
-    """The ImageNet network of 18, 34, 50, 101 or 152 layers; `options` are `ResNet`'s, with shortcut "B" by default.
-
-    Raises ValueError for another depth.
-    """
+    """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`."""
     if depth not in IMAGENET:
         raise ValueError(f"imagenet_resnet: depth {depth} must be one of {', '.join(map(str, IMAGENET))}")
     block, blocks = IMAGENET[depth]
@@ -34,10 +31,7 @@ def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResN
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
-    """The CIFAR network of depth 6n + 2: a 3×3 stem and three stages of n basic blocks; shortcut "A" by default.
-
-    Raises ValueError for another depth.
-    """
+    """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; shortcut "A" by default."""
     if not _is_cifar_depth(depth):
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
     return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})
@@ -62,10 +56,7 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
 
 
 def image_size(name: str) -> int:
-    """Height and width in pixels of the images that the network called `name` was designed for: 224 or 32.
-
-    Raises ValueError for an unknown name.
-    """
+    """The image size in pixels, 224 or 32, for which the network `name` is designed. Raises ValueError if unknown."""
     return 224 if kind_and_depth(name)[1] in IMAGENET else 32
 
 

@@ -10,17 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from minires.data import Dataset, ImageFolder
-from minires.data.transforms import (
-    PRESETS,
-    CenterCrop,
-    Compose,
-    Normalize,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    Resize,
-    Transform,
-)
+from minires.data import transforms as T
+from minires.data.transforms import PRESETS
 from minires.errors import DataError
 from minires.weights.messages import brief
 
@@ -46,22 +37,22 @@ class Preprocessing:
     padding: int = 0
     flip: bool = False
 
-    def training(self) -> Transform:
+    def training(self) -> T.Transform:
         """The transform with random crops and flips.
 
         Images that are scaled are cropped at a random size and aspect ratio (Szegedy et al. 2014); others are padded.
         """
-        normalize = Normalize(self.mean, self.std)
-        flip = [RandomHorizontalFlip()] if self.flip else []
+        normalize = T.Normalize(self.mean, self.std)
+        flip = [T.RandomHorizontalFlip()] if self.flip else []
         if self.resize is not None:
-            return Compose([RandomResizedCrop(self.size), *flip, normalize])
-        crop = [RandomCrop(self.size, self.padding)] if self.padding else []
-        return Compose([normalize, *crop, *flip])  # after normalisation the padding's zeros are the mean colour
+            return T.Compose([T.RandomResizedCrop(self.size), *flip, normalize])
+        crop = [T.RandomCrop(self.size, self.padding)] if self.padding else []
+        return T.Compose([normalize, *crop, *flip])  # after normalisation the padding's zeros are the mean colour
 
-    def evaluation(self) -> Transform:
+    def evaluation(self) -> T.Transform:
         """The transform without randomness: resize, centre crop, normalise."""
-        fit = [] if self.resize is None else [Resize(self.resize), CenterCrop(self.size)]
-        return Compose([*fit, Normalize(self.mean, self.std)])
+        fit = [] if self.resize is None else [T.Resize(self.resize), T.CenterCrop(self.size)]
+        return T.Compose([*fit, T.Normalize(self.mean, self.std)])
 
     def normalized_as(self, preset: str) -> Preprocessing:
         """The same with the mean and standard deviation of another data set, named as in `Normalize.preset`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from minires.training.metrics import EpochRecord, Totals
@@ -68,9 +67,7 @@ class ProgressDisplay:
         if self.bars is not None:
             self.bars.reset(self.run_bar, completed=epoch * self.steps + step)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self.bars is not None:
             self.bars.stop()
             self.bars = None

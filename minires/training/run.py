@@ -11,24 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from minires import data
+from minires import data, optim
 from minires.core import random
 from minires.data import Dataset, Loader
 from minires.errors import DeviceError, MiniResError
 from minires.nn import Module
-from minires.optim import (
-    SGD,
-    Adam,
-    AdamW,
-    Constant,
-    Cosine,
-    MultiStep,
-    OneCycle,
-    Optimizer,
-    ReduceOnPlateau,
-    Schedule,
-    WarmUp,
-)
+from minires.optim import Optimizer, Schedule
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
 from minires.training.metrics import EpochRecord
@@ -61,22 +49,18 @@ def train(
     everything that is needed to use the network.
 
     Args:
-        settings: what determines the results; they must be equal when a run is resumed. The arguments below may differ.
+        settings: what determines the results, and must be equal when a run is resumed; the arguments below may differ.
         build: `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`.
-        out: the folder of the run.
-        data_dir: the folder of published data sets; None for the default (`minires.data.load`).
-        resume: continue the run in `out`.
+        out: the folder of the run; `resume` continues the run in it.
+        data_dir, download: as for `minires.data.load`.
         device: "cpu", "cuda" or "cuda:N".
         workers: the number of threads that prepare images.
-        download: whether a missing data set may be downloaded.
         progress, graph, checkpoint_seconds: as for `Trainer`.
 
-    Raises:
+    Raises whatever `Trainer.fit` raises, and:
         MiniResError: `out` already holds a run; or, with resume, it holds none or one with other settings.
         DeviceError: the device cannot be used; or, with `graph`, the step cannot be captured.
         DataError, WeightsError: the data set or the weights to start from are missing, damaged or do not fit.
-
-    It also raises whatever `Trainer.fit` raises.
     """
     if graph and device == "cpu":
         raise DeviceError("graph (--graph) captures the step of a GPU as a CUDA graph: it needs --device cuda")
@@ -172,8 +156,8 @@ def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
     """The optimiser of the parameters that are not frozen."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.optimizer == "sgd":
-        return SGD(parameters, settings.lr, settings.momentum, settings.weight_decay)
-    kind = {"adam": Adam, "adamw": AdamW}[settings.optimizer]
+        return optim.SGD(parameters, settings.lr, settings.momentum, settings.weight_decay)
+    kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimizer]
     return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
 
 
@@ -182,15 +166,15 @@ def make_schedule(
 ) -> tuple[Schedule, Literal["step", "epoch"]]:
     """The schedule, and whether it advances with each step (so that it is smooth) or, for the plateau, each epoch."""
     if settings.schedule == "plateau":
-        return ReduceOnPlateau(optimizer), "epoch"
+        return optim.ReduceOnPlateau(optimizer), "epoch"
     warm = round(settings.warmup_epochs * steps_per_epoch)
     total = max(settings.epochs * steps_per_epoch - warm, 1)  # rounding may make the warm-up as long as the run
     milestones = settings.milestones or (settings.epochs / 2, settings.epochs * 3 / 4)
     after: dict[str, Callable[[], Schedule]] = {
-        "constant": lambda: Constant(optimizer),
-        "multistep": lambda: MultiStep(optimizer, [round(m * steps_per_epoch) - warm for m in milestones]),
-        "cosine": lambda: Cosine(optimizer, total),
-        "onecycle": lambda: OneCycle(optimizer, total),
+        "constant": lambda: optim.Constant(optimizer),
+        "multistep": lambda: optim.MultiStep(optimizer, [round(m * steps_per_epoch) - warm for m in milestones]),
+        "cosine": lambda: optim.Cosine(optimizer, total),
+        "onecycle": lambda: optim.OneCycle(optimizer, total),
     }
     schedule = after[settings.schedule]()
-    return (WarmUp(schedule, warm, start=1 / warm) if warm else schedule), "step"
+    return (optim.WarmUp(schedule, warm, start=1 / warm) if warm else schedule), "step"

@@ -45,10 +45,8 @@ def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str
     The arrays are read-only. They share memory if the file's tensors did, and are memory-mapped if the format allows
     it: copy one to change it, and do not shorten the file while they are in use.
 
-    Args:
-        path: a .pth, .pt, .th, .safetensors or .npz file.
-        strip_prefix: remove a prefix that a wrapper put before *every* name (`module.` of DataParallel, `_orig_mod.` of
-            torch.compile). False keeps the names exactly as stored.
+    `strip_prefix` removes a prefix that a wrapper put before *every* name (`module.` of DataParallel, `_orig_mod.` of
+    torch.compile); False keeps the names exactly as stored.
 
     Raises WeightsError if the file is missing, empty, truncated, corrupt, malicious or in another format.
     """
@@ -109,16 +107,11 @@ def _foreign(content: Array) -> str:
 def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None:
     """Write arrays to `path`, by its suffix a .safetensors file (which PyTorch can load too) or an .npz file.
 
-    The file is written atomically, and equal arrays give equal bytes.
+    `state_dict` maps names to NumPy arrays, CuPy arrays, or objects with a `.numpy()` method such as Tensors, in any
+    memory layout. The file is written atomically, and equal arrays give equal bytes.
 
-    Args:
-        path: a name that ends in .safetensors or .npz.
-        state_dict: maps names to NumPy arrays, CuPy arrays, or objects with a `.numpy()` method such as Tensors, in any
-            memory layout.
-
-    Raises:
-        WeightsError: another suffix, no arrays, or a name or dtype that the format cannot hold.
-        MiniResError: the file system refuses.
+    Raises WeightsError for another suffix, for no arrays, or for a name or dtype that the format cannot hold, and
+    MiniResError if the file system refuses.
     """
     path = Path(path)
     writers = {".safetensors": safetensors_file.write, ".npz": npz_file.write}

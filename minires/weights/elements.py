@@ -20,22 +20,9 @@ Array = NDArray[Any]
 
 #: Bytes per element, by dtype name of PyTorch and NumPy. Only bfloat16 is not a NumPy dtype.
 ITEM_SIZE: dict[str, int] = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint64": 8,
-    "uint32": 4,
-    "uint16": 2,
-    "uint8": 1,
-    "bool": 1,
-    "complex64": 8,
-    "complex128": 16,
-}
+    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bool": 1, "complex64": 8, "complex128": 16,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1,
+}  # fmt: skip
 
 
 def decode(raw: Array, dtype: str, byteorder: str = "little") -> Array:

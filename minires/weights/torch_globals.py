@@ -106,7 +106,7 @@ def _rebuild_tensor_v3(*args: Any) -> TensorRecord:
         _refuse_lazy(metadata[0])
     record = _rebuild_tensor(storage, offset, size, stride)
     if storage.dtype != "uint8" or storage.numel != storage.total:
-        raise WeightsError("a tensor of a dtype of its own over a storage that is not untyped")
+        raise WeightsError("a tensor with its own dtype over a storage that is not untyped")
     return TensorRecord(record.storage, dtype.dtype, record.offset, record.size, record.stride)
 
 
@@ -135,19 +135,11 @@ def _ordered_dict(*args: Any) -> dict[Any, Any]:
 
 
 _STORAGES = {
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-}
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
+}  # fmt: skip
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _rebuild_tensor,
@@ -160,28 +152,13 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 # Values beside the weights: options, learning-rate milestones, accuracies as NumPy scalars, random states.
 _IGNORED = (
-    "argparse.Namespace",
-    "collections.Counter",
-    "collections.defaultdict",
-    "builtins.bytearray",
-    "builtins.complex",
-    "builtins.dict",
-    "builtins.float",
-    "builtins.int",
-    "builtins.list",
-    "builtins.set",
-    "_codecs.encode",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.numeric._frombuffer",
-    "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.numeric._frombuffer",
-    "torch.Size",
-    "torch.device",
-)
+    "argparse.Namespace", "collections.Counter", "collections.defaultdict", "_codecs.encode",
+    "builtins.bytearray", "builtins.complex", "builtins.dict", "builtins.float", "builtins.int", "builtins.list",
+    "builtins.set", "numpy.dtype", "numpy.ndarray",
+    "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy.core.numeric._frombuffer",
+    "numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer",
+    "torch.Size", "torch.device",
+)  # fmt: skip
 
 GLOBALS: dict[str, object] = {
     **{f"torch.{name}": StorageType(dtype) for name, dtype in _STORAGES.items()},

@@ -129,7 +129,7 @@ def test_a_part_of_something_else_costs_one_more_attempt(site, tmp_path, stale):
 def test_a_wrong_checksum_keeps_nothing(site, tmp_path):
     remote = site.remote("a.bin")
     site.files["a.bin"] = CONTENT[:-1] + b"\0"
-    with pytest.raises(DataError, match=rf"a\.bin has md5 [0-9a-f]{{32}} instead of {remote.md5}.*thrown away"):
+    with pytest.raises(DataError, match=rf"a\.bin has md5 [0-9a-f]{{32}} instead of {remote.md5}.*was deleted"):
         fetch(remote, tmp_path / "a.bin")
     assert not list(tmp_path.iterdir())
     assert len(site.asked) == 1

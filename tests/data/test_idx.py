@@ -68,7 +68,7 @@ def test_the_content_decides_whether_a_file_is_gzipped(tmp_path):
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content, message):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"train-images-idx3-ubyte\.gz {message}.*delete it to have it downloaded"):
+    with pytest.raises(DataError, match=rf"train-images-idx3-ubyte\.gz {message}.*delete it to download it again"):
         read_idx(path, 3)
 
 

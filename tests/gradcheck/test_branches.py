@@ -165,7 +165,7 @@ def test_conventions(name):
 
 def give_all_ties(self: MaxPool2d, g: mr.Tensor) -> mr.Tensor:
     """For windows that tile the image: the gradient to every largest element."""
-    x, k = self.inputs[0], self.kernel[0]
+    x, k = self.inputs[0], self.window.kernel[0]
     y = F.max_pool2d(x, k)
 
     def up(t: mr.Tensor) -> np.ndarray:

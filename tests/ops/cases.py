@@ -99,64 +99,41 @@ def reduction(numbers: str = "normal", shortest: int = 1, **more: Sequence[Any])
     return draw
 
 
-def along_one(numbers: str = "normal", **more: Sequence[Any]) -> Strategy:
+def shaped(
+    options: Callable[[Draw, np.ndarray], dict[str, Any]],
+    least: int = 0,
+    numbers: str = "normal",
+    among: Sequence[Sequence[int]] = (),
+) -> Strategy:
+    """One input, with at least so many axes or with one `among` these shapes, and options that follow from it."""
+
     def draw(d: Draw) -> Problem:
-        x = getattr(d, numbers)(d.shape(1))
-        chosen = {name: d.choose(values) for name, values in more.items()}
-        return Problem([x], options={"dim": d.dim(x.ndim), **chosen})
+        x = getattr(d, numbers)(d.choose(among) if among else d.shape(least))
+        return Problem([x], options=options(d, x))
 
     return draw
 
 
-def reshape_(d: Draw) -> Problem:
-    x = d.normal((2, 3, 4))
+def reshape_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     to = list(d.choose(((24,), (6, 4), (4, 1, 6), (2, 2, 2, 3))))
     if d.flag():
         to[d.integer(0, len(to) - 1)] = -1
-    return Problem([x], options={"shape": to})
+    return {"shape": to}
 
 
-def flatten_(d: Draw) -> Problem:
-    x = d.normal(d.shape(1))
+def flatten_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     start = d.integer(0, x.ndim - 1)
-    return Problem([x], options={"start_dim": start, "end_dim": d.integer(start, x.ndim - 1) - x.ndim})
+    return {"start_dim": start, "end_dim": d.integer(start, x.ndim - 1) - x.ndim}
 
 
-def permute_(d: Draw) -> Problem:
-    x = d.normal(d.shape())
-    return Problem([x], options={"dims": [int(k) for k in d.rng.permutation(x.ndim)]})
-
-
-def transpose_(d: Draw) -> Problem:
-    x = d.normal(d.shape(1))
-    return Problem([x], options={"dim0": d.dim(x.ndim), "dim1": d.dim(x.ndim)})
-
-
-def flip_(d: Draw) -> Problem:
-    x = d.normal(d.shape(1))
-    return Problem([x], options={"dims": [axis for axis in range(x.ndim) if d.flag()]})
-
-
-def squeeze_(d: Draw) -> Problem:
-    x = d.normal(d.choose(((1, 3, 1), (2, 1), (2, 3), (1,))))
-    return Problem([x], options={"dim": d.choose((None, -1, 0))})
-
-
-def unsqueeze_(d: Draw) -> Problem:
-    x = d.normal(d.shape())
-    return Problem([x], options={"dim": d.integer(-x.ndim - 1, x.ndim)})
-
-
-def expand_(d: Draw) -> Problem:
-    x = d.normal(d.choose(((1, 3), (3, 1), (2, 1, 3), (1,), ())))
+def expand_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     to = [d.integer(1, 3) if n == 1 else d.choose((n, -1)) for n in x.shape]
-    return Problem([x], options={"shape": [d.integer(1, 2) for _ in range(d.integer(0, 2))] + to})
+    return {"shape": [d.integer(1, 2) for _ in range(d.integer(0, 2))] + to}
 
 
-def pad_(d: Draw) -> Problem:
-    x = d.normal(d.shape(1))
+def pad_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     widths = [d.integer(0, 2) for _ in range(2 * d.integer(0, x.ndim))]
-    return Problem([x], options={"pad": widths, "value": d.choose((0.0, -1.5))})
+    return {"pad": widths, "value": d.choose((0.0, -1.5))}
 
 
 def concatenate_(d: Draw) -> Problem:
@@ -262,31 +239,21 @@ def convolution_geometry(d: Draw) -> Problem:
     return Problem([d.normal((*x.shape[:2], *image)), w], options=options)
 
 
-def output_of(problem: Problem) -> tuple[int, ...]:
-    with mr.no_grad():
-        return F.conv2d(*map(mr.tensor, problem.inputs), **problem.options).shape
+def conv_gradient_(of_input: bool) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        problem = convolution_geometry(d)
+        x, w = problem.inputs
+        gy = d.normal(F.conv2d(mr.tensor(x), mr.tensor(w), **problem.options).shape)
+        options = {"shape": x.shape if of_input else w.shape, **problem.options}
+        return Problem([gy, w] if of_input else [x, gy], options=options)
+
+    return draw
 
 
-def grad_input_(d: Draw) -> Problem:
-    problem = convolution_geometry(d)
-    x, w = problem.inputs
-    return Problem([d.normal(output_of(problem)), w], options={"shape": x.shape, **problem.options})
-
-
-def grad_weight_(d: Draw) -> Problem:
-    problem = convolution_geometry(d)
-    x, w = problem.inputs
-    return Problem([x, d.normal(output_of(problem))], options={"shape": w.shape, **problem.options})
-
-
-def torch_grad_input(t: Any, gy: Any, w: Any, shape: Any, **geometry: Any) -> Any:
-    x = t.zeros(tuple(shape), dtype=w.dtype, requires_grad=True)
-    return t.autograd.grad(t.nn.functional.conv2d(x, w, **geometry), x, gy, create_graph=True)[0]
-
-
-def torch_grad_weight(t: Any, x: Any, gy: Any, shape: Any, **geometry: Any) -> Any:
-    w = t.zeros(tuple(shape), dtype=x.dtype, requires_grad=True)
-    return t.autograd.grad(t.nn.functional.conv2d(x, w, **geometry), w, gy, create_graph=True)[0]
+def torch_adjoint(t: Any, f: Callable[[Any], Any], shape: Any, gy: Any) -> Any:
+    """∂⟨f(x), gy⟩/∂x for a linear f and x of `shape`."""
+    x = t.zeros(tuple(shape), dtype=gy.dtype, requires_grad=True)
+    return t.autograd.grad(f(x), x, gy, create_graph=True)[0]
 
 
 def pool_(numbers: str, dilated: bool) -> Strategy:
@@ -321,21 +288,11 @@ def torch_at_winners(t: Any, z: Any, x: Any, **options: Any) -> Any:
     return z.flatten(2).gather(2, places.flatten(2)).reshape(y.shape)
 
 
-def torch_to_winners(t: Any, z: Any, x: Any, **options: Any) -> Any:
-    image = t.zeros_like(x, requires_grad=True)
-    return t.autograd.grad(torch_at_winners(t, image, x, **options), image, z, create_graph=True)[0]
-
-
 def split_(d: Draw) -> Problem:
     problem = pool_("normal", dilated=False)(d)
     (x,) = problem.inputs
     y = F.avg_pool2d(mr.tensor(x), **problem.options)
     return Problem([d.normal(y.shape)], options={"shape": x.shape, **problem.options})
-
-
-def torch_split(t: Any, gy: Any, shape: Any, **options: Any) -> Any:
-    x = t.zeros(tuple(shape), dtype=gy.dtype, requires_grad=True)
-    return t.autograd.grad(t.nn.functional.avg_pool2d(x, **options), x, gy, create_graph=True)[0]
 
 
 def adaptive_(d: Draw) -> Problem:
@@ -493,24 +450,28 @@ REDUCTIONS = [
     Case("max", unary("apart")),
     Case(
         "max along a dim",
-        along_one("apart", keepdim=(False, True)),
+        shaped(lambda d, x: {"keepdim": d.flag(), "dim": d.dim(x.ndim)}, 1, "apart"),
         lambda t, x, dim, keepdim: t.max(x, dim, keepdim).values,
     ),
     Case("logsumexp", reduction(), lambda t, x, dim, keepdim: t.logsumexp(x, _dims(dim, x.ndim), keepdim)),
-    Case("softmax", along_one()),
-    Case("log_softmax", along_one()),
+    Case("softmax", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
+    Case("log_softmax", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
 ]
 
 SHAPES = [
-    Case("reshape", reshape_),
-    Case("flatten", flatten_),
-    Case("permute", permute_),
-    Case("transpose", transpose_),
-    Case("flip", flip_),
-    Case("squeeze", squeeze_, lambda t, x, dim: x.squeeze() if dim is None else x.squeeze(dim)),
-    Case("unsqueeze", unsqueeze_),
-    Case("expand", expand_, lambda t, x, shape: x.expand(shape)),
-    Case("pad", pad_),
+    Case("reshape", shaped(reshape_, among=((2, 3, 4),))),
+    Case("flatten", shaped(flatten_, 1)),
+    Case("permute", shaped(lambda d, x: {"dims": [int(k) for k in d.rng.permutation(x.ndim)]})),
+    Case("transpose", shaped(lambda d, x: {"dim0": d.dim(x.ndim), "dim1": d.dim(x.ndim)}, 1)),
+    Case("flip", shaped(lambda d, x: {"dims": [axis for axis in range(x.ndim) if d.flag()]}, 1)),
+    Case(
+        "squeeze",
+        shaped(lambda d, x: {"dim": d.choose((None, -1, 0))}, among=((1, 3, 1), (2, 1), (2, 3), (1,))),
+        lambda t, x, dim: x.squeeze() if dim is None else x.squeeze(dim),
+    ),
+    Case("unsqueeze", shaped(lambda d, x: {"dim": d.integer(-x.ndim - 1, x.ndim)})),
+    Case("expand", shaped(expand_, among=((1, 3), (3, 1), (2, 1, 3), (1,), ())), lambda t, x, shape: x.expand(shape)),
+    Case("pad", shaped(pad_, 1)),
     Case("concatenate", concatenate_, lambda t, *x, dim: t.cat(x, dim)),
     Case("stack", stack_, lambda t, *x, dim: t.stack(x, dim)),
     Case("index", index_, lambda t, x, key: x[torch_key(t, KEYS[key])], lambda x, key: x[KEYS[key]]),
@@ -534,13 +495,29 @@ LAYERS = [
     Case("matmul", matmul_),
     Case("linear", linear_),
     Case("conv2d", conv2d_, orders=3),
-    Case("conv2d_grad_input", grad_input_, torch_grad_input),
-    Case("conv2d_grad_weight", grad_weight_, torch_grad_weight),
+    Case(
+        "conv2d_grad_input",
+        conv_gradient_(of_input=True),
+        lambda t, gy, w, shape, **o: torch_adjoint(t, lambda x: t.nn.functional.conv2d(x, w, **o), shape, gy),
+    ),
+    Case(
+        "conv2d_grad_weight",
+        conv_gradient_(of_input=False),
+        lambda t, x, gy, shape, **o: torch_adjoint(t, lambda w: t.nn.functional.conv2d(x, w, **o), shape, gy),
+    ),
     Case("max_pool2d", pool_("apart", dilated=True), orders=3),
-    Case("max_pool2d_route", winners_(outputs=True), torch_to_winners),
+    Case(
+        "max_pool2d_route",
+        winners_(outputs=True),
+        lambda t, gy, x, **o: torch_adjoint(t, lambda z: torch_at_winners(t, z, x, **o), x.shape, gy),
+    ),
     Case("max_pool2d_gather", winners_(outputs=False), torch_at_winners),
     Case("avg_pool2d", pool_("normal", dilated=False), orders=3),
-    Case("avg_pool2d_split", split_, torch_split),
+    Case(
+        "avg_pool2d_split",
+        split_,
+        lambda t, gy, shape, **o: torch_adjoint(t, lambda x: t.nn.functional.avg_pool2d(x, **o), shape, gy),
+    ),
     Case("adaptive_avg_pool2d", adaptive_),
     Case(
         "global_avg_pool2d",

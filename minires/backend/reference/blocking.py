@@ -96,9 +96,12 @@ class Block(NamedTuple):
     def padded(self, x: Array) -> Array:
         """What the block's windows cover of x, zeros in the padding: (n, C, *padded_size)."""
         pixels = x[self.input]
-        padded = array_module(x).zeros((*pixels.shape[:2], *self.padded_size), x.dtype)
-        padded[self.inside] = pixels
-        return padded
+        if pixels.shape[2:] == self.padded_size and pixels.strides[-1] == x.dtype.itemsize:
+            return pixels  # there is no padding, and im2col finds the rows in order
+        n, c = pixels.shape[:2]
+        channels_first = array_module(x).zeros((c, n, *self.padded_size), x.dtype)  # in memory, as columns are
+        channels_first[self.inside] = pixels.transpose(1, 0, 2, 3)
+        return channels_first.transpose(1, 0, 2, 3)
 
 
 def blocks(images: int, input_size: Pair, window: Window, w: Array, groups: int) -> Iterator[Block]:

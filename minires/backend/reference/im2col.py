@@ -36,9 +36,10 @@ def im2col(padded: Array, window: Window) -> Array:
     """
     n, c, h, w = padded.shape
     ho, wo = window.unpadded.output_size((h, w))
+    channels_first = padded.transpose(1, 0, 2, 3)
     columns = array_module(padded).empty((c, *window.kernel, n, ho, wo), padded.dtype)
     for i, j, pixels in kernel_positions(window, (ho, wo)):
-        columns[:, i, j] = padded[pixels].transpose(1, 0, 2, 3)
+        columns[:, i, j] = channels_first[pixels]
     return columns.reshape(c * window.area, n * ho * wo)
 
 
@@ -51,10 +52,10 @@ def col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Wind
     n, c, h, w = padded_shape
     ho, wo = window.unpadded.output_size((h, w))
     columns = columns.reshape(c, *window.kernel, n, ho, wo)
-    padded = array_module(columns).zeros(padded_shape, columns.dtype)
+    channels_first = array_module(columns).zeros((c, n, h, w), columns.dtype)
     for i, j, pixels in kernel_positions(window, (ho, wo)):
-        padded[pixels] += columns[:, i, j].transpose(1, 0, 2, 3)
-    return padded
+        channels_first[pixels] += columns[:, i, j]
+    return channels_first.transpose(1, 0, 2, 3)
 
 
 def kernel_positions(window: Window, output_size: Pair) -> Iterator[tuple[int, int, Any]]:

@@ -98,7 +98,7 @@ class PerPixelMean(Transform):
 
     @classmethod
     def of(cls, dataset: Dataset) -> PerPixelMean:
-        """With the mean of the images of `dataset`, the training set. Raises DataError if they differ in size."""
+        """With the mean of the training images (never the test images). Raises DataError if their sizes differ."""
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} is empty: it has no mean image")
         first, _ = dataset[0]

@@ -40,13 +40,10 @@ def draw_graph(y: Tensor, *, names: Names = None) -> Drawing:
 
     The drawing holds only names and shapes, so it keeps no graph alive.
 
-    Args:
-        y: the tensor whose graph to draw.
-        names: names for leaves and results of ops: a dict of name -> Tensor, or a module with `named_parameters()`.
+    `names` are the names of leaves and results of ops: a dict of name -> Tensor, or a module with `named_parameters()`.
 
-    Raises:
-        GraphError: `y` has no graph, backward has freed it, or it is too large for a picture.
-        TypeError: `names` is something else.
+    Raises GraphError if `y` has no graph, if backward has freed it, or if it is too large for a picture; TypeError for
+    other `names`.
     """
     return Drawing(graph_of(y, names))
 
