@@ -154,15 +154,14 @@ def are_indices_checked() -> bool:
 class Interceptor(NamedTuple):
     """What happens at each operation: `compute` makes its output array, then `observe` sees what was done.
 
-    By default an operation's own `forward` computes, and nothing is observed.
+    One that is not given leaves the operation as it is: its own `forward` computes, and nothing is observed.
     """
 
     compute: Callable[[Function, list[Array]], Array] = lambda op, arrays: op.forward(*arrays)
     observe: Callable[[Function, tuple[Tensor, ...], Tensor], None] = lambda op, inputs, output: None
 
 
-_NO_INTERCEPTOR = Interceptor()
-_interceptor: ContextVar[Interceptor] = ContextVar("minires_interceptor", default=_NO_INTERCEPTOR)
+_interceptor: ContextVar[Interceptor | None] = ContextVar("minires_interceptor", default=None)
 _write_watcher: ContextVar[Callable[[Tensor], None] | None] = ContextVar("minires_write_watcher", default=None)
 
 
@@ -179,7 +178,7 @@ def intercepting(
 
     One that is left out stays as it is outside of the block.
     """
-    outer = _interceptor.get()
+    outer = _interceptor.get() or Interceptor()
     token = _interceptor.set(Interceptor(compute or outer.compute, observe or outer.observe))
     try:
         yield
@@ -187,8 +186,8 @@ def intercepting(
         _interceptor.reset(token)
 
 
-def interceptor() -> Interceptor:
-    """The interceptor of this thread's operations."""
+def interceptor() -> Interceptor | None:
+    """The interceptor of this thread's operations; None outside of every `intercepting` block."""
     return _interceptor.get()
 
 
