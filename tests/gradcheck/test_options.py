@@ -197,7 +197,7 @@ def test_a_function_that_rounds_to_float32_on_the_way_is_not_accused():
 
 
 def test_a_function_that_widens_float32_on_the_way():
-    """A cast to the dtype that an array has is no operation, so a float32 pass has one more than a float64 pass."""
+    """A float32 pass then has an operation more than a float64 pass, where that cast is none."""
     x = normal(4).detach().astype("float32")
     assert gradcheck(lambda x: x.astype("float64") * 2.0, x, check_forward=True).check()
 
