@@ -23,7 +23,7 @@ def test_blocks_pass_and_the_mistake_is_caught():
     assert all(0 < row.error < 1e-7 for row in (*identity.arrays, *projection.arrays))
 
 
-@pytest.mark.parametrize("method", ["residual", "shortcut"])
+@pytest.mark.parametrize("method", ["residual", pytest.param("shortcut", marks=pytest.mark.slow)])  # 3 s each
 def test_a_wrong_backward_fails(monkeypatch, method):
     """Forward unchanged, but nothing flows back through one of the branches."""
     right = getattr(check.BasicBlock, method)

@@ -140,6 +140,7 @@ def test_page_shows_a_failed_check(result):
     assert "a ReLU opens or closes within the step" in text
 
 
+@pytest.mark.slow  # 5 s: trains both networks again
 def test_a_failure_leaves_the_old_page(result, monkeypatch):
     before = result.report.read_bytes()
 
