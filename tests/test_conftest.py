@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A `torch` and a `cupy` that cannot be imported, so that this file means the same where they are installed.
@@ -70,16 +72,19 @@ def test_skips_that_the_run_forbids(tmp_path):
     assert "MINIRES_REQUIRE_DATA=1, but this was skipped for want of the real data: needs MINIRES_DATA" in output
 
 
+@pytest.mark.slow  # 2 s: a run of pytest
 def test_the_marker_torch_selects_all_that_use_it(tmp_path):
     files, _ = run(tmp_path, "-m", "torch", torch="def set_num_threads(count): pass")
     assert files == {"PASSED": TORCH, "SKIPPED": set(), "FAILED": set(), "ERROR": set()}
 
 
+@pytest.mark.slow  # 2 s: a run of pytest
 def test_the_marker_gpu_selects_all_that_use_it(tmp_path):
     files, _ = run(tmp_path, "-m", "gpu", torch="")
     assert files == {"PASSED": set(), "SKIPPED": {GPU}, "FAILED": set(), "ERROR": set()}
 
 
+@pytest.mark.slow  # 2 s: a run of pytest
 def test_data_root_that_is_no_folder_fails(tmp_path):
     files, output = run(tmp_path, "-k", "test_data.py", MINIRES_DATA="nowhere")
     assert files["ERROR"] == {"test_data.py"}

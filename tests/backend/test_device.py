@@ -493,7 +493,7 @@ def trained(out, device, *, resume=False, epochs=2, optimizer=optim.SGD):
     return trainer
 
 
-@pytest.mark.parametrize("optimizer", [optim.SGD, optim.AdamW])
+@pytest.mark.parametrize("optimizer", [optim.SGD, pytest.param(optim.AdamW, marks=pytest.mark.slow)])  # 4 s each
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_run_goes_on_on_another_device_to_the_same_weights(standin, tmp_path, device, optimizer):
     """The same kernels, the reference's, compute on both: so not a bit may be lost on the way."""

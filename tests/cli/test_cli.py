@@ -328,6 +328,7 @@ def test_python_m_minires():
 # -- demo -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # 5 s: trains two networks; tests/demo holds the same function
 def test_demo(tmp_path, capsys):
     assert main(["demo", "--out", str(tmp_path / "new"), "--depth", "8", "--epochs", "1"]) == 0
     said = capsys.readouterr().out
@@ -336,6 +337,7 @@ def test_demo(tmp_path, capsys):
     assert f"MiniRes {mr.__version__}" in (tmp_path / "new" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow  # 5 s: trains two networks; tests/demo holds the same function
 def test_demo_fails_where_the_gradients_do(tmp_path):
     with lab.break_engine("overwrite-instead-of-accumulate"):
         assert main(["demo", "--out", str(tmp_path), "--depth", "8", "--epochs", "1"]) == 1

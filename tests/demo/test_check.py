@@ -27,7 +27,7 @@ def test_blocks_pass_and_the_mistake_is_caught():
     assert [row.directions for row in (*identity.arrays, *projection.arrays)] == [0] * 7 + [1] * 10
 
 
-@pytest.mark.parametrize("method", ["residual", "shortcut"])
+@pytest.mark.parametrize("method", ["residual", pytest.param("shortcut", marks=pytest.mark.slow)])  # 3 s each
 def test_a_wrong_backward_fails(monkeypatch, method):
     """Forward unchanged, but nothing flows back through one of the branches."""
     right = getattr(check.BasicBlock, method)

@@ -141,6 +141,7 @@ def test_page_shows_a_failed_check(result):
     assert "where the input of a ReLU is exactly 0 there is no derivative" in text
 
 
+@pytest.mark.slow  # 5 s: trains both networks again
 def test_a_failure_leaves_the_old_page(result, monkeypatch):
     before = result.report.read_bytes()
 

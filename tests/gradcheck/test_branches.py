@@ -120,7 +120,12 @@ def test_on_branches_takes_complex_numbers(name):
     assert np.allclose(exact.imag / 1e-30, (right - left) / 2e-5, rtol=1e-6, atol=1e-6)
 
 
-@EACH
+IMAGES_OF_TIES = [name for name in DECLARED if name.startswith(("MaxPool2d:", "BatchNormTraining:"))]  # 2 s each
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in IMAGES_OF_TIES)) for name in DECLARED]
+)
 def test_gradcheck_finds_the_documented_convention_at_ties(name):
     make, arrays = DECLARED[name]
     report = gradcheck(lambda *x: make()(*x), [mr.tensor(x, requires_grad=True) for x in arrays])

@@ -295,7 +295,11 @@ def state_of(net: nn.Module) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize("options", [{}, {"order": 2}, {"provider": "reference"}, {"check_forward": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"order": 2}, marks=pytest.mark.slow), {"provider": "reference"}, {"check_forward": True}],
+    ids=str,
+)
 def test_a_network_is_left_as_it_was(options):
     net, x = network(), normal(4, 2, 3, 3)
     before, modes, random, given = state_of(net), [m.training for m in net.modules()], get_state(), x.data.copy()

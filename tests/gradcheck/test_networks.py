@@ -96,7 +96,13 @@ BROKEN: dict[str, type[Function]] = {
 
 @pytest.mark.parametrize(
     ("name", "mistake"),
-    [("Conv2d", "factor"), ("BatchNormTraining", "sign"), ("ReLU", "factor"), ("Add", "sign"), ("MatMul", "zero")],
+    [
+        ("ReLU", "factor"),
+        *(  # 2 s each
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in [("Conv2d", "factor"), ("BatchNormTraining", "sign"), ("Add", "sign"), ("MatMul", "zero")]
+        ),
+    ],
 )
 def test_a_broken_op_inside_is_named_with_its_line(name, mistake, monkeypatch):
     break_backward(monkeypatch, BROKEN[name], MISTAKES[mistake])

@@ -40,7 +40,8 @@ def assert_as_expected(report: Report, case: Case, k: int) -> None:
         assert report, report
 
 
-@pytest.mark.parametrize(("case", "k"), DRAWS, ids=NAMES)
+# The second draw of each op is slow, 8 s in all.
+@pytest.mark.parametrize(("case", "k"), [pytest.param(*d, marks=[pytest.mark.slow] * d[1]) for d in DRAWS], ids=NAMES)
 def test_first_order(case, k):
     assert_as_expected(check(case, k, 1), case, k)
 

@@ -51,7 +51,8 @@ def test_ops(name, provider):
 
 
 @PROVIDERS
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow  # 3 s each
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_network_with_gradients_that_vanish(provider, seed):
     mr.manual_seed(seed)
     net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.Dropout(0.3))
@@ -67,7 +68,9 @@ BROKEN: dict[str, tuple[type[Function], str]] = {
 
 
 @PROVIDERS
-@pytest.mark.parametrize("factor", [-1.0, 1.01, 0.0])
+@pytest.mark.parametrize(
+    "factor", [1.01, pytest.param(-1.0, marks=pytest.mark.slow), pytest.param(0.0, marks=pytest.mark.slow)]
+)  # 2 s each
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_wrong_kernel_is_found_and_named(name, factor, provider, monkeypatch):
     op, case = BROKEN[name]
@@ -87,6 +90,7 @@ def test_a_wrong_kernel_is_found_and_named(name, factor, provider, monkeypatch):
     assert "the fused kernel (backward_fused) alone" in str(report)
 
 
+@pytest.mark.slow  # 2 s each
 @PROVIDERS
 def test_a_wrong_op_behind_dropout_and_running_statistics_is_named(provider, monkeypatch):
     """What ops keep (a mask, statistics) is float32 too, or none of them could be checked alone."""

@@ -20,7 +20,7 @@ def leaf(values):
 
 
 @pytest.mark.parametrize("margin", [12, 18, 20, 25, 30, 36, 60])
-@pytest.mark.parametrize("loss", ["cross_entropy", "softmax"])
+@pytest.mark.parametrize("loss", ["cross_entropy", pytest.param("softmax", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("draws", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_classifier_that_is_sure_of_itself(margin, loss, draws):
     """1 − softmax cancels: the gradient is as good as its rounding, and that is measured."""
@@ -106,7 +106,7 @@ class Larger(mr.Function):
         return g * mr.tensor((a >= b) * 1.0), g * mr.tensor(b_wins * 1.0)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_ties_among_hundreds_of_numbers(seed):
     rng = np.random.default_rng(seed)
     inputs = [leaf(np.round(rng.normal(size=300), 1)) for _ in range(2)]

@@ -125,6 +125,7 @@ def test_an_op_that_the_gradient_is_made_of_is_named(monkeypatch):
     assert "Log" in [suspect.op for suspect in report.suspects]
 
 
+@pytest.mark.slow  # 2 s
 def test_a_module_at_second_order():
     mr.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))

@@ -50,7 +50,12 @@ SUSPECTS: dict[str, tuple[type[Function], str]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "mistake"), list(zip(SUSPECTS, [*MISTAKES, "factor"], strict=True)), ids=list(SUSPECTS)
+    ("name", "mistake"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] * bool(k))  # 1 s each
+        for k, each in enumerate(zip(SUSPECTS, [*MISTAKES, "factor"], strict=True))
+    ],
+    ids=list(SUSPECTS),
 )
 def test_the_wrong_op_is_named_with_its_line(name, mistake, monkeypatch):
     op, source = SUSPECTS[name]
@@ -138,7 +143,7 @@ VANISHING: dict[str, tuple[Callable[..., Any], list[mr.Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", VANISHING)
 def test_zero_here_passes_where_each_op_passes_alone(name, seed):
     f, inputs = VANISHING[name]
@@ -156,7 +161,9 @@ BLIND: dict[str, tuple[str, type[Function]]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", ["zero", "sign", "factor"])
+@pytest.mark.parametrize(
+    "mistake", ["zero", *(pytest.param(each, marks=pytest.mark.slow) for each in ("sign", "factor"))]
+)
 @pytest.mark.parametrize("name", BLIND)
 def test_zero_here_does_not_hide_a_wrong_op(name, mistake, monkeypatch):
     """A backward of zeros agrees with a gradient of zero; the op alone does not."""

@@ -27,7 +27,10 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+LARGE = ("resnet101", "resnet152", "resnet110", "resnet1202")  # seconds each
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
 def test_totals_are_the_published_ones(name):
     parameters, multiply_adds = PUBLISHED[name]
     cifar = int(name.removeprefix("resnet")) in models.CIFAR

@@ -40,7 +40,12 @@ def randn(*shape, seed=0, requires_grad=False):
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+LARGE = ("resnet101", "resnet152", "resnet1202")  # a second or two each, to draw their weights
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PARAMETERS]
+)
 def test_parameters_are_as_many_as_published(name):
     assert count(getattr(models, name)()) == PARAMETERS[name]
     if name in ("resnet20", "resnet56"):
@@ -48,7 +53,10 @@ def test_parameters_are_as_many_as_published(name):
         assert count(models.build(name.replace("resnet", "plain"))) == PARAMETERS[name]  # A adds nothing to the plain
 
 
-@pytest.mark.parametrize(("name", "projections"), [("resnet18", 8), ("resnet34", 16), ("resnet50", 16)])
+@pytest.mark.parametrize(
+    ("name", "projections"),
+    [("resnet18", 8), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("resnet34", 16), ("resnet50", 16)))],
+)
 def test_option_c_projects_in_every_block(name, projections):
     def found(shortcut):
         model = getattr(models, name)(10, shortcut=shortcut)
@@ -104,6 +112,7 @@ def test_features_end_where_the_classifier_begins():
     np.testing.assert_allclose(model(x).numpy(), model.fc(mr.tensor(last.mean((2, 3)))).numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow  # 3 s: draws the weights of eighteen networks
 def test_every_name_builds_its_depth():
     """Layers with weights on the longest path, the projections aside, are what the name counts."""
     assert len(models.available()) == 22

@@ -20,11 +20,15 @@ if cpu.library is None:
 
 @pytest.mark.parametrize("kernel", cases.CONVOLUTIONS)
 @pytest.mark.parametrize("build", isa.built())
-@settings(max_examples=50)
-@given(data=st.data())
-def test_random_shapes(build, kernel, data):
-    with cases.kernels_of(isa.built()[build]):
+@pytest.mark.parametrize("examples", [12, pytest.param(50, marks=pytest.mark.slow)])  # 7 s in all
+def test_random_shapes(build, kernel, examples):
+    @settings(max_examples=examples)
+    @given(data=st.data())
+    def check(data):
         cases.CONVOLUTIONS[kernel](cases.Drawn(data)).check()
+
+    with cases.kernels_of(isa.built()[build]):
+        check()
 
 
 # x (N, C, H, W), outputs, kernel, stride, padding
@@ -52,7 +56,9 @@ def layer(name: str, positive: bool) -> cases.Convolution:
     return cases.Convolution(x, w, gy, window)
 
 
-@pytest.mark.parametrize("positive", [False, True], ids=["normal", "all positive"])
+@pytest.mark.parametrize(
+    "positive", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["normal", "all positive"]
+)  # 4 s each
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_of_residual_networks(name, positive):
     """All numbers positive is the worst case: partial sums are as large as the sum, and so are their roundings.

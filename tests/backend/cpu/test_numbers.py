@@ -24,11 +24,15 @@ if cpu.library is None:
 
 @pytest.mark.parametrize("kernel", cases.OTHERS)
 @pytest.mark.parametrize("build", isa.built())
-@settings(max_examples=60)
-@given(data=st.data())
-def test_random_shapes(build, kernel, data):
-    with cases.kernels_of(isa.built()[build]):
+@pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.slow)])  # 16 s in all
+def test_random_shapes(build, kernel, examples):
+    @settings(max_examples=examples)
+    @given(data=st.data())
+    def check(data):
         cases.OTHERS[kernel](cases.Drawn(data)).check()
+
+    with cases.kernels_of(isa.built()[build]):
+        check()
 
 
 # -- batch norm -------------------------------------------------------------------------------------------------------
