@@ -1,4 +1,4 @@
-// Functions that CUDA knows without a header and C++ does not. The fast ones (__expf) are exact here.
+// Functions that CUDA has without a header and C++ does not have. The fast ones (__expf) are exact here.
 #pragma once
 #include <math.h>
 
@@ -26,7 +26,7 @@ inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
     return static_cast<unsigned long long>(static_cast<unsigned __int128>(x) * y >> 64);
 }
 
-// min and max, for the pairs of types that CUDA has. Those of floats return the number where the other is NaN.
+// min and max, for the pairs of types that CUDA has. If one of two floats is NaN, they return the other.
 #define CUDASIM_EXTREMA(T)                                                                         \
     inline T min(T x, T y) { return y < x ? y : x; }                                               \
     inline T max(T x, T y) { return x < y ? y : x; }

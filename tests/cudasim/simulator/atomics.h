@@ -1,4 +1,4 @@
-// Atomic functions. Threads run one at a time and change places only where they wait, so each is a plain read and write.
+// Atomic functions. Threads run one at a time and switch only where they wait, so each is a plain read and write.
 #pragma once
 #include <type_traits>
 

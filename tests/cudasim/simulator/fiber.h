@@ -1,4 +1,4 @@
-// A fiber: a stack of its own and the point where it was left, so that a function can stop in its middle and go on later.
+// A fiber: a stack of its own and the point where it was left, so that a function can pause and continue later.
 #pragma once
 #if !defined(__x86_64__) || !defined(__linux__)
 #error "the CUDA simulator switches stacks in assembly for x86-64 Linux; on another platform there is none"
@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <new>
 
-#ifdef __SANITIZE_ADDRESS__  // it keeps account of stacks, so each switch is announced
+#ifdef __SANITIZE_ADDRESS__  // it tracks stacks, so each switch must be announced
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define CUDASIM_LEAVING(fake, low, size) __sanitizer_start_switch_fiber(fake, low, size)
@@ -21,8 +21,8 @@
 #define CUDASIM_CLEAN(low, size) ((void)(low))
 #endif
 
-// Saves what a function must leave as it was (System V ABI: six registers) on the stack that is left, the stack pointer
-// in *left, and goes on where `entered` was left.
+// Saves the callee-saved registers (System V ABI: six) on the stack that is left, and the stack pointer in *left. Then
+// continues where `entered` was left.
 extern "C" void cudasim_switch(void** left, void* entered);
 asm(R"(
     .pushsection .text
@@ -57,28 +57,28 @@ public:
         void* memory = mmap(nullptr, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) throw std::bad_alloc();
         low = static_cast<char*>(memory);
-        mprotect(low, GUARD, PROT_NONE);  // a stack that grows too far ends the program, not another stack
-        // Stacks that all began at the same offset would fight for the same lines of the cache.
+        mprotect(low, GUARD, PROT_NONE);  // a stack overflow ends the program instead of changing another stack
+        // Stacks that all start at the same offset would compete for the same cache lines.
         top = low + SIZE - (++made % 64) * 448;
     }
     ~Fiber() {
-        CUDASIM_CLEAN(low, SIZE);  // of what an abandoned run left: the memory may serve others next
+        CUDASIM_CLEAN(low, SIZE);  // clears the marks of an abandoned run: the memory may be reused
         munmap(low, SIZE);
     }
     Fiber(const Fiber&) = delete;
 
-    // Make the next enter() begin `function`, which never returns.
+    // Make the next enter() start `function`, which never returns.
     void begin(void (*function)()) {
         CUDASIM_CLEAN(low, SIZE);
         auto* words = reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(top) & ~std::uintptr_t{15});
-        *--words = 0;  // as if called from nowhere
+        *--words = 0;  // no return address
         *--words = reinterpret_cast<std::uintptr_t>(function);
         for (int saved = 0; saved < 6; ++saved) *--words = 0;
         place = words;
         fake = nullptr;
     }
 
-    // From the home stack: run the fiber until it leaves.
+    // Called on the scheduler's stack: run the fiber until it leaves.
     void enter() {
         void* own = nullptr;
         CUDASIM_LEAVING(&own, low, SIZE);
@@ -86,14 +86,14 @@ public:
         CUDASIM_ENTERED(own, nullptr, nullptr);
     }
 
-    // From inside: back home, for good if `finished`.
+    // Called inside the fiber: return to the scheduler, for good if `finished`.
     void leave(bool finished = false) {
         CUDASIM_LEAVING(finished ? nullptr : &fake, home_low, home_size);
         cudasim_switch(&place, home);
         CUDASIM_ENTERED(fake, &home_low, &home_size);
     }
 
-    // To be called first in the function that begin() was given.
+    // The function passed to begin() must call this first.
     void arrived() { CUDASIM_ENTERED(nullptr, &home_low, &home_size); }
 
 private:

@@ -1,14 +1,14 @@
-// From a kernel to C functions that module.py calls: what its parameters are, and a launch with given arguments.
+// Exports a kernel as C functions for module.py: its parameters, and a launch with given arguments.
 #pragma once
 #include <type_traits>
 #include <utility>
 
 namespace sim {
 
-// Of one parameter. kind: 'f' a float, 'i' and 'u' integers, 'b' bool, 'S' a struct, 0 behind the last parameter.
+// One parameter. kind: 'f' a float, 'i' and 'u' integers, 'b' bool, 'S' a struct, 0 after the last parameter.
 struct Parameter {
     char kind;
-    bool is_pointer;       // then kind and bytes are those of what it points to
+    bool is_pointer;       // then kind and bytes are those of the elements
     unsigned short bytes;
 };
 
@@ -54,7 +54,7 @@ struct Exported<kernel> {
 
 #define CUDASIM_VISIBLE extern "C" __attribute__((visibility("default")))
 
-// bound: the most threads of a block, from __launch_bounds__.
+// bound: the maximum number of threads of a block, from __launch_bounds__.
 #define CUDASIM_EXPORT(name, bound)                                                                        \
     CUDASIM_VISIBLE unsigned cudasim_bound_##name() { return bound; }                                      \
     CUDASIM_VISIBLE const sim::Parameter* cudasim_parameters_##name() {                                    \

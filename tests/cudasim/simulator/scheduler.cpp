@@ -2,10 +2,10 @@
 //
 //     for each block: poison shared memory
 //         until every thread has finished:
-//             let each thread that can go on run, in the chosen order, until it waits or finishes
-//             release the groups of lanes that have met at a warp intrinsic
-//             if there were none: release the barrier, where all living threads wait at the same one
-//             if not that either: an error, which says who waits for what
+//             run each thread that can continue, in the chosen order, until it waits or finishes
+//             release the groups of lanes that have all reached a warp intrinsic
+//             if there are none: release the barrier, if all unfinished threads wait at the same one
+//             otherwise: an error, which says which thread waits for what
 //
 // Compiled once, and linked into each library of kernels.
 #include <algorithm>
@@ -25,7 +25,7 @@
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-// Where the linker put everything that is __shared__ (shared.ld).
+// The memory in which the linker has placed all __shared__ variables (shared.ld).
 extern "C" __attribute__((visibility("hidden"))) char cudasim_shared_begin[], cudasim_shared_end[];
 
 namespace sim {
@@ -39,7 +39,7 @@ struct Thread {
     State state;
     Fiber* fiber;
     int line;  // where it waits
-    // Of a visit to a warp intrinsic: what the thread brought, and what it found there.
+    // At a warp intrinsic: the value that the thread passes, and the values that it gets.
     const char* intrinsic;
     unsigned mask, present;
     const void* value;
@@ -52,11 +52,11 @@ struct Error : std::runtime_error {
 };
 
 Thread threads[MOST_THREADS];
-char snapshots[MOST_THREADS][WARP * LARGEST];  // what a group brought, at the place of its first thread
+char snapshots[MOST_THREADS][WARP * LARGEST];  // the values of a group, at the index of its first thread
 unsigned count, running, alive;
-std::vector<std::unique_ptr<Fiber>> fibers;  // all there are
-std::vector<Fiber*> idle;                    // of these, those without a thread
-std::vector<unsigned> order;                 // in which threads run
+std::vector<std::unique_ptr<Fiber>> fibers;  // all fibers
+std::vector<Fiber*> idle;                    // the fibers without a thread
+std::vector<unsigned> order;                 // the order in which threads run
 void (*kernel)(void**);
 void** kernel_arguments;
 
@@ -82,7 +82,7 @@ void wait(State state, int line) {
     self.fiber->leave();
 }
 
-// Let thread t run until it waits or finishes.
+// Run thread t until it waits or finishes.
 void go_on(unsigned t) {
     Thread& thread = threads[t];
     running = t;
@@ -108,7 +108,7 @@ void go_on(unsigned t) {
 
 unsigned lowest(unsigned lanes) { return static_cast<unsigned>(__builtin_ctz(lanes)); }
 
-// The lanes of `group` have met: show each what all of them brought.
+// All lanes of `group` have reached the intrinsic: give each the values of all.
 void release_group(Thread* warp, unsigned group) {
     const unsigned first = lowest(group);
     const std::size_t size = warp[first].size;
@@ -127,7 +127,7 @@ void release_group(Thread* warp, unsigned group) {
     }
 }
 
-// Release the groups of a warp that are complete: all living lanes of a mask, waiting with that same mask.
+// Release the complete groups of a warp: all unfinished lanes of a mask wait with the same mask.
 bool release_warp(Thread* warp, unsigned lanes) {
     unsigned living = 0, waiting = 0;
     for (unsigned lane = 0; lane < lanes; ++lane) {
@@ -181,7 +181,7 @@ void release_barrier() {
         if (threads[t].state == State::at_barrier) threads[t].state = State::ready;
 }
 
-// Also what a sanitizer has put between the arrays.
+// Includes the bytes that a sanitizer has put between the arrays.
 __attribute__((no_sanitize("address"))) void poison_shared_memory() {
     for (volatile char* byte = cudasim_shared_begin; byte < cudasim_shared_end; ++byte) *byte = '\xff';
 }
@@ -212,13 +212,13 @@ void check_limits(const unsigned (&d)[6]) {
         throw Error("a block of " + shape(3) + " threads: CUDA allows (1…1024, 1…1024, 1…64), 1024 in all");
 }
 
-// CUDASIM_ORDER: 0 ascending, 1 descending, else the seed of a shuffle. Blocks go by it too.
+// CUDASIM_ORDER: 0 ascending, 1 descending, else the seed of a shuffle. It applies to blocks too.
 unsigned chosen_order() {
     const char* chosen = std::getenv("CUDASIM_ORDER");
     return chosen ? static_cast<unsigned>(std::strtoul(chosen, nullptr, 10)) : 0;
 }
 
-// The block that runs k-th of n: up, down, or by steps that have no divisor in common with n.
+// The block that runs k-th of n: ascending, descending, or in steps that are coprime to n.
 unsigned long long block_at(unsigned long long k, unsigned long long n, unsigned seed) {
     if (seed < 2) return seed == 0 ? k : n - 1 - k;
     unsigned long long step = 2 * static_cast<unsigned long long>(seed) + 1;
@@ -275,7 +275,7 @@ const char* run(const unsigned (&dimensions)[6], void (*body)(void**), void** ar
     } catch (const std::exception& thrown) {
         error = thrown.what();
     }
-    // The stacks of threads that wait for ever are taken back. Few are kept, for each library of kernels has its own.
+    // The stacks of threads that never finish are reused. Few are kept, because each library of kernels has its own.
     if (fibers.size() > KEPT) fibers.resize(KEPT);
     idle.clear();
     for (const auto& fiber : fibers) idle.push_back(fiber.get());

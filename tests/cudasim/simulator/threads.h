@@ -1,7 +1,7 @@
-// A thread as its kernel sees it: who it is, and how it waits for the others.
+// A thread as its kernel sees it: its indices, and how it waits for the others.
 //
 // Each thread has a stack of its own and runs until it waits (scheduler.cpp). Only one runs at a time, so the built-in
-// variables are plain ones, set whenever another thread goes on.
+// variables are plain variables, set whenever another thread continues.
 #pragma once
 #include <cstddef>
 
@@ -13,12 +13,12 @@ constexpr int warpSize = 32;
 
 namespace sim {
 
-// Wait until every living thread of the block is here. `line` names the barrier.
+// Wait until every unfinished thread of the block has reached the barrier. `line` identifies it.
 void barrier(int line);
 
-// A visit to a warp intrinsic: wait until every living lane in `mask` is here with the same mask, then see what each
-// brought. `value` has `size` bytes, at most LARGEST. Returns 32 such values, valid until this thread waits again; that
-// of a lane which was not there is bytes of ones. `present` becomes the mask of those that were.
+// A warp intrinsic: wait until every unfinished lane in `mask` has called it with the same mask, then return the value of
+// each. `value` has `size` bytes, at most LARGEST. Returns 32 such values, valid until this thread waits again; for a
+// lane that did not take part they are bytes of ones. `present` becomes the mask of the lanes that took part.
 constexpr std::size_t LARGEST = 64;
 const void* meet(const char* intrinsic, int line, unsigned mask, const void* value, std::size_t size, unsigned* present);
 
@@ -34,5 +34,5 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, int line = __builtin_LINE())
     sim::meet("__syncwarp", line, mask, &nothing, 1, nullptr);
 }
 
-inline void __threadfence() {}  // blocks run one after another, so all of a block's writes are seen
+inline void __threadfence() {}  // blocks run one after another, so all writes of a block are visible
 inline void __threadfence_block() {}

@@ -1,4 +1,4 @@
-// CUDA's vectors of two, three and four numbers, aligned as on the GPU: there a misaligned one is a fault.
+// CUDA's vectors of two, three and four numbers, aligned as on the GPU, where misaligned access is a fault.
 #pragma once
 
 #define CUDASIM_VECTORS(T, name, alignment2, alignment4)                                           \

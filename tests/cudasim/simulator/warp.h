@@ -1,4 +1,4 @@
-// What the lanes of a warp tell each other. Every intrinsic is made of one primitive: bring a value, see all 32.
+// Exchanges between the lanes of a warp. Every intrinsic uses one primitive: pass a value, get all 32.
 #pragma once
 #include <cstring>
 
@@ -6,15 +6,15 @@
 
 namespace sim {
 
-// What the lanes brought. v[l] is lane l's value where bit l of `present` is set, else bytes of ones (NaN, or -1).
+// The values of the lanes. v[l] is lane l's value if bit l of `present` is set, else bytes of ones (NaN, or -1).
 template <class T>
 struct Snapshot {
     T v[32];
     unsigned present;
 };
 
-// For headers that imitate a warp-wide instruction (mma.sync, say) under #ifdef CUDASIM: all lanes in `mask` come here
-// with a value of at most 64 bytes, a number or a struct of several, and each gets what all of them brought.
+// For headers that implement a warp-wide instruction (for example mma.sync) under #ifdef CUDASIM: all lanes in `mask`
+// pass a value of at most 64 bytes, a number or a struct, and each lane gets the values of all.
 template <class T>
 Snapshot<T> exchange(unsigned mask, T value, int line = __builtin_LINE()) {
     static_assert(sizeof(T) <= LARGEST, "a lane brings at most 64 bytes");
@@ -40,8 +40,8 @@ inline unsigned ballot(const char* intrinsic, int line, unsigned mask, bool pred
     return votes;
 }
 
-// The lanes of a warp in sections of `width`, a power of two: a shuffle that would leave the section brings the lane's
-// own value back.
+// The lanes of a warp in sections of `width`, a power of two. A shuffle from outside the section returns the lane's own
+// value.
 inline unsigned section(int width) { return lane() & ~(static_cast<unsigned>(width) - 1); }
 
 }  // namespace sim
