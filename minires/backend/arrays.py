@@ -8,17 +8,21 @@ from __future__ import annotations
 import re
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minires.backend.capturing import refuse_while_capturing
 from minires.errors import DeviceError
 
-Array = Any  # a numpy.ndarray or a cupy.ndarray; Python has no common type for the two
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]  # or a cupy.ndarray, which has the same interface
+else:
+    Array = Any
+CupyArray = Any  # CuPy has no type information; for functions that use what only its arrays have
 
 
-def array_module(array: Array) -> ModuleType:
+def array_module(array: object) -> ModuleType:
     """The module `numpy` or `cupy`, whichever `array` belongs to."""
     if isinstance(array, np.ndarray):
         return np
@@ -44,7 +48,7 @@ def scalar(value: Any, dtype: Any, like: Array) -> Array:
     return np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
 
 
-def device_of(array: Array) -> str:
+def device_of(array: Any) -> str:
     """ "cpu", or "cuda:N" for a CuPy array on GPU N."""
     return "cpu" if array_module(array) is np else f"cuda:{array.device.id}"
 
@@ -66,7 +70,7 @@ def keep_dims(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     return y.reshape([1 if axis in axes else n for axis, n in enumerate(shape)])
 
 
-def to_device(array: Array, device: str) -> Array:
+def to_device(array: Any, device: str) -> Array:
     """`array` on `device`, the same object if it is there already. Raises DeviceError if the device cannot be used."""
     if not is_device(device):
         raise DeviceError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:N'")

@@ -104,7 +104,7 @@ def minimum(x: Array, y: Array) -> Array:
 
 
 @kernel
-def compare(x: Array, y: Array, relation: str) -> Array:
+def compare(x: Array, y: Array | float, relation: str) -> Array:
     """x `relation` y of the real parts, a bool array; `relation` is one of < <= > >= == !="""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend.arrays import Array, array_module, is_array
+from minires.backend.arrays import array_module, is_array
 from minires.backend.capturing import is_capturing
 
 LONGEST_EXAMPLE = 100  # characters
@@ -115,7 +115,7 @@ def profile() -> Iterator[Profile]:
         ACTIVE.reset(token)
 
 
-def clock(array: Array) -> float:
+def clock(array: Any) -> float:
     """The time in seconds, once the GPU of `array` has done its work. Work that is being captured is not waited for."""
     xp = array_module(array)
     if xp is not np and not is_capturing():

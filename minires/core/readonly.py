@@ -64,7 +64,7 @@ def is_writeable(array: Array) -> bool:
     return not is_locked(array) and (not isinstance(array, np.ndarray) or bool(array.flags.writeable))
 
 
-def copy_of_view(array: Array) -> Array:
+def copy_of_view(array: Any) -> Array:
     """A copy of `array` if it is a writeable NumPy view, else `array` itself.
 
     The user may hold the array behind the view, and could write into it without the Tensor noticing.

@@ -189,7 +189,7 @@ class Tensor(Operators):
         """A Tensor with this one's shape, dtype and edge, but without the array."""
         if self.node is None and self.requires_grad:
             return self  # a leaf is alive anyway, and its gradient must reach this very object
-        other = Tensor.__new__(Tensor)
+        other: Any = Tensor.__new__(Tensor)
         other._data = ArrayMetadata(self.shape, self.dtype, self.device)
         other.grad, other._hooks, other.version = None, None, 0
         other.node, other._requires_grad = self.node, self.requires_grad
@@ -227,7 +227,7 @@ class Tensor(Operators):
 
     # -- writing in place ---------------------------------------------------------------------------------------------
 
-    def assign_(self, value: Array) -> None:
+    def assign_(self, value: Array | float) -> None:
         """Write new numbers into this tensor, as optimisers, `load_state_dict` and running statistics do.
 
         value broadcasts to the tensor's shape, is cast to its dtype and brought to its device. If a live graph needs

@@ -106,7 +106,7 @@ class RoundingPerturber(BranchReplayer):
         super().__init__(records)
         self.rng = rng
 
-    def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
+    def __call__(self, op: Function, arrays: Sequence[Array]) -> Any:
         in_backward = self.number + 1 >= len(self.records)  # after the forward pass that was recorded
         output: Any = op.forward(*arrays) if in_backward else super().__call__(op, arrays)
         if not isinstance(output, (np.ndarray, np.floating)) or output.dtype.kind != "f":

@@ -167,7 +167,7 @@ def _probe_input(x: Array) -> Array:
     """
     host = backend.to_device(x, "cpu").astype("float64")
     known = np.where(np.isfinite(host), host, 0.0)
-    noise = np.random.default_rng(0).standard_normal(host.shape)
+    noise: Any = np.random.default_rng(0).standard_normal(host.shape)
     noise *= -np.sign(noise.sum()) * (1.0 if known.sum() >= 0 else -1.0)
     largest = np.abs(known).max()
     probe = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise

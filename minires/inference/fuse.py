@@ -122,7 +122,7 @@ class Fuser:
 
     # -- convolution and what follows ----------------------------------------------------------------------------------
 
-    def _chain(self, number: int, call: Call, w: Array, bias: Array | None) -> tuple[int, Chain]:
+    def _chain(self, number: int, call: Call, w: Array, bias: Any) -> tuple[int, Chain]:
         """Fuse all possible calls into a convolution: (number of the last fused call, the chain)."""
         chain = Chain(w, bias, call.values[0], call.output)
         while not chain.relu and (found := self._next(chain.output)) is not None:
@@ -145,7 +145,7 @@ class Fuser:
             chain.inputs += tuple(call.values[1:])
             chain.relu = op.relu
         elif isinstance(op, elementwise.Add) and not constants and len(chain.inputs) == 1:
-            other = call.inputs[1] if is_first else call.inputs[0]
+            other: Any = call.inputs[1] if is_first else call.inputs[0]
             if self._array(other).shape != self._array(chain.output).shape:
                 return False
             chain.inputs += (other,)
@@ -206,7 +206,7 @@ class Fuser:
         if isinstance(op, elementwise.ReLU):
             return number, steps.ReLU(call.values, call.output)
         if isinstance(op, norm.BatchNormEval) and len(call.inputs) - len(call.values) == 2 and y.ndim in (2, 4):
-            vectors = (op.mean, op.var, call.inputs[1], call.inputs[2])
+            vectors: tuple[Any, ...] = (op.mean, op.var, call.inputs[1], call.inputs[2])
             return number, steps.BatchNorm(call.values, call.output, vectors, op.eps, op.relu)
         if isinstance(op, shape.Pad):
             return number, steps.Pad(call.values, call.output, op.widths, op.value)

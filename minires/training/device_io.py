@@ -5,6 +5,8 @@ Labels are validated on the host: reading them on the GPU would synchronise.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minires import backend
@@ -34,7 +36,7 @@ def as_target(labels: Array, model: Module) -> Tensor:
     return Tensor(backend.to_device(labels, device_of(model)))
 
 
-def labels_are_classes(labels: Array, classes: int) -> bool:
+def labels_are_classes(labels: Any, classes: int) -> bool:
     """Whether all labels (B,) are known to be classes, 0 … classes - 1; False for labels on the GPU (not read).
 
     Raises ShapeError if a label in host memory is neither a class nor IGNORE_INDEX.

@@ -56,7 +56,7 @@ class Copy(NamedTuple):
     """Images that are being copied to a GPU; `copied` is the event after the copy, None if no copy was needed."""
 
     cupy: Any
-    images: Array
+    images: Any
     copied: Any
 
     def wait(self) -> Array:
@@ -77,7 +77,7 @@ class Copier:
             self._stream = self._cupy.cuda.Stream(non_blocking=True)
         self._buffers, self._turn = (_PinnedBuffer(self._cupy), _PinnedBuffer(self._cupy)), 0
 
-    def start(self, images: Array) -> Copy:
+    def start(self, images: Any) -> Copy:
         """Start a copy. `images` may be changed as soon as this returns. Raises OutOfMemoryError."""
         if not isinstance(images, np.ndarray):
             return Copy(self._cupy, images, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def is_on_gpu(array: object) -> bool:
     return cupy is not None and isinstance(array, cupy.ndarray)
 
 
-def supports(array: Array) -> bool:
+def supports(array: Any) -> bool:
     """Whether `array` is a CuPy array of float32."""
     return is_on_gpu(array) and bool(array.dtype == np.float32)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend.arrays import Array
+from minires.backend.arrays import Array, CupyArray
 from minires.backend.cuda import sources
 from minires.backend.cuda.sources import Parameter
 from minires.errors import DeviceError
@@ -61,7 +61,7 @@ def on_device_of_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _first_array(arguments: Any) -> Array:
+def _first_array(arguments: Any) -> CupyArray:
     while isinstance(arguments, (tuple, list)):
         arguments = arguments[0]
     return arguments
@@ -105,7 +105,7 @@ def is_dense(array: Array) -> bool:
     return True
 
 
-def is_aligned(array: Array) -> bool:
+def is_aligned(array: CupyArray) -> bool:
     """Whether kernels may read four numbers of `array` at once."""
     return bool(array.data.ptr % ALIGNMENT == 0)
 

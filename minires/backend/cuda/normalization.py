@@ -57,7 +57,7 @@ def batch_norm_grad(
         return NotImplemented
     x, rows, c = layout.rows(x)
     gy, y = layout.rows(gy)[0], None if y is None else layout.rows(y)[0]
-    mean, var, weight = _dense(mean), _dense(var), _dense(weight)
+    mean, var, weight = layout.dense(mean), layout.dense(var), _dense(weight)
     block = row_block(c)
     chunks = split_rows(block, rows)
 

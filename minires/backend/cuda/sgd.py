@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
-from minires.backend.arrays import Array
+from minires.backend.arrays import Array, CupyArray
 from minires.backend.cuda import graph_learning_rate
 from minires.backend.cuda.eligibility import supports
 from minires.backend.cuda.launch import blocks, is_aligned, is_dense, launch
@@ -43,7 +44,7 @@ def sgd_step(
         return NotImplemented
     _check_one_device(*parameters, *gradients, *(velocities or []))
     gradients = [_in_order_of(*pair) for pair in zip(parameters, gradients, strict=True)]
-    rows = list(zip(parameters, gradients, velocities or [None] * len(parameters), strict=True))
+    rows = [*zip_longest(parameters, gradients, velocities or [])]
     lr = graph_learning_rate.current(lr)
     on_gpu = supports(lr)
     settings = (lr if on_gpu else None, 0 if on_gpu else lr, momentum, weight_decay, 1 - dampening, bool(nesterov))
@@ -73,7 +74,7 @@ def _in_order_of(theta: Array, gradient: Array) -> Array:
     return copy
 
 
-def _check_one_device(*arrays: Array) -> None:
+def _check_one_device(*arrays: CupyArray) -> None:
     """Raise DeviceError unless all arrays are on one GPU. `launch` sees only their addresses, in the table."""
     devices = {array.device.id for array in arrays}
     if len(devices) > 1:
@@ -82,7 +83,7 @@ def _check_one_device(*arrays: Array) -> None:
         )
 
 
-def _tables(rows: Sequence[tuple[Array, Array, Array | None]]) -> Iterator[tuple[int, int, np.ndarray]]:
+def _tables(rows: Sequence[tuple[CupyArray, CupyArray, CupyArray | None]]) -> Iterator[tuple[int, int, np.ndarray]]:
     """(number of tensors, number of blocks, table) for each launch."""
     for start in range(0, len(rows), TENSORS):
         some = rows[start : start + TENSORS]

@@ -104,7 +104,7 @@ def minimum(x: Array, y: Array) -> Array:
     return xp.minimum(x, y)
 
 
-def compare(x: Array, y: Array, relation: str) -> Array:
+def compare(x: Array, y: Array | float, relation: str) -> Array:
     return RELATIONS[relation](x.real, y.real)
 
 
