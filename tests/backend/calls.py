@@ -1,4 +1,4 @@
-"""Calls of every kernel of the contract: the arguments that all providers are tried with."""
+"""Calls of every kernel of the contract: arguments with which all providers are tested."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _pooling(kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: b
     output = window.output_size(image, ceil_mode)
     places = [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
     winners = np.empty((2, 3, *output), np.uint8)
-    for at in np.ndindex(winners.shape):  # any place of the window that lies in the image
+    for at in np.ndindex(winners.shape):  # any position of the window inside the image
         inside = [
             i * kernel[1] + j
             for i, j in places
@@ -160,7 +160,7 @@ CALLS = _calls()
 
 
 def call(kernel: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """The kernel's result; of `sgd_step`, which returns nothing, the copies that it was given to write into."""
+    """The kernel's result; for `sgd_step`, which returns nothing, the copies of its arguments that it has updated."""
     if kernel.__name__ != "sgd_step":
         return kernel(*arguments)
     parameters, gradients, velocities, *settings = arguments

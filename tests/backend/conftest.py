@@ -1,4 +1,4 @@
-"""A CuPy without a GPU, for a test that asks for it."""
+"""The fixture `cupy`: a stand-in for CuPy that needs no GPU."""
 
 from __future__ import annotations
 

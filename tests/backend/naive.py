@@ -1,4 +1,4 @@
-"""The contract once more, in plain loops over single numbers: slow, obvious, akin to no provider."""
+"""The contract in plain loops over single numbers: slow and obvious, and independent of every provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minires.backend.shapes import Pair, Window
 
 
 def elementwise(scalar: Callable[..., Any], dtype: Any = None) -> Callable[..., np.ndarray]:
-    """`scalar` for every element, broadcast."""
+    """A kernel that applies `scalar` to every element of the broadcast arguments."""
 
     def kernel(*arrays: Any) -> np.ndarray:
         wide = np.broadcast_arrays(*arrays)
@@ -55,7 +55,7 @@ def argmax(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def placed(to: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., np.ndarray]:
-    """A kernel that moves elements: y[to(place, …)] = x[place]."""
+    """A kernel that moves elements: y[to(index, …)] = x[index]."""
 
     def kernel(x: np.ndarray, *arguments: Any) -> np.ndarray:
         y = np.zeros(shape(x, *arguments), x.dtype)
@@ -92,7 +92,7 @@ def concatenate(arrays: Any, axis: int) -> np.ndarray:
 
 
 def index_add(g: np.ndarray, key: Any, shape: tuple[int, ...]) -> np.ndarray:
-    numbers = np.arange(math.prod(shape)).reshape(shape)[key]  # which element each of g's goes to
+    numbers = np.arange(math.prod(shape)).reshape(shape)[key]  # the element to which each element of g is added
     z = np.zeros(shape, g.dtype)
     for place in np.ndindex(g.shape):
         z.reshape(-1)[numbers[place]] += g[place]
@@ -119,7 +119,7 @@ def _taps(x: Pair, output: Pair, window: Window) -> Any:
 
 
 def _size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool = False) -> int:
-    """How many windows fit: counted, not calculated."""
+    """The number of windows, found by counting."""
     windows = [start for start in range(-p, n + 2 * p + s, s) if start + d * (k - 1) < n + p]
     if ceil_mode and windows[-1] + d * (k - 1) + 1 < n + p and windows[-1] + s < n:
         windows.append(windows[-1] + s)
@@ -217,7 +217,7 @@ def avg_pool2d_split(gy: Any, input_size: Pair, window: Window, inclusive: bool)
 
 
 def _channels(x: Any) -> list[list[tuple[int, ...]]]:
-    """The places of each channel."""
+    """The indices of the elements of each channel."""
     return [[place for place in np.ndindex(x.shape) if place[1] == c] for c in range(x.shape[1])]
 
 

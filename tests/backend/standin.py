@@ -1,9 +1,9 @@
-"""A stand-in for CuPy, for machines without a GPU: arrays that NumPy cannot touch.
+"""A stand-in for CuPy, for machines without a GPU: its arrays cannot be used as NumPy's.
 
-A `cupy.ndarray` is no `numpy.ndarray`, and does not become one unasked: whatever the engine does to it must go through
-the namespace of the array itself. Like CuPy, this one refuses NumPy's arrays as operands and takes NumPy's scalars.
-Only names that CuPy has (14.0) are here, so code that passes could run on a GPU; whether it is right there is for a
-machine that has one. `RawModule` runs CUDA kernels on the CPU (tests/cudasim).
+A `cupy.ndarray` is not a `numpy.ndarray` and is not converted implicitly, so the engine must use the namespace of the
+array. Like CuPy, the stand-in refuses NumPy's arrays as operands and accepts NumPy's scalars. It has only names of CuPy
+14.0, so code that passes can run on a GPU; only a GPU can show that it is right there. `RawModule` runs CUDA kernels on
+the CPU (tests/cudasim).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
 class ndarray:
     """An array on the stand-in's only device."""
 
-    __array_ufunc__ = None  # NumPy's scalars ask it, NumPy's arrays give up
+    __array_ufunc__ = None  # NumPy's scalars call it, NumPy's arrays refuse
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray, base: ndarray | None = None) -> None:
@@ -71,7 +71,7 @@ class ndarray:
 
     @property
     def flags(self) -> SimpleNamespace:
-        """CuPy knows whether an array is contiguous, and nothing of read-only ones."""
+        """CuPy's flags: contiguous or not; there are no read-only arrays."""
         return SimpleNamespace(c_contiguous=self._host.flags.c_contiguous, f_contiguous=self._host.flags.f_contiguous)
 
     @property
@@ -79,11 +79,11 @@ class ndarray:
         return {**self._host.__array_interface__, "version": 3}
 
     def set(self, host: np.ndarray, stream: Any = None) -> None:
-        """Copy from host memory, now or when `stream` comes to it."""
+        """Copy from host memory, now or as work of `stream`."""
         standin_memory.copy(host, self._host, stream)
 
     def get(self) -> np.ndarray:
-        """The numbers in host memory: the one way out."""
+        """The array in host memory; no other function returns it."""
         return self._host.copy()
 
     def item(self) -> Any:
@@ -149,7 +149,7 @@ _define_operators()
 
 
 def wrap(result: Any, *sources: Any) -> Any:
-    """What NumPy made, as the stand-in's; a view of a source knows it as its base."""
+    """NumPy's result as an array of the stand-in; a view of `source` has it as its base."""
     if isinstance(result, tuple):
         return tuple(wrap(each, *sources) for each in result)
     if not isinstance(result, (np.ndarray, np.generic)):
@@ -162,7 +162,7 @@ def wrap(result: Any, *sources: Any) -> Any:
 
 
 def unwrap(value: Any) -> Any:
-    """For NumPy's ears; NumPy's own arrays are refused."""
+    """An argument for NumPy's functions; NumPy's own arrays are refused."""
     if isinstance(value, ndarray):
         return value._host
     if isinstance(value, np.ndarray):
@@ -180,7 +180,7 @@ class _Grid:
 
 
 class Device:
-    """A GPU of the stand-in. `Device.capability` is what all of them say of themselves."""
+    """A GPU of the stand-in. `Device.capability` is the compute capability of all of them."""
 
     capability = "90"
     compute_capability = property(lambda self: self.capability)
@@ -202,7 +202,7 @@ class Device:
 
 
 class Stream:
-    """All work is done when the call that asks for it returns."""
+    """All work is done when its call returns."""
 
     ptr = 0
 
@@ -211,7 +211,7 @@ class Stream:
 
 
 class MemoryPool:
-    """The memory that the process has taken from the GPU: none is, so the numbers are those of a test."""
+    """The pool of GPU memory. No memory is allocated; a test sets the numbers."""
 
     def __init__(self, used: int = 0, total: int = 0, limit: int = 0) -> None:
         self.used, self.total, self.limit = used, total, limit
@@ -233,7 +233,7 @@ class MemoryPool:
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy's: what was asked for, what is taken, the limit of the pool."""
+    """CuPy's class: the requested size, the allocated size, the limit of the pool."""
 
     __module__ = "cupy.cuda.memory"
 
@@ -242,7 +242,7 @@ class OutOfMemoryError(MemoryError):
 
 
 class RawModule(module.RawModule):
-    """Kernels run by the simulator; where it cannot run, the test that needs it is skipped with the reason."""
+    """The simulator runs the kernels; if it cannot run, the test is skipped with the reason."""
 
     def compile(self, log_stream: Any = None) -> None:
         if build.unavailable():
@@ -251,7 +251,7 @@ class RawModule(module.RawModule):
 
 
 def _cuda(devices: int) -> SimpleNamespace:
-    """What the module `cupy.cuda` has."""
+    """The contents of the module `cupy.cuda`."""
     runtime = SimpleNamespace(
         getDeviceCount=lambda: devices,
         getDevice=lambda: 0,
@@ -262,7 +262,7 @@ def _cuda(devices: int) -> SimpleNamespace:
     )
     return SimpleNamespace(
         runtime=runtime,
-        Device=type("Device", (Device,), {}),  # its own for each stand-in: a test may set `capability`
+        Device=type("Device", (Device,), {}),  # a class for each stand-in: a test may set `capability`
         get_current_stream=Stream,
         alloc_pinned_memory=standin_memory.alloc_pinned_memory,
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
@@ -272,7 +272,7 @@ def _cuda(devices: int) -> SimpleNamespace:
 
 
 class Cupy(ModuleType):
-    """The module."""
+    """The module `cupy`."""
 
     ndarray = ndarray
     ogrid = _Grid()
@@ -294,7 +294,7 @@ class Cupy(ModuleType):
         return lambda *a, **k: wrap(getattr(np, name)(*unwrap(a), **unwrap(k)), *a)
 
     def array(self, value: Any, dtype: Any = None, copy: bool = True) -> ndarray:
-        """Also from host memory: this and `asarray` are the way in."""
+        """An array, also from host memory: only this function and `asarray` accept it."""
         host = value._host if isinstance(value, ndarray) else value
         return ndarray(np.array(host, dtype))
 
@@ -313,7 +313,7 @@ class Cupy(ModuleType):
 
 
 def _garbage(host: np.ndarray) -> np.ndarray:
-    """Fresh memory holds NaN or −1 (of bool: True), so that what a kernel forgot to write shows."""
+    """New memory contains NaN or −1 (bool: True), so that elements that a kernel does not write are noticed."""
     for element in (host.real, host.imag) if host.dtype.kind == "c" else (host,):
         element[...] = np.nan if host.dtype.kind in "fc" else np.array(-1).astype(host.dtype)
     return host

@@ -1,7 +1,7 @@
-"""Part of the stand-in for CuPy: pinned memory, and streams whose work is done late.
+"""Part of the stand-in for CuPy: pinned memory, and streams that delay their work.
 
-A copy on a stream of its own may be done at any time until somebody waits for it. Here it is done at the last possible
-moment: whoever forgets to wait reads what was there before, and whoever writes into the source too early copies that.
+On a GPU a copy on its own stream may run at any time until a wait for it. Here it runs at the last possible moment:
+code that forgets to wait reads the old contents, and code that overwrites the source too early copies the new ones.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ GRANULE = 512  # bytes: CuPy's pool of pinned memory rounds up to this
 
 
 def alloc_pinned_memory(size: int) -> np.ndarray:
-    """As CuPy's: a buffer that may be larger than was asked for."""
+    """CuPy's function: a buffer that may be larger than requested."""
     return np.full(-(-size // GRANULE) * GRANULE, 0xAA, np.uint8)
 
 
 def copy(host: np.ndarray, device: np.ndarray, stream: Any) -> None:
-    """What `ndarray.set` does: refuse what does not fit, then copy, or leave that to the stream."""
+    """The work of `ndarray.set`: check shape and dtype, then copy, now or as work of the stream."""
     if not isinstance(host, np.ndarray):
         raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
     if host.dtype != device.dtype:
@@ -34,7 +34,7 @@ def copy(host: np.ndarray, device: np.ndarray, stream: Any) -> None:
 
 
 class LateStream:
-    """A stream that does nothing before it must. `LateStream.current` stands for the one that steps are computed on."""
+    """A stream that delays its work as long as possible. `LateStream.current` is the stream that computes the steps."""
 
     current: LateStream
 
@@ -42,7 +42,7 @@ class LateStream:
         self.waiting: list[Callable[[], None]] = []
 
     def add(self, work: Callable[[], None]) -> None:
-        """Queue it; on the current stream, whose kernels the stand-in runs at once, all is done at once."""
+        """Queue the work; on the current stream do it at once, as the stand-in runs that stream's kernels at once."""
         self.waiting.append(work)
         if self is LateStream.current:
             self.synchronize()
@@ -61,7 +61,7 @@ class LateStream:
 
 
 class LateEvent:
-    """A place in a stream."""
+    """A point in the work of a stream."""
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
         self._stream: LateStream | None = None
@@ -72,7 +72,7 @@ class LateEvent:
         self._ahead = list(self._stream.waiting)
 
     def synchronize(self) -> None:
-        """Do what the stream held when the event was recorded, in its order."""
+        """Do the work that the stream had when the event was recorded, in order."""
         while self._stream is not None and any(work in self._stream.waiting for work in self._ahead):
             self._stream.waiting.pop(0)()
 
@@ -81,7 +81,7 @@ LateStream.current = LateStream()
 
 
 def late(cupy: Any) -> None:
-    """Give the stand-in `cupy` these streams and events."""
+    """Let the stand-in `cupy` use these streams and events."""
     LateStream.current = LateStream()
     cupy.cuda.Stream, cupy.cuda.Event = LateStream, LateEvent
     cupy.cuda.get_current_stream = lambda: LateStream.current

@@ -1,9 +1,9 @@
-"""Streams of the stand-in for CuPy: what is done to arrays while one captures becomes a graph, and is done at launch.
+"""Streams of the stand-in for CuPy: operations on arrays during a capture become a graph, and run when it is launched.
 
-As on a GPU, a capture computes nothing: new arrays hold garbage until the graph is launched, and each launch writes
-into the very memory that they had then. What no graph can hold raises, where CuPy raises: reading numbers, waiting,
-cuBLAS. Two things raise here that CuPy lets pass, for they would give wrong numbers later: a copy from host memory
-(CuPy copies from a buffer that is soon another's), and memory of the common pool (others are given it too).
+As on a GPU, a capture computes nothing: new arrays contain garbage until the graph is launched, and each launch writes
+into the memory that they had at the capture. Operations that CuPy refuses during a capture raise here too: reading
+numbers, waiting, cuBLAS. Two more raise here, because they would give wrong numbers later: a copy from host memory
+(CuPy copies from a buffer that is soon reused), and memory of the common pool (which other arrays get too).
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ NO_WORK |= {"get_default_memory_pool", "result_type"}
 
 
 class CUDARuntimeError(RuntimeError):
-    """As CuPy's, of a call that CUDA refuses."""
+    """CuPy's class: CUDA refuses a call."""
 
 
 class Capture:
-    """What a stream has been given since begin_capture."""
+    """The operations on a stream since begin_capture."""
 
     def __init__(self) -> None:
         self.operations: list[Callable[[], Any]] = []
-        self.made: list[Any] = []  # arrays: a kernel may have been given their bare addresses
+        self.made: list[Any] = []  # arrays: a kernel may have only their addresses
         self.pools: list[weakref.ref[MemoryPool]] = []
         self.invalid = False
 
     def allocate(self, array: Any) -> None:
-        """`array` is made while capturing."""
+        """Record that `array` is created during the capture."""
         pool = getattr(_here, "pool", None)
         assert pool is not None, "a captured graph was given memory of the common pool: others will be given it too"
         self.made.append(array)
         self.pools.append(weakref.ref(pool))
 
     def note(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """A function that makes an array of others: now of garbage, at each launch of what is there then."""
+        """Record a function that creates an array: now with garbage, at each launch with the inputs' contents."""
         with _inside(), np.errstate(all="ignore"):  # of garbage
             result = function(*arguments, **options)
         if not hasattr(result, "_host"):
@@ -82,7 +82,7 @@ def _arrays_in(value: Any) -> Iterator[Any]:
 
 @contextmanager
 def _inside() -> Iterator[None]:
-    """One of CuPy's functions is at work: what it calls is part of it."""
+    """Within the block one of CuPy's functions runs: operations that it calls are part of it."""
     before = getattr(_here, "inside", False)
     _here.inside = True
     try:
@@ -92,7 +92,7 @@ def _inside() -> Iterator[None]:
 
 
 def _capture() -> Capture | None:
-    """Of this thread's current stream, if it captures."""
+    """The capture of this thread's current stream, or None."""
     return None if getattr(_here, "inside", False) else current_stream().capture
 
 
@@ -101,23 +101,23 @@ def _is_capturing() -> RuntimeError:
 
 
 class Graph:
-    """As cupy.cuda.graph.Graph."""
+    """Follows cupy.cuda.graph.Graph."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
     def launch(self, stream: Stream | None = None) -> None:
-        """Do everything again."""
+        """Run all operations again."""
         assert all(pool() is not None for pool in self._capture.pools), (
             "the graph's memory pool is gone, its memory too"
         )
         assert (current_stream() if stream is None else stream).capture is None
-        with np.errstate(all="ignore"):  # a GPU warns of nothing
+        with np.errstate(all="ignore"):  # a GPU gives no warnings
             for operation in self._capture.operations:
                 operation()
 
     def upload(self, stream: Stream | None = None) -> None:
-        """To the GPU, which is here."""
+        """Copies nothing: the graph is in this process."""
 
 
 class Event:
@@ -136,10 +136,10 @@ class Event:
 
 
 class Stream:
-    """All work is done when the call that asks for it returns, unless the stream captures.
+    """All work is done when its call returns, unless the stream captures.
 
     Attributes:
-        waits: the streams that it was told to wait for.
+        waits: the streams that this one waits for.
     """
 
     null: Stream
@@ -202,13 +202,13 @@ Stream.null = Stream(null=True)
 
 
 def current_stream() -> Stream:
-    """Of this thread."""
+    """The current stream of this thread."""
     streams = getattr(_here, "streams", [])
     return streams[-1] if streams else Stream.null
 
 
 class MemoryPool:
-    """A pool of its own; arrays are NumPy's all the same, and a graph only asks whether the pool still lives."""
+    """A memory pool. Arrays use NumPy's memory; a graph only checks that the pool still exists."""
 
     def malloc(self, size: int) -> Any:
         raise RuntimeError("the stand-in's arrays get their memory from NumPy: only its pool is asked for")
@@ -219,7 +219,7 @@ class MemoryPool:
 
 @contextmanager
 def using_allocator(allocator: Any) -> Iterator[None]:
-    """New arrays of this thread belong to the pool whose bound method `malloc` it is."""
+    """Within the block new arrays of this thread belong to the pool whose bound method `malloc` is given."""
     before, _here.pool = getattr(_here, "pool", None), allocator.__self__
     try:
         yield
@@ -231,7 +231,7 @@ def using_allocator(allocator: Any) -> Iterator[None]:
 
 
 def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of arrays, or a function of the module, that also knows what to do while capturing."""
+    """A method of arrays, or a function of the module, that also works during a capture."""
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -248,7 +248,7 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 "a copy from host memory while the stream is capturing: stale when the graph is launched"
             )
         if name == "__getitem__" and any(key.dtype == bool for key in _arrays_in(arguments[1:])):
-            raise _is_capturing()  # how many there are must be known
+            raise _is_capturing()  # their number must be known
         if name in WRITERS or (name.startswith("__i") and name != "__invert__"):
             capture.operations.append(lambda: function(*arguments, **options))
             return arguments[0] if name.startswith("__i") else None
@@ -261,7 +261,7 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch_arrays(ndarray: Any) -> None:
-    """Let the stand-in's arrays be captured."""
+    """Make operations on the stand-in's arrays capturable."""
     for name, function in list(vars(ndarray).items()):
         if callable(function) and name not in NO_WORK:
             setattr(ndarray, name, _watched(name, function))
@@ -279,7 +279,7 @@ def watch_arrays(ndarray: Any) -> None:
 
 
 def watch_module(cupy: Any) -> None:
-    """Let the functions of the stand-in's module be captured."""
+    """Make the functions of the stand-in's module capturable."""
     for name in ("empty", "empty_like"):
         setattr(cupy, name, _allocating(vars(cupy)[name]))
     for name in FROM_HOST:
@@ -297,7 +297,7 @@ def watch_module(cupy: Any) -> None:
 
 
 def _of_module(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of the module's class, watched as the function that it is."""
+    """Makes a function of the module, a method of its class, capturable."""
     return lambda self, *arguments, **options: _watched(name, lambda *a, **k: function(self, *a, **k))(
         *arguments, **options
     )
@@ -314,7 +314,7 @@ def _allocating(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch_kernels(raw_module: Any) -> None:
-    """Let launches be captured: the arguments are those of now, the numbers in the arrays those of then."""
+    """Make launches of kernels capturable: with the arguments of the capture and the arrays' contents at the replay."""
     find = raw_module.get_function
 
     def get_function(self: Any, name: str) -> Callable[..., None]:
@@ -334,8 +334,8 @@ def watch_kernels(raw_module: Any) -> None:
 
 
 def extend(cupy: Any) -> None:
-    """Give an instance of the stand-in what `cupy.cuda` has of streams, events and pools."""
-    cupy.__file__ = __file__  # where its functions are, for those who read tracebacks
+    """Add the streams, events and pools of `cupy.cuda` to an instance of the stand-in."""
+    cupy.__file__ = __file__  # the file of its functions, for code that reads tracebacks
     cupy.cuda.Stream, cupy.cuda.Event, cupy.cuda.MemoryPool = Stream, Event, MemoryPool
     cupy.cuda.get_current_stream, cupy.cuda.using_allocator = current_stream, using_allocator
     cupy.cuda.runtime.CUDARuntimeError = CUDARuntimeError

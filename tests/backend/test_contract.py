@@ -1,4 +1,4 @@
-"""The contract is stated once, as code; its table, kernels/README.md, says the same, and everybody keeps to it."""
+"""The contract is stated once, as code. Its table in kernels/README.md and the providers agree with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The im2col of the reference: blocks of any size give the same numbers, and what they take is bounded."""
+"""The im2col of the reference: blocks of any size give the same numbers, and their memory is bounded."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LARGE = [
 
 @pytest.mark.parametrize("row", LARGE, ids=str)
 def test_memory_is_bounded(row):
-    """Whatever the image, an im2col takes some blocks beside its result: here all are far below 64 MiB."""
+    """For any image, im2col needs memory for some blocks beside its result: here less than 64 MiB."""
     shape, outputs, kernel, stride, padding, dilation, groups = row
     geometry = (Window((kernel,) * 2, (stride,) * 2, (padding,) * 2, (dilation,) * 2), groups)
     x = np.zeros(shape, np.float32)
@@ -92,7 +92,7 @@ def test_nothing_of_the_columns_is_kept():
     ids=["many images", "one wide image"],
 )
 def test_a_dilated_window_does_not_make_the_buffer_large(image, dilation):
-    """Its patch reaches far beyond the block, and grew with the batch."""
+    """A dilated window's patch is much larger than the block, and must not grow with the batch."""
     x, w = np.ones(image, np.float32), np.ones((1, 8, 3, 3), np.float32)
     tracemalloc.start()
     y = blocking.conv2d(x, w, None, Window((3, 3), dilation=dilation), 1)

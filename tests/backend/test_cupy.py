@@ -1,4 +1,4 @@
-"""The reference provider and the ops above it on arrays that are not NumPy's: all through the array's own namespace."""
+"""The reference provider and the ops on arrays that are not NumPy's: they use the array's own namespace."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def on_host(cupy, result):
 
 
 def test_numpy_cannot_touch_the_stand_in(cupy):
-    """Or the tests below would prove nothing."""
+    """NumPy refuses the stand-in's arrays; otherwise the tests below would prove nothing."""
     x, host = cupy.asarray(np.ones(3)), np.ones(3)
     for touch in (
         lambda: np.exp(x),
@@ -77,7 +77,7 @@ def test_every_op_and_its_derivatives_stay_on_the_device(cupy, case):
 
 
 def network(device):
-    """What two training steps of conv, batch norm, residual, pool and linear compute: losses, gradients, statistics."""
+    """The losses, gradients and statistics of two training steps of conv, batch norm, residual, pool and linear."""
     rng = np.random.default_rng(0)
 
     def tensor(array, requires_grad=False):
@@ -111,7 +111,7 @@ def test_a_training_step_on_the_device(cupy):
 
 
 def test_a_training_step_by_the_kernels(cupy):
-    """Which run on a simulator here."""
+    """A training step with the CUDA kernels, on the simulator."""
     with mr.use_backend("reference"):
         expected = network(None)
     for on_device, on_cpu in zip(network("cuda"), expected, strict=True):
@@ -158,7 +158,7 @@ def test_devices_do_not_mix(cupy):
 
 
 def test_labels_masks_and_statistics_that_were_left_behind(cupy):
-    """The commonest slip of all: the images moved to the GPU, the labels did not."""
+    """The most frequent mistake: the images are on the GPU, the labels are not."""
     there, index, mask = mr.tensor(np.ones((2, 3)), device="cuda"), mr.tensor([[0], [1]]), mr.tensor([[True] * 3] * 2)
     mean, var = mr.tensor(np.zeros(3)), mr.tensor(np.ones(3))
     for call, op in (
@@ -188,7 +188,7 @@ def test_a_gradient_on_another_device_names_the_op(cupy):
 
 
 def test_the_engines_writers_keep_away_from_a_live_graph(cupy):
-    """CuPy has no read-only flag, but assign_ knows what is held, and backward what changed."""
+    """CuPy has no read-only flag, but assign_ knows which arrays a graph needs, and backward which have changed."""
     x = mr.tensor(np.ones(2), requires_grad=True, device="cuda")
     y = x * x
     kept = x.data

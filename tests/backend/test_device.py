@@ -1,4 +1,4 @@
-"""Whether a GPU can be used: whatever CuPy does, `import minires` works and the reason is told."""
+"""Availability of a GPU: whatever CuPy does, `import minires` works, and the message gives the reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class cuda:
     class nvrtc:
         def getVersion(): {compiler}
 """
-# What a `cupy` may be, and the reason that is given.
+# {a state of CuPy: the reason in the message}
 CUPY = {
     "none": (
         "raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')",
@@ -188,7 +188,7 @@ def test_a_process_may_be_bound_to_a_backend():
 
 
 def process(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A Python of its own."""
+    """Run a program in a new Python process."""
     command, root = [sys.executable, "-c", program, *arguments], str(Path(mr.__file__).parent.parent)
     environment = {**os.environ, "PYTHONPATH": root, **environment}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -196,7 +196,7 @@ def process(program: str, *arguments: str, **environment: str) -> subprocess.Com
 
 @pytest.fixture
 def no_cupy(monkeypatch):
-    """CuPy as if it were not installed, here and in processes."""
+    """Make CuPy appear not installed, in this process and in new ones."""
     monkeypatch.setitem(sys.modules, "cupy", None)
     cuda.device._probe.cache_clear()
     yield
@@ -205,7 +205,7 @@ def no_cupy(monkeypatch):
 
 @pytest.fixture
 def says(capsys):
-    """What `minires` with these arguments prints on standard error: it ends with exit code 2 and prints no more."""
+    """The standard error of `minires` with these arguments, which must end with exit code 2 and print nothing else."""
 
     def run(*arguments) -> str:
         assert main([str(argument) for argument in arguments]) == 2
@@ -343,7 +343,7 @@ def test_a_log_of_one_endless_line_is_cut():
 
 @pytest.fixture
 def second(standin):
-    """An array that lies on the stand-in's other GPU."""
+    """An array on the stand-in's second GPU."""
 
     class Elsewhere(standin.ndarray):
         device = SimpleNamespace(id=1)
@@ -378,7 +378,7 @@ FULL = (
 
 @pytest.fixture
 def full(standin, monkeypatch):
-    """A GPU that has no more memory to give; the stand-in's pool holds 5 MiB, and 3 of them are in use."""
+    """A GPU whose memory is full. The stand-in's pool has 5 MiB, of which 3 are in use."""
     standin.get_default_memory_pool().used, standin.get_default_memory_pool().total = 3 << 20, 5 << 20
 
     def refuse(*_, **__):
@@ -442,7 +442,7 @@ def no_cupy_after(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def no_measuring(monkeypatch):
-    """`minires info` without the seconds in which it measures."""
+    """`minires info` without its measurements, which take seconds."""
     monkeypatch.setattr(machine, "measure", lambda: machine.Speed(None, 1.0, 1.0))
 
 
@@ -482,7 +482,7 @@ DEVICES = {"cuda": "cpu", "cpu": "cuda"}
 
 
 def trained(out, device, *, resume=False, epochs=2, optimizer=optim.SGD):
-    """A run of two epochs on `device`, or the rest of it."""
+    """A run of two epochs on `device`, or the remaining epoch of a resumed one."""
     mr.manual_seed(0)
     model = tiny.TinyNet().to(device)
     options = {"momentum": 0.9} if optimizer is optim.SGD else {}
@@ -496,7 +496,7 @@ def trained(out, device, *, resume=False, epochs=2, optimizer=optim.SGD):
 @pytest.mark.parametrize("optimizer", [optim.SGD, pytest.param(optim.AdamW, marks=pytest.mark.slow)])  # 4 s each
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_run_goes_on_on_another_device_to_the_same_weights(standin, tmp_path, device, optimizer):
-    """The same kernels, the reference's, compute on both: so not a bit may be lost on the way."""
+    """The reference's kernels compute on both devices, so the weights have the same bits."""
     with mr.use_backend("reference"):
         expected = trained(None, "cpu", optimizer=optimizer)
         first = trained(tmp_path / "run", device, epochs=1, optimizer=optimizer)
@@ -528,7 +528,7 @@ def photographs(tmp_path):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_checkpoint_is_evaluated_on_another_device(standin, tmp_path, photographs, device, capsys):
-    """By the command line, which finds everything that it needs in the file."""
+    """The command line finds everything that it needs in the file."""
     out, answers = tmp_path / "run", []
     train = ["train", "--model", "resnet8", "--data", str(photographs), "--image-size", "16", "--epochs", "1"]
     evaluate = ["evaluate", "--weights", str(out / "last.safetensors"), "--data", str(photographs), "--json"]

@@ -1,4 +1,4 @@
-"""Max pooling goes through an image in pieces: whatever their size, the result is the same bits."""
+"""The reference's max pooling works in pieces. The result has the same bits for any size of the pieces."""
 
 from __future__ import annotations
 

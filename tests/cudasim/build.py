@@ -1,4 +1,4 @@
-"""From the text of CUDA kernels to a library that runs them on the CPU: g++ with the headers in simulator/."""
+"""Compiles the text of CUDA kernels to a library that runs them on the CPU, with g++ and the headers in simulator/."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _DYNAMIC = re.compile(r"\bextern\s+(__align__\s*\(\d+\)\s*)?__shared__")
 # Reinterpreted pointers (float4) are legal CUDA: no strict aliasing. No contraction to fused multiply-add: the same
 # bits on every machine.
 FLAGS = ("-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing", "-ffp-contract=off")
-FLAGS += ("-fcf-protection=none", "-w")  # warnings are the gate's (gate.py)
+FLAGS += ("-fcf-protection=none", "-w")  # gate.py checks warnings
 
 
 class CompileException(Exception):
-    """As CuPy's: kernels that do not compile, with the compiler's log."""
+    """The kernels do not compile; the message is the compiler's log. Follows CuPy's class of that name."""
 
 
 class Unavailable(RuntimeError):
@@ -48,7 +48,7 @@ def kernels(text: str) -> dict[str, str]:
 
 
 def library(text: str, options: tuple[str, ...]) -> Path:
-    """The shared library of `text`, from the cache or made now. Raises CompileException, Unavailable."""
+    """The shared library of `text`, from the cache or compiled now. Raises CompileException, Unavailable."""
     if unavailable():
         raise Unavailable(unavailable())
     if _DYNAMIC.search(_COMMENT.sub("", text)):
@@ -82,7 +82,7 @@ def _run(*command: str) -> None:
 
 @cache
 def _simulator() -> str:
-    """Everything in simulator/."""
+    """The text of all files in simulator/."""
     return "\0".join(path.read_text("utf-8") for path in sorted(SIMULATOR.iterdir()))
 
 
@@ -93,5 +93,5 @@ def _compiler() -> str:
 
 @cache
 def _fast_fma() -> tuple[str, ...]:
-    """fmaf as the processor's instruction where it has one; the library's function gives the same bits."""
+    """The flag that makes fmaf an instruction, if the processor has it; the library's function gives the same bits."""
     return ("-mfma",) if re.search(r"^flags\b.*\bfma\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE) else ()

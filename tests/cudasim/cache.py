@@ -1,6 +1,7 @@
-"""Compiled things on disk, by a key of all that they are made of: a second run of the tests compiles nothing.
+"""A cache of compiled files on disk. The key contains everything that a file depends on, so a second run compiles
+nothing.
 
-Several processes may want the same file at once (pytest -n): one makes it, the others wait.
+If several processes need the same file at once (pytest -n), one of them makes it and the others wait.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from pathlib import Path
 
 
 def folder() -> Path:
-    """Of this user alone, in the system's place for temporary files; CUDASIM_CACHE names another."""
+    """The folder of the cache: one for each user in the system's temporary folder, or the one in CUDASIM_CACHE."""
     named = os.environ.get("CUDASIM_CACHE")
     path = Path(named or Path(tempfile.gettempdir()) / f"minires-cudasim-{getpass.getuser()}")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_uid != os.getuid():  # what others could write there would be loaded into this process
+    if path.stat().st_uid != os.getuid():  # files that other users could write would be loaded into this process
         raise PermissionError(f"{path} belongs to another user: name another folder in CUDASIM_CACHE")
     return path
 
 
 def key(*parts: str) -> str:
-    """Of texts, whatever is in them."""
+    """The key for these texts."""
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()[:32]
 
 
 def made(name: str, make: Callable[[Path], None]) -> Path:
-    """The file `name` of the cache. Where it is missing, `make` is called with the path to write it to."""
+    """The file `name` of the cache. If it is missing, `make` is called with the path to write."""
     import fcntl  # not on every platform; where it is missing, nothing is compiled
 
     path = folder() / name
@@ -41,5 +42,5 @@ def made(name: str, make: Callable[[Path], None]) -> Path:
             with tempfile.TemporaryDirectory(dir=path.parent) as beside:
                 draft = Path(beside) / name
                 make(draft)
-                draft.replace(path)  # whole or not at all
+                draft.replace(path)  # atomic: the file is complete or absent
     return path

@@ -1,8 +1,9 @@
-"""For each CUDA source, calls that reach every barrier in it: what a kernel without one of them must fail (mutate.py).
+"""Checks for each CUDA source that reach every barrier in it. A kernel without one of its barriers must fail them
+(mutate.py).
 
-A check takes the stand-in for CuPy, calls the provider, and raises AssertionError where the result is not the
-reference's in float64. The shapes are such that a block has several warps, rows and columns beyond its first tile, and
-several steps of what it walks over: a barrier between two steps is idle where there is one step.
+A check takes the stand-in for CuPy, calls the provider, and raises AssertionError if the result differs from that of
+the reference in float64. The shapes give a block several warps, rows and columns beyond its first tile, and several
+steps of its loop: a barrier between two steps has no effect if there is only one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.backend.calls import call
 
 Check = Callable[[Any], None]
 
-BOUND = 1e-4  # of the largest number expected: a missing barrier is a wrong number, not a rounded one
+BOUND = 1e-4  # relative to the largest number: a missing barrier gives wrong numbers, not rounding errors
 _rng = np.random.default_rng(0)
 
 
@@ -29,13 +30,13 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def image(*shape: int) -> np.ndarray:
-    """Channels-last in memory: what kernels work on without a conversion."""
+    """A random image, channels-last in memory, so that kernels need no conversion."""
     n, c, h, w = shape
     return normal(n, h, w, c).transpose(0, 3, 1, 2)
 
 
 def agrees(kernel: str, *arguments: Any, tf32: bool = False) -> Check:
-    """That `kernel` of the provider computes what the reference does in float64; with `tf32` to three digits."""
+    """A check that `kernel` of the provider agrees with the reference in float64; with `tf32` to three digits."""
 
     def check(cupy: Any) -> None:
         expected = call(getattr(reference, kernel), _each(arguments, _double))
@@ -99,7 +100,7 @@ CASES: dict[str, list[Check]] = {
     "batch_norm": _normalisation(),
     "conv": _convolutions("conv2d") + _convolutions("conv2d_grad_input"),
     "conv_weight": _convolutions("conv2d_grad_weight"),
-    "layout": [agrees("batch_norm_stats", normal(2, 40, 9, 13))],  # an image that is not channels-last yet
+    "layout": [agrees("batch_norm_stats", normal(2, 40, 9, 13))],  # an image that is not channels-last
     "matmul": [agrees("matmul", normal(70, 90), normal(90, 50), tf32=tf32) for tf32 in (False, True)],
     "reduction": [
         agrees("sum", image(6, 24, 9, 11), (2, 3), False),

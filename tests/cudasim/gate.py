@@ -1,10 +1,10 @@
-"""The compile gate: every CUDA source, with every set of constants that the provider may ask for, through NVRTC for
-each architecture. What the compiler warns of, and a kernel that spills registers to memory, is an error.
+"""The compile gate: NVRTC compiles every CUDA source for each architecture, with every set of constants that the
+provider uses. A warning of the compiler is an error, and so is a kernel that spills registers to memory.
 
     python -m tests.cudasim.gate [--only conv] [--arch 80 90]     a table of registers, shared memory, tensor cores
 
-Where a source has the constant TF32, its product (the first kernel of the text) must use tensor cores with TF32=1 and
-must not with TF32=0: read off the GPU's own instructions.
+If a source has the constant TF32, its product (the first kernel of the text) must use tensor cores with TF32=1 and not
+with TF32=0. The GPU's instructions show that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.cudasim import build, cache, nvrtc
 
 ARCHITECTURES = (75, 80, 90, 100)
 TENSOR_CORES = "HMMA.1688.F32.TF32"  # the instruction of mma.sync.m16n8k8, .tf32
-# Constants that a header has for all, and a source uses in part.
+# Unused variables: a source does not use all constants of a header.
 SUPPRESSED = ("-diag-suppress=177",)
 _KERNEL = re.compile(
     r"Compiling entry function '(?P<kernel>\w+)'.*?(?P<stack>\d+) bytes stack frame, "
@@ -35,7 +35,7 @@ _KERNEL = re.compile(
 
 
 class Variant(NamedTuple):
-    """A source with its constants, and the lowest architecture that it is for."""
+    """A source with its constants, and the lowest architecture that it supports."""
 
     source: str
     constants: tuple[tuple[str, int], ...]
@@ -46,17 +46,17 @@ class Variant(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """What the compiler says of a kernel: bytes, but for registers of a thread."""
+    """What the compiler reports of a kernel: registers of a thread; the other figures are bytes."""
 
     name: str
     registers: int
     shared: int
-    stack: int  # arrays that a thread indexes at run time, and so are in memory
+    stack: int  # arrays in memory, because a thread indexes them at run time
     spilled: int
 
 
 class Result(NamedTuple):
-    """Of a variant on an architecture. tensor: {kernel: how many tensor-core instructions}, where it was looked for."""
+    """The result for a variant on an architecture. tensor: {kernel: number of tensor-core instructions}."""
 
     variant: Variant
     architecture: int
@@ -66,20 +66,20 @@ class Result(NamedTuple):
 
 
 def variants() -> list[Variant]:
-    """All that the provider may ask for; a source that has none is compiled as it is."""
-    # (source, constants, least compute capability ×10) each
+    """All variants that the provider uses; a source without constants is one variant."""
+    # (source, constants, minimum compute capability ×10) each
     asked = [Variant(source, tuple(constants.items()), least) for source, constants, least in tiles.variants()]
     named = {variant.source for variant in asked}
     return asked + [Variant(source, (), 0) for source in sources.names() if source not in named]
 
 
 def cases(architectures: tuple[int, ...] = ARCHITECTURES) -> Iterator[tuple[Variant, int]]:
-    """Every variant on every architecture that it is for."""
+    """Every variant with every architecture that it supports."""
     return ((each, architecture) for each in variants() for architecture in architectures if each.least <= architecture)
 
 
 def check(code: str, variant: Variant, architecture: int) -> Result:
-    """Compile, or read what came of it from the cache."""
+    """Compile, or read the result from the cache."""
     given = ("-std=c++17", *(f"-D{name}={value}" for name, value in variant.constants), *SUPPRESSED)
     arguments = nvrtc.options(architecture, given)
     looked_for = [*build.kernels(code)][:1] if "TF32" in dict(variant.constants) else []
@@ -117,7 +117,7 @@ def _judged(variant: Variant, architecture: int, made: dict) -> Result:
 
 
 def resources(log: str) -> list[Kernel]:
-    """What `--ptxas-options=-v` reports."""
+    """The kernels in the report of `--ptxas-options=-v`."""
     kernels = []
     for each in _KERNEL.finditer(log):
         shared = re.search(r"(\d+) bytes smem", each["rest"])
@@ -128,7 +128,7 @@ def resources(log: str) -> list[Kernel]:
 
 
 def run(wanted: list[tuple[Variant, int]]) -> Iterator[Result]:
-    """All of them, in order; NVRTC lets other threads run."""
+    """The results, in order. NVRTC releases the GIL, so several threads compile."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(lambda pair: check(sources.text(pair[0].source), *pair), wanted)
 

@@ -1,7 +1,7 @@
 """`cupy.RawModule` on the CPU: kernels compiled by g++ and run by the simulator, arguments passed as CuPy passes them.
 
-CuPy checks no argument: a number of 64 bits where the kernel reads 32, or an array of another type, is garbage on a
-GPU. Here each is an error.
+CuPy does not check arguments: a 64-bit number where the kernel reads 32 bits, or an array of another type, gives
+garbage on a GPU. Here each is an error.
 
     CUDASIM_ORDER   0: threads run in ascending order, 1: descending, else: shuffled by this seed; read at each launch
     CUDASIM_FLAGS   more flags for g++ (-fsanitize=address,undefined)
@@ -28,7 +28,7 @@ class LaunchError(RuntimeError):
 
 
 class _Parameter(ctypes.Structure):
-    """As in simulator/launch.h."""
+    """The struct Parameter of simulator/launch.h."""
 
     _fields_ = (("kind", ctypes.c_char), ("is_pointer", ctypes.c_bool), ("bytes", ctypes.c_ushort))
 
@@ -57,7 +57,7 @@ class RawModule:
         self._library: ctypes.CDLL | None = None
 
     def compile(self, log_stream: Any = None) -> None:
-        """Now rather than at first use. Raises CompileException."""
+        """Compile now instead of at first use. Raises CompileException."""
         if self._library is None:
             self._library = ctypes.CDLL(str(build.library(self.code, self.options)))
 
@@ -88,7 +88,7 @@ class Kernel:
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *, shared_mem: int = 0
     ) -> None:
-        """Run it for every thread. Raises LaunchError for what a GPU would refuse, answer with garbage, or hang on."""
+        """Run the kernel for every thread. Raises LaunchError if a GPU would refuse it, return garbage, or hang."""
         if not isinstance(grid, tuple) or not isinstance(block, tuple):
             raise TypeError("grid and block must be tuples, as for CuPy")
         if shared_mem:
@@ -108,9 +108,9 @@ class Kernel:
             raise LaunchError(f"{self.name}: {error.decode()}")
 
     def _value(self, k: int, parameter: _Parameter, argument: Any) -> np.ndarray:
-        """The bytes that CuPy would pass, held against what the kernel reads."""
+        """The bytes that CuPy would pass, checked against the type that the kernel reads."""
         value, is_pointer, dtype = _passed(argument)
-        # A null pointer has no type; that of 8 bytes which is a number is right where it is 0.
+        # A null pointer has no type; 8 bytes that are a number are accepted if it is 0.
         null = not is_pointer and dtype.kind in "iu" and value.nbytes == 8 and not value.any()
         if parameter.is_pointer and null:
             return value
@@ -122,7 +122,7 @@ class Kernel:
 
 
 def _passed(argument: Any) -> tuple[np.ndarray, bool, np.dtype]:
-    """What CuPy passes for it: the bytes, whether they are an address, and the type (of what is there)."""
+    """What CuPy passes for the argument: the bytes, whether they are an address, and the type of number or array."""
     if argument is None:
         raise TypeError("None: CuPy 13.3 makes a wild pointer of it (its issue 9046); a null pointer is numpy.uintp(0)")
     host = getattr(argument, "_host", None)

@@ -1,10 +1,10 @@
-"""Does a missing barrier show? Each `__syncthreads()` and `__syncwarp()` of the CUDA sources is deleted in turn, and
+"""Mutation test of the barriers: each `__syncthreads()` and `__syncwarp()` of the CUDA sources is deleted in turn, and
 the checks of cases.py must fail in one of three orders of threads.
 
-    python -m tests.cudasim.mutate [--only conv]     all of them, with what became of each
+    python -m tests.cudasim.mutate [--only conv]     all barriers, with the result for each
 
-A barrier whose absence cannot show is listed in HARMLESS with the reason. Each deletion is tried in a process of its
-own, for a kernel that has lost a barrier may read anything.
+A barrier whose absence has no effect is listed in HARMLESS with the reason. Each deletion is tested in a process of its
+own, because a kernel without a barrier may read any memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BARRIER = re.compile(r"\b__sync(?:threads|warp)\([^)]*\);")
 
 
 class Barrier(NamedTuple):
-    """The `number`-th of a file in kernels/cuda."""
+    """The `number`-th barrier of a file in kernels/cuda."""
 
     file: str
     number: int
@@ -50,24 +50,24 @@ class Barrier(NamedTuple):
         return text[: _places(text)[self.number].start()].count("\n") + 1
 
 
-# {barrier: why nothing goes wrong without it}
+# {barrier: why its absence has no effect}
 HARMLESS: dict[Barrier, str] = {}
 
 
 def _places(text: str) -> list[re.Match[str]]:
-    """Of the barriers; those in comments do not count."""
+    """The matches of the barriers in a text, except those in comments."""
     comments = [range(*found.span()) for found in re.finditer(r"//[^\n]*|/\*.*?\*/", text, re.DOTALL)]
     return [found for found in _BARRIER.finditer(text) if not any(found.start() in comment for comment in comments)]
 
 
 def barriers() -> list[Barrier]:
-    """All there are."""
+    """All barriers of the CUDA sources."""
     files = sorted([*sources.folder().glob("*.cu"), *sources.folder().glob("*.cuh")])
     return [Barrier(file.name, k) for file in files for k in range(len(_places(file.read_text("utf-8"))))]
 
 
 def without(barrier: Barrier, folder: Path) -> list[str]:
-    """Copy the sources to `folder`, but for that barrier. Returns those that are changed by it and have checks."""
+    """Copy the sources to `folder` without that barrier. Returns the changed sources that have checks."""
     whole = {source: sources.text(source) for source in sources.names()}
     shutil.copytree(sources.folder(), folder, dirs_exist_ok=True)
     file = folder / barrier.file
@@ -80,7 +80,7 @@ def without(barrier: Barrier, folder: Path) -> list[str]:
 
 @contextmanager
 def _sources_in(folder: Path) -> Iterator[None]:
-    """Within the block the provider's sources lie in `folder`."""
+    """Within the block the provider reads its sources from `folder`."""
     places = sources._PLACES
 
     def move(to: tuple[Path, ...]) -> None:
@@ -96,7 +96,7 @@ def _sources_in(folder: Path) -> Iterator[None]:
 
 
 def check(folder: Path, names: list[str]) -> str:
-    """What the checks of these sources complain of with the sources in `folder`; empty if they pass."""
+    """The first failure of the checks of these sources, with the sources in `folder`; empty if they pass."""
     with _sources_in(folder), pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", cupy := Cupy())
         for name in names:
@@ -111,11 +111,11 @@ def check(folder: Path, names: list[str]) -> str:
 
 
 def notice(barrier: Barrier) -> str:
-    """What shows that `barrier` is missing; empty if nothing does."""
+    """The failure that shows that `barrier` is missing; empty if there is none."""
     with tempfile.TemporaryDirectory(prefix="minires-mutant-") as name:
         folder = Path(name) / "sources"
         names = without(barrier, folder)
-        # Its libraries serve once, so they are not kept.
+        # Its libraries are used once, so they are not kept.
         environment = {**os.environ, "CUDASIM_CACHE": str(Path(name) / "cache"), "OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "tests.cudasim.mutate", "--check", str(folder), *names]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

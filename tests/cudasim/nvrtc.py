@@ -1,6 +1,7 @@
-"""NVRTC, the compiler that CuPy uses, without a GPU or a driver: from CUDA C to a GPU's program and its instructions.
+"""NVRTC, the compiler that CuPy uses, without a GPU or a driver: compiles CUDA C to a GPU's program and disassembles
+it.
 
-The libraries are NVIDIA's wheels of the `dev` extra; nothing of an installed CUDA is used.
+The libraries come from NVIDIA's wheels in the `dev` extra; an installed CUDA is not used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _SECTION = re.compile(r"^\.text\.(\w+):$", re.MULTILINE)
 
 
 class CompileError(Exception):
-    """NVRTC refuses the code; the message is its log."""
+    """NVRTC cannot compile the code; the message is its log."""
 
 
 def unavailable() -> str:
@@ -33,14 +34,14 @@ def unavailable() -> str:
 
 
 def versions() -> str:
-    """Of what compiles and what disassembles."""
+    """The versions of the compiler and the disassembler."""
     return " ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvdisasm")
     )
 
 
 def options(architecture: int, given: tuple[str, ...] = ()) -> list[str]:
-    """What NVRTC gets from CuPy 14 for RawModule(code=…, options=given), and a report on registers and spills."""
+    """CuPy 14's options of NVRTC for RawModule(code=…, options=given), and a report on registers and spills."""
     standard = () if any("-std=" in option for option in given) else ("-std=c++17",)
     return [
         *given,
@@ -73,7 +74,7 @@ def compiled(code: str, arguments: list[str]) -> tuple[bytes, str]:
 
 
 def instructions(cubin: bytes) -> dict[str, Counter[str]]:
-    """{kernel: how many of each of the GPU's instructions it has}."""
+    """{kernel: {instruction of the GPU: how often the kernel has it}}."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
@@ -84,14 +85,14 @@ def instructions(cubin: bytes) -> dict[str, Counter[str]]:
 
 
 def _installed(package: str, name: str) -> str:
-    """Where a file of an installed package lies."""
+    """The path of a file of an installed package."""
     files = importlib.metadata.files(package) or []
     return str(Path(str(next(file.locate() for file in files if file.name == name))))
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    # NVRTC opens its builtins by name, where the system would not look for them: so they are opened first.
+    # NVRTC opens its builtins by name, and the system would not find them, so they are opened first.
     ctypes.CDLL(_installed("nvidia-cuda-nvrtc", "libnvrtc-builtins.so.13.0"), mode=ctypes.RTLD_GLOBAL)
     return ctypes.CDLL(_installed("nvidia-cuda-nvrtc", "libnvrtc.so.13"))
 

@@ -4,8 +4,8 @@ UndefinedBehaviorSanitizer.
     python -m tests.cudasim.sanitize [FILE …]
 
 First bugs are planted, each of which must end its process with a report; then the tests of the CUDA provider and of the
-simulator run. What reads or writes beyond an array of global or shared memory, a misaligned float4, an overflow of a
-signed integer, a shift too far ends the run. Linux and g++, whose runtime is loaded before Python.
+simulator run. These end the run: an access beyond an array in global or shared memory, a misaligned float4, an overflow
+of a signed integer, a shift by too many bits. Needs Linux and g++, whose runtime is loaded before Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.cudasim import build
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
-# A kernel for each, run with a block of 32 threads on an array of 32 numbers; what the report must say, "" for none.
+# {bug: (a kernel, what the report must say, "" for no report)}; a block of 32 threads runs it on 32 numbers.
 PLANTED = {
     "none": ("y[t] = 1.f;", ""),
     "a read behind an array": ("y[t] = y[t + 1];", "heap-buffer-overflow"),
@@ -61,14 +61,14 @@ def plant(name: str) -> None:
 
 
 def sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python with the sanitizers' runtime, and with memory of its own such that they see into it."""
+    """Run Python with the sanitizers' runtime, and with malloc, so that they check its allocations."""
     environment = {
         **os.environ,
         "CI": "true",  # the same examples of hypothesis each time
         "CUDASIM_FLAGS": FLAGS,
-        # The C++ library too: else the sanitizer looks for its functions before it is there.
+        # The C++ library too, or the sanitizer would look up its functions before it is loaded.
         "LD_PRELOAD": f"{runtime('libasan.so')} {runtime('libstdc++.so.6')}",
-        # Python does not free everything at its end, so leaks are not looked for.
+        # Python does not free everything at exit, so leaks are not reported.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "PYTHONMALLOC": "malloc",
@@ -80,7 +80,7 @@ def sanitized(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def runtime(name: str) -> str:
-    """Where the compiler keeps one of its libraries."""
+    """The path of one of the compiler's libraries."""
     found = subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True)
     path = found.stdout.strip()
     if not os.path.isabs(path):
@@ -89,7 +89,7 @@ def runtime(name: str) -> str:
 
 
 def is_found(name: str) -> str:
-    """What is wrong with the report on a planted bug; empty if it is as it must be."""
+    """What is wrong with the report on a planted bug; empty if it is right."""
     done, wanted = sanitized("-m", "tests.cudasim.sanitize", "--plant", name), PLANTED[name][1]
     if bool(done.returncode) == bool(wanted) and wanted in done.stdout:
         return ""
@@ -97,7 +97,7 @@ def is_found(name: str) -> str:
 
 
 def take(file: str) -> subprocess.CompletedProcess[str]:
-    """Run a file of tests; without capture, for a sanitizer ends the process before pytest could show its report."""
+    """Run a file of tests, without capture: a sanitizer ends the process before pytest could show captured output."""
     options = ["-q", "-x", "-s", "-m", "not slow and not gpu", "-p", "no:cacheprovider", "-p", "no:xdist"]
     return sanitized("-m", "pytest", file, *options)
 

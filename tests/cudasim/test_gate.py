@@ -1,4 +1,4 @@
-"""The compile gate holds for every CUDA source, and what it is to refuse, it refuses."""
+"""Every CUDA source passes the compile gate, and the gate rejects faulty kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if nvrtc.unavailable():
     pytest.skip(nvrtc.unavailable(), allow_module_level=True)
 
 IN_MAKE_TEST = 90
-# Slow: three quarters of the compiling, two minutes on two cores where nothing is cached.
+# Slow: three quarters of the compilation, two minutes on two cores without a cache.
 OTHERS = [pytest.param(each, marks=pytest.mark.slow) for each in ARCHITECTURES if each != IN_MAKE_TEST]
 
 
@@ -26,7 +26,7 @@ def test_every_kernel_compiles_without_spills(source, architecture):
 
 
 def test_sources_and_variants_are_complete():
-    """Each source compiles for each architecture in some variant, and each product both ways."""
+    """Each source has a variant for each architecture, and each product one with and one without TF32."""
     for architecture in ARCHITECTURES:
         named = {variant.source for variant, _ in gate.cases((architecture,))}
         assert named == set(sources.names())

@@ -1,4 +1,4 @@
-"""Each of CUDA's built-in functions that the simulator has, against NumPy."""
+"""Compares each CUDA function that the simulator has with NumPy."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_arithmetic(cupy, module, rng):
 
 
 def test_minimum_and_maximum_pass_over_nan(cupy, module):
-    """As fminf and fmaxf do, on a GPU too; where NaN must win, a kernel has to say so."""
+    """fminf and fmaxf ignore NaN, also on a GPU; a kernel that must propagate NaN has to do so itself."""
     y = cupy.empty(4, np.float32)
     module.get_function("nan_of_min_and_max")((1,), (1,), (y,))
     assert y.get().tolist() == [1.0] * 4

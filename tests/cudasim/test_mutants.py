@@ -1,4 +1,4 @@
-"""No barrier of a kernel could be missing without a test that fails."""
+"""If any barrier of a kernel is missing, a test fails."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The simulator finds what it is there to find: bugs planted in kernels, launches and arguments that a GPU answers with
-garbage or not at all."""
+"""The simulator finds planted bugs: kernels, launches and arguments for which a GPU returns garbage or hangs."""
 
 from __future__ import annotations
 
@@ -142,7 +141,7 @@ def test_wrong_results_show_in_some_order(cupy, module, monkeypatch, name):
 
 
 def test_orders(cupy, monkeypatch):
-    """Of the threads in a block and of the blocks in a grid: up, down, and shuffled, differently by each seed."""
+    """Threads and blocks run in ascending, descending and shuffled order; each seed shuffles differently."""
     code = """
     extern "C" __global__ void k(int* count, int* y) {
         y[atomicAdd(count, 1)] = blockIdx.x * blockDim.x + threadIdx.x;
@@ -205,7 +204,7 @@ def test_launches_beyond_the_limits(cupy, module, grid, block):
 
 
 def test_the_largest_block(cupy):
-    """1024 threads, all of which wait."""
+    """1024 threads wait at a barrier."""
     code = """
     extern "C" __global__ void k(int* y) {
         __shared__ int s[1024];
@@ -349,7 +348,7 @@ def test_a_machine_without_the_means(cupy, monkeypatch):
 
 
 def test_the_cache(tmp_path, monkeypatch):
-    """Made once, also by several processes at a time; and nobody's but this user's."""
+    """A file is made once, also with several processes, and only its user can read it."""
     monkeypatch.setenv("CUDASIM_CACHE", str(tmp_path / "cache"))
     program = """
 import time

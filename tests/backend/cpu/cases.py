@@ -1,10 +1,10 @@
-"""Random calls of the CPU provider, what float64 makes of them, and how far from that float32 may be.
+"""Random calls of the CPU provider, with the result in float64 and the allowed error of float32.
 
 A case is built from choices. In the tests hypothesis makes them, so that a failure shrinks to the smallest shape that
-shows it; in the fuzz (fuzz.py) a random generator does. All arrays come in random memory layouts (layouts.py).
+shows it; in the fuzz test (fuzz.py) a random generator does. All arrays have random memory layouts (layouts.py).
 
-The bounds are those of issue 3 for convolutions: 5e-7 where a number is summed directly, 1e-5 by Winograd's tiles, of
-the largest value of |x| convolved with |w|. Elsewhere they are stated with their reason, in units of EPS.
+The bounds for convolutions are 5e-7 for direct sums and 1e-5 for Winograd, relative to the largest value of |x|
+convolved with |w|. Other bounds are given with their reason, in units of EPS.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ WORK = 1 << 20  # multiplications that a random convolution has at most: float64
 
 
 class Choices(Protocol):
-    """Whoever makes the choices of which a case is built."""
+    """The source of the choices from which a case is built."""
 
     def integer(self, low: int, high: int) -> int:
         """low, …, high"""
 
     def of(self, options: Sequence[Option]) -> Option:
-        """One of them; the first is the simplest."""
+        """One of the options; the first is the simplest."""
 
 
 class Dice:
-    """The choices of a random generator."""
+    """Choices of a random generator."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ class Dice:
 
 
 class Drawn:
-    """The choices of hypothesis, from its `data()` strategy."""
+    """Choices of hypothesis, from its `data()` strategy."""
 
     def __init__(self, data: Any) -> None:
         from hypothesis import strategies
@@ -74,7 +74,7 @@ class Drawn:
 
 @contextmanager
 def kernels_of(library: ModuleType, threads: int = 2) -> Iterator[ModuleType]:
-    """Let the provider use this build of the kernels, with so many threads."""
+    """Within the block the provider uses this build of the kernels, with so many threads."""
     loaded, before = machine.library, library.num_threads()
     cpu.library = machine.library = library
     library.set_num_threads(threads)
@@ -87,17 +87,17 @@ def kernels_of(library: ModuleType, threads: int = 2) -> Iterator[ModuleType]:
 
 @dataclass
 class Case:
-    """One call, and what it must give."""
+    """One call, its expected result, and the allowed error."""
 
     kernel: str
     arguments: tuple[Any, ...]
     expected: tuple[Array, ...]  # float64, and integers
-    allowed: tuple[Any, ...]  # the largest error, for all numbers of an array or for each; 0: the very same
+    allowed: tuple[Any, ...]  # the largest error, for all numbers of an array or for each; 0: exactly equal
     may_decline: bool = False
     call: Callable[..., Any] | None = None  # instead of the provider's function of that name
 
     def run(self) -> tuple[Array, ...] | None:
-        """What the kernel gives; None where it declines, as it may."""
+        """The kernel's results; None if it declines and may do so."""
         before = [array.copy() for array in _arrays(self.arguments)]
         result = (self.call or getattr(CPU, self.kernel))(*self.arguments)
         if self.kernel != "sgd_step":
@@ -109,7 +109,7 @@ class Case:
         return result if isinstance(result, tuple) else (result,)
 
     def check(self) -> None:
-        """Run it; fail where a number is further from float64 than it may be."""
+        """Run the case; fail if the error of a number exceeds the bound."""
         for number, actual in enumerate(self.run() or ()):
             expected = self.expected[number]
             assert actual.shape == expected.shape, f"{self}: result {number} is {actual.shape}, not {expected.shape}"
@@ -157,7 +157,7 @@ def _random(choices: Choices) -> np.random.Generator:
 
 
 def laid(choices: Choices, values: Array) -> Array:
-    """The numbers as float32, in some memory layout."""
+    """The numbers as float32, in a random memory layout."""
     return LAYOUTS[choices.of(list(LAYOUTS))](values.astype(np.float32))
 
 
@@ -179,7 +179,7 @@ class Convolution(NamedTuple):
 
 
 def convolution(choices: Choices, plain: bool = False) -> Convolution:
-    """Any convolution; a plain one is 3×3 with stride and dilation 1, as Winograd's tiles need it."""
+    """A random convolution; a plain one is 3×3 with stride and dilation 1, as Winograd needs it."""
     kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
     if not plain:
         kernel, stride, dilation = _pair(choices, 1, 7), _pair(choices, 1, 3), _pair(choices, 1, 3)
@@ -198,7 +198,7 @@ def convolution(choices: Choices, plain: bool = False) -> Convolution:
 
 
 def exact(kernel: str, first: Array, second: Array, *rest: Any) -> tuple[Array, Array]:
-    """A convolution kernel of the reference in float64, and of the absolute values: the measure of its error."""
+    """The result of the reference in float64, and that for the absolute values, to which the error is relative."""
     compute, first, second = getattr(reference, kernel), _double(first), _double(second)
     return compute(first, second, *rest), compute(abs(first), abs(second), *rest)
 
@@ -208,7 +208,7 @@ def bound_of(algorithm: int) -> float:
 
 
 def conv2d(choices: Choices) -> Case:
-    """Any convolution, by the algorithm of the table."""
+    """A random convolution, with the algorithm of the table."""
     c = convolution(choices, plain=bool(choices.integer(0, 1)))
     bias = choices.of([None, laid(choices, _random(choices).normal(size=len(c.w)))])
     y, size = exact("conv2d", c.x, c.w, None, c.window, 1)
@@ -236,7 +236,7 @@ def conv2d_grad_weight(choices: Choices) -> Case:
 
 
 def forced_forward(choices: Choices) -> Case:
-    """A plain convolution by each algorithm, with everything that rides on its way out."""
+    """A plain convolution with each algorithm, and with bias, residual and ReLU."""
     c, algorithm, rng = convolution(choices, plain=True), choices.of([DIRECT, WINOGRAD2, WINOGRAD4]), _random(choices)
     return forward_case(
         c,
@@ -248,7 +248,7 @@ def forced_forward(choices: Choices) -> Case:
 
 
 def forced_any_forward(choices: Choices) -> Case:
-    """The same for convolutions of any shape, which are direct."""
+    """The same for convolutions of any shape, with the direct algorithm."""
     c, rng = convolution(choices), _random(choices)
     bias, residual = laid(choices, rng.normal(size=len(c.w))), laid(choices, rng.normal(size=c.gy.shape))
     return forward_case(c, DIRECT, bias, choices.of([None, residual]), choices.of([False, True]))
@@ -313,14 +313,14 @@ def grad_weight_case(c: Convolution, algorithm: int) -> Case:
 
 
 def _normalised(choices: Choices) -> tuple[int, ...]:
-    """The shape of what is normalised: images, or rows; often so many that its sums are cut into stripes."""
+    """The shape of a batch norm's input, images or rows; often large enough for several stripes."""
     if choices.integer(0, 2) == 2:
         return choices.integer(1, 600), choices.of(CHANNELS)
     return choices.integer(1, 33), choices.of(CHANNELS), choices.integer(1, 17), choices.integer(1, 17)
 
 
 def _each(v: Array, x: Array) -> Array:
-    """(C,) to meet x (N, C, …)."""
+    """(C,) -> (1, C, 1, …), which broadcasts with x (N, C, …)."""
     return v.reshape(1, -1, *(1,) * (x.ndim - 2))
 
 
@@ -329,11 +329,11 @@ def _axes(x: Array) -> tuple[int, ...]:
 
 
 def batch_norm_stats(choices: Choices) -> Case:
-    """Of numbers far from zero, with outliers, and behind a huge first one: where one-pass formulas cancel.
+    """Numbers far from zero, outliers, and a huge first number: inputs for which one-pass formulas cancel.
 
-    The mean may be off by a rounding of itself and a few of the typical deviation. The variance may be off by 5e-6 of
-    itself (squares of up to 256 deviations are summed in float32: rms error 2.4e-8·√(256/3) of the sum, at worst five
-    times that), and by the variance that rounding x to float32 has already brought in, (EPS·μ)².
+    The error of the mean may be a rounding of itself and some roundings of the standard deviation. The error of the
+    variance may be 5e-6 of itself (squares of up to 256 deviations are summed in float32: rms error 2.4e-8·√(256/3) of
+    the sum, at worst five times that), and the variance that rounding x to float32 has added, (EPS·μ)².
     """
     shape, rng = _normalised(choices), _random(choices)
     x = rng.normal(size=shape)
@@ -360,7 +360,7 @@ def _affine(choices: Choices, channels: int) -> tuple[Array, Array, Array | None
 
 
 def batch_norm(choices: Choices) -> Case:
-    """Each term of y = w (x − μ)/σ + b + r may be off by some roundings of its own size."""
+    """The error of each term of y = w (x − μ)/σ + b + r may be some roundings of the term."""
     shape = _normalised(choices)
     rng, eps = _random(choices), choices.of([1e-5, 0.1])
     x, residual = laid(choices, rng.normal(size=shape)), laid(choices, rng.normal(size=shape))
@@ -374,7 +374,7 @@ def batch_norm(choices: Choices) -> Case:
 
 
 def batch_norm_grad(choices: Choices) -> Case:
-    """The sums may be off by 2e-6 of the sum of absolute values (see batch_norm_stats), and what follows with them."""
+    """The error of the sums may be 2e-6 of the sum of absolute values (see batch_norm_stats)."""
     shape, rng, eps = _normalised(choices), _random(choices), choices.of([1e-5, 0.1])
     gy, x = (laid(choices, rng.normal(size=shape)) for _ in range(2))
     mean, var, weight, _ = _affine(choices, shape[1])
@@ -397,7 +397,7 @@ def batch_norm_grad(choices: Choices) -> Case:
 
 
 class Pooling(NamedTuple):
-    """The geometry of a pooling; paddings are at most half a window, as the ops demand."""
+    """The geometry of a pooling; paddings are at most half a window, as the ops require."""
 
     shape: tuple[int, int, int, int]
     window: Window
@@ -421,7 +421,7 @@ def pooling(choices: Choices, dilated: bool) -> Pooling:
 
 
 def _for_maxima(choices: Choices, shape: tuple[int, ...]) -> Array:
-    """Numbers whose largest is not plain: ties, nothing but −∞, NaN, all negative."""
+    """Inputs with special maxima: ties, only −∞, NaN, all negative."""
     rng, kind = _random(choices), choices.of(["normal", "ties", "negative", "-inf", "some -inf", "nan"])
     x = rng.normal(size=shape)
     if kind == "ties":
@@ -436,7 +436,7 @@ def _for_maxima(choices: Choices, shape: tuple[int, ...]) -> Array:
 
 
 def max_pool2d(choices: Choices) -> Case:
-    """The largest number itself, and its place: nothing is rounded."""
+    """The maximum and its position: nothing is rounded."""
     pool = pooling(choices, dilated=True)
     x = laid(choices, _for_maxima(choices, pool.shape))
     y, argmax = reference.max_pool2d(_double(x), *pool[1:])
@@ -474,7 +474,7 @@ def _images(choices: Choices) -> tuple[int, int, int, int]:
 
 
 def sum(choices: Choices) -> Case:
-    """Chains of 16 numbers, two sums of such, and one rounding: never more than 19, however many numbers there are."""
+    """At most 19 roundings for any length: chains of 16 numbers, two sums of chains, and one more rounding."""
     x = laid(choices, _random(choices).normal(size=_images(choices)))
     arguments = (x, choices.of([(2, 3), (0, 2, 3)]), choices.of([False, True]))
     y, size = (reference.sum(each, *arguments[1:]) for each in (_double(x), _double(abs(x))))
@@ -488,7 +488,7 @@ def broadcast_to(choices: Choices) -> Case:
 
 
 def pad(choices: Choices) -> Case:
-    """Moves numbers: nothing is rounded."""
+    """Only moves numbers: nothing is rounded."""
     x, value = laid(choices, _random(choices).normal(size=_images(choices))), choices.of([0.0, -1.5, -np.inf])
     widths = tuple(_pair(choices, 0, 2) for _ in range(4))
     return Case("pad", (x, widths, value), (reference.pad(_double(x), widths, value),), (0,))
@@ -508,7 +508,7 @@ def index_add(choices: Choices) -> Case:
 
 
 def _any_shape(choices: Choices) -> tuple[int, ...]:
-    """Often more than one turn of a loop, and not whole vectors."""
+    """A random shape, often with several tasks, and not of whole vectors."""
     return choices.of([_images(choices), (choices.integer(1, 9),), (3, choices.integer(1, 40_000)), (2, 3, 4)])
 
 
@@ -554,7 +554,7 @@ def relu_mask(choices: Choices) -> Case:
 
 
 def matmul(choices: Choices) -> Case:
-    """The bound of a direct convolution. The inner axis is cut at 1024, so it is longer at times."""
+    """The bound is that of a direct convolution. The inner axis is split at 1024, so it is sometimes longer."""
     n, m = choices.integer(1, 70), choices.integer(1, 70)
     k, rng = choices.of([choices.integer(1, 100), choices.integer(1000, 2100)]), _random(choices)
     x, y = rng.normal(size=(n, k)), rng.normal(size=(k, m))
@@ -570,7 +570,7 @@ def _logits(choices: Choices) -> Array:
 
 
 def log_softmax(choices: Choices) -> Case:
-    """Two subtractions and a logarithm: some roundings of the result, and of 1."""
+    """The error may be some roundings of the result and of 1, from two subtractions and a logarithm."""
     x = _logits(choices)
     y = reference.log_softmax(_double(x), 1)
     return Case("log_softmax", (x, 1), (y,), (4 * EPS * (1 + abs(y)),))
@@ -584,7 +584,7 @@ def cross_entropy(choices: Choices) -> Case:
 
 
 def cross_entropy_grad(choices: Choices) -> Case:
-    """exp(−t) of a t that is off by t roundings is off by t·exp(−t) < 0.37 of them."""
+    """If t has an error of t roundings, exp(−t) has an error of t·exp(−t) < 0.37 roundings."""
     x, rng = _logits(choices), _random(choices)
     labels, g = rng.integers(0, x.shape[1], len(x)), laid(choices, rng.normal(size=len(x)))
     gx = reference.cross_entropy_grad(_double(g), _double(x), labels)
@@ -592,7 +592,7 @@ def cross_entropy_grad(choices: Choices) -> Case:
 
 
 def sgd_step(choices: Choices) -> Case:
-    """Each term of the formula may be off by some roundings of its own size."""
+    """The error of each term of the formula may be some roundings of the term."""
     rng = _random(choices)
     shapes = [choices.of([(choices.integer(1, 70_000),), (5, 3, 3, 3), ()]) for _ in range(choices.integer(1, 4))]
     parameters, gradients, velocities = ([rng.normal(size=s).astype(np.float32) for s in shapes] for _ in range(3))
@@ -621,7 +621,7 @@ def sgd_step(choices: Choices) -> Case:
 
 
 class Recorder:
-    """In front of a build of the kernels: which of its functions was called, and with what."""
+    """A proxy for a build of the kernels that records the last function and its arguments."""
 
     def __init__(self, library: Any) -> None:
         self.library, self.calls = library, []
@@ -635,10 +635,10 @@ class Recorder:
 
 
 def refused(choices: Choices) -> Case:
-    """A call of the library in which one argument was exchanged for another: it raises, or it does something harmless.
+    """A call of the library with one argument replaced by another: it must raise, or do something harmless.
 
-    What the ops have checked may still be wrong in a program of one's own; no kernel may leave its arrays for that. On
-    numbers nothing is checked here: the sanitizers look on.
+    A program that calls the library directly can pass what the ops would have rejected. No kernel may then access
+    memory outside its arrays, which the sanitizers check; the results are not checked.
     """
     recorder, loaded = Recorder(cpu.library), cpu.library
     cpu.library = recorder
@@ -662,7 +662,7 @@ def refused(choices: Choices) -> Case:
 
 
 def _another(choices: Choices, argument: Any) -> Any:
-    """An argument that is wrong, but not gigantic."""
+    """A wrong argument, but not a gigantic one."""
     if isinstance(argument, np.ndarray):
         rng = _random(choices)
         shape = list(argument.shape)

@@ -1,8 +1,7 @@
-"""The kernels driven by chance: `python -m tests.backend.cpu.fuzz --seconds 60 --seed 1`.
+"""Fuzz test of the kernels: `python -m tests.backend.cpu.fuzz --seconds 60 --seed 1`.
 
-Every turn takes a case (cases.py) with a seed of its own and compares the kernel with float64. A failure prints the
-seed, and `--seed` with `--turns 1` shows it again. `make sanitize` runs this under AddressSanitizer, where what matters
-is less the numbers than what is read and written.
+Every turn runs a case (cases.py) with its own seed and compares the kernel with float64. A failure prints the seed, and
+`--seed` with `--turns 1` repeats it. `make sanitize` runs it under AddressSanitizer, which checks memory accesses.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def turn(seed: int) -> str:
 
 
 def fuzz(seconds: float, seed: int, turns: int | None = None, keep_going: bool = False) -> Counter[str]:
-    """Take turns for so long, or so many; how often each kernel was called, and how often one was "wrong"."""
+    """Run turns for so many seconds, or so many turns; {kernel or "wrong": number of calls or failures}."""
     done: Counter[str] = Counter()
     end = time.monotonic() + seconds
     while time.monotonic() < end if turns is None else done.total() < turns:

@@ -1,4 +1,4 @@
-"""Ways in which the same numbers can lie in memory. The kernels take them all, and give the same for each."""
+"""Memory layouts of the same numbers. The kernels accept all of them and give the same result for each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Array = np.ndarray
 
 
 def channels_last(array: Array) -> Array:
-    """What the kernels work on: the channels of a pixel side by side."""
+    """Channels-last, the layout that the kernels work on."""
     if array.ndim != 4:
         return np.array(array, order="C")
     return np.array(array.transpose(0, 2, 3, 1), order="C").transpose(0, 3, 1, 2)
 
 
 def rows(array: Array) -> Array:
-    """What NumPy makes, and a data loader."""
+    """C order, the layout of NumPy and of a data loader."""
     return np.array(array, order="C")
 
 
@@ -26,7 +26,7 @@ def fortran(array: Array) -> Array:
 
 
 def with_gaps(array: Array) -> Array:
-    """Every second element along each axis of something larger, which holds NaN in between."""
+    """Every second element along each axis of a larger array, with NaN between them."""
     wide = np.full([2 * n for n in array.shape], np.nan if array.dtype.kind == "f" else 77, array.dtype)
     view = wide[(..., *(slice(None, None, 2),) * array.ndim)]
     view[...] = array
@@ -50,7 +50,7 @@ def some_channels(array: Array) -> Array:
 
 
 def misaligned(array: Array) -> Array:
-    """One byte off where a float may lie; channels-last but for that."""
+    """Misaligned by one byte; otherwise channels-last."""
     template = channels_last(array)
     memory = np.empty(template.nbytes + 1, np.uint8)[1:]
     order = (0, 2, 3, 1) if template.ndim == 4 else tuple(range(template.ndim))
@@ -61,7 +61,7 @@ def misaligned(array: Array) -> Array:
 
 
 def in_records(array: Array) -> Array:
-    """A field of a structured array: its strides are no multiples of its size."""
+    """A field of a structured array: its strides are not multiples of its size."""
     records = np.zeros(array.shape, np.dtype([("before", np.uint8), ("value", array.dtype), ("behind", np.uint16)]))
     view = records["value"]
     view[...] = array

@@ -1,15 +1,14 @@
 """`make sanitize`: the C kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The kernels are built with both in copies of the tree (the build in place stays as it is), the fuzz drives them for
-SECONDS, and the tests of the backend run on them. What reads or writes outside a block, uses it after it was freed,
-overflows or shifts too far ends the run with a report. Under AddressSanitizer memory.c does not recycle blocks, so that
-their ends are seen.
+The kernels are built with both in copies of the tree (the build in place is not changed). The fuzz test runs them for
+SECONDS, and then the tests of the backend. These end the run with a report: an access outside a block or to a freed
+one, an overflow, a shift by too many bits. Under AddressSanitizer memory.c does not recycle blocks, so that accesses
+beyond their ends are found.
 
-    baseline, avx2    as they are distributed
-    16 lanes          vectors and register blocks as wide as AVX-512's, which GCC makes of AVX2's: that build's logic is
-                      tested on processors without it
+    baseline, avx2    the distributed builds 16 lanes          vectors and register blocks as wide as with AVX-512,
+    which GCC composes of AVX2's: tests the logic of that build on processors without AVX-512
 
-Linux and GCC, whose runtime is loaded before Python.
+Needs Linux and GCC, whose runtime is loaded before Python.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("minires", "kernels", "tests", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
 SECONDS = 60
 FLAGS = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-psabi"
-# Tests of the memory that is kept: under AddressSanitizer none is. (test_memory.py leaves itself out.)
+# Tests of the memory that is kept: under AddressSanitizer none is. (test_memory.py skips itself.)
 RECYCLING = ("test_what_is_freed_is_used_again", "test_the_limit", "test_empty_cache")
 IS_X86 = platform.machine() in ("x86_64", "AMD64")
 
 
 class Build(NamedTuple):
-    """A copy of the tree, and what is built there."""
+    """A copy of the tree, and the build in it."""
 
     name: str
     kernels: str  # MINIRES_KERNELS
@@ -45,7 +44,7 @@ class Build(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A program run on the kernels of a build."""
+    """A program to run with the kernels of a build."""
 
     name: str
     build: str
@@ -73,7 +72,7 @@ def runs(seconds: float, seed: int) -> list[Run]:
 
 
 def runtime(name: str) -> str:
-    """Where the compiler keeps one of its libraries."""
+    """The path of one of the compiler's libraries."""
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
     found = subprocess.run([*compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
     path = found.stdout.strip()
@@ -95,12 +94,12 @@ def make(build: Build, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def take(run: Run, folder: Path, preloaded: str) -> subprocess.CompletedProcess[str]:
-    """Run it with the sanitizers' runtime, and with Python's own memory such that they see into it."""
+    """Run the program with the sanitizers' runtime, and with malloc, so that they check Python's allocations."""
     environment = {
         **os.environ,
         "CI": "true",  # the same examples of hypothesis each time
         "LD_PRELOAD": preloaded,
-        # Python does not free everything at its end, so leaks are not looked for.
+        # Python does not free everything at exit, so leaks are not reported.
         "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "PYTHONMALLOC": "malloc",

@@ -1,4 +1,4 @@
-"""Convolution in C against the reference in float64: random shapes by every build and algorithm, and a ResNet's."""
+"""Convolution in C, compared with the reference in float64: random shapes, and the shapes of a ResNet."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def layer(name: str, positive: bool) -> cases.Convolution:
 )  # 4 s each
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers_of_residual_networks(name, positive):
-    """All numbers positive is the worst case: partial sums are as large as the sum, and so are their roundings.
+    """Positive numbers are the worst case: the partial sums, and so their rounding errors, are as large as the sum.
 
-    Then the chains of 512 products that the register block sums are off by up to 1.3e-6 of the largest value, where
-    numbers of both signs keep to 5e-7.
+    The chains of 512 products in the register block then have errors of up to 1.3e-6 of the largest value; with numbers
+    of both signs they stay within 5e-7.
     """
     c = layer(name, positive)
     algorithms_here = algorithms.candidates(c.shape)
@@ -82,7 +82,7 @@ def test_layers_of_residual_networks(name, positive):
 
 
 def test_the_table_names_algorithms_that_can_do_it():
-    """For whatever shape: forward and both gradients are computed by what the table says, or the library refuses."""
+    """For every shape, the algorithms of the table compute forward and both gradients, or the library refuses."""
     seen = set()
     for seed in range(200):
         c = cases.convolution(cases.Dice(seed), plain=seed % 2 == 0)

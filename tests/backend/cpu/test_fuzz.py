@@ -1,4 +1,4 @@
-"""A short run of the fuzz, which `make sanitize` drives for long."""
+"""A short run of the fuzz test; `make sanitize` runs it longer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_short_run():
     assert fuzz.fuzz(0, seed=0, turns=400).total() == 400
 
 
-@pytest.mark.slow  # a minute: enough turns to meet what one in ten thousand shapes shows
+@pytest.mark.slow  # a minute: enough turns for a fault of one in ten thousand shapes
 def test_a_long_run():
     assert fuzz.fuzz(60, seed=1_000_000)
 

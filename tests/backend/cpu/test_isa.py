@@ -1,4 +1,4 @@
-"""The builds of the kernels agree, and a network trains where there is none; which is taken: test_machine.py."""
+"""The builds of the kernels agree, and a network trains without any. test_machine.py tests which build is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ needs_kernels = pytest.mark.skipif(cpu.library is None, reason="the C kernels ar
 
 
 def run_python(program: str, fails: bool = False, **environment: str) -> str:
-    """What a fresh interpreter prints, of its errors the last line."""
+    """The output of a new interpreter, or the last line of its errors."""
     environment = {**os.environ, **environment}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
@@ -27,7 +27,7 @@ def run_python(program: str, fails: bool = False, **environment: str) -> str:
 
 @needs_kernels
 def test_each_build_is_its_own():
-    """Object files of one instruction set once ended up in the module of another."""
+    """Each module contains the object files of its own instruction set; once they were mixed."""
     for name, module in isa.built().items():
         binary = Path(module.__file__).read_bytes()
         assert b"PyInit__" + name.encode() in binary
@@ -37,7 +37,7 @@ def test_each_build_is_its_own():
 
 
 def close(actual: np.ndarray, expected: np.ndarray) -> bool:
-    """Winograd's bound for convolutions, which is wide enough for all: relative to the largest number."""
+    """Compare with Winograd's bound, the largest of all: relative to the largest number."""
     return bool(abs(actual.astype(float) - expected).max() <= 1e-5 * max(abs(expected.astype(float)).max(), 1))
 
 
@@ -63,7 +63,7 @@ def test_the_builds_agree():
 @needs_kernels
 @pytest.mark.parametrize("name", isa.built())
 def test_the_same_bits_in_another_process(name):
-    """Nothing hangs on the moment, the address or what was computed before."""
+    """Results do not depend on time, addresses or earlier computations."""
     with cases.kernels_of(isa.built()[name]):
         expected = workload.digests()
     program = "from tests.backend.cpu import workload; print(workload.digests())"
@@ -128,7 +128,7 @@ def test_without_kernels_the_provider_cannot_be_forced():
 
 @needs_kernels
 def test_what_does_not_load_is_left_out(monkeypatch):
-    """A compiler that does not know AVX2 leaves the baseline; a baseline that does not load is told of."""
+    """Without a compiler for AVX2 the baseline is used; a baseline that does not load causes a warning."""
     real = isa.importlib.import_module
 
     def without(missing: str, error: type[ImportError] = ModuleNotFoundError):

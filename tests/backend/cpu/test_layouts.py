@@ -1,4 +1,4 @@
-"""Strides are nobody's business: every kernel gives for every memory layout what it gives for a plain copy."""
+"""Every kernel gives for every memory layout the result that it gives for a contiguous copy."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Array = np.ndarray
 
 
 def repeated(array: Array) -> Array:
-    """A stride of zero, as `broadcast_to` makes it: other numbers, but a view like any other."""
+    """A stride of zero, as `broadcast_to` returns it."""
     return np.broadcast_to(array[..., :1], array.shape) if array.ndim else array
 
 
 def transposed(array: Array) -> Array:
-    """The axes in memory the other way round than in C order, but for the first."""
+    """The axes in reverse memory order, except the first."""
     order = (0, *range(array.ndim - 1, 0, -1)) if array.ndim else ()
     return np.array(array.transpose(order), order="C").transpose(order)
 
@@ -43,12 +43,12 @@ def each_array(argument: Any, change: Callable[[Array], Array]) -> Any:
 
 
 def results(case: cases.Case, arguments: tuple[Any, ...]) -> tuple[Array, ...]:
-    """What the kernel, or where the provider declines the reference, gives; parameters are written in copies."""
+    """The results of the kernel, or of the reference if the provider declines; parameters are updated in copies."""
     result = case.call(*arguments) if case.call else getattr(backend, case.kernel)(*arguments)
     return result if isinstance(result, tuple) else (result,)
 
 
-KERNELS = [name for name in cases.CASES if name not in ("refused", "add_relu")]  # the latter takes channels-last alone
+KERNELS = [name for name in cases.CASES if name not in ("refused", "add_relu")]  # the latter accepts only channels-last
 
 
 @pytest.mark.parametrize("layout", ALL_LAYOUTS)
@@ -56,7 +56,7 @@ KERNELS = [name for name in cases.CASES if name not in ("refused", "add_relu")] 
 def test_any_layout_gives_the_same(kernel, layout):
     for seed in range(3):
         case = cases.CASES[kernel](cases.Dice(seed))
-        fixed = 1 if kernel == "sgd_step" else 0  # parameters and velocities are written where they are
+        fixed = 1 if kernel == "sgd_step" else 0  # parameters and velocities are updated in place
         given = [each_array(argument, ALL_LAYOUTS[layout]) for argument in case.arguments]
         if fixed:
             given[0], given[2] = case.arguments[0], case.arguments[2]
@@ -80,7 +80,7 @@ def is_channels_last(array: Array) -> bool:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kernel", [name for name in KERNELS if name != "sgd_step"])  # which writes into its arguments
 def test_results_own_their_memory_and_are_channels_last(kernel, layout):
-    """But for gradients of weights, and what elementwise kernels give for an argument in C order."""
+    """Except for gradients of weights, and for elementwise kernels with an argument in C order."""
     case = cases.CASES[kernel](cases.Dice(1))
     given = [each_array(argument, LAYOUTS[layout]) for argument in case.arguments]
     if kernel == "sum":
@@ -130,7 +130,7 @@ def test_channels_last_is_the_same_numbers():
         y = cpu.library.channels_last(x, None)
         np.testing.assert_array_equal(y, x, name)
         assert is_channels_last(y)
-        assert y.flags.owndata or y is x  # the array itself where nothing is to be done
+        assert y.flags.owndata or y is x  # the array itself if it has the layout
 
 
 def test_images_are_converted_only_where_they_must_be():

@@ -1,4 +1,4 @@
-"""What the kernels run on: threads, forked processes, recycled memory, instruction sets; and what is not finite."""
+"""Threads, forked processes, recycled memory and instruction sets of the kernels; infinities and NaN."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def threads():
 
 
 def run(program: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
+    """The output of a new interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
     )
@@ -59,7 +59,7 @@ def test_the_same_bits_for_any_number_of_threads(threads):
 
 
 def test_several_python_threads_at_once(threads):
-    """One of them has the pool; the others compute alone; nobody gets another's numbers."""
+    """One thread owns the pool, the others compute alone, and no thread gets another's numbers."""
     threads(2)
     calls = workload.calls()
     expected = {name: workload.digest(call()) for name, call in calls.items()}
@@ -196,7 +196,7 @@ def test_what_is_freed_is_used_again(memory):
     second = large()
     assert second.ctypes.data == address
     assert memory.cache_state() == taken
-    larger = large(8)  # far larger than what is kept, far smaller blocks are not wasted on it either
+    larger = large(8)  # a kept block is not used for a much smaller array
     assert not np.shares_memory(second, larger)
 
 
@@ -227,7 +227,7 @@ def test_empty_cache(memory):
     in_use = memory.cache_state().in_use
     mr.empty_cache()
     assert memory.cache_state()[:2] == (in_use, 0)
-    kept.fill(1)  # what is in use stays
+    kept.fill(1)  # memory in use is not freed
 
 
 def test_nothing_leaks(memory):
@@ -311,7 +311,7 @@ assert np.allclose(fast(x), model(mr.tensor(x)).numpy(), atol=1e-4)
 
 @pytest.mark.parametrize(("name", "size"), [("resnet18", 64), ("resnet20", 32), ("resnet50", 64)])
 def test_a_training_step_converts_its_input_alone(name, size):
-    """Everything in between is channels-last already, and nothing large is left to the reference."""
+    """Intermediate arrays are channels-last already, and only small work is left to the reference."""
     model = models.build(name, num_classes=10)
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     x = mr.tensor(np.random.default_rng(0).normal(size=(2, 3, size, size)).astype(np.float32))

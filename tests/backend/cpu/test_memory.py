@@ -1,4 +1,4 @@
-"""The memory of large arrays: which block is taken, what is kept, that errors lose none. More in test_machine.py."""
+"""The memory of large arrays: which blocks are reused and kept, and that errors leak none (see test_machine.py)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    """Each test starts with an empty store, and leaves the limit as it was."""
+    """Each test starts without kept memory, and restores the limit."""
     limit = cpu.cache_state().limit
     gc.collect()
     mr.empty_cache()
@@ -78,7 +78,7 @@ def test_the_limit_is_kept():
     for number in range(3):
         arrays[number] = None
         assert cpu.cache_state().kept <= 6 * MIB
-    assert address(image(2.5)) == addresses[1]  # the first had waited longest, and went
+    assert address(image(2.5)) == addresses[1]  # the first one, freed before the others, was released
     assert cpu.cache_state().kept > 3 * MIB
     mr.set_cache_limit(2 * MIB)
     assert cpu.cache_state().kept <= 2 * MIB
@@ -91,7 +91,7 @@ def test_the_limit_is_kept():
 
 
 def test_used_and_kept_stay_near_the_most_that_was_in_use():
-    """Ever larger arrays, each freed before the next: what is kept must not be the sum of them all."""
+    """Larger and larger arrays, each freed before the next: the kept memory must not be their sum."""
     for mebibytes in range(16, 160, 8):
         image(mebibytes)
     state = cpu.cache_state()
@@ -114,7 +114,7 @@ def test_empty_cache_gives_back_to_the_system():
 
 
 def test_refusals_lose_nothing():
-    """An error after the arguments were copied, or the result made."""
+    """An error after the arguments were copied, or the result allocated, leaks no memory."""
     x, w = np.zeros((4, 16, 40, 40), np.float32), np.zeros((16, 16, 3, 3), np.float32)
     y, short = cpu.library.empty_image(4, 16, 40, 40), np.zeros(15, np.float32)
     geometry = ((1, 1), (1, 1), (1, 1), 0)
@@ -153,7 +153,7 @@ def test_arguments_are_not_held():
 
 
 def test_an_array_can_be_resized_in_place():
-    """NumPy asks the allocator of the array itself: it may grow and shrink, and keeps its numbers."""
+    """NumPy uses the allocator of the array, which may grow and shrink, and keeps its numbers."""
     before, array = cpu.cache_state().in_use, image(1)
     array[...] = np.arange(array.size).reshape(array.shape)
     size = array.size

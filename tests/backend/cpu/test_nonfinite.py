@@ -1,7 +1,7 @@
-"""Infinities and NaN: where the reference's output is not finite, neither is that of the C kernels.
+"""Infinities and NaN: where the reference's output is not finite, that of the C kernels is not either.
 
-A direct convolution keeps them where they belong. Winograd's sums mix the pixels of a tile, so there they may spread,
-but only within it: the other images of the batch stay as they are.
+A direct convolution has them in the same elements. Winograd's sums mix the pixels of a tile, so there they may spread
+within the tile, but not to other images of the batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if cpu.library is None:
 
 
 def planted(choices: cases.Choices, array: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """A copy with one infinity or NaN in it, and where."""
+    """A copy with one infinity or NaN in it, and its index."""
     at = tuple(choices.integer(0, n - 1) for n in array.shape)
     array = channels_last(array)
     array[at] = choices.of([np.nan, np.inf, -np.inf])
@@ -42,13 +42,13 @@ def exact_forward(c: cases.Convolution, bias: np.ndarray, residual: np.ndarray, 
 
 
 def assert_not_more_finite(actual: np.ndarray, expected: np.ndarray) -> None:
-    """Where `expected` is NaN a ReLU must not have made 0 of it; where it is infinite nothing finite may stand."""
+    """NaN in `expected` must not have become 0 in a ReLU; an infinity must not have become finite."""
     lost = ~np.isfinite(expected) & np.isfinite(actual)
     assert not lost.any(), f"{expected[lost][:3]} became {actual[lost][:3]} at {np.argwhere(lost)[:3].tolist()}"
 
 
 def assert_as_strange(actual: np.ndarray, expected: np.ndarray) -> None:
-    """NaN and either infinity at the same places."""
+    """NaN and both infinities are in the same elements."""
     np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
     np.testing.assert_array_equal(np.where(np.isinf(actual), actual, 0), np.where(np.isinf(expected), expected, 0))
 
@@ -82,7 +82,7 @@ def test_forward(data):
 @settings(max_examples=60)
 @given(data=st.data())
 def test_grad_input(data):
-    """Of weights that are not finite it is enough that nothing is lost: times the zeros around gy they give NaN."""
+    """Weights that are not finite must not be lost; with the zeros around gy they give NaN."""
     choices = cases.Drawn(data)
     algorithm, where = choices.of([DIRECT, WINOGRAD2, WINOGRAD4]), choices.of(["gy", "w"])
     c = cases.convolution(choices, plain=True)

@@ -1,4 +1,4 @@
-"""The kernels beside convolution against the reference in float64, by every build; numbers that break naive ones."""
+"""The kernels other than convolution, compared with the reference in float64, also where naive kernels fail."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_huge_number_in_one_channel_leaves_the_others_alone():
 @pytest.mark.parametrize("axes", [(2, 3), (0, 2, 3)])
 @pytest.mark.parametrize("provider", ["cpu", "reference"])
 def test_a_sum_over_many_pixels_is_not_one_chain(provider, axes):
-    """In one chain of float32 it would be off by 1e-2."""
+    """One chain of float32 additions would have an error of 1e-2."""
     x = channels_last(np.full((1, 3, 1024, 1024), 0.1, np.float32))
     with backend.use_backend(provider):
         y = backend.sum(x, axes, True)
@@ -115,7 +115,7 @@ def test_padding_never_wins():
     x = np.full((1, 5, 3, 3), -np.inf, np.float32)
     y, argmax = cpu.max_pool2d(x, Window((3, 3), (2, 2), (1, 1)), False)
     assert (y == -np.inf).all()
-    assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first place of each window that is no padding
+    assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first position of each window that is not padding
 
 
 # -- rows of numbers --------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Numbers so large that products of them do not fit in 64 bits, and images that do not fit in memory."""
+"""Arguments whose products do not fit in 64 bits, and images that do not fit in memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_large_stride_or_dilation_may_mean_nothing():
 
 
 def test_an_image_for_which_there_is_no_memory():
-    """128 TiB: a size that can be counted, and not had."""
+    """128 TiB: a valid size for which there is no memory."""
     with pytest.raises(MemoryError, match="CPU kernel: not enough memory for its buffers"):
         cpu.conv2d(X[:, :1], W[:, :1], None, Window((3, 3), (2**20, 2**21), (2**21 - 4, 2**22 - 4)), 1)
 

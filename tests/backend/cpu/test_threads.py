@@ -1,6 +1,7 @@
-"""Threads under load: changed while kernels run, called from many Python threads, forked at any moment.
+"""Threads under load: their number changes while kernels run, many Python threads call kernels, processes fork at any
+time.
 
-The plain cases are in test_machine.py.
+The simple cases are in test_machine.py.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ def calls():
 
 @pytest.fixture(scope="module")
 def expected(calls):
-    """The bits that one thread gives."""
+    """The digests with one thread."""
     with kernels_of(cpu.library, threads=1):
         return {name: workload.digest(call()) for name, call in calls.items()}
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_several_python_threads_at_once(calls, expected, threads):
-    """One of them has the pool, the others compute alone; none may see anything of another's."""
+    """One thread owns the pool, the others compute alone, and no thread gets another's numbers."""
     names = [*calls] * 2
     random.Random(0).shuffle(names)
     with kernels_of(cpu.library, threads), ThreadPoolExecutor(4) as pool:
@@ -55,7 +56,7 @@ def test_the_number_of_threads_may_change_while_kernels_run(calls, expected):
 
 
 def run_python(program: str, **environment: str) -> str:
-    """What a fresh interpreter prints. It must end: one that hangs is killed, with the children it forked."""
+    """The output of a new interpreter. If it hangs, it is killed together with its children."""
     started = subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
         env={**os.environ, **environment},
@@ -83,7 +84,7 @@ def test_nonsense_in_omp_num_threads_means_all_cores(nonsense):
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
-# A child that hangs is killed by the parent, which says so. `names`: calls that are quick, and use all of the pool.
+# The parent kills a child that hangs, and reports it. `names`: quick calls that use the whole pool.
 FORKING = """
 import os, signal, sys, threading, time
 from minires.backend import cpu
@@ -118,14 +119,14 @@ def child(compute=same):
 
 @needs_fork
 def test_a_forked_child_computes_the_same():
-    """On threads of its own, started anew; so does a child of the child, and the parent goes on."""
+    """A child starts new threads, and so does a child of the child; the parent continues."""
     program = FORKING + "print(child(), child(lambda: same() and child() == 'same'), same())"
     assert run_python(program) == "same same True"
 
 
 @needs_fork
 def test_fork_while_another_thread_computes():
-    """At any moment of a kernel: the child finds locks and memory in order."""
+    """At any time during a kernel: the child's locks and memory are consistent."""
     program = (
         FORKING
         + """
@@ -152,7 +153,7 @@ print(*said, same())
 
 @needs_fork
 def test_a_pool_of_processes_by_fork():
-    """As a data loader's workers are started."""
+    """A pool of processes, as the workers of a data loader."""
     program = """
 import multiprocessing
 from minires.backend import cpu

@@ -1,4 +1,4 @@
-"""Calls of every C kernel, on arrays so large that their loops are cut into many turns for several threads."""
+"""Calls of every C kernel, on arrays large enough for many tasks and several threads."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
 
 
 def calls() -> dict[str, Callable[[], Any]]:
-    """{name: call without arguments}, by the build of the kernels that the provider uses now."""
+    """{name: call without arguments}, for the build of the kernels that the provider uses now."""
     normal = _random()
     return {**_convolutions(normal), **_others(normal)}
 
 
 def digest(result: Any) -> str:
-    """The bits of a result, and its shape, in one line."""
+    """A digest of a result's bits and shape."""
     sha = hashlib.sha256()
     for array in result if isinstance(result, tuple) else (result,):
         sha.update(repr((array.dtype, array.shape)).encode())
@@ -107,5 +107,5 @@ def digest(result: Any) -> str:
 
 
 def digests() -> dict[str, str]:
-    """What all of them give."""
+    """The digests of all calls."""
     return {name: digest(call()) for name, call in calls().items()}

@@ -1,4 +1,4 @@
-"""The CUDA provider's tests run twice: with its kernels on the CPU (tests/cudasim), and on a GPU where there is one."""
+"""The CUDA provider's tests run twice: with its kernels on the CPU (tests/cudasim), and on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.backend.standin import Cupy
 
 
 def _forget() -> None:
-    """What is cached of a device, for the next test may run on another."""
+    """Clear what is cached of a device: the next test may run on another."""
     cuda.device._probe.cache_clear()
     launch._function.cache_clear()
     launch._module.cache_clear()
@@ -22,7 +22,7 @@ def _forget() -> None:
 
 @pytest.fixture(scope="module", params=["simulated", pytest.param("gpu", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """Of a whole module: hypothesis wants no fixtures that are made anew for each test and not for each example."""
+    """The device of a test module. Hypothesis rejects fixtures of function scope, which it does not renew."""
     _forget()
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "simulated":

@@ -1,4 +1,4 @@
-"""Where the kernels run in a test: on a GPU, or on the CPU by the simulator; and the way there and back."""
+"""The device on which kernels run in a test, a GPU or the simulator, with transfers to it and back."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Device:
         self.is_simulated = isinstance(cupy, standin.Cupy)
 
     def upload(self, argument: Any) -> Any:
-        """NumPy's arrays, also in lists and tuples, on the device, in the memory layout that they have.
+        """NumPy's arrays on the device, also those in lists and tuples, with their memory layout.
 
-        On the stand-in they are the same memory: a kernel that writes into an argument, or beyond, shows on the host.
+        The stand-in uses the same memory: a write into an argument, or beyond it, is visible on the host.
         """
         if isinstance(argument, np.ndarray):
             return self.cupy.ndarray(argument) if self.is_simulated else self._copy(argument)
@@ -35,13 +35,13 @@ class Device:
         return argument
 
     def download(self, result: Any) -> Any:
-        """The other way."""
+        """The device's arrays in host memory."""
         if isinstance(result, (list, tuple)):
             return tuple(self.download(each) for each in result)
         return result.get() if isinstance(result, self.cupy.ndarray) else result
 
     def _copy(self, array: np.ndarray) -> Any:
-        """The piece of memory that the array spans, whole, and a view of it; a GPU reads no misaligned numbers."""
+        """A view of a copy of the whole memory range that the array spans. A GPU cannot read misaligned numbers."""
         size = array.itemsize
         if array.size == 0 or any(place % size for place in (array.ctypes.data, *array.strides)):
             return self.cupy.asarray(np.ascontiguousarray(array))
@@ -52,7 +52,7 @@ class Device:
 
     @contextmanager
     def order(self, number: int) -> Iterator[None]:
-        """Within the block the simulator runs a block's threads in this order; a GPU has its own."""
+        """Within the block the simulator runs threads in this order. It has no effect on a GPU."""
         before = os.environ.get("CUDASIM_ORDER")
         os.environ["CUDASIM_ORDER"] = str(number)
         try:
@@ -64,14 +64,14 @@ class Device:
                 os.environ["CUDASIM_ORDER"] = before
 
     def run(self, function: Any, *arguments: Any, order: int = 0) -> Any:
-        """The result of a function of the provider on the host's arrays; it declines nothing."""
+        """The result of a function of the provider for the host's arrays. Fails if the function declines."""
         with self.order(order):
             result = function(*self.upload(arguments))
         assert result is not NotImplemented, "declined"
         return self.download(result)
 
     def check(self, case: cases.Case, function: Any, order: int = 0) -> None:
-        """Hold a case of the CPU provider's tests against a function of this one."""
+        """Check a function of the provider with a case of the CPU provider's tests."""
 
         def call(*arguments: Any) -> Any:
             with self.order(order):

@@ -18,7 +18,7 @@ from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cuda.device import ORDERS
 
-EXACT, TF32 = 5e-7, 1e-3  # of the largest of |x| ∗ |w|: what the kernels promise
+EXACT, TF32 = 5e-7, 1e-3  # relative to the largest value of |x| ∗ |w|
 
 # images, channels, outputs, image, kernel, stride, padding, dilation; what is special about it
 CASES = {
@@ -39,7 +39,7 @@ CASES = {
 
 @pytest.fixture(params=[False, True], ids=["exact", "TF32"])
 def bound(request):
-    """With TF32 allowed or not, what is promised."""
+    """The error bound, with TF32 allowed and not."""
     allow_tf32(request.param)
     yield TF32 if request.param else EXACT
     allow_tf32(False)
@@ -85,9 +85,7 @@ def test_every_kind_of_convolution(device, bound, name):
 @given(data=st.data())
 def test_random_shapes_and_layouts(device, kernel, data):
     choices = cases.Drawn(data)
-    with mock.patch.object(
-        cases, "bound_of", return_value=EXACT
-    ):  # the CPU allows more where it takes Winograd's tiles
+    with mock.patch.object(cases, "bound_of", return_value=EXACT):  # the CPU's cases allow more for Winograd
         case = cases.CASES[kernel](choices)
     case.may_decline = False
     device.check(case, getattr(cuda, kernel), choices.of(ORDERS))
@@ -106,7 +104,7 @@ def test_the_same_bits_in_every_order_of_threads_and_every_layout(device, bound,
 
 
 def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeypatch):
-    """Also those that only a large product would get."""
+    """Every tile, also those that only a large product uses."""
     case = (1, 8, 130, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1))
     for tile in (tiles.NARROW, tiles.SLIM, tiles.SMALL, tiles.LARGE, tiles.WIDE):
         if bound == EXACT and tile is tiles.WIDE:
@@ -117,7 +115,7 @@ def test_every_tile_that_is_chosen_gives_the_same_product(device, bound, monkeyp
 
 @pytest.mark.parametrize("channels", [4, 64], ids=["whole", "K divided"])
 def test_residual_and_relu_in_the_same_pass(device, bound, channels):
-    for outputs in (36, 35):  # neighbours at once, and one by one
+    for outputs in (36, 35):  # stores of several numbers, and of one
         x, w, b = numbers(1, 1, channels, 6, 5), numbers(2, outputs, channels, 3, 3), numbers(3, outputs)
         residual, geometry = numbers(4, 1, outputs, 6, 5), (Window((3, 3), padding=(1, 1)), 1)
         y = device.run(convolution.fused_conv2d, x, w, b, *geometry, residual, True)
@@ -139,7 +137,7 @@ def test_nan_and_infinity_reach_those_outputs_that_they_touch(device, bound, cha
 
 
 def test_long_sums_keep_their_digits(device):
-    """All of one sign, where a single chain of float32 additions would lose most: 9,216 products a number."""
+    """Sums of 9,216 products of one sign, for which a single chain of float32 additions has the largest error."""
     x, w = np.abs(numbers(1, 1, 1024, 3, 3)), np.abs(numbers(2, 4, 1024, 3, 3))
     geometry = (Window((3, 3)), 1)
     expected = reference.conv2d(*double(x, w), None, *geometry)
@@ -150,7 +148,7 @@ def test_long_sums_keep_their_digits(device):
 
 @pytest.mark.parametrize("depth", [4608, 12544, 65536])
 def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, depth):
-    """Then nothing but the length of a sum divides it."""
+    """With enough blocks, only the length of a sum causes split-K."""
     monkeypatch.setattr(tiles, "TARGET_BLOCKS", 1)
     rng = np.random.default_rng(0)
     x, y = rng.random((16, depth), np.float32), rng.random((depth, 16), np.float32)
@@ -159,7 +157,7 @@ def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, de
 
 
 def test_equal_numbers_whose_roundings_all_go_one_way(device):
-    """The worst that can be: 576 products of 0.1. In chains of 256 they were 1.3e-6 off; 5.1e-7 in those of 64."""
+    """The worst case, 576 products of 0.1: with chains of 256 the error was 1.3e-6, with chains of 64 it is 5.1e-7."""
     x, w = np.ones((1, 64, 6, 6), np.float32), np.full((16, 64, 3, 3), 0.1, np.float32)
     geometry = (Window((3, 3)), 1)
     expected = reference.conv2d(*double(x, w), None, *geometry)

@@ -1,4 +1,4 @@
-"""Number by number: every length around the fours, NaN, memory that a network's layers hand on as it is."""
+"""Elementwise kernels: lengths around multiples of four, NaN, memory layouts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_length(device, kernel, order):
 
 @pytest.mark.parametrize("kernel", REFERENCES)
 def test_more_numbers_than_threads(device, kernel, monkeypatch):
-    """As beyond 67 million: a thread takes several fours."""
+    """A thread computes several groups of four, as for more than 67 million numbers."""
     monkeypatch.setattr(elementwise, "MAX_BLOCKS", 2)
     x, y = np.random.default_rng(0).normal(size=(2, 20_003)).astype(np.float32)
     given = arguments_of(kernel, x, y)
@@ -46,7 +46,7 @@ def test_more_numbers_than_threads(device, kernel, monkeypatch):
 
 @pytest.mark.parametrize("kernel", REFERENCES)
 def test_what_lies_in_one_order_is_taken_as_it_is(device, kernel):
-    """Copies are made where orders differ, and then the result is channels-last."""
+    """Arguments are copied only if their layouts differ; the result is then channels-last."""
     x, y = np.random.default_rng(0).normal(size=(2, 2, 8, 5, 3)).astype(np.float32)
     expected = REFERENCES[kernel](*arguments_of(kernel, x, y))
     for first, second, is_channels_last in (

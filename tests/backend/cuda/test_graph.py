@@ -1,4 +1,4 @@
-"""Work captured as a graph does at each replay what it would have done, on whatever lies in its inputs then."""
+"""A replayed graph gives the result of the captured work for the current contents of its inputs."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_memory_of_a_graph_lives_as_long_as_it(device):
     captured, y = place.capture(lambda: (x + 1) * 2, "it")
     del place
     gc.collect()
-    others = [device.cupy.zeros((64, 64), "float32") for _ in range(8)]  # what would be given the memory
+    others = [device.cupy.zeros((64, 64), "float32") for _ in range(8)]  # arrays that could get the memory
     with captured.turn():
         captured.replay()
         np.testing.assert_array_equal(y.get(), (x.get() + 1) * 2)
@@ -96,7 +96,7 @@ def test_threads_take_turns(device, workspace):
 
 
 def test_order_with_the_stream_around_it(device, workspace):
-    """What the stream was given before comes first, and what it is given later waits."""
+    """Earlier work of the stream runs first, and later work waits."""
     with device.cupy.cuda.Stream() as around:
         with workspace.entered():
             inside = device.cupy.cuda.get_current_stream()
@@ -113,7 +113,7 @@ def test_order_with_the_stream_around_it(device, workspace):
 
 
 class Grouped:
-    """What the CUDA kernels decline goes to CuPy's own matrix product."""
+    """A convolution that the CUDA kernels decline, so that CuPy's matrix product computes it."""
 
     def __init__(self, device):
         self.x, self.w = device.upload(numbers(1, 4, 3, 3)), device.upload(numbers(4, 2, 1, 1))
@@ -142,7 +142,7 @@ def test_what_cannot_be_captured_is_named_with_its_line(device, workspace, fault
     assert f"test_graph.py:{wrong.__code__.co_firstlineno}: " in str(error.value)
     assert "do without the graph" in str(error.value)
     assert not capturing.is_capturing()
-    captured, y = workspace.capture(lambda: x + 1, "it")  # nothing is left of the first
+    captured, y = workspace.capture(lambda: x + 1, "it")  # the failed capture leaves no trace
     with captured.turn():
         captured.replay()
         np.testing.assert_array_equal(y.get(), x.get() + 1)
@@ -235,7 +235,7 @@ def test_outside_the_block_a_rate_is_a_number(device):
 
 
 def test_the_stand_in_lets_nothing_pass(device):
-    """Or the tests above would prove nothing."""
+    """The stand-in raises as CuPy does; otherwise the tests above would prove nothing."""
     if not device.is_simulated:
         pytest.skip("of the stand-in")
     cupy, x = device.cupy, device.upload(numbers(3, 3))

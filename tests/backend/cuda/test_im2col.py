@@ -1,4 +1,4 @@
-"""The teaching pair: against plain loops, against each other as adjoints, and as what convolution is made of."""
+"""im2col and col2im: compared with plain loops, checked as adjoints, and used to compute a convolution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What CuPy would pass on to a kernel without a word: launch.py refuses it, and reads signatures off the sources."""
+"""launch.py rejects wrong arguments that CuPy would pass on silently, and reads signatures from the sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minires.backend.cuda.sources import Parameter
 
 
 def add(device, x=None, y=None, size=4):
-    """`add` of elementwise.cu, on arrays of four ones but for what is given."""
+    """Launch `add` of elementwise.cu on arrays of four ones, except for the given arguments."""
     ones = device.upload(np.ones(4, np.float32))
     z = device.upload(np.zeros(4, np.float32))
     launch("elementwise", "add", (1,), 256, ones if x is None else x, ones if y is None else y, z, size)

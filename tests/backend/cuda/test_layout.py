@@ -1,4 +1,4 @@
-"""Between the orders of an image in memory: every number at its place, whatever the tiles cut off."""
+"""Conversions between the memory layouts of an image, also if tiles are incomplete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole networks trained by the CUDA kernels, beside the CPU: by the very code that a GPU would run."""
+"""Whole networks trained with the CUDA kernels, compared with the CPU. A GPU runs the same code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minires.backend.cuda.precision import allow_tf32
 
 
 def train(where, batches, learning_rate=0.05):
-    """The losses of a ResNet-20 for 3 classes or 10, and its weights after the last step."""
+    """Train a ResNet-20 for 3 or 10 classes; the losses, and the weights after the last step."""
     mr.manual_seed(0)
     channels, classes = batches[0][0].shape[1], int(max(labels.max() for _, labels in batches)) + 1
     network = models.build("resnet20", num_classes=classes, in_channels=channels).to(where)
@@ -68,9 +68,9 @@ def test_hardly_anything_is_left_to_the_reference(device):
     assert declined == {"add": 1, "sum": 1, "broadcast_to": 1}
 
 
-@pytest.mark.slow  # a simulator trains here: half a minute for what takes a CPU a second
+@pytest.mark.slow  # the simulator takes half a minute for what takes a CPU a second
 def test_the_curve_of_the_digits_is_the_cpus(device):
-    """The same 40 batches: the first losses agree to rounding, and what is learnt to the noise of a curve."""
+    """The same 40 batches: the first losses agree up to rounding, the later ones up to the noise of training."""
     loader = data.Loader(data.load("digits", train=True), batch_size=32, shuffle=True, seed=1)
     batches = list(loader.epoch(0))[:40]
     here, there = train("cpu", batches)[0], train("cuda", batches)[0]

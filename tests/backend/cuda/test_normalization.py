@@ -1,6 +1,6 @@
-"""Batch norm: numbers that break naive statistics, sums of many rows, NaN behind a ReLU, any layout.
+"""Batch norm: inputs for which naive statistics fail, sums of many rows, NaN after a ReLU, any layout.
 
-BOUND is how far float32 may be from float64, of the sum of the absolute values of what is added.
+BOUND is the allowed error of float32 against float64, relative to the sum of the absolute values of the terms.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.backend.cuda.device import ORDERS
 
 BOUND = 5e-7
 EPS = float(np.finfo(np.float32).eps)
-CHANNELS = (1, 3, 4, 20, 33, 132, 144)  # one number and four at a time; more than one block across
+CHANNELS = (1, 3, 4, 20, 33, 132, 144)  # one and four channels a thread; one and several blocks along the channels
 
 
 def stats(device, x, order=0):
@@ -60,7 +60,7 @@ def test_statistics(device, rows, channels, kind, order, seed):
 @pytest.mark.parametrize("enough", [1, 8])
 @pytest.mark.parametrize("channels", [33, 132])
 def test_many_rows(device, channels, enough, monkeypatch):
-    """Several chunks, several batches of each thread: as with some million rows, where blocks suffice."""
+    """Several chunks, and several batches for each thread, as with millions of rows."""
     monkeypatch.setattr(row_blocks, "TARGET_BLOCKS", enough)
     block = row_blocks.row_block(channels)
     rows = block.rows * (row_blocks.MAX_ROWS_PER_THREAD + 20)
@@ -105,7 +105,7 @@ def test_what_one_channel_holds_leaves_the_others_alone(device, strange):
 
 
 def test_the_mean_is_subtracted_first(device):
-    """x·scale − mean·scale would cancel."""
+    """The kernel subtracts the mean before it scales: x·scale − mean·scale would cancel."""
     x = np.float32(1e6) + np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     mean, var = stats(device, x)
     y = device.run(normalization.batch_norm, x, mean, var, None, None, 1e-5, None, False)

@@ -1,4 +1,4 @@
-"""Pooling: who wins where the winner is not plain, and the way back, number by number as the reference goes it."""
+"""Pooling: ties, NaN and −∞ in the maximum, and gradients with the same bits as the reference."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_padding_never_wins(device):
     x = np.full((1, 8, 3, 3), -np.inf, np.float32)
     y, argmax = device.run(pooling.max_pool2d, x, Window((3, 3), (2, 2), (1, 1)), False)
     assert (y == -np.inf).all()
-    assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first place of each window that is no padding
+    assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first position of each window that is not padding
 
 
 def test_a_window_that_steps_over_the_image(device):
@@ -62,7 +62,7 @@ def test_a_window_that_steps_over_the_image(device):
 @settings(max_examples=25)
 @given(data=st.data())
 def test_the_way_back_adds_in_the_reference_s_order(device, data):
-    """So in float32 too they agree to the last bit."""
+    """The sums have the reference's order, so in float32 too they agree to the last bit."""
     choices = cases.Drawn(data)
     arguments = cases.max_pool2d_route(choices).arguments
     gx = device.run(pooling.max_pool2d_route, *arguments, order=choices.of(ORDERS))

@@ -1,4 +1,5 @@
-"""The kernels beside convolution and matrix product against the reference in float64: random shapes, random layouts.
+"""The kernels other than convolution and matrix product, compared with the reference in float64: random shapes and
+layouts.
 
 The cases and their bounds are those of the CPU provider (tests/backend/cpu/cases.py).
 """
@@ -62,8 +63,8 @@ def test_the_same_bits_in_every_order_of_threads(device, kernel):
                 np.testing.assert_array_equal(actual, expected)
 
 
-# Kernels whose first argument gets an infinity or NaN. Of some the result is as strange as the reference's, number by
-# number; others may make NaN of an infinity, but nothing finite of either.
+# Kernels whose first argument gets an infinity or NaN. Some have NaN and infinities in the same elements as the
+# reference; others may turn an infinity into NaN, but neither into a finite number.
 EXACTLY = ("avg_pool2d", "avg_pool2d_split", "max_pool2d_route", "sum", "broadcast_to", "pad", "index_add")
 AT_LEAST = ("batch_norm_stats", "batch_norm", "batch_norm_grad", "log_softmax", "cross_entropy", "cross_entropy_grad")
 

@@ -34,7 +34,7 @@ def test_sums_of_images(device, shape, axes, keepdims, order):
 
 @pytest.mark.parametrize("channels", [3, 8])
 def test_a_sum_over_many_pixels_is_not_one_chain(device, channels):
-    """In one chain of float32 it would be off by 1e-3."""
+    """One chain of float32 additions would have an error of 1e-3."""
     x = channels_last(np.full((2, channels, 300, 301), 0.1, np.float32))
     assert row_blocks.split_rows(row_blocks.row_block(channels), 300 * 301, 2).number > 1
     for axes in ((2, 3), (0, 2, 3)):

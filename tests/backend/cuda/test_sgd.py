@@ -1,4 +1,4 @@
-"""SGD: the formula for every setting, many tensors a launch, any order in memory, a learning rate on the device."""
+"""SGD: the formula for every setting, many tensors in a launch, any memory layout, a learning rate on the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.backend.cuda.device import ORDERS
 
 
 def step(device, parameters, gradients, velocities, *how, order=0):
-    """The parameters and velocities after a step; what was given stays as it is."""
+    """The parameters and velocities after a step. The arguments are not changed."""
     copies = [[np.array(each, order="K") for each in arrays or []] for arrays in (parameters, velocities)]
     theta, v = device.upload(copies)
     with device.order(order):

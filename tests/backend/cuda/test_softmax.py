@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy: logits of any size, few classes and many, labels that are none."""
+"""Log-softmax and cross-entropy: logits of any size, few and many classes, invalid labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_rows_of_any_length(device, images, classes, scale, order):
     ):
         assert (abs(actual - expected) <= 4 * EPS * (1 + abs(expected))).all()
     gx = device.run(softmax.cross_entropy_grad, g, x, labels, order=order)
-    # exp(−t) of a t that is off by t roundings is off by t·exp(−t) < 0.37 of them.
+    # If t has an error of t roundings, exp(−t) has an error of t·exp(−t) < 0.37 roundings.
     assert (abs(gx - reference.cross_entropy_grad(g.astype(float), wide, labels)) <= 8 * EPS * abs(g[:, None])).all()
 
 
@@ -80,7 +80,7 @@ def test_a_sure_and_right_prediction_has_a_small_loss_not_none(device):
 
 
 def test_a_label_that_is_no_class_is_nan(device):
-    """The ops refuse it; here it is enough that no other memory is read."""
+    """The ops reject such a label; the kernel must only not read other memory."""
     x, labels = np.zeros((3, 5), np.float32), np.array([5, -1, 1 << 40])
     assert np.isnan(device.run(softmax.cross_entropy, x, labels)).all()
     np.testing.assert_allclose(device.run(softmax.cross_entropy_grad, np.ones(3, "f"), x, labels), 0.2, rtol=1e-6)
