@@ -1,4 +1,4 @@
-"""Atomic writing: a reader finds the old file or the new one, never half of one."""
+"""Writes files so that a reader never sees an incomplete one."""
 
 from __future__ import annotations
 

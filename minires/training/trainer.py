@@ -192,15 +192,15 @@ class Trainer:
         x, target = as_input(images, self.model), as_target(labels, self.model)
         logits = self.model(x)
         loss = mean_loss(logits, labels, target, self.label_smoothing)
-        correct = (logits.data.argmax(axis=1) == target.data).sum()
-        value, count = float(loss.item()), int(correct)  # the only synchronisation of the step: backward runs after it
+        is_correct = logits.data.argmax(axis=1) == target.data
+        value, correct = float(loss.item()), int(is_correct.sum())  # read now: nothing after it waits for the GPU
         if not math.isfinite(value):
             self._stop_for_loss(value, locate_nonfinite(self.model, x, random_state))
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_norm)
         self.optimizer.step()
-        return value, count
+        return value, correct
 
     def _stop_for_loss(self, loss: float, why: str) -> NoReturn:
         """Raise NonFiniteError for the loss of the current step."""
