@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minires import backend
-from minires.backend import reference
+from minires.backend.reference import blocking
 from minires.backend.reference.im2col import col2im, im2col
 from minires.backend.shapes import Window
 from minires.errors import ShapeError
@@ -83,5 +83,5 @@ def test_im2col_against_loops_and_col2im_is_its_adjoint(window, more, seed):
 
 def test_argmax_is_a_byte_as_long_as_one_will_do():
     for kernel, dtype in (((16, 16), "uint8"), ((16, 17), "int32")):
-        _, argmax = reference.max_pool2d(np.ones((1, 1, 17, 17)), Window(kernel), False)
+        _, argmax = blocking.max_pool2d(np.ones((1, 1, 17, 17)), Window(kernel), False)
         assert argmax.dtype == Window(kernel).argmax_dtype == dtype

@@ -641,7 +641,7 @@ def refused(choices: Choices) -> Case:
     memory outside its arrays, which the sanitizers check; the results are not checked.
     """
     recorder, loaded = Recorder(cpu.library), cpu.library
-    cpu.library = recorder
+    cpu.library = machine.library = recorder
     try:
         CASES[choices.of([name for name in CASES if name != "refused"])](choices).run()
     finally:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minires.backend import cpu
 from minires.backend.cpu import algorithms, isa
 from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
@@ -113,5 +114,5 @@ def test_what_an_algorithm_cannot_do_is_refused():
 
 def test_groups_and_strided_dilated_gradients_fall_through():
     x, w, gy = (np.ones(shape, np.float32) for shape in ((1, 4, 6, 6), (4, 4, 2, 2), (1, 4, 2, 2)))
-    assert cpu.conv2d(x, w[:, :2], None, Window((2, 2)), 2) is NotImplemented
-    assert cpu.conv2d_grad_input(gy, w, (6, 6), Window((2, 2), (3, 3), dilation=(2, 2)), 1) is NotImplemented
+    assert CPU.conv2d(x, w[:, :2], None, Window((2, 2)), 2) is NotImplemented
+    assert CPU.conv2d_grad_input(gy, w, (6, 6), Window((2, 2), (3, 3), dilation=(2, 2)), 1) is NotImplemented

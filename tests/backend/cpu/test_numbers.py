@@ -91,13 +91,13 @@ def test_the_gradient_of_a_bias_is_not_one_chain():
 
 def test_argmax_is_a_byte_as_long_as_one_will_do():
     x = np.random.default_rng(0).normal(size=(1, 3, 20, 20)).astype(np.float32)
-    y, argmax = cpu.max_pool2d(x, Window((16, 16)), False)
+    y, argmax = CPU.max_pool2d(x, Window((16, 16)), False)
     assert (y.dtype, argmax.dtype, argmax.shape) == (np.float32, np.uint8, y.shape)
     assert argmax.max() > 127  # so that a signed byte would show
-    assert cpu.max_pool2d(x, Window((16, 17)), False) is NotImplemented
+    assert CPU.max_pool2d(x, Window((16, 17)), False) is NotImplemented
     assert backend.max_pool2d(x, Window((16, 17)), False)[1].dtype == np.int32
     wide = np.zeros((1, 3, 5, 4), np.int32)
-    assert cpu.max_pool2d_route(y[:, :, :5, :4], wide, (20, 20), Window((16, 17))) is NotImplemented
+    assert CPU.max_pool2d_route(y[:, :, :5, :4], wide, (20, 20), Window((16, 17))) is NotImplemented
 
 
 def test_ties_go_to_the_first_and_nan_wins():
@@ -105,7 +105,7 @@ def test_ties_go_to_the_first_and_nan_wins():
     x[0, 1] = -np.inf
     x[0, 2, 1, 0] = np.nan
     x[0, 3, 0, 1] = x[0, 3, 1, 1] = 5
-    y, argmax = cpu.max_pool2d(x, Window((2, 2), (2, 2)), False)
+    y, argmax = CPU.max_pool2d(x, Window((2, 2), (2, 2)), False)
     assert argmax[0, :4, 0, 0].tolist() == [0, 0, 2, 1]
     assert y[0, 1, 0, 0] == -np.inf
     assert np.isnan(y[0, 2, 0, 0])
@@ -113,7 +113,7 @@ def test_ties_go_to_the_first_and_nan_wins():
 
 def test_padding_never_wins():
     x = np.full((1, 5, 3, 3), -np.inf, np.float32)
-    y, argmax = cpu.max_pool2d(x, Window((3, 3), (2, 2), (1, 1)), False)
+    y, argmax = CPU.max_pool2d(x, Window((3, 3), (2, 2), (1, 1)), False)
     assert (y == -np.inf).all()
     assert argmax[0, 0].tolist() == [[4, 3], [1, 0]]  # the first position of each window that is not padding
 

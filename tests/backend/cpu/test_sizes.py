@@ -9,6 +9,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from minires.backend import cpu
+from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from minires.errors import ShapeError
 
@@ -28,10 +29,10 @@ def window(padding: int, stride: int = 1, dilation: int = 1) -> Window:
 )
 def test_sizes_that_overflow(padding, stride, dilation):
     with pytest.raises(MemoryError, match=r"CPU kernel: .*padd.* is too large for any memory"):
-        cpu.conv2d(X, W, None, window(padding, stride, dilation), 1)
+        CPU.conv2d(X, W, None, window(padding, stride, dilation), 1)
     gy = np.ones((1, 4, 5, 5), np.float32)
     with pytest.raises(MemoryError, match=r"CPU kernel: .*padd.* is too large for any memory"):
-        cpu.conv2d_grad_weight(X, gy, window(padding, stride, dilation), 1)
+        CPU.conv2d_grad_weight(X, gy, window(padding, stride, dilation), 1)
     with pytest.raises(MemoryError, match=r"CPU kernel: .*padd.* is too large for any memory"):
         cpu.library.conv2d_grad_input(gy, W, (8, 8), *window(padding, stride, dilation)[1:], 0)
 
@@ -45,9 +46,9 @@ def test_a_pooling_with_sizes_that_overflow():
 
 def test_numbers_beyond_64_bits():
     with pytest.raises(ShapeError, match=r"conv2d: padding \(9223372036854775808, .* is too large: .* 64 bits"):
-        cpu.conv2d(X, W, None, window(2**63), 1)
+        CPU.conv2d(X, W, None, window(2**63), 1)
     with pytest.raises(ShapeError, match=r"pooling: stride \(1180591620717411303424, .* is too large"):
-        cpu.max_pool2d(X, window(1, stride=2**70), False)
+        CPU.max_pool2d(X, window(1, stride=2**70), False)
 
 
 def test_matrices_that_only_pretend_to_be_large():
@@ -59,21 +60,21 @@ def test_matrices_that_only_pretend_to_be_large():
 def test_a_large_stride_or_dilation_may_mean_nothing():
     most = 2**63 - 1
     far = window(0, stride=most)
-    np.testing.assert_array_equal(cpu.conv2d(X, W, None, far, 1), np.full((1, 4, 1, 1), 27))
-    np.testing.assert_array_equal(cpu.max_pool2d(X, Window((1, 1), dilation=(most, most)), False)[0], X)
-    np.testing.assert_array_equal(cpu.avg_pool2d(X, far, False, True), np.ones((1, 3, 1, 1), np.float32))
+    np.testing.assert_array_equal(CPU.conv2d(X, W, None, far, 1), np.full((1, 4, 1, 1), 27))
+    np.testing.assert_array_equal(CPU.max_pool2d(X, Window((1, 1), dilation=(most, most)), False)[0], X)
+    np.testing.assert_array_equal(CPU.avg_pool2d(X, far, False, True), np.ones((1, 3, 1, 1), np.float32))
 
 
 def test_an_image_for_which_there_is_no_memory():
     """128 TiB: a valid size for which there is no memory."""
     with pytest.raises(MemoryError, match="CPU kernel: not enough memory for its buffers"):
-        cpu.conv2d(X[:, :1], W[:, :1], None, Window((3, 3), (2**20, 2**21), (2**21 - 4, 2**22 - 4)), 1)
+        CPU.conv2d(X[:, :1], W[:, :1], None, Window((3, 3), (2**20, 2**21), (2**21 - 4, 2**22 - 4)), 1)
 
 
 def test_the_input_gradient_costs_what_the_image_costs_not_the_stride():
     gy = np.full((1, 4, 1, 1), 2, np.float32)
     start = time.perf_counter()
-    gx = cpu.conv2d_grad_input(gy, W, (8, 8), window(0, stride=2**20), 1)
+    gx = CPU.conv2d_grad_input(gy, W, (8, 8), window(0, stride=2**20), 1)
     assert time.perf_counter() - start < 1  # 2⁴⁰ phases would take hours
     expected = np.zeros((1, 3, 8, 8), np.float32)
     expected[:, :, :3, :3] = 8

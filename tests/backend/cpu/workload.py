@@ -54,7 +54,7 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
     mean, weight, bias = (normal(40) for _ in range(3))
     var = abs(normal(40))
     window = Window((3, 3), (2, 2), (1, 1))
-    y, argmax = cpu.max_pool2d(x, window, False)
+    y, argmax = CPU.max_pool2d(x, window, False)
     pooled = normal(*y.shape)
     a, b = normal(200, 1500), normal(1500, 90)
     logits, labels, g = normal(300, 100), np.arange(300) % 100, normal(300)
@@ -68,25 +68,25 @@ def _others(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], Any]]:
         return (*parameters, *velocities)
 
     return {
-        "batch_norm_stats": lambda: cpu.batch_norm_stats(x),
-        "batch_norm": lambda: cpu.batch_norm(x, mean, var, weight, bias, 1e-5, residual, True),
-        "batch_norm_grad": lambda: cpu.batch_norm_grad(gy, x, mean, var, weight, 1e-5, residual),
-        "max_pool2d": lambda: cpu.max_pool2d(x, window, False),
-        "max_pool2d_route": lambda: cpu.max_pool2d_route(pooled, argmax, x.shape[2:], window),
-        "avg_pool2d": lambda: cpu.avg_pool2d(x, window, False, True),
-        "avg_pool2d_split": lambda: cpu.avg_pool2d_split(pooled, x.shape[2:], window, True),
-        "sum": lambda: cpu.sum(x, (2, 3), False),
-        "sum of all images": lambda: cpu.sum(x, (0, 2, 3), False),
-        "broadcast_to": lambda: cpu.broadcast_to(x[:, :, :1, :1], x.shape),
-        "add": lambda: cpu.add(x, gy),
-        "relu": lambda: cpu.relu(x),
-        "relu_mask": lambda: cpu.relu_mask(gy, x),
-        "layout": lambda: cpu.avg_pool2d(np.ascontiguousarray(x), Window(ONE), False, True),
-        "matmul": lambda: cpu.matmul(a, b),
-        "matmul transposed": lambda: cpu.matmul(b.T, a.T),
-        "log_softmax": lambda: cpu.log_softmax(logits, 1),
-        "cross_entropy": lambda: cpu.cross_entropy(logits, labels),
-        "cross_entropy_grad": lambda: cpu.cross_entropy_grad(g, logits, labels),
+        "batch_norm_stats": lambda: CPU.batch_norm_stats(x),
+        "batch_norm": lambda: CPU.batch_norm(x, mean, var, weight, bias, 1e-5, residual, True),
+        "batch_norm_grad": lambda: CPU.batch_norm_grad(gy, x, mean, var, weight, 1e-5, residual),
+        "max_pool2d": lambda: CPU.max_pool2d(x, window, False),
+        "max_pool2d_route": lambda: CPU.max_pool2d_route(pooled, argmax, x.shape[2:], window),
+        "avg_pool2d": lambda: CPU.avg_pool2d(x, window, False, True),
+        "avg_pool2d_split": lambda: CPU.avg_pool2d_split(pooled, x.shape[2:], window, True),
+        "sum": lambda: CPU.sum(x, (2, 3), False),
+        "sum of all images": lambda: CPU.sum(x, (0, 2, 3), False),
+        "broadcast_to": lambda: CPU.broadcast_to(x[:, :, :1, :1], x.shape),
+        "add": lambda: CPU.add(x, gy),
+        "relu": lambda: CPU.relu(x),
+        "relu_mask": lambda: CPU.relu_mask(gy, x),
+        "layout": lambda: CPU.avg_pool2d(np.ascontiguousarray(x), Window(ONE), False, True),
+        "matmul": lambda: CPU.matmul(a, b),
+        "matmul transposed": lambda: CPU.matmul(b.T, a.T),
+        "log_softmax": lambda: CPU.log_softmax(logits, 1),
+        "cross_entropy": lambda: CPU.cross_entropy(logits, labels),
+        "cross_entropy_grad": lambda: CPU.cross_entropy_grad(g, logits, labels),
         "sgd_step": sgd,
     }
 
