@@ -27,10 +27,19 @@ def test_skip_connection_lesson(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    runnable = [block for block in python_blocks("docs/skip-connection.md") if block.startswith("import")]
+    runnable = [block for block in python_blocks("docs/skip-connection.md") if block.startswith(("import", "from"))]
     exec("\n".join(runnable), {"__name__": "lesson"})
-    assert capsys.readouterr().out.strip() == "0.0"  # the gradient comes through the skip untouched
+    assert capsys.readouterr().out.split() == ["0.0", "True"]  # the gradient comes through the skip untouched
     assert (tmp_path / "block.svg").read_text("utf-8").lstrip().startswith(("<svg", "<?xml"))
+
+
+def test_the_code_that_the_lesson_quotes_is_the_code() -> None:
+    files = ("core/autograd.py", "ops/elementwise.py", "models/resnet.py")
+    code = {line.strip() for file in files for line in (ROOT / "minires" / file).read_text("utf-8").splitlines()}
+    quoted = [b for b in python_blocks("docs/skip-connection.md") if not b.startswith(("import", "from"))]
+    assert len(quoted) >= 5
+    for line in "\n".join(quoted).splitlines():
+        assert line.strip() in code | {"", "..."}, line
 
 
 def test_links_lead_somewhere() -> None:

@@ -6,7 +6,8 @@ Kernels do not write into their arguments, with the exception of `sgd_step`. `ke
 table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
-s stride, d dilation, P padding of the window. An image has the shape (N, C, H, W), whatever its memory layout.
+s stride, d dilation, P padding of the window. An image has the shape (N, C, H, W), whatever its memory layout. The
+adjoint of a linear map is its transpose.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -188,6 +189,7 @@ def index_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Linear algebra and convolution. x (N, C, H, W), w (O, C/groups, kh, kw), y (N, O, Ho, Wo), window.kernel = (kh, kw).
+# x is 0 outside of the image; c runs over the channels of o's group. input_size = (H, W).
 
 
 @kernel
@@ -197,27 +199,28 @@ def matmul(x: Array, y: Array) -> Array:
 
 @kernel
 def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
-    """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, ps + id − P, qs + jd − P] · w[o,c,i,j], c over o's group; x is 0 outside"""
+    """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, p·s + i·d − P, q·s + j·d − P] · w[o,c,i,j]"""
 
 
 @kernel
 def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where ps + id − P = h, qs + jd − P = v; input_size = (H, W)"""
+    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where p·s + i·d − P = h, q·s + j·d − P = v"""
 
 
 @kernel
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
-    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, ps + id − P, qs + jd − P]"""
+    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, p·s + i·d − P, q·s + j·d − P]"""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Pooling. `argmax` holds, for each window, the kernel position i·kw + j of its winner, in `window.argmax_dtype`.
+# Max pooling: of equal pixels the first wins; NaN wins over numbers, of several the last; outside of the image is −∞.
 # Average pooling has no dilation: window.dilation is (1, 1), and the reference raises ShapeError for any other.
 
 
 @kernel
 def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
-    """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], −∞ outside; ties: the first; NaN wins"""
+    """(y, argmax): y[n,c,p,q] = max_{i,j} x[n, c, p·s + i·d − P, q·s + j·d − P], and where it was found"""
 
 
 @kernel
@@ -232,7 +235,7 @@ def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
 
 @kernel
 def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
-    """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, ps + i − P, qs + j − P]; D is the window's size, its padding counted or not"""
+    """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, p·s + i − P, q·s + j − P]; D is the window's size, its padding counted or not"""
 
 
 @kernel

@@ -40,8 +40,8 @@ class Window(NamedTuple):
         return dh * (kh - 1) + 1, dw * (kw - 1) + 1
 
     @property
-    def unpadded(self) -> Window:
-        """The same window, for an image that already has its padding."""
+    def without_padding(self) -> Window:
+        """The same window with padding 0: the one for an image around which the padding has been written already."""
         return Window(self.kernel, self.stride, (0, 0), self.dilation)
 
     def padded_size(self, input_size: Pair) -> Pair:

@@ -27,7 +27,7 @@ class Function:
     """One application of an operation: `Exp()(x)` computes eˣ and, if x requires a gradient, becomes its node.
 
     Attributes while the graph lives:
-        inputs: the Tensors it was given. Of those not named in `saved_inputs` only shape, dtype and edge remain.
+        inputs: the Tensors it was given. Of a non-leaf not in `saved_inputs` only shape, dtype and edge remain.
         needs_input_grad: for each input, whether this backward pass needs its gradient.
         edges: for each input, where its gradient goes: the node that computed it, the leaf itself, or None.
     """
@@ -58,7 +58,7 @@ class Function:
         raise TypeError(f"{self.name} has no backward: a Function needs backward(self, gradient)")
 
     # Where one kernel computes the formula of `backward`, an op also defines backward_fused(self, gradient_array). It
-    # is used unless the backward pass is recorded itself, and must agree with `backward`.
+    # is used unless create_graph=True, and must agree with `backward`.
     backward_fused: ClassVar[Callable[..., Any] | None] = None
 
     # An op that is not smooth everywhere declares where, so that a gradient check can tell a kink from a mistake:
@@ -72,7 +72,7 @@ class Function:
         """Apply the operation. An instance is applied once, since it is the node."""
         check_inputs(self, inputs)
         self.applied = True
-        self._configuration = frozenset(vars(self)) | {"_configuration"}
+        self._configuration = frozenset(vars(self)) | {"_configuration"}  # the attributes that __init__ has set
         interceptor = modes.interceptor()  # None but in a gradient check, a trace and the like
         arrays = [tensor.data for tensor in inputs]
         array = self.forward(*arrays) if interceptor is None else interceptor.compute(self, arrays)

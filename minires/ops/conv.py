@@ -1,14 +1,14 @@
 """Convolution, and why its gradients are convolutions too.
 
-y = x ∗ w is linear in x and linear in w. Three bilinear maps make a closed family:
+y = x ∗ w is bilinear: linear in x while w is fixed, and linear in w while x is fixed. So are its two gradients:
 
     conv2d             (x, w)  -> y       what the layer computes
     conv2d_grad_input  (gy, w) -> gx      every output position hands its gradient back through w
     conv2d_grad_weight (x, gy) -> gw      every weight collects the gradient of the positions it took part in
 
-The gradients of each of them are made of the other two, so derivatives of every order are here. How each is computed,
-by im2col and a matrix product, stands in `minires/backend/reference/convolution.py`; docs/convolution.md follows one
-convolution through it, with all numbers.
+The gradients of each of the three are made of the other two. A backward here applies them as ops, which are recorded
+only under create_graph=True; so derivatives of every order are here. docs/convolution.md follows one convolution with
+all its numbers, by im2col and a matrix product (`minires/backend/reference/convolution.py`).
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) kernel position, (h, v) pixel;
 s stride, d dilation, P padding of the window.
@@ -36,16 +36,16 @@ class _Convolution(Function):
 
 
 class Conv2d(_Convolution):
-    """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, ps + id − P, qs + jd − P] · w[o,c,i,j].
+    """y[n,o,p,q] = b[o] + Σ_{c,i,j} x[n, c, p·s + i·d − P, q·s + j·d − P] · w[o,c,i,j].
 
-    x (N, C, H, W), w (O, C/groups, kh, kw), b (O,) or absent -> y (N, O, Ho, Wo).
+    x (N, C, H, W), 0 outside; w (O, C/groups, kh, kw), c over o's group; b (O,) or absent -> y (N, O, Ho, Wo).
     ∂L/∂x = grad_input(gy, w),  ∂L/∂w = grad_weight(x, gy),  ∂L/∂b = Σ_{n,p,q} gy.
     """
 
     saved_inputs = (0, 1)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        return backend.conv2d(x, w, b, self.window, self.groups)
+        return backend.conv2d(x, w, b, self.window, self.groups)  # the reference's is in reference/blocking.py
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w, *bias = self.inputs
@@ -60,10 +60,10 @@ class Conv2d(_Convolution):
 
 
 class Conv2dGradInput(_Convolution):
-    """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all o, (p,q), (i,j) with ps + id − P = h, qs + jd − P = v.
+    """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all o, (p,q), (i,j) with p·s + i·d − P = h, q·s + j·d − P = v.
 
     gy (N, O, Ho, Wo), w (O, C/groups, kh, kw) -> gx (N, C, H, W), where (H, W) = input_size. It is also known as
-    transposed convolution. As a map of gy it is the adjoint of conv2d, so its own gradient is conv2d.
+    transposed convolution: as a map of gy it is the adjoint (transpose) of conv2d, so its own gradient is conv2d.
     """
 
     def __init__(self, input_size: Pair, window: Window, groups: int) -> None:
@@ -81,7 +81,7 @@ class Conv2dGradInput(_Convolution):
 
 
 class Conv2dGradWeight(_Convolution):
-    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, ps + id − P, qs + jd − P].
+    """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, p·s + i·d − P, q·s + j·d − P].
 
     x (N, C, H, W), gy (N, O, Ho, Wo) -> gw (O, C/groups, kh, kw).
     """

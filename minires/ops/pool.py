@@ -9,8 +9,8 @@ alone. Average pooling splits equally: every pixel of the window gets the same s
 How all windows are computed at once, without a loop over pixels, stands in `minires/backend/reference/pooling.py`;
 docs/pooling.md follows both kinds with their numbers.
 
-Both pairs close under differentiation. Routing is linear, and its adjoint is the gather at the same indices; splitting
-is linear, and its adjoint is the average itself.
+Routing and splitting are linear. The gradient of a linear map is its adjoint (transpose): that of routing is the gather
+at the same indices, and that of splitting is the average itself. So derivatives of every order are here.
 """
 
 from __future__ import annotations

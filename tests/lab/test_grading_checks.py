@@ -154,7 +154,7 @@ class ZeroPadded(LabMaxPool2d):
     def forward(self, x):
         (ph, pw) = self.window.padding
         padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-        y, self.argmax = backend.max_pool2d(padded, self.window.unpadded, False)
+        y, self.argmax = backend.max_pool2d(padded, self.window.without_padding, False)
         return y
 
 

@@ -24,7 +24,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) 
     xp = array_module(x)
     y = xp.empty((x.shape[0], w.shape[0], *window.output_size(x.shape[2:])), xp.result_type(x, w))
     for block in blocks(x.shape[0], x.shape[2:], window, w, groups):
-        y[block.output] = convolution.conv2d(block.padded(x), w, bias, window, groups)
+        y[block.output] = convolution.conv2d_block(block.padded(x), w, bias, window, groups)
     return y
 
 
@@ -32,7 +32,7 @@ def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, gro
     xp = array_module(gy)
     gx = xp.zeros((gy.shape[0], w.shape[1] * groups, *input_size), xp.result_type(gy, w))
     for block in blocks(gy.shape[0], input_size, window, w, groups):
-        padded = convolution.conv2d_grad_input(gy[block.output], w, block.padded_size, window, groups)
+        padded = convolution.conv2d_grad_input_block(gy[block.output], w, block.padded_size, window, groups)
         gx[block.input] += padded[block.inside]  # neighbouring blocks share pixels
     return gx
 
@@ -41,7 +41,7 @@ def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Arra
     xp = array_module(x)
     gw = xp.zeros((gy.shape[1], x.shape[1] // groups, *window.kernel), xp.result_type(x, gy))
     for block in blocks(x.shape[0], x.shape[2:], window, gw, groups):
-        gw += convolution.conv2d_grad_weight(block.padded(x), gy[block.output], window, groups)
+        gw += convolution.conv2d_grad_weight_block(block.padded(x), gy[block.output], window, groups)
     return gw
 
 
@@ -51,7 +51,7 @@ def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]
     y = xp.empty((*x.shape[:2], *output_size), x.dtype)
     argmax = xp.empty(y.shape, window.argmax_dtype)
     for piece in pieces(x):
-        y[piece], argmax[piece] = pooling.max_pool2d(x[piece], window, ceil_mode)
+        y[piece], argmax[piece] = pooling.max_pool2d_piece(x[piece], window, ceil_mode)
     # Where all pixels of a window are −∞ nothing was larger than the padding. Elsewhere the winner comes no earlier.
     xp.maximum(argmax, pooling.first_inside(x, window, output_size), out=argmax)
     return y, argmax

@@ -8,8 +8,8 @@ Both work on an image that already has its padding. A 3×3 image and a 2×2 wind
     g h i    ──────→  d e g h        (1, 0)
                       e f h i        (1, 1)
 
-col2im adds every number of such a matrix to the pixel that im2col has there. From a matrix of ones it makes the number
-of patches that share each pixel:
+col2im adds each number of such a matrix to the pixel it was copied from. From a matrix of ones it makes the number of
+patches that share each pixel:
 
     columns           padded
     1 1 1 1           1 2 1
@@ -30,12 +30,12 @@ from minires.backend.shapes import Pair, Window
 
 
 def im2col(padded: Array, window: Window) -> Array:
-    """columns[(c,i,j), (n,p,q)] = padded[n, c, ps + id, qs + jd]
+    """columns[(c,i,j), (n,p,q)] = padded[n, c, p·s + i·d, q·s + j·d]
 
     padded (N, C, H, W) -> columns (C·kh·kw, N·Ho·Wo).
     """
     n, c, h, w = padded.shape
-    ho, wo = window.unpadded.output_size((h, w))
+    ho, wo = window.without_padding.output_size((h, w))
     channels_first = padded.transpose(1, 0, 2, 3)
     columns = array_module(padded).empty((c, *window.kernel, n, ho, wo), padded.dtype)
     for i, j, pixels in kernel_positions(window, (ho, wo)):
@@ -44,13 +44,13 @@ def im2col(padded: Array, window: Window) -> Array:
 
 
 def col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Window) -> Array:
-    """padded[n, c, ps + id, qs + jd] += columns[(c,i,j), (n,p,q)], starting from zeros
+    """padded[n, c, p·s + i·d, q·s + j·d] += columns[(c,i,j), (n,p,q)], starting from zeros
 
-    columns (C·kh·kw, N·Ho·Wo) -> padded (N, C, H, W) = padded_shape. It is the adjoint of im2col:
-    Σ im2col(x) · columns = Σ x · col2im(columns).
+    columns (C·kh·kw, N·Ho·Wo) -> padded (N, C, H, W) = padded_shape. It is the adjoint of im2col, the
+    transpose of that linear map: Σ im2col(x) · columns = Σ x · col2im(columns).
     """
     n, c, h, w = padded_shape
-    ho, wo = window.unpadded.output_size((h, w))
+    ho, wo = window.without_padding.output_size((h, w))
     columns = columns.reshape(c, *window.kernel, n, ho, wo)
     channels_first = array_module(columns).zeros((c, n, h, w), columns.dtype)
     for i, j, pixels in kernel_positions(window, (ho, wo)):
@@ -61,11 +61,11 @@ def col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Wind
 def kernel_positions(window: Window, output_size: Pair) -> Iterator[tuple[int, int, Any]]:
     """(i, j, pixels) for each kernel position, row by row: `pixels` are those that (i, j) meets in all windows.
 
-    padded[pixels] is (…, Ho, Wo), and its element (p, q) is padded[…, ps + id, qs + jd].
+    padded[pixels] is (…, Ho, Wo), and its element (p, q) is padded[…, p·s + i·d, q·s + j·d].
     """
     (ho, wo), (sh, sw), (dh, dw) = output_size, window.stride, window.dilation
     for i in range(window.kernel[0]):
         for j in range(window.kernel[1]):
-            rows = slice(i * dh, i * dh + (ho - 1) * sh + 1, sh)
-            columns = slice(j * dw, j * dw + (wo - 1) * sw + 1, sw)
-            yield i, j, (..., rows, columns)
+            vertical = slice(i * dh, i * dh + (ho - 1) * sh + 1, sh)
+            horizontal = slice(j * dw, j * dw + (wo - 1) * sw + 1, sw)
+            yield i, j, (..., vertical, horizontal)

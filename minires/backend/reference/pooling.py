@@ -8,8 +8,8 @@
     the gradient gy     0  0                gy/4  gy/4
 
 `argmax` is the kernel position i·kw + j of the winner inside its window. Backward goes over the same kernel positions:
-the windows whose winner is (i, j) add their gradient to the pixel that they have there. Average pooling adds a share of
-every window's gradient. Symbols are those of `im2col.py`; P is the padding.
+the windows whose winner is (i, j) add their gradient to the pixel that they have there; average pooling adds a share of
+every window's gradient. Symbols are those of `im2col.py`, P is the padding; an adjoint is a linear map's transpose.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from minires.backend.shapes import Pair, Window
 from minires.errors import ShapeError
 
 
-def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
-    """y[n,c,p,q] = max_{i,j} x[n, c, ps + id − P, qs + jd − P], and i·kw + j of the first pixel that is as large."""
+def max_pool2d_piece(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]:
+    """y[n,c,p,q] = max_{i,j} x[n, c, p·s + i·d − P, q·s + j·d − P], by real parts in a complex step; and its argmax."""
     xp = array_module(x)
     output_size = window.output_size(x.shape[2:], ceil_mode)
     padded = _pad(x, window, output_size, -xp.inf)
@@ -30,15 +30,15 @@ def max_pool2d(x: Array, window: Window, ceil_mode: bool) -> tuple[Array, Array]
     argmax = xp.zeros(y.shape, window.argmax_dtype)
     for i, j, pixels in kernel_positions(window, output_size):
         value = xp.ascontiguousarray(padded[pixels])
-        larger = (value.real > y.real) | (value != value)  # strictly larger: ties stay with the first; NaN wins
-        # The winner is the last position that beat all before it. Numbers ascend, so a maximum does what a mask would.
+        larger = (value.real > y.real) | (value != value)  # the first of equal pixels wins, and a NaN over any number
+        # Later positions have larger numbers: the maximum writes this one where `larger`, and keeps argmax elsewhere.
         xp.maximum(argmax, larger * argmax.dtype.type(i * window.kernel[1] + j), out=argmax)
         y = maximum(y, value)
     return y, argmax
 
 
 def first_inside(x: Array, window: Window, output_size: Pair) -> Array:
-    """(Ho, Wo): the first kernel position of each window that is no padding: the winner if all its pixels are −∞."""
+    """(Ho, Wo): for each window its first kernel position inside the image. It wins if all pixels there are −∞."""
     xp = array_module(x)
     inside = _pad(xp.ones((1, 1, *x.shape[2:]), bool), window, output_size, False)[0, 0]
     first = xp.zeros(output_size, window.argmax_dtype)
@@ -67,7 +67,7 @@ def max_pool2d_gather(x: Array, argmax: Array, window: Window) -> Array:
 
 
 def avg_pool2d(x: Array, window: Window, ceil_mode: bool, count_include_pad: bool) -> Array:
-    """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, ps + i − P, qs + j − P]."""
+    """y[n,c,p,q] = 1/D Σ_{i,j} x[n, c, p·s + i − P, q·s + j − P]."""
     output_size = window.output_size(x.shape[2:], ceil_mode)
     padded = _pad(x, window, output_size, 0)
     y = array_module(x).zeros((*x.shape[:2], *output_size), x.dtype)

@@ -21,6 +21,5 @@ from minires.backend.reference import (
 REFERENCE = Provider(
     "reference",
     supports=lambda array: True,
-    # `blocking` stands behind `pooling`: max_pool2d is the one that goes through large images in pieces.
     modules=[elementwise, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd],
 )

@@ -14,7 +14,7 @@ from minires.lab.patches import REFERENCE_ONLY, Everywhere
 
 def _overwriting_col2im(columns: Array, padded_shape: tuple[int, int, int, int], window: Window) -> Array:
     n, c, h, w = padded_shape
-    ho, wo = window.unpadded.output_size((h, w))
+    ho, wo = window.without_padding.output_size((h, w))
     columns = columns.reshape(c, *window.kernel, n, ho, wo)
     padded = array_module(columns).zeros(padded_shape, columns.dtype)
     for i, j, pixels in im2col.kernel_positions(window, (ho, wo)):

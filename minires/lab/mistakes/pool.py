@@ -64,7 +64,7 @@ def _check_padding() -> Outcome:
 PADDING = Mistake(
     name="zero-padded-max-pool",
     title="Max pooling pads with zeros",
-    replaces="_pad, as max_pool2d calls it, in minires/backend/reference/pooling.py",
+    replaces="_pad, as max_pool2d_piece calls it, in minires/backend/reference/pooling.py",
     code="""\
 image = xp.zeros((N, C, H + 2 * P, W + 2 * P))
 image[:, :, P:-P, P:-P] = x
