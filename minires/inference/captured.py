@@ -8,7 +8,7 @@ graph reads it, replays, and copies the answers out.
 from __future__ import annotations
 
 from minires import backend
-from minires.backend import Array
+from minires.backend import Array, cuda
 from minires.backend.cuda.graph import Workspace
 from minires.errors import DeviceError
 from minires.inference.plan import Plan
@@ -31,6 +31,9 @@ class CapturedPlan:
             self._graph, self._outputs = workspace.capture(lambda: plan.run(self._x), "the model")
         except DeviceError as error:
             self.why_not = str(error)
+        if self.why_not:
+            del workspace, self._x
+            cuda.empty_cache()  # of what the capture took
 
     shape = property(lambda self: self.plan.shape, doc="Of the input.")
     rebuild = property(lambda self: self.plan.rebuild, doc="Makes what the model returns of its parts.")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minires.backend import Array, to_device
+from minires.backend import Array, cuda, to_device
 from minires.backend.cuda.graph import Graph, Workspace
 from minires.backend.cuda.graph_learning_rate import Rates
 from minires.backend.cuda.precision import tf32_allowed
@@ -25,7 +25,7 @@ from minires.core import modes
 from minires.core.readonly import is_locked
 from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.errors import DeviceError
+from minires.errors import DeviceError, OutOfMemoryError
 from minires.nn import Dropout, Module
 from minires.optim import SGD, Optimizer
 from minires.training.placing import all_count, as_input, as_target, device_of, mean_loss
@@ -84,6 +84,9 @@ class CapturedStep:
     """The step of a trainer. The first batches of full size are steps as ever; then it is captured and replayed.
 
     Raises DeviceError for a step of which it is known beforehand that no graph can hold it.
+
+    Attributes:
+        capture_error: why all further steps run without a graph: the GPU's memory is too full for one. Else empty.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class CapturedStep:
         _check_can_be_captured(model, optimizer, clip_norm)
         self._model, self._optimizer, self._label_smoothing = model, optimizer, label_smoothing
         self._full = min(loader.batch_size, len(loader.dataset))  # images of a batch that is worth it
+        self.capture_error = ""
         self._forget()
 
     def _forget(self) -> None:
@@ -107,7 +111,7 @@ class CapturedStep:
         is returned as it is, when the weights have changed already. Raises DeviceError, and changes nothing, where the
         step cannot be captured.
         """
-        if len(labels) != self._full or not isinstance(labels, np.ndarray) or labels.min() < 0:
+        if self.capture_error or len(labels) != self._full or not isinstance(labels, np.ndarray) or labels.min() < 0:
             return step(images, labels)  # of labels to be ignored, another loss is computed
         if self._captured is not None and not self._is_current(self._captured):
             self._forget()
@@ -115,7 +119,15 @@ class CapturedStep:
             return self._warm_up(images, labels, step)
         x, target = as_input(images, self._model).data, as_target(labels, self._model).data
         if self._captured is None:
-            self._captured = self._capture(x, target, labels)
+            try:
+                self._captured = self._capture(x, target, labels)
+            except OutOfMemoryError as error:
+                self.capture_error = str(error)
+        if self._captured is None:
+            del x, target
+            self._forget()
+            cuda.empty_cache()  # of what the capture took
+            return step(images, labels)
         if (x.shape, target.dtype) != (self._captured.x.shape, self._captured.target.dtype):
             return step(images, labels)
         all_count(labels, self._captured.classes)
@@ -137,7 +149,7 @@ class CapturedStep:
         """The step as a graph; x and target: a batch of the shape that it is for."""
         workspace = self._workspace
         assert workspace is not None
-        with workspace.entered():
+        with workspace.entered(), cuda.explaining_out_of_memory("capturing the training step as a CUDA graph"):
             x, target = x.copy(), target.copy()
             rates = Rates(2 * len(self._optimizer.param_groups))  # SGD calls twice for a group that lacks velocities
             figures, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros((len(x), 2), x.dtype)

@@ -176,6 +176,9 @@ class Trainer:
             loss, correct = self._usual_step(images, labels)
         else:
             loss, correct = self._captured(images, labels, self._usual_step)
+            if self._captured.capture_error:
+                self._display.note(f"no CUDA graph: {self._captured.capture_error}")
+                self._captured = None
         if not math.isfinite(loss):
             self._stop_for_loss(loss, "captured as a CUDA graph, a step does not tell in which layer; without, it does")
         if self.schedule is not None and self.schedule_per == "step":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import data, manual_seed, models, nn, optim, training
+from minires import cuda, data, manual_seed, models, nn, optim, training
 from minires import functional as F
 from minires.backend.cuda import graph as cuda_graph
 from minires.backend.cuda import provider as cuda_provider
@@ -347,6 +348,34 @@ def test_a_step_that_cannot_be_captured_leaves_everything_as_it_was(device, mode
 def test_what_is_known_beforehand_is_said_before_the_first_step(device, options, said):
     with pytest.raises(MiniResError, match=rf"cannot be captured as a CUDA graph \(graph=True\): .*{said}"):
         make(**options)
+
+
+def test_a_memory_that_is_full_leaves_the_graph_alone_and_says_so(device, usual, replays, monkeypatch, capsys):
+    """In one line; the run goes on as ever, to the same bits, and what the capture took is given back."""
+    if not device.is_simulated:
+        pytest.skip("a GPU's memory is not filled for a test")
+    gc.collect()
+    cuda.empty_cache()
+    gpu, capture = device.cupy.gpu, cuda_graph.Workspace.capture
+    free = gpu.free
+
+    def in_full_memory(workspace, work, what):
+        workspace.pool.free_all_blocks()  # what the warm-up left
+        with monkeypatch.context() as full:
+            full.setattr(gpu, "free", 0)
+            return capture(workspace, work, what)
+
+    monkeypatch.setattr(cuda_graph.Workspace, "capture", in_full_memory)
+    trainer = make(progress=True)
+    trainer.fit()
+    assert results(trainer)[:2] == results(usual)[:2]
+    assert replays == []
+    said = [line for line in capsys.readouterr().out.splitlines() if "CUDA graph" in line]
+    assert len(said) == 1
+    assert said[0].startswith("no CUDA graph: ")
+    assert "the GPU's memory is full: " in said[0]
+    cuda.empty_cache()
+    assert free - gpu.free == sum(state["velocity"].memory.mem.size for state in trainer.optimizer.state)
 
 
 def test_a_step_whose_rate_would_stay_what_it_is(device, monkeypatch):

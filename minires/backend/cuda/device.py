@@ -6,6 +6,7 @@ kernels. None of these may break `import minires`, so CuPy is imported here, on 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -151,9 +152,41 @@ def _pool() -> str:
 
 
 def empty_cache() -> None:
-    """Give the memory that CuPy keeps for the next arrays back to the GPU (torch.cuda.empty_cache)."""
+    """Give the memory that CuPy keeps for the next arrays back to the GPU (torch.cuda.empty_cache).
+
+    The memory of a CUDA graph that is still in use stays with it.
+    """
     if is_available():
-        require().get_default_memory_pool().free_all_blocks()
+        cupy = require()
+        cupy.get_default_memory_pool().free_all_blocks()
+        free_retired_pools(cupy)
+
+
+# (GPU, pool) of each CUDA graph that is gone. If a pool itself is gone, CuPy (14.1 and later) loses its free blocks.
+_retired: list[tuple[int, Any]] = []
+_freeing = threading.Lock()
+
+
+def retire_pool(index: int, pool: Any) -> None:
+    """Keep a memory pool of GPU `index` that no graph needs any more, until all its blocks have been given back.
+
+    The garbage collector may call this at any time, so it does not call CUDA.
+    """
+    _retired.append((index, pool))
+
+
+def free_retired_pools(cupy: Any) -> None:
+    """Give the free blocks of all retired pools back to their GPUs (cudaFree waits for what still runs on them).
+
+    A pool is kept while arrays of it are alive: velocities that outlive their graph, say.
+    """
+    with _freeing:
+        for _ in range(len(_retired)):
+            index, pool = _retired.pop(0)
+            with cupy.cuda.Device(index):
+                pool.free_all_blocks()
+                if pool.total_bytes():
+                    _retired.append((index, pool))
 
 
 def _mebibytes(size: int) -> str:

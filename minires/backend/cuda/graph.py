@@ -5,7 +5,8 @@ the GPU to run it. While a stream captures, nothing is computed: what would have
 their arguments, and becomes a graph. Its launch does all of it, on the same memory. From that follow the rules:
 
 - A graph reads its input where it lay at the capture, and leaves its results where they lay: callers copy in and out.
-- The memory of everything in between stays the graph's. So it comes from a pool that nobody else is given memory of.
+- The memory of everything in between stays the graph's. So it comes from a pool that nobody else is given memory of,
+  and that gives nothing back to the GPU while a graph is captured or lives (`_new_pool`).
 - Nothing may be captured that waits for the GPU, or copies from or to host memory, or calls cuBLAS (CuPy refuses).
 - Kernels are compiled before: the work runs once or twice as it is, in the same place (`Workspace.entered`).
 """
@@ -16,14 +17,16 @@ import linecache
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from minires.backend import cuda
-from minires.backend.capturing import Refused, capturing
-from minires.errors import DeviceError
+from minires.backend.capturing import Refused, capturing, is_capturing
+from minires.backend.cuda.device import free_retired_pools, retire_pool
+from minires.errors import DeviceError, OutOfMemoryError
 
 Result = TypeVar("Result")
 
@@ -39,15 +42,17 @@ class Workspace:
 
     Attributes:
         stream: what the work is warmed up and captured on. It does not wait for the default stream unasked.
-        pool: of all arrays that are made there. It lives as long as the graph does.
+        pool: of all arrays that are made there. It lives as long as the graph does, and is then retired.
     """
 
     def __init__(self, device: str) -> None:
         self.device = int(device.partition(":")[2] or 0)
         self.cupy: Any = cuda.require(self.device)
         with self.cupy.cuda.Device(self.device):
+            free_retired_pools(self.cupy)
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
-            self.pool = self.cupy.cuda.MemoryPool()
+            self.pool = _new_pool(self.cupy)
+        weakref.finalize(self, retire_pool, self.device, self.pool).atexit = False
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -67,7 +72,8 @@ class Workspace:
     def capture(self, work: Callable[[], Result], what: str) -> tuple[Graph, Result]:
         """`work`, captured instead of done, and what it returned: arrays whose numbers come with each replay.
 
-        what: its name in the error. Raises DeviceError, naming the line, for work that cannot be captured.
+        what: its name in the error. Raises DeviceError, naming the line, for work that cannot be captured, and
+        OutOfMemoryError if the GPU's memory is full; `work` can then still be done without a graph.
         """
         with self.entered():
             self.stream.begin_capture()
@@ -77,6 +83,9 @@ class Workspace:
                 captured = self.stream.end_capture()
             except Exception as error:
                 self._abandon()
+                if cuda.is_out_of_memory(error):
+                    full = cuda.explain_out_of_memory(f"{what}, captured as a CUDA graph", error)
+                    raise OutOfMemoryError(full) from None
                 if not _is_of_capture(error):
                     raise
                 raise DeviceError(f"{what} cannot be captured as a CUDA graph: {_explain(error)}") from error
@@ -89,6 +98,33 @@ class Workspace:
         """End a capture that failed, so that the stream can be used again."""
         with suppress(Exception):  # it says that the capture failed, which is known; it ends all the same
             self.stream.end_capture()
+
+
+def _new_pool(cupy: Any) -> Any:
+    """A CuPy memory pool that frees none of its blocks while this thread captures.
+
+    If cudaMalloc fails, or the pool's limit (CUPY_GPU_MEMORY_LIMIT) would be exceeded, a pool of CuPy's gives its free
+    blocks back to the GPU and tries again. During a capture, nodes of the graph write into such blocks. So this pool
+    raises CuPy's OutOfMemoryError instead. CuPy checks the limit before it calls the allocator, so the limit is checked
+    here, and the pool itself has none.
+    """
+    error_of_cuda, limit = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.MemoryPool().get_limit()
+
+    def allocate(size: int) -> Any:
+        pool: Any = pool_of()  # weakly: the pool holds this function
+        try:
+            if limit and pool.total_bytes() > limit:  # `size` is counted already
+                raise error_of_cuda(cupy.cuda.runtime.errorMemoryAllocation)
+            return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+        except error_of_cuda as error:
+            if is_capturing() and cuda.is_out_of_memory(error):
+                raise cupy.cuda.memory.OutOfMemoryError(size, pool.total_bytes() - size, limit) from None
+            raise
+
+    pool = cupy.cuda.MemoryPool(allocate)
+    pool.set_limit(size=0)
+    pool_of = weakref.ref(pool)
+    return pool
 
 
 class Graph:
