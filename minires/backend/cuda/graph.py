@@ -135,6 +135,7 @@ class Graph:
         self._lock = threading.Lock()
         with workspace.cupy.cuda.Device(workspace.device):
             self._done = workspace.cupy.cuda.Event(disable_timing=True)
+            self._done.record(workspace.stream)  # the first turn comes after the warm-up, whose results the graph reads
 
     @contextmanager
     def turn(self) -> Iterator[None]:

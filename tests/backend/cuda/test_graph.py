@@ -105,10 +105,22 @@ def test_order_with_the_stream_around_it(device, workspace):
         if device.is_simulated:
             assert inside is workspace.stream
             assert inside.waits == [around, around]
-            assert around.waits == [inside, inside]
+            assert around.waits == [inside, inside, inside]
             with device.cupy.cuda.Stream() as other, captured.turn():
                 assert other.waits == [around]
     assert not capturing.is_capturing()
+
+
+def test_the_first_replay_waits_for_the_warm_up_on_any_stream(device, workspace):
+    x = device.upload(numbers(4))
+    with device.cupy.cuda.Stream(), workspace.entered():
+        warm = x * 2  # on the graph's stream
+        captured, y = workspace.capture(lambda: warm + 1, "it")
+    with device.cupy.cuda.Stream(non_blocking=True) as other, captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), x.get() * 2 + 1)
+        if device.is_simulated:
+            assert other.waits == [workspace.stream]
 
 
 class Grouped:
