@@ -13,7 +13,7 @@ from minires.backend.cuda import layout, sources
 from minires.backend.cuda.eligibility import fit
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide
+from minires.backend.cuda.tiles import LARGE, MOST_COLUMNS, MOST_ROWS, choose, divide, is_too_deep
 from minires.backend.shapes import Pair, conv_size
 
 THREADS = 256  # in a block, where each thread makes one number
@@ -207,6 +207,8 @@ def conv2d_grad_weight(
         return NotImplemented
     gw = layout.empty(gy.shape[1], x.shape[1], *kernel_size)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, stride, padding, dilation):
+        return NotImplemented
+    if is_too_deep(x.shape[0] * math.prod(gy.shape[2:])):
         return NotImplemented
     rows, gradients = four_channels(x), four_channels(gy)
     channels, outputs, taps = rows.shape[3], gradients.shape[3], math.prod(kernel_size)

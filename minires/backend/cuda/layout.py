@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda.launch import ALIGNMENT, blocks, launch
+from minires.backend.cuda.launch import ALIGNMENT, MOST_BLOCKS, blocks, launch
 
 
 def empty(*shape: int) -> Array:
@@ -41,8 +41,9 @@ def channels_last(x: Array) -> Array:
         return x
     n, c, h, w = x.shape
     y = empty_image(n, c, h, w)
-    if x.flags.c_contiguous and is_aligned(x) and n <= 65535:
-        launch("layout", "to_channels_last", (blocks(h * w, 32), blocks(c, 32), n), 256, x, y, c, h * w)
+    grid = (blocks(h * w, 32), blocks(c, 32), n)
+    if x.flags.c_contiguous and is_aligned(x) and max(grid[1:]) <= MOST_BLOCKS:
+        launch("layout", "to_channels_last", grid, 256, x, y, c, h * w)
     else:
         y[...] = x
     return y

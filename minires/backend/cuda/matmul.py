@@ -7,7 +7,7 @@ from minires.backend.cuda import layout
 from minires.backend.cuda.eligibility import fit
 from minires.backend.cuda.launch import blocks, is_dense, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import MOST_COLUMNS, MOST_ROWS, choose, divide
+from minires.backend.cuda.tiles import MOST_COLUMNS, MOST_ROWS, choose, divide, is_too_deep
 
 THREADS = 256  # in a block, where each thread makes one number
 
@@ -18,6 +18,8 @@ def matmul(x: Array, y: Array) -> Array:
     if max(*x.shape, y.shape[0]) > MOST_ROWS or y.shape[1] > MOST_COLUMNS or x.shape[1] != y.shape[0]:
         return NotImplemented
     (rows, depth), columns = x.shape, y.shape[1]
+    if is_too_deep(depth):
+        return NotImplemented
     x, y = _readable(x), _readable(y)
     constants = {"TF32": tf32()}
     tile = choose(rows, columns, constants["TF32"])

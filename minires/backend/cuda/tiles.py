@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from minires.backend.cuda.launch import blocks
+from minires.backend.cuda.launch import MOST_BLOCKS, blocks
 
 STEP = 16  # of K, that a block multiplies at a time: BK in kernels/cuda/multiply.cuh
 # So many blocks keep the largest GPU of today (148 multiprocessors) busy. It is no GPU's own number, for the division
@@ -76,6 +76,11 @@ def divide(tile: Tile, rows: int, columns: int, depth: int) -> tuple[int, int]:
     wanted = min(ENOUGH_BLOCKS // _count(tile, rows, columns), depth // LEAST_DEPTH, MOST_SPLITS)
     chunk = STEP * blocks(depth, STEP * max(wanted, blocks(depth, LONGEST)))
     return blocks(depth, chunk), chunk
+
+
+def is_too_deep(depth: int) -> bool:
+    """Whether K = depth would be divided among more blocks than a grid has along z: K > 301,985,280."""
+    return blocks(depth, LONGEST) > MOST_BLOCKS
 
 
 def variants() -> Iterator[tuple[str, dict[str, int], int]]:
