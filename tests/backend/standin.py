@@ -214,6 +214,7 @@ class RawModule(module.RawModule):
     """Kernels run by the simulator; where it cannot run, the test that needs it is skipped with the reason."""
 
     def compile(self, log_stream: Any = None) -> None:
+        self.code.encode("ascii")  # CuPy writes it to a file in the locale's encoding, which is ASCII in LC_ALL=C, say
         if build.unavailable():
             pytest.skip(build.unavailable())
         super().compile(log_stream)

@@ -20,6 +20,7 @@ _HERE = Path(__file__).resolve().parent
 _PLACES = (_HERE / "sources", _HERE.parent.parent.parent / "kernels" / "cuda")  # in an installation; in a checkout
 
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)'
@@ -55,8 +56,16 @@ def names() -> list[str]:
 
 @cache
 def text(source: str) -> str:
-    """Of `source`.cu, each header put in place of the first line that includes it."""
-    return _inlined(f"{source}.cu", set())
+    """Of `source`.cu, each header put in place of the first line that includes it; in ASCII."""
+    return in_ascii(_inlined(f"{source}.cu", set()))
+
+
+def in_ascii(code: str) -> str:
+    """The code with a "_" for each other character: comments alone have such.
+
+    CuPy writes what it compiles to a file in the locale's encoding, which may have no Σ.
+    """
+    return _BEYOND_ASCII.sub("_", code)
 
 
 def _inlined(file: str, seen: set[str]) -> str:
