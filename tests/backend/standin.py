@@ -251,6 +251,7 @@ class Cupy(ModuleType):
         super().__init__("cupy")
         self.__version__ = "14.0.0"
         self.cuda = _cuda(devices)
+        self._core = SimpleNamespace(core=SimpleNamespace(assemble_cupy_compiler_options=lambda options: options))
         self.add = SimpleNamespace(at=lambda a, key, b: np.add.at(a._host, unwrap(key), unwrap(b)))
         standin_pool.extend(self)
         standin_streams.extend(self)

@@ -47,14 +47,31 @@ def _probe() -> tuple[Any, str]:
         return None, f"CuPy finds no usable GPU: {error}{_advice(cupy, str(error))}"
     if not count:
         return None, "CuPy finds no GPU"
+    reason = _cannot_compile(cupy)
+    return (None, reason) if reason else (cupy, "")
+
+
+def _cannot_compile(cupy: Any) -> str:
+    """Which part of CUDA is missing without which CuPy compiles no kernel; empty if none is."""
+    install = "pip install 'minires[cuda12x]' or 'minires[cuda13x]' brings"
     try:
         cupy.cuda.nvrtc.getVersion()  # loads the library
     except Exception as error:
-        return None, (
-            f"CuPy finds no compiler for kernels (NVRTC, a part of CUDA): {' '.join(str(error).split())}; pip install "
-            "'minires[cuda12x]' or 'minires[cuda13x]' brings it along"
-        )
-    return cupy, ""
+        return f"CuPy finds no compiler for kernels (NVRTC, a part of CUDA): {_one_line(error)}; {install} it along"
+    try:
+        options_of_compiler = cupy._core.core.assemble_cupy_compiler_options
+    except AttributeError:  # it is not public, and a future CuPy may not have it
+        return ""
+    try:
+        options_of_compiler(())  # CuPy calls this before each compilation
+    except Exception as error:
+        found = f"CuPy finds no headers of CUDA, without which it compiles no kernel: {_one_line(error)}"
+        return f"{found}; {install} them along"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _advice(cupy: Any, error: str) -> str:
