@@ -2,7 +2,8 @@
 
 Each function below is a signature and a promise; `@kernel` replaces it by the call that finds a provider. Arrays are
 NumPy's or CuPy's, results live on the device and have the dtype of the first array unless said otherwise. Kernels never
-write into their arguments, but for `sgd_step`, whose purpose that is. `kernels/README.md` is this contract as a table.
+write into their arguments, but for `sgd_step` and `batch_norm_update_stats`, whose purpose that is.
+`kernels/README.md` is this contract as a table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
 s stride, d dilation, P padding. Images are (N, C, H, W), whatever their memory layout.
@@ -30,6 +31,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_stats",
+    "batch_norm_update_stats",
     "broadcast_to",
     "compare",
     "concatenate",
@@ -326,6 +328,13 @@ def batch_norm(
 @kernel
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     """(μ, σ²), each (C,): μ = 1/m Σ x, σ² = 1/m Σ (x − μ)², the biased variance, by two passes (no cancellation)"""
+
+
+@kernel
+def batch_norm_update_stats(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, m: int, momentum: float
+) -> None:
+    """In place, all (C,): r ← r + momentum · (batch − r), where the batch's variance is the unbiased var · m/(m − 1)"""
 
 
 @kernel

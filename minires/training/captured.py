@@ -139,11 +139,19 @@ class CapturedStep:
         """A step as ever, where the graph will be captured."""
         if self._workspace is None:
             self._workspace = Workspace(device_of(self._model))
-        with self._workspace.entered():
-            result = step(images, labels)
-            self._optimizer.zero_grad()  # so that the next step finds their memory free
+        hook = self._model.register_forward_hook(self._see_logits)
+        try:
+            with self._workspace.entered():
+                result = step(images, labels)
+                self._optimizer.zero_grad()  # so that the next step finds their memory free
+        finally:
+            hook.remove()
         self._warmed_up += 1
         return result
+
+    def _see_logits(self, model: Module, inputs: Any, logits: Tensor) -> None:
+        """A forward hook: keep the shape of what the model returns."""
+        self._logits_shape = logits.shape
 
     def _capture(self, x: Array, target: Array, labels: Any) -> _Captured:
         """The step as a graph; x and target: a batch of the shape that it is for."""
@@ -152,8 +160,8 @@ class CapturedStep:
         with workspace.entered(), cuda.explaining_out_of_memory("capturing the training step as a CUDA graph"):
             x, target = x.copy(), target.copy()
             rates = Rates(2 * len(self._optimizer.param_groups))  # SGD calls twice for a group that lacks velocities
-            figures, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros((len(x), 2), x.dtype)
-            _note(figures, zeros[0, 0], zeros, target)  # CuPy's kernels, which no step before has used
+            figures, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros(self._logits_shape, x.dtype)
+            _note(figures, zeros[0, 0], zeros, target)  # compiles CuPy's kernels; argmax's is for one shape
         before = [(tensor, tensor.data) for tensor in self._tensors()]
         states, settings, written = [dict(state) for state in self._optimizer.state], self._settings(), set[int]()
         self._optimizer.zero_grad()

@@ -30,6 +30,8 @@ SYNCHRONOUS = {"get", "item", "__bool__", "__int__", "__float__", "__index__"}
 CUBLAS = {"matmul", "einsum", "__matmul__", "__rmatmul__", "__imatmul__"}
 WRITERS = {"__setitem__", "fill", "copyto", "at"}
 FROM_HOST = {"array", "asarray"}
+COMPILED_FOR_A_SHAPE = {"argmax"}  # CuPy's kernel has the shape built in; to load a new one may end a capture
+_compiled: set[Any] = set()
 NO_WORK = {"__init__", "__array__", "__array_function__", "__len__", "__getattr__", "empty", "empty_like"}
 NO_WORK |= {"get_default_memory_pool", "result_type"}
 
@@ -38,12 +40,14 @@ class Capture:
     """What a stream has been given since begin_capture.
 
     Attributes:
+        names: of the operations.
         made: NumPy's memory of the arrays made since: a kernel may have been given its bare address.
         blocks, pools: the GPU's memory that these arrays were given, and where it came from.
     """
 
     def __init__(self) -> None:
         self.operations: list[Callable[[], Any]] = []
+        self.names: list[str] = []
         self.made: list[np.ndarray] = []
         self.blocks: list[weakref.ref[Memory]] = []
         self.pools: list[weakref.ref[MemoryPool]] = []
@@ -58,7 +62,12 @@ class Capture:
         self.blocks.append(weakref.ref(array.memory.mem.block))
         self.pools.append(weakref.ref(allocator.__self__))
 
-    def note(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def add(self, name: str, operation: Callable[[], Any]) -> None:
+        """A node of the graph."""
+        self.names.append(name)
+        self.operations.append(operation)
+
+    def note(self, name: str, function: Callable[..., Any], arguments: Any, options: dict[str, Any]) -> Any:
         """A function that makes an array of others: now of garbage, at each launch of what is there then."""
         with _inside(), np.errstate(all="ignore"):  # of garbage
             result = function(*arguments, **options)
@@ -73,7 +82,7 @@ class Capture:
         def again() -> None:
             host[...] = function(*given[0], **given[1])._host
 
-        self.operations.append(again)
+        self.add(name, again)
         return result
 
 
@@ -267,6 +276,10 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         capture = _capture()
+        if name in COMPILED_FOR_A_SHAPE:
+            kernel = (name, arguments[0].dtype, arguments[0].shape, str(options))
+            assert capture is None or kernel in _compiled, f"{name} is compiled while the stream captures"
+            _compiled.add(kernel)
         if capture is None:
             return _with_memory(function, arguments, options)
         if name in SYNCHRONOUS:
@@ -282,13 +295,13 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise _is_capturing()  # how many there are must be known
         if name in WRITERS or (name.startswith("__i") and name != "__invert__"):
             given = _without_memory((arguments, options))
-            capture.operations.append(lambda: function(*given[0], **given[1]))
+            capture.add(name, lambda: function(*given[0], **given[1]))
             return arguments[0] if name.startswith("__i") else None
         if "out" in options:
             given = _without_memory((arguments, options))
-            capture.operations.append(lambda: function(*given[0], **given[1]))
+            capture.add(name, lambda: function(*given[0], **given[1]))
             return options["out"]
-        return capture.note(function, arguments, options)
+        return capture.note(name, function, arguments, options)
 
     return call
 
@@ -361,7 +374,7 @@ def watch_kernels(raw_module: Any) -> None:
                 kernel(grid, block, arguments, **options)
                 return
             held = tuple(each.copy() if isinstance(each, np.ndarray) else _without_memory(each) for each in arguments)
-            capture.operations.append(lambda: kernel(grid, block, held, **options))
+            capture.add(name, lambda: kernel(grid, block, held, **options))
 
         return launch
 

@@ -17,7 +17,7 @@ from minires.backend.cuda import provider as cuda_provider
 from minires.cli import main
 from minires.data.transforms import Normalize
 from minires.errors import DeviceError, MiniResError, NonFiniteError, ShapeError
-from minires.training.captured import WARM_UP
+from minires.training.captured import WARM_UP, CapturedStep
 from tests.training.tiny import bits
 
 EPOCHS, BATCH, IMAGES = 3, 4, 14  # three full batches an epoch, and one of two
@@ -151,6 +151,44 @@ def test_a_replayed_step_waits_once(device, monkeypatch):
     trainer.fit()
     assert len(replayed) > 5
     assert set(np.diff(replayed)) == {1}
+
+
+def captured_operations(device, monkeypatch) -> list[str]:
+    """The names of what the stand-in captures of a step."""
+    captures, end = [], device.cupy.cuda.Stream.end_capture
+    monkeypatch.setattr(
+        device.cupy.cuda.Stream, "end_capture", lambda stream: (captures.append(stream.capture), end(stream))[1]
+    )
+    make(epochs=1).fit()
+    (capture,) = captures
+    return capture.names
+
+
+def test_running_statistics_are_captured_as_one_kernel_without_copies(device, monkeypatch):
+    """And the batches are counted in place."""
+    if not device.is_simulated:
+        pytest.skip("a graph of CuPy's does not tell what is in it")
+    names = captured_operations(device, monkeypatch)
+    assert names.count("batch_norm_update_stats") == 1
+    assert names.count("__iadd__") == 1
+    assert names.count("__setitem__") == 3  # two figures, and the gradient of the mean loss for each image
+
+
+def test_what_counts_the_right_answers_is_compiled_before_the_capture(device):
+    """Also where the eager step does not count them: CuPy compiles argmax for each number of classes."""
+    manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 7)).to("cuda")
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    step = CapturedStep(model, optimizer, loader(batch_size=3), label_smoothing=0.0, clip_norm=None)
+    images, labels = np.ones((3, 1, 8, 8), np.float32), np.array([0, 6, 3])
+
+    def eager(images, labels):
+        loss = F.cross_entropy(model(mr.tensor(images, device="cuda")), mr.tensor(labels, device="cuda"))
+        loss.backward()
+        optimizer.step()
+        return float(loss.item()), -1
+
+    assert [step(images, labels, eager)[1] >= 0 for _ in range(4)] == [False, False, True, True]
 
 
 def test_versions_tell_of_replays(usual):

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda.launch import ALIGNMENT, MOST_BLOCKS, blocks, launch
+from minires.backend.cuda.eligibility import serves
+from minires.backend.cuda.launch import ALIGNMENT, MOST_BLOCKS, blocks, is_dense, launch
 
 
 def empty(*shape: int) -> Array:
@@ -28,6 +29,11 @@ def empty_like(x: Array) -> Array:
 def is_aligned(x: Array) -> bool:
     """Whether kernels may read four numbers of `x` at once."""
     return bool(x.data.ptr % ALIGNMENT == 0)
+
+
+def is_writable_in_place(x: Array) -> bool:
+    """Whether a kernel can write into `x` where it lies, whatever the order of its axes in memory."""
+    return serves(x) and (x.size == 0 or (is_dense(x) and is_aligned(x)))
 
 
 def is_channels_last(x: Array) -> bool:

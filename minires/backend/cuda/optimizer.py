@@ -11,7 +11,7 @@ from minires.backend.arrays import Array
 from minires.backend.cuda import graph_learning_rate
 from minires.backend.cuda.eligibility import serves
 from minires.backend.cuda.launch import blocks, is_dense, launch
-from minires.backend.cuda.layout import is_aligned
+from minires.backend.cuda.layout import is_aligned, is_writable_in_place
 from minires.errors import DeviceError
 
 THREADS, TENSORS, TURN = 256, 110, 4096  # as in sgd.cu
@@ -38,7 +38,7 @@ def sgd_step(
     nesterov: bool,
 ) -> None:
     """As in the contract; `lr` may also be one float32 on the GPU, which a captured graph reads at each replay."""
-    if not all(map(_in_place, (*parameters, *(velocities or [])))) or not all(map(serves, gradients)):
+    if not all(map(is_writable_in_place, (*parameters, *(velocities or [])))) or not all(map(serves, gradients)):
         return NotImplemented
     if velocities and not all(_same_order(theta, v) for theta, v in zip(parameters, velocities, strict=True)):
         return NotImplemented
@@ -51,11 +51,6 @@ def sgd_step(
     for number, last_block, table in _tables([row for row in rows if row[0].size]):
         launch("sgd", "sgd_step", (last_block,), THREADS, table, number, *settings)
     return None
-
-
-def _in_place(array: Array) -> bool:
-    """Whether the kernel can write into `array` where it lies."""
-    return serves(array) and (array.size == 0 or (is_dense(array) and is_aligned(array)))
 
 
 def _same_order(x: Array, y: Array) -> bool:

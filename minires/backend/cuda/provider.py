@@ -21,6 +21,7 @@ conv2d_grad_weight = on_device_of_arrays(convolution.conv2d_grad_weight)
 matmul = on_device_of_arrays(matrix_product.matmul)
 batch_norm = on_device_of_arrays(normalization.batch_norm)
 batch_norm_stats = on_device_of_arrays(normalization.batch_norm_stats)
+batch_norm_update_stats = on_device_of_arrays(normalization.batch_norm_update_stats)
 batch_norm_grad = on_device_of_arrays(normalization.batch_norm_grad)
 max_pool2d = on_device_of_arrays(pooling.max_pool2d)
 max_pool2d_route = on_device_of_arrays(pooling.max_pool2d_route)
@@ -47,6 +48,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_stats",
+    "batch_norm_update_stats",
     "broadcast_to",
     "conv2d",
     "conv2d_grad_input",

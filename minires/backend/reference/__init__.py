@@ -30,7 +30,13 @@ from minires.backend.reference.elementwise import (
     where,
 )
 from minires.backend.reference.learning import cross_entropy, cross_entropy_grad, sgd_step
-from minires.backend.reference.normalization import batch_norm, batch_norm_grad, batch_norm_stats, log_softmax
+from minires.backend.reference.normalization import (
+    batch_norm,
+    batch_norm_grad,
+    batch_norm_stats,
+    batch_norm_update_stats,
+    log_softmax,
+)
 from minires.backend.reference.pooling import (
     avg_pool2d,
     avg_pool2d_split,
@@ -69,6 +75,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_grad",
     "batch_norm_stats",
+    "batch_norm_update_stats",
     "broadcast_to",
     "compare",
     "concatenate",
