@@ -376,6 +376,7 @@ def watch_kernels(raw_module: Any) -> None:
             held = tuple(each.copy() if isinstance(each, np.ndarray) else _without_memory(each) for each in arguments)
             capture.add(name, lambda: kernel(grid, block, held, **options))
 
+        launch.attributes = kernel.attributes  # type: ignore[attr-defined]
         return launch
 
     raw_module.get_function = get_function

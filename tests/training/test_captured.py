@@ -14,7 +14,6 @@ from minires import cuda, data, manual_seed, models, nn, optim, training
 from minires import functional as F
 from minires.backend.cuda import graph as cuda_graph
 from minires.backend.cuda import provider as cuda_provider
-from minires.cli import main
 from minires.data.transforms import Normalize
 from minires.errors import DeviceError, MiniResError, NonFiniteError, ShapeError
 from minires.training.captured import WARM_UP, CapturedStep
@@ -446,6 +445,8 @@ def test_labels_out_of_range(device, epoch):
 
 
 def test_the_command_line(replays, monkeypatch, tmp_path, capsys):
+    from minires.cli import main  # here: the other tests run without typer too, as on a GPU's machine that has little
+
     few = {train: data.digits(train).subset(range(12)) for train in (True, False)}
     monkeypatch.setitem(data.catalogue.PUBLISHED, "digits", lambda root, train, download: few[train])
     options = "train --model resnet8 --data digits --epochs 1 --batch-size 4 --workers 0 --device cuda --graph --out"
