@@ -154,5 +154,5 @@ def extend(cupy: Any) -> None:
     cupy.cuda.Memory, cupy.cuda.MemoryPool = partial(Memory, gpu), partial(MemoryPool, gpu)
     cupy.cuda.MemoryPointer = MemoryPointer
     cupy.cuda.memory.OutOfMemoryError = OutOfMemoryError
-    cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.runtime.errorMemoryAllocation = CUDARuntimeError, FULL
+    cupy.cuda.runtime.CUDARuntimeError = CUDARuntimeError
     cupy.cuda.runtime.memGetInfo = lambda: (gpu.free, gpu.total)

@@ -30,6 +30,8 @@ from minires.errors import DeviceError, OutOfMemoryError
 
 Result = TypeVar("Result")
 
+MEMORY_ALLOCATION = 2  # cudaErrorMemoryAllocation, which CuPy does not name in Python
+
 _REASONS = {
     "cublas": "a product that the CUDA kernels of MiniRes do not serve (groups, a dtype other than float32) went to "
     "cuBLAS, which cannot be captured",
@@ -114,7 +116,7 @@ def _new_pool(cupy: Any) -> Any:
         pool: Any = pool_of()  # weakly: the pool holds this function
         try:
             if limit and pool.total_bytes() > limit:  # `size` is counted already
-                raise error_of_cuda(cupy.cuda.runtime.errorMemoryAllocation)
+                raise error_of_cuda(MEMORY_ALLOCATION)
             return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
         except error_of_cuda as error:
             if is_capturing() and cuda.is_out_of_memory(error):
