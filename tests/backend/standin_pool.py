@@ -80,20 +80,20 @@ class MemoryPointer:
 class PooledMemory:
     """A block in use. It holds its pool weakly, as CuPy's does."""
 
-    def __init__(self, block: Memory, pool: MemoryPool) -> None:
+    def __init__(self, block: Memory, pool: SingleDeviceMemoryPool) -> None:
         self.block, self.size = block, block.size
         weakref.finalize(self, _return_to_pool, block, weakref.ref(pool)).atexit = False
 
 
-def _return_to_pool(block: Memory, pool: weakref.ref[MemoryPool]) -> None:
+def _return_to_pool(block: Memory, pool: weakref.ref[SingleDeviceMemoryPool]) -> None:
     alive = pool()
     if alive is not None:  # else the block goes with its last reference, and its memory back to the GPU
         alive.used -= block.size
         alive.free_blocks.append(block)
 
 
-class MemoryPool:
-    """As cupy.cuda.MemoryPool. A block is never divided."""
+class SingleDeviceMemoryPool:
+    """What a pool has on one GPU. A block is never divided."""
 
     def __init__(self, gpu: Gpu, allocator: Callable[[int], MemoryPointer] | None = None) -> None:
         self._allocate = allocator or (lambda size: MemoryPointer(Memory(gpu, size), 0))
@@ -128,24 +128,39 @@ class MemoryPool:
             self.free_all_blocks()
         raise OutOfMemoryError(size, self.total, self.limit)
 
-    def used_bytes(self) -> int:
-        return self.used
-
-    def total_bytes(self) -> int:
-        return self.total
-
-    def free_bytes(self) -> int:
-        return self.total - self.used
-
-    def free_all_blocks(self, stream: Any = None) -> None:
+    def free_all_blocks(self) -> None:
         self.total = self.used  # a test may have set them
         self.free_blocks.clear()
 
+
+class MemoryPool:
+    """As cupy.cuda.MemoryPool: it has no attributes but these, and takes no weak references."""
+
+    __slots__ = ("pool",)
+
+    def __init__(self, gpu: Gpu, allocator: Callable[[int], MemoryPointer] | None = None) -> None:
+        self.pool = SingleDeviceMemoryPool(gpu, allocator)
+
+    def malloc(self, size: int) -> MemoryPointer:
+        return self.pool.malloc(size)
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        self.pool.free_all_blocks()
+
+    def used_bytes(self) -> int:
+        return self.pool.used
+
+    def total_bytes(self) -> int:
+        return self.pool.total
+
+    def free_bytes(self) -> int:
+        return self.pool.total - self.pool.used
+
     def get_limit(self) -> int:
-        return self.limit
+        return self.pool.limit
 
     def set_limit(self, size: int = 0) -> None:
-        self.limit = size
+        self.pool.limit = size
 
 
 def extend(cupy: Any) -> None:

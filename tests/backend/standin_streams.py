@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.backend.standin_pool import CUDARuntimeError, Memory, MemoryPool
+from tests.backend.standin_pool import CUDARuntimeError, Memory, SingleDeviceMemoryPool
 
 # .streams: those that were entered; .allocator: where arrays are made; .inside: in one of CuPy's own functions
 _here = threading.local()
@@ -50,7 +50,7 @@ class Capture:
         self.names: list[str] = []
         self.made: list[np.ndarray] = []
         self.blocks: list[weakref.ref[Memory]] = []
-        self.pools: list[weakref.ref[MemoryPool]] = []
+        self.pools: list[weakref.ref[SingleDeviceMemoryPool]] = []
         self.invalid = False
 
     def allocate(self, array: Any) -> None:
@@ -60,7 +60,7 @@ class Capture:
         _allocate(array)
         self.made.append(array._host)
         self.blocks.append(weakref.ref(array.memory.mem.block))
-        self.pools.append(weakref.ref(allocator.__self__))
+        self.pools.append(weakref.ref(allocator.__self__.pool))
 
     def add(self, name: str, operation: Callable[[], Any]) -> None:
         """A node of the graph."""
@@ -376,7 +376,7 @@ def watch_kernels(raw_module: Any) -> None:
             held = tuple(each.copy() if isinstance(each, np.ndarray) else _without_memory(each) for each in arguments)
             capture.add(name, lambda: kernel(grid, block, held, **options))
 
-        launch.attributes = kernel.attributes  # type: ignore[attr-defined]
+        launch.attributes = kernel.attributes
         return launch
 
     raw_module.get_function = get_function

@@ -395,7 +395,8 @@ FULL = (
 @pytest.fixture
 def full(standin, monkeypatch):
     """A GPU that has no more memory to give; the stand-in's pool holds 5 MiB, and 3 of them are in use."""
-    standin.get_default_memory_pool().used, standin.get_default_memory_pool().total = 3 << 20, 5 << 20
+    pool = standin.get_default_memory_pool().pool
+    pool.used, pool.total = 3 << 20, 5 << 20
 
     def refuse(*_, **__):
         raise standin.cuda.memory.OutOfMemoryError(4096, 1024)
@@ -437,7 +438,7 @@ def test_memory_that_cuda_itself_wants_and_a_gpu_that_does_not_answer(standin, m
 
 def test_what_is_kept_is_given_back(standin, no_cupy_after):
     pool = standin.get_default_memory_pool()
-    pool.used, pool.total = 1, 3
+    pool.pool.used, pool.pool.total = 1, 3
     cuda.empty_cache()
     assert pool.total_bytes() == 1
     no_cupy_after()

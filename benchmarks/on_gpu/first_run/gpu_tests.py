@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.on_gpu.first_run.plan import ROOT
+from benchmarks.on_gpu.first_run.plan import REHEARSAL, ROOT
 from benchmarks.on_gpu.first_run.record import Record
 from benchmarks.on_gpu.first_run.scale import Scale
 
@@ -62,7 +62,7 @@ def run_all(record: Record, scale: Scale, seconds: float) -> None:
     folder, deadline = record.path.parent, time.monotonic() + seconds - MARGIN
     settings = folder / "pytest.ini"
     settings.write_text(SETTINGS)
-    plugin = ["-p", "benchmarks.on_gpu.first_run.rehearsal"] if "tests.backend.standin" in sys.modules else []
+    plugin = ["-p", REHEARSAL] if "tests.backend.standin" in sys.modules else []
     asked = list(scale.tests if scale.tests is not None else files())
     bad = 0
     with ThreadPoolExecutor(min(TOGETHER, os.cpu_count() or 1)) as pool:
@@ -98,8 +98,10 @@ def run_file(file: str, folder: Path, settings: Path, plugin: list[str], deadlin
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Of pytest: a skip for want of a GPU is a failure, the same examples each time, wide lines."""
-    own = {"MINIRES_REQUIRE_GPU": "1", "CI": "1", "COLUMNS": "300"}
+    """Of pytest: a skip for want of a GPU is a failure, the same examples each time, wide lines, its share of cores."""
+    threads = str(max(1, (os.cpu_count() or 1) // TOGETHER))
+    own = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    own |= {"MINIRES_REQUIRE_GPU": "1", "CI": "1", "COLUMNS": "300"}
     return {**os.environ, **own, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
 
 

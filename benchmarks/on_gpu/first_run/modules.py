@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any
 
+from benchmarks.on_gpu.first_run.plan import REHEARSAL
 from benchmarks.on_gpu.first_run.record import Record
 from benchmarks.on_gpu.first_run.scale import Scale
 from benchmarks.on_gpu.rounds import one_line
@@ -51,7 +53,7 @@ def compile_all(record: Record, scale: Scale, seconds: float) -> None:
 def prepare(rehearse: bool) -> None:
     """Begin a process of the pool."""
     if rehearse:
-        import benchmarks.on_gpu.first_run.rehearsal  # noqa: F401  # its import installs the stand-in
+        importlib.import_module(REHEARSAL)
     cuda.require()
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[3]
 MINUTES = 8.0  # of the whole run: the limits of all steps add up to it
 SANITIZER = "sanitizer-"  # what the steps under compute-sanitizer begin with
+REHEARSAL = "benchmarks.on_gpu.first_run.rehearsal"  # the module whose import puts the stand-in in CuPy's place
 STEP = (sys.executable, "-m", "benchmarks.on_gpu.first_run.step")
 
 

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.on_gpu.first_run import plan
 from benchmarks.on_gpu.first_run.record import Record
 from benchmarks.on_gpu.first_run.scale import GPU, REHEARSAL, Scale
 
-REHEARSE = "benchmarks.on_gpu.first_run.rehearsal"  # the module whose import installs the stand-in
 HERE = "benchmarks.on_gpu.first_run"
 
 Run = Callable[[Record, Scale, float], None]
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rehearse", action="store_true", help="tiny, on the stand-in for CuPy")
     asked = parser.parse_args()
     if asked.rehearse:
-        importlib.import_module(REHEARSE)
+        importlib.import_module(plan.REHEARSAL)
     function_of(asked.name)(Record(asked.out, asked.name), REHEARSAL if asked.rehearse else GPU, asked.seconds)
 
 

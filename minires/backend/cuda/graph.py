@@ -113,7 +113,6 @@ def _new_pool(cupy: Any) -> Any:
     error_of_cuda, limit = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.MemoryPool().get_limit()
 
     def allocate(size: int) -> Any:
-        pool: Any = pool_of()  # weakly: the pool holds this function
         try:
             if limit and pool.total_bytes() > limit:  # `size` is counted already
                 raise error_of_cuda(MEMORY_ALLOCATION)
@@ -123,9 +122,8 @@ def _new_pool(cupy: Any) -> Any:
                 raise cupy.cuda.memory.OutOfMemoryError(size, pool.total_bytes() - size, limit) from None
             raise
 
-    pool = cupy.cuda.MemoryPool(allocate)
+    pool = cupy.cuda.MemoryPool(allocate)  # a cycle for the collector: a pool takes no weak references
     pool.set_limit(size=0)
-    pool_of = weakref.ref(pool)
     return pool
 
 

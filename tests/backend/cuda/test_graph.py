@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from minires import functional as F
 from minires.backend import capturing
 from minires.backend.cuda import graph, graph_learning_rate
 from minires.errors import DeviceError, OutOfMemoryError, ShapeError
+from tests.backend.standin_pool import SingleDeviceMemoryPool
 
 
 @pytest.fixture
@@ -288,9 +290,13 @@ def test_a_memory_that_is_full_ends_the_capture(device, memory, limited, monkeyp
     else:
         monkeypatch.setattr(memory, "free", 4 * MIB)
     place, x, given_back = graph.Workspace("cuda"), device.upload(np.ones(MIB // 4, np.float32)), []
-    pools = device.cupy.cuda.MemoryPool.func
-    free_all = pools.free_all_blocks
-    monkeypatch.setattr(pools, "free_all_blocks", lambda pool: (given_back.append(pool), free_all(pool)))
+    free_all = SingleDeviceMemoryPool.free_all_blocks
+
+    def free_and_tell(pool):
+        given_back.append(pool)
+        free_all(pool)
+
+    monkeypatch.setattr(SingleDeviceMemoryPool, "free_all_blocks", free_and_tell)
 
     def work():
         x + 1  # its block is free for the next array, and its node still writes there
@@ -421,6 +427,8 @@ def test_pools_of_the_stand_in_are_as_cupy_s(device, memory):
         return cupy.zeros(size, "uint8")
 
     pool = cupy.cuda.MemoryPool()
+    with pytest.raises(TypeError, match="weak reference"):
+        weakref.ref(pool)
     with cupy.cuda.using_allocator(pool.malloc):
         a, b = make(1000), make(1000)[5:]
         assert (pool.used_bytes(), pool.total_bytes(), memory.free) == (2048, 2048, free - 2048)

@@ -27,7 +27,7 @@ class settings:  # as hypothesis has it
         self.max_examples = max_examples
 
     def __call__(self, test: Callable[..., None]) -> Callable[..., None]:
-        test.max_examples = self.max_examples  # type: ignore[attr-defined]
+        test.max_examples = self.max_examples
         return test
 
     @staticmethod
@@ -48,13 +48,13 @@ def given(*last: Strategy, **named: Strategy) -> Callable[[Callable[..., None]],
 
         @functools.wraps(test)
         def run(**fixtures: Any) -> None:
-            for number in range(run.max_examples):  # type: ignore[attr-defined]
+            for number in range(run.max_examples):
                 dice = random.Random(f"{test.__module__} {test.__qualname__} {number}")
                 test(**fixtures, **{name: strategy.draw(dice) for name, strategy in drawn.items()})
 
         others = [parameter for name, parameter in signature.parameters.items() if name not in drawn]
-        run.max_examples = EXAMPLES  # type: ignore[attr-defined]
-        run.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+        run.max_examples = EXAMPLES
+        run.__signature__ = signature.replace(parameters=others)
         return run
 
     return decorate
