@@ -25,7 +25,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-gpu bench-gpu sanitize lint format wheel clean install install-dev install-gpu FORCE
+.PHONY: help demo test test-all test-gpu bench-gpu gpu-first-run sanitize lint format wheel clean install install-dev install-gpu FORCE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,10 @@ bench-gpu: install-gpu  ## measure MiniRes beside PyTorch on a GPU (ARGS=--json,
 	@$(HAS_GPU)
 	@$(RUN) -c 'import torch' 2>/dev/null || $(INSTALL) --editable '.[bench]' || { $(NOT_INSTALLED); }
 	$(RUN) benchmarks/gpu.py $(ARGS)
+
+# No environment is made and nothing installed: PYTHON has CuPy, pytest and perhaps PyTorch. OUT=DIR for the report.
+gpu-first-run:  ## run every check and measurement on a GPU that is new to MiniRes, offline, in eight minutes
+	"$(PYTHON)" -m benchmarks.on_gpu.first_run --out "$(if $(filter file,$(origin OUT)),gpu-first-run,$(OUT))" $(ARGS)
 
 # The sanitizer knows only CUDA's own allocations: CuPy's pool would hide a kernel that writes beyond its array.
 SANITIZER := $(firstword $(shell command -v compute-sanitizer) $(wildcard /usr/local/cuda/bin/compute-sanitizer))

@@ -31,7 +31,7 @@ from benchmarks import inputs
 from benchmarks.on_gpu import ours, report, roofline
 from benchmarks.on_gpu.rounds import compare, one_line
 from benchmarks.on_gpu.timing import FULL, QUICK, Effort, cupy_events, torch_events
-from benchmarks.on_gpu.versions import versions
+from benchmarks.on_gpu.versions import pytorch, versions
 from benchmarks.on_gpu.workloads import OURS, TORCH, WORKLOADS, Contender, Workload
 from minires import cuda
 
@@ -58,17 +58,6 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.only = options.only or names
     return options
-
-
-def pytorch() -> tuple[Any, list[str]]:
-    """(torch, []), or (None, [why its rows are left out])."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError as error:
-        return None, [f'PyTorch is left out: {error} (pip install "minires[bench]")']
-    if not torch.cuda.is_available():
-        return None, [f"PyTorch is left out: {torch.__version__}, as it is installed here, sees no GPU"]
-    return torch, []
 
 
 def contenders(workload: Workload, torch: Any) -> list[Contender]:

@@ -13,6 +13,7 @@ from benchmarks.inputs import Inputs
 from benchmarks.on_gpu.workloads import EAGER, FLOAT32, GRAPH, OURS, TF32, Contender, Task, Workload
 from benchmarks.suites import FIRST_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from minires import backend, models, nn, optim
+from minires.errors import OutOfMemoryError
 from minires.training.cuda_graph import CapturedStep
 from minires.training.device_io import as_target, mean_loss
 
@@ -66,4 +67,7 @@ def training(model: nn.Module, images: Any, labels: np.ndarray, mode: str) -> Ta
     loader: Any = SimpleNamespace(batch_size=len(labels), dataset=range(len(labels)))
     captured = CapturedStep(model, optimizer, loader, label_smoothing=0.0, clip_norm=None)
     run = partial(captured, images, labels, lambda *_: (float(step().item()), 0))
-    return Task(run, [[run()[0] for _ in range(FIRST_STEPS)]])
+    losses = [run()[0] for _ in range(FIRST_STEPS)]
+    if captured.capture_error:
+        raise OutOfMemoryError(captured.capture_error)  # what ran was eager
+    return Task(run, [losses])

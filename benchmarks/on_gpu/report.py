@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Console
-from rich.table import Table as RichTable
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Table(NamedTuple):
@@ -95,6 +95,8 @@ def kernel_row(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 def show(table: Table, console: Console) -> None:
     """Prints the table on a terminal."""
+    from rich.table import Table as RichTable  # the first run on a GPU has no need of it
+
     drawn = RichTable(title=table.title, title_justify="left")
     for number, name in enumerate(table.head):
         drawn.add_column(name, justify="right" if number >= NUMBERS else "left", overflow="fold")

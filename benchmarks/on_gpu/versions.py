@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import platform
 import shutil
 import subprocess
@@ -26,6 +27,17 @@ def versions(torch: Any) -> dict[str, str]:
     if torch is not None:
         found["PyTorch"] = f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
     return {**found, "Python": platform.python_version(), "host": f"{machine.processor}, {machine.cores} cores"}
+
+
+def pytorch() -> tuple[Any, list[str]]:
+    """(torch, []), or (None, [why its rows are left out])."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        return None, [f'PyTorch is left out: {error} (pip install "minires[bench]")']
+    if not torch.cuda.is_available():
+        return None, [f"PyTorch is left out: {torch.__version__}, as it is installed here, sees no GPU"]
+    return torch, []
 
 
 def driver() -> str:

@@ -2,8 +2,8 @@
 
 Each function below is a signature and a formula; `@kernel` replaces it with a call that finds a provider. Arrays are
 NumPy's or CuPy's. A result is on the device of the first array and has its dtype, unless the docstring says otherwise.
-Kernels do not write into their arguments, with the exception of `sgd_step`. `kernels/README.md` is the contract as a
-table.
+Kernels do not write into their arguments, with the exception of `sgd_step` and `batch_norm_update_stats`.
+`kernels/README.md` is the contract as a table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
 s stride, d dilation, P padding of the window. An image has the shape (N, C, H, W), whatever its memory layout. The
@@ -264,6 +264,13 @@ def batch_norm(
 @kernel
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     """(μ, σ²), each (C,): μ = 1/m Σ x, σ² = 1/m Σ (x − μ)², the biased variance, by two passes (no cancellation)"""
+
+
+@kernel
+def batch_norm_update_stats(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, m: int, momentum: float
+) -> None:
+    """In place, all (C,): r ← r + momentum · (batch − r), where the batch's variance is the unbiased var · m/(m − 1)"""
 
 
 @kernel

@@ -8,7 +8,7 @@ into the graph's input array, replays the graph, and copies the outputs.
 from __future__ import annotations
 
 from minires import backend
-from minires.backend import Array
+from minires.backend import Array, cuda
 from minires.backend.cuda.graph import Workspace
 from minires.errors import DeviceError
 from minires.inference.plan import Plan
@@ -31,6 +31,9 @@ class CapturedPlan:
             self._graph, self._outputs = workspace.capture(lambda: plan.run(self._x), "the model")
         except DeviceError as error:
             self.capture_error = str(error)
+        if self.capture_error:
+            del workspace, self._x
+            cuda.empty_cache()  # returns the memory that the capture took
 
     shape = property(lambda self: self.plan.shape, doc="The shape of the input.")
     rebuild = property(lambda self: self.plan.rebuild, doc="Makes the model's return value from its output Tensors.")

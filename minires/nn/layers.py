@@ -155,7 +155,8 @@ class BatchNorm2d(Module):
             relu=relu,
         )
         if self.training:
-            self.num_batches_tracked.assign_(self.num_batches_tracked.data + 1)
+            count = self.num_batches_tracked.begin_write()
+            count += 1
         return y
 
     def extra_repr(self) -> str:

@@ -159,8 +159,8 @@ def batch_norm(
     y = node(*inputs)
     if running_mean is not None and running_var is not None:
         m = x.numel() // channels
-        running_mean.assign_(running_mean.data + momentum * (node.mean - running_mean.data))
-        running_var.assign_(running_var.data + momentum * (node.var * (m / (m - 1)) - running_var.data))
+        running = running_mean.begin_write(), running_var.begin_write()
+        backend.batch_norm_update_stats(*running, node.mean, node.var, m, momentum)
     return y
 
 

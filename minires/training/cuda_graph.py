@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minires.backend import Array, to_device
+from minires.backend import Array, cuda, to_device
 from minires.backend.cuda.graph import Graph, Workspace
 from minires.backend.cuda.graph_learning_rate import Rates
 from minires.backend.cuda.precision import tf32_allowed
@@ -25,7 +25,7 @@ from minires.core import modes
 from minires.core.readonly import is_locked
 from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.errors import DeviceError
+from minires.errors import DeviceError, OutOfMemoryError
 from minires.nn import Dropout, Module
 from minires.optim import SGD, Optimizer
 from minires.training.device_io import as_input, as_target, device_of, labels_are_classes, mean_loss
@@ -84,6 +84,9 @@ class CapturedStep:
     """The step of a trainer: eager for the first full batches, then captured and replayed.
 
     Raises DeviceError if it is known beforehand that the step cannot be captured.
+
+    Attributes:
+        capture_error: why all further steps run eagerly: the GPU's memory is too full for a graph. Otherwise empty.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class CapturedStep:
         _check_can_be_captured(model, optimizer, clip_norm)
         self._model, self._optimizer, self._label_smoothing = model, optimizer, label_smoothing
         self._full_batch = min(loader.batch_size, len(loader.dataset))  # only batches of this size are replayed
+        self.capture_error = ""
         self._reset()
 
     def _reset(self) -> None:
@@ -107,7 +111,8 @@ class CapturedStep:
         not finite like any other, after it has changed the weights. Raises DeviceError, leaving everything unchanged,
         if the step cannot be captured.
         """
-        if len(labels) != self._full_batch or not isinstance(labels, np.ndarray) or labels.min() < 0:
+        is_full = len(labels) == self._full_batch
+        if self.capture_error or not is_full or not isinstance(labels, np.ndarray) or labels.min() < 0:
             return step(images, labels)  # ignored labels (negative) lead to another loss kernel
         if self._captured is not None and not self._is_current(self._captured):
             self._reset()
@@ -115,7 +120,15 @@ class CapturedStep:
             return self._warm_up(images, labels, step)
         x, target = as_input(images, self._model).data, as_target(labels, self._model).data
         if self._captured is None:
-            self._captured = self._capture(x, target, labels)
+            try:
+                self._captured = self._capture(x, target, labels)
+            except OutOfMemoryError as error:
+                self.capture_error = str(error)
+        if self._captured is None:
+            del x, target
+            self._reset()
+            cuda.empty_cache()  # returns the memory that the capture took
+            return step(images, labels)
         if (x.shape, target.dtype) != (self._captured.x.shape, self._captured.target.dtype):
             return step(images, labels)
         labels_are_classes(labels, self._captured.classes)
@@ -127,21 +140,29 @@ class CapturedStep:
         """An eager step on the stream and in the memory pool of the future graph."""
         if self._workspace is None:
             self._workspace = Workspace(device_of(self._model))
-        with self._workspace.entered():
-            result = step(images, labels)
-            self._optimizer.zero_grad()  # frees the gradients' memory for the next step
+        hook = self._model.register_forward_hook(self._keep_logits_shape)
+        try:
+            with self._workspace.entered():
+                result = step(images, labels)
+                self._optimizer.zero_grad()  # frees the gradients' memory for the next step
+        finally:
+            hook.remove()
         self._warmed_up += 1
         return result
+
+    def _keep_logits_shape(self, model: Module, inputs: Any, logits: Tensor) -> None:
+        """A forward hook that keeps the shape of the model's output."""
+        self._logits_shape = logits.shape
 
     def _capture(self, x: Array, target: Array, labels: Any) -> _Captured:
         """Capture the step for batches of the shape of x (B, C, H, W) and target (B,)."""
         workspace = self._workspace
         assert workspace is not None
-        with workspace.entered():
+        with workspace.entered(), cuda.explaining_out_of_memory("capturing the training step as a CUDA graph"):
             x, target = x.copy(), target.copy()
             rates = Rates(2 * len(self._optimizer.param_groups))  # SGD calls twice for a group that lacks velocities
-            metrics, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros((len(x), 2), x.dtype)
-            _store_metrics(metrics, zeros[0, 0], zeros, target)  # compiles CuPy's kernels, which no step used before
+            metrics, zeros = workspace.cupy.zeros(2, "float64"), workspace.cupy.zeros(self._logits_shape, x.dtype)
+            _store_metrics(metrics, zeros[0, 0], zeros, target)  # compiles CuPy's kernels; argmax's is for one shape
         before = [(tensor, tensor.data) for tensor in self._tensors()]
         states, settings, written = [dict(state) for state in self._optimizer.state], self._settings(), set[int]()
         self._optimizer.zero_grad()

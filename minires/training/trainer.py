@@ -179,6 +179,9 @@ class Trainer:
             loss, correct = self._eager_step(images, labels)
         else:
             loss, correct = self._captured(images, labels, self._eager_step)
+            if self._captured.capture_error:
+                self._display.print(f"no CUDA graph: {self._captured.capture_error}")
+                self._captured = None
         if not math.isfinite(loss):
             self._stop_for_loss(loss, "a step captured as a CUDA graph cannot say in which layer; an eager one does")
         if self.schedule is not None and self.schedule_per == "step":

@@ -139,6 +139,10 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
             for residual in (None, normal(*shape))
             for relu in (False, True)
         ]
+    calls["batch_norm_update_stats"] = [
+        (normal(c), positive(c), normal(c), positive(c), m, momentum)
+        for c, m, momentum in ((3, 2, 0.1), (1, 1000, 1.0), (300, 7, 0.0))
+    ]
     calls["relu_mask"] = [(normal(2, 3), normal(2, 3)), (normal(3), np.array([0.0, -0.0, 1.0]))]
     calls["log_softmax"] = [(normal(2, 3) * 4, 1), (normal(2, 3, 4), 0), (np.array([[1e4, -1e4, 0.0]]), 1)]
     labels = np.array([2, 0, 1, 2])
@@ -160,7 +164,11 @@ CALLS = _calls()
 
 
 def call(kernel: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """The kernel's result; for `sgd_step`, which returns nothing, the copies of its arguments that it has updated."""
+    """The kernel's result; of one that returns nothing, the copies that it was given to write into."""
+    if kernel.__name__ == "batch_norm_update_stats":
+        running = [array.copy() for array in arguments[:2]]
+        assert kernel(*running, *arguments[2:]) is None
+        return tuple(running)
     if kernel.__name__ != "sgd_step":
         return kernel(*arguments)
     parameters, gradients, velocities, *settings = arguments

@@ -239,6 +239,12 @@ def batch_norm_stats(x: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(means), np.array(squares)
 
 
+def batch_norm_update_stats(running_mean: Any, running_var: Any, mean: Any, var: Any, m: int, momentum: float) -> None:
+    for c in range(len(mean)):
+        running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
+        running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c] * m / (m - 1)
+
+
 def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any) -> Any:
     gy = gy if y is None else np.where(y > 0, gy, 0.0)
     gx, gw, gb = np.empty(x.shape), np.empty(x.shape[1]), np.empty(x.shape[1])
@@ -337,6 +343,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "avg_pool2d_split": avg_pool2d_split,
     "batch_norm": batch_norm,
     "batch_norm_stats": batch_norm_stats,
+    "batch_norm_update_stats": batch_norm_update_stats,
     "batch_norm_grad": batch_norm_grad,
     "relu_mask": elementwise(lambda gy, y: gy if y > 0 else 0.0),
     "log_softmax": log_softmax,

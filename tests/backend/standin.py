@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.backend import standin_memory, standin_streams
+from tests.backend import standin_memory, standin_pool, standin_streams
 from tests.cudasim import build, module
 
 METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
@@ -210,41 +210,11 @@ class Stream:
         pass
 
 
-class MemoryPool:
-    """The pool of GPU memory. No memory is allocated; a test sets the numbers."""
-
-    def __init__(self, used: int = 0, total: int = 0, limit: int = 0) -> None:
-        self.used, self.total, self.limit = used, total, limit
-
-    def used_bytes(self) -> int:
-        return self.used
-
-    def total_bytes(self) -> int:
-        return self.total
-
-    def free_bytes(self) -> int:
-        return self.total - self.used
-
-    def free_all_blocks(self) -> None:
-        self.total = self.used
-
-    def get_limit(self) -> int:
-        return self.limit
-
-
-class OutOfMemoryError(MemoryError):
-    """CuPy's class: the requested size, the allocated size, the limit of the pool."""
-
-    __module__ = "cupy.cuda.memory"
-
-    def __init__(self, size: int, total: int, limit: int = 0) -> None:
-        super().__init__(f"Out of memory allocating {size:,} bytes (allocated so far: {total:,} bytes).")
-
-
 class RawModule(module.RawModule):
     """The simulator runs the kernels; if it cannot run, the test is skipped with the reason."""
 
     def compile(self, log_stream: Any = None) -> None:
+        self.code.encode("ascii")  # CuPy writes it to a file in the locale's encoding, which is ASCII in LC_ALL=C, say
         if build.unavailable():
             pytest.skip(build.unavailable())
         super().compile(log_stream)
@@ -255,7 +225,6 @@ def _cuda(devices: int) -> SimpleNamespace:
     runtime = SimpleNamespace(
         getDeviceCount=lambda: devices,
         getDevice=lambda: 0,
-        memGetInfo=lambda: (60 << 30, 80 << 30),  # free and total bytes
         runtimeGetVersion=lambda: 13000,
         driverGetVersion=lambda: 13000,
         getDeviceProperties=lambda index: {"name": b"Stand-in", "totalGlobalMem": 80 << 30, "major": 9, "minor": 0},
@@ -267,7 +236,7 @@ def _cuda(devices: int) -> SimpleNamespace:
         alloc_pinned_memory=standin_memory.alloc_pinned_memory,
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
         compiler=SimpleNamespace(CompileException=build.CompileException),
-        memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        memory=SimpleNamespace(),
     )
 
 
@@ -282,9 +251,11 @@ class Cupy(ModuleType):
         super().__init__("cupy")
         self.__version__ = "14.0.0"
         self.cuda = _cuda(devices)
+        self._core = SimpleNamespace(core=SimpleNamespace(assemble_cupy_compiler_options=lambda options: options))
         self.add = SimpleNamespace(at=lambda a, key, b: np.add.at(a._host, unwrap(key), unwrap(b)))
-        self._pool = MemoryPool()
+        standin_pool.extend(self)
         standin_streams.extend(self)
+        self._pool = self.cuda.MemoryPool()
 
     def __getattr__(self, name: str) -> Any:
         if name in CONSTANTS:
@@ -308,7 +279,8 @@ class Cupy(ModuleType):
     def empty_like(self, a: ndarray, *arguments: Any, **options: Any) -> ndarray:
         return ndarray(_garbage(np.empty_like(unwrap(a), *arguments, **options)))
 
-    def get_default_memory_pool(self) -> MemoryPool:
+    def get_default_memory_pool(self) -> standin_pool.MemoryPool:
+        """Nothing is taken from it, so its numbers are those that a test gives it."""
         return self._pool
 
 

@@ -1,9 +1,10 @@
 """Streams of the stand-in for CuPy: operations on arrays during a capture become a graph, and run when it is launched.
 
-As on a GPU, a capture computes nothing: new arrays contain garbage until the graph is launched, and each launch writes
-into the memory that they had at the capture. Operations that CuPy refuses during a capture raise here too: reading
-numbers, waiting, cuBLAS. Two more raise here, because they would give wrong numbers later: a copy from host memory
-(CuPy copies from a buffer that is soon reused), and memory of the common pool (which other arrays get too).
+As on a GPU, a capture computes nothing: new arrays hold garbage until the graph is launched, and each launch writes
+into the very memory that they had then. What no graph can hold raises, where CuPy raises: reading numbers, waiting,
+cuBLAS. Three things raise here that CuPy lets pass, for they would give wrong numbers later: a copy from host memory
+(CuPy copies from a buffer that is soon another's), memory of the common pool (others are given it too), and the launch
+of a graph whose memory has gone back to the GPU (standin_pool.py).
 """
 
 from __future__ import annotations
@@ -19,54 +20,69 @@ from typing import Any
 
 import numpy as np
 
-_here = (
-    threading.local()
-)  # .streams: those that were entered; .pool: where arrays are made; .inside: in one of CuPy's own
+from tests.backend.standin_pool import CUDARuntimeError, Memory, SingleDeviceMemoryPool
+
+# .streams: those that were entered; .allocator: where arrays are made; .inside: in one of CuPy's own functions
+_here = threading.local()
 _pointers = itertools.count(1)
 
 SYNCHRONOUS = {"get", "item", "__bool__", "__int__", "__float__", "__index__"}
 CUBLAS = {"matmul", "einsum", "__matmul__", "__rmatmul__", "__imatmul__"}
 WRITERS = {"__setitem__", "fill", "copyto", "at"}
 FROM_HOST = {"array", "asarray"}
+COMPILED_FOR_A_SHAPE = {"argmax"}  # CuPy's kernel has the shape built in; to load a new one may end a capture
+_compiled: set[Any] = set()
 NO_WORK = {"__init__", "__array__", "__array_function__", "__len__", "__getattr__", "empty", "empty_like"}
 NO_WORK |= {"get_default_memory_pool", "result_type"}
 
 
-class CUDARuntimeError(RuntimeError):
-    """CuPy's class: CUDA refuses a call."""
-
-
 class Capture:
-    """The operations on a stream since begin_capture."""
+    """What a stream has been given since begin_capture.
+
+    Attributes:
+        names: of the operations.
+        made: NumPy's memory of the arrays made since: a kernel may have been given its bare address.
+        blocks, pools: the GPU's memory that these arrays were given, and where it came from.
+    """
 
     def __init__(self) -> None:
         self.operations: list[Callable[[], Any]] = []
-        self.made: list[Any] = []  # arrays: a kernel may have only their addresses
-        self.pools: list[weakref.ref[MemoryPool]] = []
+        self.names: list[str] = []
+        self.made: list[np.ndarray] = []
+        self.blocks: list[weakref.ref[Memory]] = []
+        self.pools: list[weakref.ref[SingleDeviceMemoryPool]] = []
         self.invalid = False
 
     def allocate(self, array: Any) -> None:
-        """Record that `array` is created during the capture."""
-        pool = getattr(_here, "pool", None)
-        assert pool is not None, "a captured graph was given memory of the common pool: others will be given it too"
-        self.made.append(array)
-        self.pools.append(weakref.ref(pool))
+        """`array` is made while capturing."""
+        allocator = getattr(_here, "allocator", None)
+        assert allocator is not None, "a captured graph was given memory of the common pool: others will get it too"
+        _allocate(array)
+        self.made.append(array._host)
+        self.blocks.append(weakref.ref(array.memory.mem.block))
+        self.pools.append(weakref.ref(allocator.__self__.pool))
 
-    def note(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Record a function that creates an array: now with garbage, at each launch with the inputs' contents."""
+    def add(self, name: str, operation: Callable[[], Any]) -> None:
+        """A node of the graph."""
+        self.names.append(name)
+        self.operations.append(operation)
+
+    def note(self, name: str, function: Callable[..., Any], arguments: Any, options: dict[str, Any]) -> Any:
+        """A function that makes an array of others: now of garbage, at each launch of what is there then."""
         with _inside(), np.errstate(all="ignore"):  # of garbage
             result = function(*arguments, **options)
         if not hasattr(result, "_host"):
             raise _is_capturing()  # a number or a bool: of the arrays' contents
-        if any(np.may_share_memory(result._host, source._host) for source in _arrays_in((arguments, options))):
+        if not _is_new(result, (arguments, options)):
             return result  # a view
         self.allocate(result)
         result._host[...] = np.nan if result.dtype.kind in "fc" else np.array(-1).astype(result.dtype)
+        host, given = result._host, _without_memory((arguments, options))
 
         def again() -> None:
-            result._host[...] = function(*arguments, **options)._host
+            host[...] = function(*given[0], **given[1])._host
 
-        self.operations.append(again)
+        self.add(name, again)
         return result
 
 
@@ -78,6 +94,39 @@ def _arrays_in(value: Any) -> Iterator[Any]:
             yield from _arrays_in(each)
     elif isinstance(value, dict):
         yield from _arrays_in(list(value.values()))
+
+
+def _without_memory(value: Any) -> Any:
+    """The same with arrays that hold none of the GPU's memory: a node knows addresses, and keeps nothing alive."""
+    if hasattr(value, "_host"):
+        return type(value)(value._host)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_without_memory(each) for each in value)
+    if isinstance(value, dict):
+        return {name: _without_memory(each) for name, each in value.items()}
+    return value
+
+
+def _with_memory(function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Call one of CuPy's functions; a new array that it returns gets memory of the current allocator, if any."""
+    if getattr(_here, "allocator", None) is None or getattr(_here, "inside", False):
+        return function(*arguments, **options)
+    with _inside():
+        result = function(*arguments, **options)
+    if _is_new(result, (arguments, options)):
+        _allocate(result)
+    return result
+
+
+def _allocate(array: Any) -> None:
+    array.memory = _here.allocator(array.nbytes or 1)
+
+
+def _is_new(result: Any, sources: Any) -> bool:
+    """Whether `result` is an array with memory of its own, and no view of those that it was made of."""
+    if not hasattr(result, "_host"):
+        return False
+    return not any(np.may_share_memory(result._host, source._host) for source in _arrays_in(sources))
 
 
 @contextmanager
@@ -111,6 +160,7 @@ class Graph:
         assert all(pool() is not None for pool in self._capture.pools), (
             "the graph's memory pool is gone, its memory too"
         )
+        assert all(block() is not None for block in self._capture.blocks), "the graph's memory went back to the GPU"
         assert (current_stream() if stream is None else stream).capture is None
         with np.errstate(all="ignore"):  # a GPU gives no warnings
             for operation in self._capture.operations:
@@ -207,24 +257,14 @@ def current_stream() -> Stream:
     return streams[-1] if streams else Stream.null
 
 
-class MemoryPool:
-    """A memory pool. Arrays use NumPy's memory; a graph only checks that the pool still exists."""
-
-    def malloc(self, size: int) -> Any:
-        raise RuntimeError("the stand-in's arrays get their memory from NumPy: only its pool is asked for")
-
-    def free_all_blocks(self) -> None:
-        pass
-
-
 @contextmanager
 def using_allocator(allocator: Any) -> Iterator[None]:
-    """Within the block new arrays of this thread belong to the pool whose bound method `malloc` is given."""
-    before, _here.pool = getattr(_here, "pool", None), allocator.__self__
+    """New arrays of this thread get memory by this call: the bound method `malloc` of a pool."""
+    before, _here.allocator = getattr(_here, "allocator", None), allocator
     try:
         yield
     finally:
-        _here.pool = before
+        _here.allocator = before
 
 
 # -- what arrays and the module do while a stream captures ------------------------------------------------------------
@@ -236,8 +276,12 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         capture = _capture()
+        if name in COMPILED_FOR_A_SHAPE:
+            kernel = (name, arguments[0].dtype, arguments[0].shape, str(options))
+            assert capture is None or kernel in _compiled, f"{name} is compiled while the stream captures"
+            _compiled.add(kernel)
         if capture is None:
-            return function(*arguments, **options)
+            return _with_memory(function, arguments, options)
         if name in SYNCHRONOUS:
             raise _is_capturing()
         if name in CUBLAS:
@@ -250,12 +294,14 @@ def _watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name == "__getitem__" and any(key.dtype == bool for key in _arrays_in(arguments[1:])):
             raise _is_capturing()  # their number must be known
         if name in WRITERS or (name.startswith("__i") and name != "__invert__"):
-            capture.operations.append(lambda: function(*arguments, **options))
+            given = _without_memory((arguments, options))
+            capture.add(name, lambda: function(*given[0], **given[1]))
             return arguments[0] if name.startswith("__i") else None
         if "out" in options:
-            capture.operations.append(lambda: function(*arguments, **options))
+            given = _without_memory((arguments, options))
+            capture.add(name, lambda: function(*given[0], **given[1]))
             return options["out"]
-        return capture.note(function, arguments, options)
+        return capture.note(name, function, arguments, options)
 
     return call
 
@@ -305,9 +351,11 @@ def _of_module(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _allocating(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **options: Any) -> Any:
+        capture = _capture()
+        if capture is None:
+            return _with_memory(function, arguments, options)
         array = function(*arguments, **options)
-        if (capture := _capture()) is not None:
-            capture.allocate(array)
+        capture.allocate(array)
         return array
 
     return call
@@ -325,18 +373,18 @@ def watch_kernels(raw_module: Any) -> None:
             if capture is None:
                 kernel(grid, block, arguments, **options)
                 return
-            held = tuple(each.copy() if isinstance(each, np.ndarray) else each for each in arguments)
-            capture.operations.append(lambda: kernel(grid, block, held, **options))
+            held = tuple(each.copy() if isinstance(each, np.ndarray) else _without_memory(each) for each in arguments)
+            capture.add(name, lambda: kernel(grid, block, held, **options))
 
+        launch.attributes = kernel.attributes
         return launch
 
     raw_module.get_function = get_function
 
 
 def extend(cupy: Any) -> None:
-    """Add the streams, events and pools of `cupy.cuda` to an instance of the stand-in."""
-    cupy.__file__ = __file__  # the file of its functions, for code that reads tracebacks
-    cupy.cuda.Stream, cupy.cuda.Event, cupy.cuda.MemoryPool = Stream, Event, MemoryPool
+    """Give an instance of the stand-in what `cupy.cuda` has of streams and events."""
+    cupy.__file__ = __file__  # where its functions are, for those who read tracebacks
+    cupy.cuda.Stream, cupy.cuda.Event = Stream, Event
     cupy.cuda.get_current_stream, cupy.cuda.using_allocator = current_stream, using_allocator
-    cupy.cuda.runtime.CUDARuntimeError = CUDARuntimeError
     cupy.add = SimpleNamespace(at=_watched("at", cupy.add.at))

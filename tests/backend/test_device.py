@@ -45,7 +45,17 @@ class cuda:
     class nvrtc:
         def getVersion(): {compiler}
 """
-# {a state of CuPy: the reason in the message}
+# What CuPy asks before each compilation, and the words that it has where NVIDIA's cudart headers are not installed.
+HEADERS = """
+class _core:
+    class core:
+        def assemble_cupy_compiler_options(options):
+            raise RuntimeError(
+                'Failed to find CUDA headers. Please install CUDA toolkit headers (e.g., pip install '
+                'cupy-cuda12x[ctk]) or specify CUDA_PATH environment variable.'
+            )
+"""
+# What a `cupy` may be, and the reason that is given.
 CUPY = {
     "none": (
         "raise ModuleNotFoundError(\"No module named 'cupy'\", name='cupy')",
@@ -92,6 +102,12 @@ CUPY = {
         ANSWERS.format(capability=90, compiler="raise RuntimeError('Failure finding\\n  libnvrtc.so.13')"),
         "CuPy finds no compiler for kernels (NVRTC, a part of CUDA): Failure finding libnvrtc.so.13; pip install "
         "'minires[cuda12x]' or 'minires[cuda13x]' brings it along",
+    ),
+    "no headers": (
+        ANSWERS.format(capability=90, compiler="pass") + HEADERS,
+        "CuPy finds no headers of CUDA, without which it compiles no kernel: Failed to find CUDA headers. Please "
+        "install CUDA toolkit headers (e.g., pip install cupy-cuda12x[ctk]) or specify CUDA_PATH environment variable; "
+        "pip install 'minires[cuda12x]' or 'minires[cuda13x]' brings them along",
     ),
     "no device": (
         "class ndarray: pass\nclass cuda:\n    class runtime:\n        def getDeviceCount(): return 0",
@@ -378,8 +394,9 @@ FULL = (
 
 @pytest.fixture
 def full(standin, monkeypatch):
-    """A GPU whose memory is full. The stand-in's pool has 5 MiB, of which 3 are in use."""
-    standin.get_default_memory_pool().used, standin.get_default_memory_pool().total = 3 << 20, 5 << 20
+    """A GPU that has no more memory to give; the stand-in's pool holds 5 MiB, and 3 of them are in use."""
+    pool = standin.get_default_memory_pool().pool
+    pool.used, pool.total = 3 << 20, 5 << 20
 
     def refuse(*_, **__):
         raise standin.cuda.memory.OutOfMemoryError(4096, 1024)
@@ -421,7 +438,7 @@ def test_memory_that_cuda_itself_wants_and_a_gpu_that_does_not_answer(standin, m
 
 def test_what_is_kept_is_given_back(standin, no_cupy_after):
     pool = standin.get_default_memory_pool()
-    pool.used, pool.total = 1, 3
+    pool.pool.used, pool.pool.total = 1, 3
     cuda.empty_cache()
     assert pool.total_bytes() == 1
     no_cupy_after()

@@ -85,6 +85,12 @@ class Kernel:
                 break
             self._parameters.append(parameter)
 
+    @property
+    def attributes(self) -> dict[str, int]:
+        """As of a kernel of CuPy's of which CUDA tells next to nothing: −1 for what is not known."""
+        unknown = ("num_regs", "local_size_bytes", "shared_size_bytes")
+        return {**dict.fromkeys(unknown, -1), "max_threads_per_block": self._bound}
+
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: Sequence[Any], *, shared_mem: int = 0
     ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import minires as mr
+from minires import cuda, inference, models, nn
 from minires import functional as F
-from minires import inference, models, nn
 from minires.backend.cuda import convolution
 from minires.backend.cuda import graph as cuda_graph
 from minires.backend.shapes import Window
@@ -213,3 +214,47 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     step = FusedConvolution((0,), 1, weights, False, Window((3, 3), padding=(1, 1)), 1)
     with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
         step.run([on_gpu(images(1, 4, 9, 9)).data], None)
+
+
+def test_a_memory_too_full_for_a_graph_leaves_the_plan_and_says_so(model, device, replays, monkeypatch):
+    if not device.is_simulated:
+        pytest.skip("a GPU's memory is not filled for a test")
+    gc.collect()
+    cuda.empty_cache()
+    gpu, capture = device.cupy.gpu, cuda_graph.Workspace.capture
+    free = gpu.free
+
+    def in_full_memory(workspace, work, what):
+        workspace.pool.free_all_blocks()  # what the run before the capture left
+        with monkeypatch.context() as full:
+            full.setattr(gpu, "free", 0)
+            return capture(workspace, work, what)
+
+    monkeypatch.setattr(cuda_graph.Workspace, "capture", in_full_memory)
+    x = images(2, 3, 12, 12)
+    compiled = inference.compile(model, on_gpu(x))
+    assert_close(compiled(on_gpu(x)).numpy(), answers(model, x))
+    said = compiled.describe().splitlines()[-1]
+    assert ": the GPU's memory is full: Out of memory allocating" in said
+    assert replays == []
+    assert gpu.free == free  # all that the capture took is given back
+
+
+def test_the_memory_of_evicted_plans_is_given_back(model, device):
+    if not device.is_simulated:
+        pytest.skip("others take memory of a real GPU too")
+    gc.collect()
+    cuda.empty_cache()
+    gpu = device.cupy.gpu
+    free = gpu.free
+    compiled = inference.compile(model, on_gpu(images(1, 3, 12, 12)))
+    taken = []
+    for n in range(2, 12):
+        compiled(on_gpu(images(n % 3 + 1, 3, 12, 12 + n)))
+        taken.append(free - gpu.free)
+    assert len(compiled._plans) < len(taken)
+    assert taken[-1] <= 2 * taken[5]
+    del compiled
+    gc.collect()
+    cuda.empty_cache()
+    assert (gpu.free, gpu.lost) == (free, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +10,13 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import data, manual_seed, models, nn, optim, training
+from minires import cuda, data, manual_seed, models, nn, optim, training
 from minires import functional as F
 from minires.backend.cuda import graph as cuda_graph
 from minires.backend.cuda.provider import CUDA as cuda_provider
-from minires.cli import main
 from minires.data.transforms import Normalize
 from minires.errors import DeviceError, MiniResError, NonFiniteError, ShapeError
-from minires.training.cuda_graph import WARM_UP
+from minires.training.cuda_graph import WARM_UP, CapturedStep
 from tests.training.tiny import bits
 
 EPOCHS, BATCH, IMAGES = 3, 4, 14  # three full batches an epoch, and one of two
@@ -150,6 +150,44 @@ def test_a_replayed_step_waits_once(device, monkeypatch):
     trainer.fit()
     assert len(replayed) > 5
     assert set(np.diff(replayed)) == {1}
+
+
+def captured_operations(device, monkeypatch) -> list[str]:
+    """The names of what the stand-in captures of a step."""
+    captures, end = [], device.cupy.cuda.Stream.end_capture
+    monkeypatch.setattr(
+        device.cupy.cuda.Stream, "end_capture", lambda stream: (captures.append(stream.capture), end(stream))[1]
+    )
+    make(epochs=1).fit()
+    (capture,) = captures
+    return capture.names
+
+
+def test_running_statistics_are_captured_as_one_kernel_without_copies(device, monkeypatch):
+    """And the batches are counted in place."""
+    if not device.is_simulated:
+        pytest.skip("a graph of CuPy's does not tell what is in it")
+    names = captured_operations(device, monkeypatch)
+    assert names.count("batch_norm_update_stats") == 1
+    assert names.count("__iadd__") == 1
+    assert names.count("__setitem__") == 3  # two figures, and the gradient of the mean loss for each image
+
+
+def test_what_counts_the_right_answers_is_compiled_before_the_capture(device):
+    """Also where the eager step does not count them: CuPy compiles argmax for each number of classes."""
+    manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 7)).to("cuda")
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    step = CapturedStep(model, optimizer, loader(batch_size=3), label_smoothing=0.0, clip_norm=None)
+    images, labels = np.ones((3, 1, 8, 8), np.float32), np.array([0, 6, 3])
+
+    def eager(images, labels):
+        loss = F.cross_entropy(model(mr.tensor(images, device="cuda")), mr.tensor(labels, device="cuda"))
+        loss.backward()
+        optimizer.step()
+        return float(loss.item()), -1
+
+    assert [step(images, labels, eager)[1] >= 0 for _ in range(4)] == [False, False, True, True]
 
 
 def test_versions_tell_of_replays(usual):
@@ -349,6 +387,34 @@ def test_what_is_known_beforehand_is_said_before_the_first_step(device, options,
         make(**options)
 
 
+def test_a_memory_that_is_full_leaves_the_graph_alone_and_says_so(device, usual, replays, monkeypatch, capsys):
+    """In one line; the run goes on as ever, to the same bits, and what the capture took is given back."""
+    if not device.is_simulated:
+        pytest.skip("a GPU's memory is not filled for a test")
+    gc.collect()
+    cuda.empty_cache()
+    gpu, capture = device.cupy.gpu, cuda_graph.Workspace.capture
+    free = gpu.free
+
+    def in_full_memory(workspace, work, what):
+        workspace.pool.free_all_blocks()  # what the warm-up left
+        with monkeypatch.context() as full:
+            full.setattr(gpu, "free", 0)
+            return capture(workspace, work, what)
+
+    monkeypatch.setattr(cuda_graph.Workspace, "capture", in_full_memory)
+    trainer = make(progress=True)
+    trainer.fit()
+    assert results(trainer)[:2] == results(usual)[:2]
+    assert replays == []
+    said = [line for line in capsys.readouterr().out.splitlines() if "CUDA graph" in line]
+    assert len(said) == 1
+    assert said[0].startswith("no CUDA graph: ")
+    assert "the GPU's memory is full: " in said[0]
+    cuda.empty_cache()
+    assert free - gpu.free == sum(state["velocity"].memory.mem.size for state in trainer.optimizer.state)
+
+
 def test_a_step_whose_rate_would_stay_what_it_is(device, monkeypatch):
     monkeypatch.setattr(cuda_provider, "sgd_step", lambda *arguments: NotImplemented)
     with pytest.raises(DeviceError, match="each learning rate would be that of the capture"):
@@ -379,6 +445,8 @@ def test_labels_out_of_range(device, epoch):
 
 
 def test_the_command_line(replays, monkeypatch, tmp_path, capsys):
+    from minires.cli import main  # here: the other tests run without typer too, as on a GPU's machine that has little
+
     few = {train: data.digits(train).subset(range(12)) for train in (True, False)}
     monkeypatch.setitem(data.catalogue.PUBLISHED, "digits", lambda root, train, download: few[train])
     options = "train --model resnet8 --data digits --epochs 1 --batch-size 4 --workers 0 --device cuda --graph --out"

@@ -13,7 +13,7 @@ from minires.backend.cuda import layout, sources
 from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import LARGE, MAX_COLUMNS, MAX_ROWS, choose_tile, split_k
+from minires.backend.cuda.tiles import LARGE, MAX_COLUMNS, MAX_ROWS, choose_tile, is_too_deep, split_k
 from minires.backend.shapes import Pair, Window
 
 THREADS = 256  # of a block whose threads compute one number each
@@ -204,6 +204,8 @@ def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Arra
         return NotImplemented
     gw = layout.empty(gy.shape[1], x.shape[1], *window.kernel)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, window):
+        return NotImplemented
+    if is_too_deep(x.shape[0] * math.prod(gy.shape[2:])):
         return NotImplemented
     rows, gradients = padded_nhwc(x), padded_nhwc(gy)
     channels, outputs, taps = rows.shape[3], gradients.shape[3], window.area

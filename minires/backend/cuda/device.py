@@ -7,6 +7,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -47,14 +48,31 @@ def _probe() -> tuple[Any, str]:
         return None, f"CuPy finds no usable GPU: {error}{_advice(cupy, str(error))}"
     if not count:
         return None, "CuPy finds no GPU"
+    reason = _cannot_compile(cupy)
+    return (None, reason) if reason else (cupy, "")
+
+
+def _cannot_compile(cupy: Any) -> str:
+    """Which part of CUDA is missing without which CuPy compiles no kernel; empty if none is."""
+    install = "pip install 'minires[cuda12x]' or 'minires[cuda13x]' brings"
     try:
         cupy.cuda.nvrtc.getVersion()  # loads the library
     except Exception as error:
-        return None, (
-            f"CuPy finds no compiler for kernels (NVRTC, a part of CUDA): {' '.join(str(error).split())}; pip install "
-            "'minires[cuda12x]' or 'minires[cuda13x]' brings it along"
-        )
-    return cupy, ""
+        return f"CuPy finds no compiler for kernels (NVRTC, a part of CUDA): {_one_line(error)}; {install} it along"
+    try:
+        options_of_compiler = cupy._core.core.assemble_cupy_compiler_options
+    except AttributeError:  # it is not public, and a future CuPy may not have it
+        return ""
+    try:
+        options_of_compiler(())  # CuPy calls this before each compilation
+    except Exception as error:
+        found = f"CuPy finds no headers of CUDA, without which it compiles no kernel: {_one_line(error)}"
+        return f"{found}; {install} them along"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _advice(cupy: Any, error: str) -> str:
@@ -158,9 +176,41 @@ def _pool() -> str:
 
 
 def empty_cache() -> None:
-    """Return the memory that CuPy keeps for the next arrays to the GPU (torch.cuda.empty_cache)."""
+    """Return the memory that CuPy keeps for the next arrays to the GPU (torch.cuda.empty_cache).
+
+    The memory of a CUDA graph that is still in use stays with it.
+    """
     if is_available():
-        require().get_default_memory_pool().free_all_blocks()
+        cupy = require()
+        cupy.get_default_memory_pool().free_all_blocks()
+        free_retired_pools(cupy)
+
+
+# (GPU, pool) of each CUDA graph that is gone. If a pool itself is gone, CuPy (14.1 and later) loses its free blocks.
+_retired: list[tuple[int, Any]] = []
+_freeing = threading.Lock()
+
+
+def retire_pool(index: int, pool: Any) -> None:
+    """Keep a memory pool of GPU `index` that no graph needs any more, until all its blocks have been given back.
+
+    The garbage collector may call this at any time, so it does not call CUDA.
+    """
+    _retired.append((index, pool))
+
+
+def free_retired_pools(cupy: Any) -> None:
+    """Give the free blocks of all retired pools back to their GPUs (cudaFree waits for what still runs on them).
+
+    A pool is kept while arrays of it are alive: velocities that outlive their graph, say.
+    """
+    with _freeing:
+        for _ in range(len(_retired)):
+            index, pool = _retired.pop(0)
+            with cupy.cuda.Device(index):
+                pool.free_all_blocks()
+                if pool.total_bytes():
+                    _retired.append((index, pool))
 
 
 def _mebibytes(size: int) -> str:

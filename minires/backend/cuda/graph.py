@@ -5,7 +5,8 @@ a kernel than the GPU to run it. While a stream captures, the GPU computes nothi
 its arguments, and the record becomes a graph. Launching it runs all kernels again, on the same memory. Therefore:
 
 - A graph reads its input from the memory that it had at the capture, and writes its results likewise. Callers copy.
-- The memory of all intermediate arrays belongs to the graph. So it comes from a pool that serves nobody else.
+- The memory of all intermediate arrays belongs to the graph. So it comes from a pool that serves nobody else and that
+  frees nothing while a graph is captured or lives (`_new_pool`).
 - The work must not wait for the GPU, copy from or to host memory, or call cuBLAS, which CuPy forbids during a capture.
 - Kernels must be compiled before the capture. So the work runs once or twice without it, inside `Workspace.entered`.
 """
@@ -16,16 +17,20 @@ import linecache
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from minires.backend import cuda
-from minires.backend.capturing import Refused, capturing
-from minires.errors import DeviceError
+from minires.backend.capturing import Refused, capturing, is_capturing
+from minires.backend.cuda.device import free_retired_pools, retire_pool
+from minires.errors import DeviceError, OutOfMemoryError
 
 Result = TypeVar("Result")
+
+MEMORY_ALLOCATION = 2  # cudaErrorMemoryAllocation, which CuPy does not name in Python
 
 _REASONS = {
     "cublas": "a product that the CUDA kernels of MiniRes do not support (groups, a dtype other than float32) went to "
@@ -39,15 +44,17 @@ class Workspace:
 
     Attributes:
         stream: on which the work is warmed up and captured. It does not synchronise with the default stream by itself.
-        pool: the memory of all arrays that the work allocates. It lives as long as the graph.
+        pool: the memory of all arrays that the work allocates. It lives as long as the graph, and is then retired.
     """
 
     def __init__(self, device: str) -> None:
         self.device = cuda.device_index(device)
         self.cupy: Any = cuda.require(self.device)
         with self.cupy.cuda.Device(self.device):
+            free_retired_pools(self.cupy)
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
-            self.pool = self.cupy.cuda.MemoryPool()
+            self.pool = _new_pool(self.cupy)
+        weakref.finalize(self, retire_pool, self.device, self.pool).atexit = False
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -72,6 +79,7 @@ class Workspace:
 
         Raises:
             DeviceError: the work cannot be captured. The message names the line.
+            OutOfMemoryError: the GPU's memory is full. The work can still run without a graph.
         """
         with self.entered():
             self.stream.begin_capture()
@@ -81,6 +89,9 @@ class Workspace:
                 captured = self.stream.end_capture()
             except Exception as error:
                 self._abandon()
+                if cuda.is_out_of_memory(error):
+                    full = cuda.explain_out_of_memory(f"{what}, captured as a CUDA graph", error)
+                    raise OutOfMemoryError(full) from None
                 if not _is_capture_error(error):
                     raise
                 raise DeviceError(f"{what} cannot be captured as a CUDA graph: {_explain(error)}") from error
@@ -95,6 +106,31 @@ class Workspace:
             self.stream.end_capture()
 
 
+def _new_pool(cupy: Any) -> Any:
+    """A CuPy memory pool that frees none of its blocks while this thread captures.
+
+    If cudaMalloc fails, or the pool's limit (CUPY_GPU_MEMORY_LIMIT) would be exceeded, a pool of CuPy's gives its free
+    blocks back to the GPU and tries again. During a capture, nodes of the graph write into such blocks. So this pool
+    raises CuPy's OutOfMemoryError instead. CuPy checks the limit before it calls the allocator, so the limit is checked
+    here, and the pool itself has none.
+    """
+    error_of_cuda, limit = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.MemoryPool().get_limit()
+
+    def allocate(size: int) -> Any:
+        try:
+            if limit and pool.total_bytes() > limit:  # `size` is counted already
+                raise error_of_cuda(MEMORY_ALLOCATION)
+            return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+        except error_of_cuda as error:
+            if is_capturing() and cuda.is_out_of_memory(error):
+                raise cupy.cuda.memory.OutOfMemoryError(size, pool.total_bytes() - size, limit) from None
+            raise
+
+    pool = cupy.cuda.MemoryPool(allocate)  # a cycle for the collector: a pool takes no weak references
+    pool.set_limit(size=0)
+    return pool
+
+
 class Graph:
     """Captured work. It can be replayed on its GPU only."""
 
@@ -103,6 +139,7 @@ class Graph:
         self._lock = threading.Lock()
         with workspace.cupy.cuda.Device(workspace.device):
             self._done = workspace.cupy.cuda.Event(disable_timing=True)
+            self._done.record(workspace.stream)  # the first turn comes after the warm-up, whose results the graph reads
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from minires.backend.cuda.sources import Parameter
 from minires.errors import DeviceError
 
 ALIGNMENT = 16  # bytes: kernels read four float32 at once
+MAX_GRID_YZ = 65535  # blocks of a grid along y, and along z; along x it may have 2³¹ − 1
 
 _POINTERS = {"float": np.float32, "unsigned char": np.uint8, "int": np.int32, "long long": np.int64}
 _NUMBERS: dict[str, type] = {"int": np.int32, "long long": np.int64, "float": np.float32}

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda.launch import blocks, is_aligned, launch
+from minires.backend.cuda.eligibility import supports
+from minires.backend.cuda.launch import MAX_GRID_YZ, blocks, is_aligned, is_dense, launch
 
 
 def empty(*shape: int) -> Array:
@@ -30,6 +31,11 @@ def is_contiguous(x: Array) -> bool:
     return bool(x.flags.c_contiguous)
 
 
+def is_writable_in_place(x: Array) -> bool:
+    """Whether a kernel can write into the memory of `x`, whatever the order of its axes there."""
+    return supports(x) and (x.size == 0 or (is_dense(x) and is_aligned(x)))
+
+
 def is_channels_last(x: Array) -> bool:
     """Whether an image lies in memory as (N, H, W, C), without gaps."""
     return x.ndim == 4 and is_contiguous(x.transpose(0, 2, 3, 1))
@@ -41,8 +47,9 @@ def channels_last(x: Array) -> Array:
         return x
     n, c, h, w = x.shape
     y = empty_image(n, c, h, w)
-    if is_contiguous(x) and is_aligned(x) and n <= 65535:
-        launch("layout", "to_channels_last", (blocks(h * w, 32), blocks(c, 32), n), 256, x, y, c, h * w)
+    grid = (blocks(h * w, 32), blocks(c, 32), n)
+    if is_contiguous(x) and is_aligned(x) and max(grid[1:]) <= MAX_GRID_YZ:
+        launch("layout", "to_channels_last", grid, 256, x, y, c, h * w)
     else:
         y[...] = x
     return y

@@ -10,7 +10,7 @@ from minires.backend.cuda import layout
 from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, is_aligned, is_dense, launch
 from minires.backend.cuda.precision import tf32
-from minires.backend.cuda.tiles import MAX_COLUMNS, MAX_ROWS, choose_tile, split_k
+from minires.backend.cuda.tiles import MAX_COLUMNS, MAX_ROWS, choose_tile, is_too_deep, split_k
 
 THREADS = 256  # of a block whose threads compute one number each
 
@@ -21,6 +21,8 @@ def matmul(x: Array, y: Array) -> Array:
     if max(*x.shape, y.shape[0]) > MAX_ROWS or y.shape[1] > MAX_COLUMNS or x.shape[1] != y.shape[0]:
         return NotImplemented
     (rows, depth), columns = x.shape, y.shape[1]
+    if is_too_deep(depth):
+        return NotImplemented
     x, y = _readable(x), _readable(y)
     constants = {"TF32": tf32()}
     tile = choose_tile(rows, columns, constants["TF32"])

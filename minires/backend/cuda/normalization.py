@@ -6,6 +6,7 @@ from minires.backend.arrays import Array
 from minires.backend.cuda import layout
 from minires.backend.cuda.eligibility import is_image_or_matrix, is_supported
 from minires.backend.cuda.launch import blocks, launch
+from minires.backend.cuda.layout import is_writable_in_place
 from minires.backend.cuda.row_blocks import FINAL_CHANNELS, THREADS, row_block, split_rows
 
 
@@ -48,6 +49,19 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     launch("batch_norm", "batch_norm_moments", grid, THREADS, x, parts, rows, c, block.lanes, chunks.rows)
     launch("batch_norm", "batch_norm_stats", (blocks(c, FINAL_CHANNELS),), THREADS, parts, mean, var, rows, c, *chunks)
     return mean, var
+
+
+def batch_norm_update_stats(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, m: int, momentum: float
+) -> None:
+    if not all(map(is_writable_in_place, (running_mean, running_var))) or not is_supported(mean, var):
+        return NotImplemented
+    c = len(mean)
+    launch(
+        "batch_norm", "batch_norm_update_stats", (blocks(c, THREADS),), THREADS,
+        running_mean, running_var, _dense(mean), _dense(var), c, m / (m - 1), momentum,
+    )  # fmt: skip
+    return None
 
 
 def batch_norm_grad(

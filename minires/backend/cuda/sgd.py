@@ -12,6 +12,7 @@ from minires.backend.arrays import Array, CupyArray
 from minires.backend.cuda import graph_learning_rate
 from minires.backend.cuda.eligibility import supports
 from minires.backend.cuda.launch import blocks, is_aligned, is_dense, launch
+from minires.backend.cuda.layout import is_writable_in_place
 from minires.errors import DeviceError
 
 THREADS, TENSORS, ELEMENTS_PER_BLOCK = 256, 110, 4096  # as in sgd.cu
@@ -38,7 +39,7 @@ def sgd_step(
     nesterov: bool,
 ) -> None:
     """As in the contract. `lr` may also be a float32 array (1,) on the GPU, which a replayed graph reads anew."""
-    if not all(map(_is_writable, (*parameters, *(velocities or [])))) or not all(map(supports, gradients)):
+    if not all(map(is_writable_in_place, (*parameters, *(velocities or [])))) or not all(map(supports, gradients)):
         return NotImplemented
     if velocities and not all(_same_order(theta, v) for theta, v in zip(parameters, velocities, strict=True)):
         return NotImplemented
@@ -51,11 +52,6 @@ def sgd_step(
     for number, last_block, table in _tables([row for row in rows if row[0].size]):
         launch("sgd", "sgd_step", (last_block,), THREADS, table, number, *settings)
     return None
-
-
-def _is_writable(array: Array) -> bool:
-    """Whether the kernel can write into the memory of `array`."""
-    return supports(array) and (array.size == 0 or (is_dense(array) and is_aligned(array)))
 
 
 def _same_order(x: Array, y: Array) -> bool:

@@ -19,6 +19,7 @@ _HERE = Path(__file__).resolve().parent
 _PLACES = (_HERE / "sources", _HERE.parent.parent.parent / "kernels" / "cuda")  # in an installation; in a checkout
 
 _INCLUDE = re.compile(r'^#include "([\w.]+)"\n', re.MULTILINE)
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)'
@@ -54,8 +55,16 @@ def names() -> list[str]:
 
 @cache
 def text(source: str) -> str:
-    """The text of `source`.cu, with each header in place of the first line that includes it."""
-    return _inlined(f"{source}.cu", set())
+    """The text of `source`.cu in ASCII, with each header in place of the first line that includes it."""
+    return in_ascii(_inlined(f"{source}.cu", set()))
+
+
+def in_ascii(code: str) -> str:
+    """The code with "_" for every character beyond ASCII, which only comments contain.
+
+    CuPy writes the code to a file in the locale's encoding, which may lack such characters (Σ).
+    """
+    return _BEYOND_ASCII.sub("_", code)
 
 
 def _inlined(file: str, seen: set[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from minires.backend.cuda.launch import blocks
+from minires.backend.cuda.launch import MAX_GRID_YZ, blocks
 
 BK = 16  # the part of K that a block multiplies at a time, as in kernels/cuda/gemm.cuh
 # This many blocks keep today's largest GPU (148 multiprocessors) busy. The number does not depend on the GPU in use:
@@ -76,6 +76,11 @@ def split_k(tile: Tile, rows: int, columns: int, depth: int) -> tuple[int, int]:
     wanted = min(TARGET_BLOCKS // _count(tile, rows, columns), depth // MIN_DEPTH, MAX_SPLITS)
     chunk = BK * blocks(depth, BK * max(wanted, blocks(depth, MAX_DEPTH)))
     return blocks(depth, chunk), chunk
+
+
+def is_too_deep(depth: int) -> bool:
+    """Whether K = depth would be split among more blocks than a grid may have along z: K > 301,985,280."""
+    return blocks(depth, MAX_DEPTH) > MAX_GRID_YZ
 
 
 def variants() -> Iterator[tuple[str, dict[str, int], int]]:

@@ -52,6 +52,13 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     return mean, centred.mean(axis=axes)
 
 
+def batch_norm_update_stats(
+    running_mean: Array, running_var: Array, mean: Array, var: Array, m: int, momentum: float
+) -> None:
+    running_mean += momentum * (mean - running_mean)
+    running_var += momentum * (var * (m / (m - 1)) - running_var)
+
+
 def batch_norm_grad(
     gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
 ) -> tuple[Array, Array, Array]:

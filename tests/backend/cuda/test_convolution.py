@@ -156,6 +156,19 @@ def test_long_sums_keep_their_digits_where_blocks_abound(device, monkeypatch, de
     assert_close(device.run(cuda.matmul, x, y), expected, expected, EXACT)
 
 
+def test_a_sum_too_long_for_a_grid_is_declined(device, monkeypatch):
+    """A grid has at most 65,535 blocks along z, and each adds at most MAX_DEPTH products."""
+    assert tiles.split_k(tiles.LARGE, 1, 1, 65535 * tiles.MAX_DEPTH)[0] == 65535
+    assert tiles.split_k(tiles.LARGE, 1, 1, 65535 * tiles.MAX_DEPTH + 1)[0] == 65536
+    monkeypatch.setattr(tiles, "MAX_DEPTH", 16)
+    ones = np.ones((1, 65536 * 16), np.float32)
+    x, images = device.upload(ones), device.upload(ones.reshape(16, 1, 256, 256))
+    assert cuda.matmul(x, x.reshape(-1, 1)) is NotImplemented
+    assert cuda.conv2d_grad_weight(images, images, Window((1, 1), (1, 1), (0, 0), (1, 1)), 1) is NotImplemented
+    fewer = device.upload(ones[:, :-16])
+    assert cuda.matmul(fewer, fewer.reshape(-1, 1)).get() == 65535 * 16
+
+
 def test_equal_numbers_whose_roundings_all_go_one_way(device):
     """The worst case, 576 products of 0.1: with chains of 256 the error was 1.3e-6, with chains of 64 it is 5.1e-7."""
     x, w = np.ones((1, 64, 6, 6), np.float32), np.full((16, 64, 3, 3), 0.1, np.float32)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import minires as mr
-from minires import backend
+from minires import backend, cuda
 from minires import functional as F
 from minires.backend import capturing
 from minires.backend.cuda import graph, graph_learning_rate
 from minires.backend.shapes import Window
-from minires.errors import DeviceError, ShapeError
+from minires.errors import DeviceError, OutOfMemoryError, ShapeError
+from tests.backend.standin_pool import SingleDeviceMemoryPool
 
 
 @pytest.fixture
@@ -106,10 +108,22 @@ def test_order_with_the_stream_around_it(device, workspace):
         if device.is_simulated:
             assert inside is workspace.stream
             assert inside.waits == [around, around]
-            assert around.waits == [inside, inside]
+            assert around.waits == [inside, inside, inside]
             with device.cupy.cuda.Stream() as other, captured.turn():
                 assert other.waits == [around]
     assert not capturing.is_capturing()
+
+
+def test_the_first_replay_waits_for_the_warm_up_on_any_stream(device, workspace):
+    x = device.upload(numbers(4))
+    with device.cupy.cuda.Stream(), workspace.entered():
+        warm = x * 2  # on the graph's stream
+        captured, y = workspace.capture(lambda: warm + 1, "it")
+    with device.cupy.cuda.Stream(non_blocking=True) as other, captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), x.get() * 2 + 1)
+        if device.is_simulated:
+            assert other.waits == [workspace.stream]
 
 
 class Grouped:
@@ -187,6 +201,136 @@ def test_capturing_belongs_to_its_thread(device, workspace):
     assert seen[0][1].tolist() == [1.0]
 
 
+# -- the GPU's memory -------------------------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def memory(device):
+    """The memory of the stand-in's GPU; all graphs of tests before have given theirs back."""
+    if not device.is_simulated:
+        pytest.skip("other processes take memory of a real GPU too: benchmarks/on_gpu/first_run.py looks there")
+    gc.collect()
+    cuda.empty_cache()
+    device.cupy.gpu.lost.clear()
+    return device.cupy.gpu
+
+
+def large(device, work=lambda x: (x + 1) * 2 - 3):
+    """A graph of four arrays of 1 MiB, one of them its result, and the workspace that it was captured in."""
+    place = graph.Workspace("cuda")
+    x = device.upload(np.ones(MIB // 4, np.float32))
+    with place.entered():
+        work(x)
+    captured, y = place.capture(lambda: work(x), "it")
+    return place, captured, y
+
+
+def test_the_memory_of_a_dropped_graph_is_given_back(device, memory):
+    free = memory.free
+    place, captured, y = large(device)
+    assert memory.free <= free - 2 * MIB
+    del place, captured, y
+    cuda.empty_cache()
+    assert (memory.free, memory.lost) == (free, [])
+
+
+def test_the_next_workspace_gives_the_memory_of_dropped_graphs_back(device, memory):
+    free = memory.free
+    for _ in range(3):
+        large(device)
+    place = graph.Workspace("cuda")
+    assert (memory.free, memory.lost) == (free, [])
+    assert place.pool.total_bytes() == 0
+
+
+def test_what_outlives_its_graph_keeps_its_memory_alone(device, memory):
+    """A velocity that the warm-up made, say."""
+    free = memory.free
+    place, captured, y = large(device)
+    size = y.nbytes
+    del place, captured
+    cuda.empty_cache()
+    assert memory.free == free - size
+    cuda.empty_cache()
+    assert memory.free == free - size
+    del y
+    cuda.empty_cache()
+    assert (memory.free, memory.lost) == (free, [])
+
+
+def test_the_memory_of_a_living_graph_is_not_touched(device, memory):
+    place, captured, y = large(device)
+    taken = memory.free
+    del place
+    cuda.empty_cache()
+    graph.Workspace("cuda")
+    assert memory.free == taken
+    with captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), np.full(MIB // 4, 1.0))
+
+
+def test_a_workspace_that_failed_gives_its_memory_back(device, memory):
+    free = memory.free
+    place, x = graph.Workspace("cuda"), device.upload(numbers(MIB // 4))
+    with pytest.raises(DeviceError, match="waits for numbers"):
+        place.capture(lambda: (x + 1)[0].item(), "it")
+    del place
+    gc.collect()  # the error knows its traceback, which knows the workspace
+    cuda.empty_cache()
+    assert (memory.free, memory.lost) == (free, [])
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["the GPU", "a limit"])
+def test_a_memory_that_is_full_ends_the_capture(device, memory, limited, monkeypatch):
+    """And takes nothing away that nodes captured before use, as CuPy would to make room."""
+    if limited:
+        monkeypatch.setenv("CUPY_GPU_MEMORY_LIMIT", str(4 * MIB))
+    else:
+        monkeypatch.setattr(memory, "free", 4 * MIB)
+    place, x, given_back = graph.Workspace("cuda"), device.upload(np.ones(MIB // 4, np.float32)), []
+    free_all = SingleDeviceMemoryPool.free_all_blocks
+
+    def free_and_tell(pool):
+        given_back.append(pool)
+        free_all(pool)
+
+    monkeypatch.setattr(SingleDeviceMemoryPool, "free_all_blocks", free_and_tell)
+
+    def work():
+        x + 1  # its block is free for the next array, and its node still writes there
+        return device.cupy.zeros(2 * MIB, "float32")
+
+    with pytest.raises(OutOfMemoryError, match=r"^it, captured as a CUDA graph: the GPU's memory is full: Out of mem"):
+        place.capture(work, "it")
+    assert given_back == []
+    with place.entered():
+        again = x + 1  # nothing is wrong with the workspace
+    captured, y = place.capture(lambda: again + 1, "it")
+    with captured.turn():
+        captured.replay()
+        np.testing.assert_array_equal(y.get(), np.full(MIB // 4, 3.0))
+
+
+@pytest.mark.parametrize("limited", [False, True], ids=["the GPU", "a limit"])
+def test_outside_a_capture_a_full_pool_makes_room_for_the_next_array(device, memory, limited, monkeypatch):
+    """As any pool of CuPy's."""
+    if limited:
+        monkeypatch.setenv("CUPY_GPU_MEMORY_LIMIT", str(4 * MIB))
+    else:
+        monkeypatch.setattr(memory, "free", 4 * MIB)
+    place = graph.Workspace("cuda")
+    with place.entered():
+        for size in (3, 4):
+            array = device.cupy.zeros(size * MIB // 4, "float32")
+            assert array.nbytes == size * MIB
+            del array
+        with pytest.raises(device.cupy.cuda.memory.OutOfMemoryError):
+            device.cupy.zeros(5 * MIB // 4, "float32")
+
+
 # -- learning rates that a graph reads ---------------------------------------------------------------------------------
 
 
@@ -260,6 +404,9 @@ def test_the_stand_in_lets_nothing_pass(device):
         replay = stream.end_capture()
     replay.launch()
     np.testing.assert_array_equal(sums.get(), x.get() + 1)
+    pool.free_all_blocks()
+    with pytest.raises(AssertionError, match="the graph's memory went back to the GPU"):
+        replay.launch()
     del pool
     gc.collect()
     with pytest.raises(AssertionError, match="the graph's memory pool is gone"):
@@ -272,3 +419,32 @@ def test_the_stand_in_lets_nothing_pass(device):
             stream.synchronize()
         with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="StreamCaptureInvalidated"):
             stream.end_capture()
+
+
+def test_pools_of_the_stand_in_are_as_cupy_s(device, memory):
+    cupy, free = device.cupy, memory.free
+
+    def make(size):
+        return cupy.zeros(size, "uint8")
+
+    pool = cupy.cuda.MemoryPool()
+    with pytest.raises(TypeError, match="weak reference"):
+        weakref.ref(pool)
+    with cupy.cuda.using_allocator(pool.malloc):
+        a, b = make(1000), make(1000)[5:]
+        assert (pool.used_bytes(), pool.total_bytes(), memory.free) == (2048, 2048, free - 2048)
+        del a, b
+        assert (pool.used_bytes(), pool.free_bytes(), memory.free) == (0, 2048, free - 2048)
+        c = make(700)  # of the memory that is there
+        assert (pool.used_bytes(), pool.total_bytes()) == (1024, 2048)
+        pool.set_limit(size=4096)
+        with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
+            make(4000)
+        assert (pool.total_bytes(), memory.free) == (1024, free - 1024)  # to make room
+        d = make(900)
+        del d
+    del pool
+    assert memory.free == free - 2048  # what is kept of a pool that is gone is lost
+    del c
+    assert memory.free == free - 1024
+    assert sum(block.size for block in memory.lost) == 1024

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,19 @@ def test_every_source_is_one_text_and_its_kernels_are_known():
     for name in sources.names():
         assert "#include" not in sources.text(name)
         assert sources.signatures(name)
+
+
+def test_the_compiler_is_given_ascii(device):
+    """Whatever the comments are written in: CuPy writes the text in the locale's encoding."""
+    assert all(sources.text(name).isascii() for name in sources.names())
+    for path in sources.folder().iterdir():
+        code = re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text("utf-8"), flags=re.DOTALL)
+        assert code.isascii(), f"{path.name}: code, not a comment"
+    code = 'extern "C" __global__ void k(float* y) { *y = 1; }  // σ²'
+    if device.is_simulated:
+        with pytest.raises(UnicodeEncodeError):
+            device.cupy.RawModule(code=code).compile()
+    assert sources.in_ascii(code) == 'extern "C" __global__ void k(float* y) { *y = 1; }  // __'
 
 
 def test_structs_are_laid_out_as_in_c_and_packed_whole():

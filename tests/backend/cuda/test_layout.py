@@ -49,3 +49,10 @@ def test_an_image_becomes_channels_last(device, shape):
         np.testing.assert_array_equal(y.get(), given_)
         assert layout.is_channels_last(y)
         assert layout.channels_last(y) is y
+
+
+def test_more_channels_than_a_grid_is_high(device):
+    host = np.arange(2 * (32 * 65535 + 1), dtype=np.float32).reshape(1, -1, 1, 2)
+    y = layout.channels_last(device.upload(host))
+    np.testing.assert_array_equal(y.get(), host)
+    assert layout.is_channels_last(y)

@@ -169,3 +169,23 @@ def test_results_are_channels_last_whatever_the_arguments_are(device):
         results.append(device.download((*normalization.batch_norm_stats(up[0]), applied, gx, gw, gb)))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("channels", [1, 33, 1000])
+def test_running_statistics_are_updated_where_they_lie(device, channels):
+    rng = np.random.default_rng(0)
+    running_mean, mean = rng.normal(size=(2, channels)).astype(np.float32)
+    running_var, var = rng.uniform(0.5, 2, (2, channels)).astype(np.float32)
+    there = [device.upload(each.copy()) for each in (running_mean, running_var)]
+    assert normalization.batch_norm_update_stats(*there, *device.upload([mean, var]), 9, 0.1) is None
+    wide = [each.astype(float) for each in (running_mean, running_var, mean, var)]
+    reference.batch_norm_update_stats(*wide, 9, 0.1)
+    for found, expected in zip(device.download(there), wide, strict=False):
+        np.testing.assert_allclose(found, expected, rtol=4 * EPS, atol=4 * EPS)
+
+
+def test_running_statistics_that_the_kernel_cannot_write_are_left_to_the_reference(device):
+    whole, ones = np.ones(12, np.float32), device.upload(np.ones(5, np.float32))
+    for bad in (whole[1:6], whole[:10:2], np.ones(5)):
+        assert normalization.batch_norm_update_stats(device.upload(bad), ones, ones, ones, 9, 0.1) is NotImplemented
+        assert normalization.batch_norm_update_stats(ones, device.upload(bad), ones, ones, 9, 0.1) is NotImplemented
