@@ -199,6 +199,7 @@ def ask(environment: Path, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow  # 2 to 3 s: an environment or a build of its own
 def test_an_installation_finds_its_cuda_sources(wheel, environment, tmp_path):
     assert wheel.filename is not None
     pip_install(environment, wheel.filename)
@@ -212,6 +213,7 @@ def test_an_installation_finds_its_cuda_sources(wheel, environment, tmp_path):
     assert not list(site.rglob("kernels"))
 
 
+@pytest.mark.slow  # 2 to 3 s: an environment or a build of its own
 def test_an_editable_installation_reads_them_from_the_checkout(sdist, environment, tmp_path):
     with tarfile.open(sdist) as archive:
         unpack(archive, tmp_path / "checkout")
@@ -235,6 +237,7 @@ def test_an_installation_without_sources_says_so(monkeypatch, tmp_path):
 # --- the C kernels, which may not be there -----------------------------------------------------------------------
 
 
+@pytest.mark.slow  # 5 s: builds another wheel
 @pytest.mark.skipif(os.name == "nt", reason="there are no C kernels for Windows")
 def test_without_a_compiler_the_reference_serves(sdist, tmp_path):
     wheel, said = build_wheel(sdist, tmp_path, CC=NO_COMPILER)
@@ -284,6 +287,7 @@ def sources(sdist, tmp_path):
     return Sources(sdist, tmp_path)
 
 
+@pytest.mark.slow  # 2 to 3 s: an environment or a build of its own
 @pytest.mark.skipif(not IS_X86, reason="instruction sets that are x86's")
 def test_a_compiler_that_is_too_old_for_one_instruction_set_builds_the_others(sources):
     said = sources.build()
@@ -296,6 +300,7 @@ def test_a_compiler_that_is_too_old_for_one_instruction_set_builds_the_others(so
     assert not any(flag in line for line in compiled for flag in ("-march=native", "-ffast-math", "-Ofast"))
 
 
+@pytest.mark.slow  # 2 to 3 s: an environment or a build of its own
 def test_a_failure_is_an_error_where_the_kernels_are_asked_for(sources):
     for kernels in ("all", "baseline"):
         with pytest.raises(AssertionError, match="baseline"):
@@ -305,6 +310,7 @@ def test_a_failure_is_an_error_where_the_kernels_are_asked_for(sources):
     assert sources.build(NO_COMPILER, MINIRES_KERNELS="none").count("failed") == 0
 
 
+@pytest.mark.slow  # 2 to 3 s: an environment or a build of its own
 def test_a_changed_header_is_seen_and_what_fails_then_leaves_nothing_old(sources):
     sources.build(MINIRES_KERNELS="baseline")
     assert len(sources.compiled()) == len(list(sources.root.glob("kernels/cpu/*.c")))

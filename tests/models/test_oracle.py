@@ -17,7 +17,9 @@ def test_the_oracle_covers_the_table():
     assert set(ORACLE) == set(NETWORKS)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(  # ResNet-50 takes 4 s
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet50")) for name in NETWORKS]
+)
 def test_training_equals_what_torch_computed(name):
     network = NETWORKS[name]
     model = our_model(network)

@@ -233,7 +233,10 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize(("steps", "with_graph"), [(1, True), (5, True), (5, False), (8, True)])
+@pytest.mark.parametrize(
+    ("steps", "with_graph"),
+    [(1, True), (5, False), *(pytest.param(steps, True, marks=pytest.mark.slow) for steps in (5, 8))],
+)
 def test_resuming_with_or_without_a_graph(usual, tmp_path, steps, with_graph):
     killed = make(out=tmp_path, checkpoint_steps=1)
     epoch_of = killed.train_loader.epoch

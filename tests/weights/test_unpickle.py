@@ -265,6 +265,7 @@ def test_a_dictionary_cannot_be_made_slow_by_colliding_keys():
     assert time.perf_counter() - start < 1
 
 
+@pytest.mark.slow  # 4 s: two million instructions
 def test_the_number_of_instructions_is_limited():
     refused(b"]" * (MAX_INSTRUCTIONS + 1), "more than 2,000,000 instructions")
 
