@@ -35,8 +35,8 @@ def compile_all(record: Record, scale: Scale, seconds: float) -> None:
     cupy = cuda.require()
     asked = sorted(modules(int(cupy.cuda.Device().compute_capability)), key=lambda module: len(sources.text(module[0])))
     asked = asked[: scale.modules][::-1]  # the longest first
-    room = cupy.cuda.runtime.memGetInfo()[0] // MEMORY_OF_A_PROCESS
-    processes = max(1, min(len(asked), os.cpu_count() or 1, room))
+    fitting = cupy.cuda.runtime.memGetInfo()[0] // MEMORY_OF_A_PROCESS
+    processes = max(1, min(len(asked), os.cpu_count() or 1, fitting))
     begun, failed = time.monotonic(), 0
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), prepare, (rehearse,)) as pool:
         futures = {pool.submit(compile_one, *module): module for module in asked}
