@@ -1,6 +1,6 @@
 """Train a small residual network on the digits that come with MiniRes, and measure it on digits it has not seen.
 
-    python examples/train_digits.py                                  98 to 99 %, a minute on two cores
+    python examples/train_digits.py                                  more than 97 %, half a minute
     python examples/train_digits.py --epochs 1 --limit 200           a quick look
     python examples/train_digits.py --out runs/digits                also keeps checkpoints and training curves
 

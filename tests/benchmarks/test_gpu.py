@@ -445,6 +445,7 @@ def test_json(tiny_run, capsys):
     assert found["kernels"]["limits"].keys() == {"bandwidth", "ours", "cublas"}
 
 
+@pytest.mark.slow  # 4 s: runs the program twice; test_json runs it once
 def test_tables_for_a_terminal_and_for_a_page(tiny_run, capsys):
     assert tiny_run() == 0
     printed = capsys.readouterr()

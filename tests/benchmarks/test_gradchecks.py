@@ -154,6 +154,7 @@ def test_minires_does_not_accuse(name):
     assert not outcome.alarm, outcome.said
 
 
+@pytest.mark.slow  # 4 s: the forty cases once more
 @BROKEN
 def test_minires_does_not_accuse_the_right_backward_either(name):
     """The other half of each mistake: an alarm that is always on would catch forty, too."""

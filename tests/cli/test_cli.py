@@ -475,6 +475,7 @@ def test_too_little_memory(monkeypatch, fails):
     assert "not enough memory (Unable to allocate 9 TiB)" in fails("summary", "resnet8")
 
 
+@pytest.mark.slow  # 3 s: a process that trains
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 def test_ctrl_c_saves_a_run_and_says_how_to_go_on(tmp_path):
     out = tmp_path / "run"

@@ -106,7 +106,11 @@ DIGIT = Misclassified(image=report.np.zeros((8, 8), report.np.uint8), label=3, a
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "Nothing: every"), (1, "One held-out digit"), (5, "5 of the 359"), (20, "20 of the 359")],
+    [
+        (0, "Nothing: every"),
+        (1, "One held-out digit"),
+        *(pytest.param(count, f"{count} of the 359", marks=pytest.mark.slow) for count in (5, 20)),  # 1 s each
+    ],
 )
 def test_any_number_of_misclassified_digits(result, count, said):
     page = report.render(with_network(result.findings, misclassified=(DIGIT,) * count))

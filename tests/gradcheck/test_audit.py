@@ -21,7 +21,15 @@ QUICK = ("multiply", "relu", "maximum", "sum", "clip", "softmax", "pad", "index"
 EXPLAINED = ("nothing is broadcast", "no element is taken twice", "no windows overlap", "last row", "zero, or two")
 
 
-@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.name in QUICK], ids=lambda each: each.name)
+@pytest.mark.parametrize(  # the examples of maximum and clip take 2 s each
+    "example",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] * (each.name in ("maximum", "clip")))
+        for each in EXAMPLES
+        if each.name in QUICK
+    ],
+    ids=lambda each: each.name,
+)
 def test_no_mutant_survives(example):
     found = audit(example.f, example.tensors())
     assert found, str(found)

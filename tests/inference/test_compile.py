@@ -60,7 +60,9 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "resnet50")) for name in NETWORKS]
+)
 @pytest.mark.parametrize("provider", ["reference", *(["cpu"] if cpu.library else [])])
 def test_networks(name, provider):
     make, shape = NETWORKS[name]

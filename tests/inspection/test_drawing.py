@@ -379,9 +379,12 @@ def recorded_graphs(draw: st.DrawFn) -> tuple[mr.Tensor, dict[str, mr.Tensor], C
     return named[last], named, edges
 
 
-@settings(max_examples=60)
-@given(recorded_graphs())
-def test_any_graph_is_drawn_whole_and_readable(graph):
+@pytest.mark.parametrize("examples", [15, pytest.param(60, marks=pytest.mark.slow)])  # 4 s
+def test_any_graph_is_drawn_whole_and_readable(examples):
+    settings(max_examples=examples)(given(recorded_graphs())(assert_drawn_whole_and_readable))()
+
+
+def assert_drawn_whole_and_readable(graph):
     y, named, expected = graph
     drawing = mr.draw_graph(y, names={key: tensor for key, tensor in named.items() if tensor is not y})
     picture = assert_readable(drawing)

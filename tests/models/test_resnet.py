@@ -70,6 +70,7 @@ def test_option_c_projects_in_every_block(name, projections):
     ]
 
 
+@pytest.mark.slow  # 3 s
 def test_resnet1202_runs_forward_and_backward():
     """More than 3,600 nodes on one path: nothing may recurse."""
     mr.manual_seed(0)

@@ -274,8 +274,8 @@ def test_the_number_of_instructions_is_limited():
     "instructions",
     [
         b"]" * 400_000 + b"a" * 399_999,
-        b")" + b"\x85" * 400_000,
-        b"}" + (b"U\x01a}" * 150_000) + b"s" * 150_000,
+        pytest.param(b")" + b"\x85" * 400_000, marks=pytest.mark.slow),  # 1 s each
+        pytest.param(b"}" + (b"U\x01a}" * 150_000) + b"s" * 150_000, marks=pytest.mark.slow),
         b"(" * 400_000 + b"t" * 400_000,
     ],
     ids=["lists", "tuples", "dictionaries", "marks"],
@@ -313,6 +313,7 @@ def test_memo_indices_do_not_size_anything():
     assert run(value(1) + b"r" + struct.pack("<I", 2**32 - 1) + b"j" + struct.pack("<I", 2**32 - 1)) == 1
 
 
+@pytest.mark.slow  # 4 s: a process that unpickles two million instructions
 def test_a_hostile_file_costs_little_memory(tmp_path):
     """In a process of its own, with less than 1 GB of address space beyond what starting it takes."""
     pytest.importorskip("resource")
