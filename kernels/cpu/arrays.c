@@ -111,8 +111,7 @@ PyArrayObject *new_array(int ndim, const npy_intp *shape, int type, Layout layou
     for (int k = 0; k < ndim; k++) bytes *= shape[k];
     PyObject *before = NULL, *array;
     if (bytes >= LARGE && !(before = PyDataMem_SetHandler(recycler))) return NULL;
-    array = PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, layout == CHANNELS_LAST ? strides : NULL, NULL, 0,
-                                 NULL);
+    array = PyArray_NewFromDescr(&PyArray_Type, descr, ndim, shape, layout == CHANNELS_LAST ? strides : NULL, NULL, 0, NULL);
     if (before) {
         Py_XDECREF(PyDataMem_SetHandler(before));
         Py_DECREF(before);

@@ -15,7 +15,9 @@
 /* Call it once, at import. Returns 0, or -1 with an exception set. */
 int arrays_start(void);
 
-typedef enum { NO_LAYOUT, ROWS, CHANNELS_LAST } Layout; /* none of the two; C order; (N, C, H, W) with channels innermost */
+typedef enum { NO_LAYOUT,
+               ROWS,
+               CHANNELS_LAST } Layout; /* none of the two; C order; (N, C, H, W) with channels innermost */
 
 /* The layout of an aligned float32 array without gaps. An array with both layouts (one channel or pixel) is in C order.
  * */

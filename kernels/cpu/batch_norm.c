@@ -26,9 +26,7 @@
 enum { STRIPES = 32, CHUNK_FLOATS = 4096, MIN_ROWS = 16, MAX_ROWS = 256, TASK_FLOATS = 1 << 15 };
 
 INLINE long stripe_rows(long rows) { return max_of(MIN_ROWS, ceil_div(rows, STRIPES)); }
-INLINE long chunk_rows(long channels) {
-    return min_of(MAX_ROWS, max_of(MIN_ROWS, CHUNK_FLOATS / channels));
-}
+INLINE long chunk_rows(long channels) { return min_of(MAX_ROWS, max_of(MIN_ROWS, CHUNK_FLOATS / channels)); }
 
 /* -- statistics ---------------------------------------------------------------------------------------------------- */
 
@@ -153,8 +151,15 @@ int batch_norm(const float *x, long rows, long channels, const float *mean, cons
     inverse_deviation(var, eps, channels, padded, scale);
     for (long c = 0; c < channels && weight; c++) scale[c] *= weight[c];
     copy_padded(bias, 0, channels, padded, shift);
-    Apply job = {.x = x, .residual = residual, .out = y, .rows = rows, .channels = channels,
-                 .task_rows = task_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
+    Apply job = {.x = x,
+                 .residual = residual,
+                 .out = y,
+                 .rows = rows,
+                 .channels = channels,
+                 .task_rows = task_rows(channels),
+                 .mean = vectors,
+                 .scale = scale,
+                 .shift = shift,
                  .with_relu = with_relu};
     parallel(ceil_div(rows, job.task_rows), apply_rows, &job);
     memory_free(vectors);
@@ -215,8 +220,15 @@ int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, 
     long padded = round_up(channels, LANES), stripes = ceil_div(rows, stripe_rows(rows));
     float *vectors = memory_alloc((size_t)(5 * padded) * sizeof(float));
     float *inverse = vectors + padded, *scale = inverse + padded, *shift = scale + padded, *slope = shift + padded;
-    Sums job = {.gy = gy, .x = x, .y = y, .rows = rows, .channels = channels, .padded = padded, .mean = vectors,
-                .inverse = inverse, .sums = memory_alloc((size_t)(2 * stripes * channels) * sizeof(double))};
+    Sums job = {.gy = gy,
+                .x = x,
+                .y = y,
+                .rows = rows,
+                .channels = channels,
+                .padded = padded,
+                .mean = vectors,
+                .inverse = inverse,
+                .sums = memory_alloc((size_t)(2 * stripes * channels) * sizeof(double))};
     if (!vectors || !job.sums) job.failed = 1;
     if (!job.failed) {
         copy_padded(mean, 0, channels, padded, vectors);
@@ -237,8 +249,16 @@ int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, 
             shift[c] = (float)(sum / rows);
             slope[c] = (float)(sum_x / rows) * inverse[c]; /* the factor of x - mean */
         }
-        Apply apply = {.gy = gy, .x = x, .y = y, .out = gx, .rows = rows, .channels = channels,
-                       .task_rows = task_rows(channels), .mean = vectors, .scale = scale, .shift = shift,
+        Apply apply = {.gy = gy,
+                       .x = x,
+                       .y = y,
+                       .out = gx,
+                       .rows = rows,
+                       .channels = channels,
+                       .task_rows = task_rows(channels),
+                       .mean = vectors,
+                       .scale = scale,
+                       .shift = shift,
                        .slope = slope};
         parallel(ceil_div(rows, apply.task_rows), gradient_rows, &apply);
     }

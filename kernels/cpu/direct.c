@@ -75,10 +75,13 @@ static int padding_open(Padding *padding, long images) {
 }
 
 static Padding padding_of(const Conv *conv) {
-    return (Padding){.height = conv->height, .width = conv->width, .channels = conv->channels,
-                   .top = conv->padding[0], .left = conv->padding[1],
-                   .padded_height = conv->height + 2 * conv->padding[0],
-                   .padded_width = conv->width + 2 * conv->padding[1]};
+    return (Padding){.height = conv->height,
+                     .width = conv->width,
+                     .channels = conv->channels,
+                     .top = conv->padding[0],
+                     .left = conv->padding[1],
+                     .padded_height = conv->height + 2 * conv->padding[0],
+                     .padded_width = conv->width + 2 * conv->padding[1]};
 }
 
 /* The number of images that are padded at a time: about as much as an L2 cache holds. */
@@ -249,10 +252,14 @@ int direct_forward(const Conv *conv, const float *packed, Epilogue out, const fl
     }
     if (!padding.padded) some = conv->images;
     long x_row = padding.padded_width * conv->channels;
-    job.grid = (Grid){.rows = conv->rows, .columns = conv->columns,
-                      .x_image = padding.padded_height * x_row, .x_row = conv->stride[0] * x_row,
+    job.grid = (Grid){.rows = conv->rows,
+                      .columns = conv->columns,
+                      .x_image = padding.padded_height * x_row,
+                      .x_row = conv->stride[0] * x_row,
                       .x_column = conv->stride[1] * conv->channels,
-                      .y_image = y_image, .y_row = conv->columns * conv->outputs, .y_column = conv->outputs};
+                      .y_image = y_image,
+                      .y_row = conv->columns * conv->outputs,
+                      .y_column = conv->outputs};
     for (long first = 0; first < conv->images; first += some) {
         job.grid.images = min_of(some, conv->images - first);
         job.x = pad_images(&padding, x, first, job.grid.images);
@@ -279,14 +286,12 @@ static Phase phase_of(const Conv *conv, int axis, long r) {
     long first = (r + p) % s; /* if s > 1, d is 1 */
     long taps = first < k ? ceil_div(k - first, s) : 0;
     long size = axis ? conv->width : conv->height;
-    return (Phase){.pixels = ceil_div(size - r, s), .first = first, .taps = taps,
-                   .start = (r + p - first) / s - (taps - 1) * d};
+    return (Phase){
+        .pixels = ceil_div(size - r, s), .first = first, .taps = taps, .start = (r + p - first) / s - (taps - 1) * d};
 }
 
 /* The number of phases of an axis that have pixels: a stride may be larger than the image. */
-static long phases_of(const Conv *conv, int axis) {
-    return min_of(conv->stride[axis], axis ? conv->width : conv->height);
-}
+static long phases_of(const Conv *conv, int axis) { return min_of(conv->stride[axis], axis ? conv->width : conv->height); }
 
 /* How far the phases of an axis reach beyond gy, before its first and after its last pixel. */
 static void reach_of(const Conv *conv, int axis, long *before, long *after) {
@@ -303,11 +308,12 @@ static void reach_of(const Conv *conv, int axis, long *before, long *after) {
 /* gx of all pixels of one phase, for all images. */
 static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v, Phase h, Product *job) {
     Packing packing = {.outputs = conv->channels, .channels = conv->outputs, .rows = v.taps, .columns = h.taps};
-    packing.w = (Weights){
-        .first = w.first + (v.first + (v.taps - 1) * conv->stride[0]) * w.i_step +
-                 (h.first + (h.taps - 1) * conv->stride[1]) * w.j_step,
-        .out_step = w.in_step, .in_step = w.out_step,
-        .i_step = -conv->stride[0] * w.i_step, .j_step = -conv->stride[1] * w.j_step};
+    packing.w = (Weights){.first = w.first + (v.first + (v.taps - 1) * conv->stride[0]) * w.i_step +
+                                   (h.first + (h.taps - 1) * conv->stride[1]) * w.j_step,
+                          .out_step = w.in_step,
+                          .in_step = w.out_step,
+                          .i_step = -conv->stride[0] * w.i_step,
+                          .j_step = -conv->stride[1] * w.j_step};
     size_t floats = (size_t)panels_size(v.taps * h.taps * conv->outputs, conv->channels);
     if (!(packing.packed = memory_alloc(floats * sizeof(float)))) return -1;
     if (taps_open(&job->taps, v.taps, h.taps, conv->dilation, padding->padded_width, conv->outputs)) {
@@ -335,8 +341,11 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
     Product job = {.outputs = conv->channels};
     long gy_row = padding.padded_width * conv->outputs;
     job.grid = (Grid){.images = conv->images,
-                      .x_image = padding.padded_height * gy_row, .x_row = gy_row, .x_column = conv->outputs,
-                      .y_image = conv->height * x_row, .y_row = conv->stride[0] * x_row,
+                      .x_image = padding.padded_height * gy_row,
+                      .x_row = gy_row,
+                      .x_column = conv->outputs,
+                      .y_image = conv->height * x_row,
+                      .y_row = conv->stride[0] * x_row,
                       .y_column = conv->stride[1] * conv->channels};
     const float *padded_gy = pad_images(&padding, gy, 0, conv->images);
     if (conv->stride[0] > conv->kernel[0] || conv->stride[1] > conv->kernel[1]) /* some phases have no tap */
@@ -435,16 +444,19 @@ int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float 
     const long area = conv->rows * conv->columns, panels = ceil_div(conv->outputs, NR);
     const long some = min_of(conv->images, max_of(1, PIXELS_PER_BATCH / area));
     const long x_row = padding.padded_width * conv->channels;
-    WeightJob job = {.conv = conv, .columns = conv->columns, .x_column = conv->stride[1] * conv->channels, .gw = gw,
-                     .places = conv->kernel[0] * conv->kernel[1] * conv->channels, .first = 1};
+    WeightJob job = {.conv = conv,
+                     .columns = conv->columns,
+                     .x_column = conv->stride[1] * conv->channels,
+                     .gw = gw,
+                     .places = conv->kernel[0] * conv->kernel[1] * conv->channels,
+                     .first = 1};
     job.slice = min_of(SLICE, round_up(ceil_div(job.places, 2), MR)); /* at least two tasks */
     job.sum_rows = round_up(job.places, job.slice);
     job.gy_panels = memory_alloc((size_t)(some * area * panels * NR) * sizeof(float));
     job.sums = memory_alloc((size_t)(panels * job.sum_rows * NR) * sizeof(float));
     job.row_offset = memory_alloc((size_t)(some * conv->rows) * sizeof(long));
     int failed = !job.gy_panels || !job.sums || !job.row_offset || padding_open(&padding, some) ||
-                 taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width,
-                           conv->channels);
+                 taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width, conv->channels);
     for (long row = 0; row < some * conv->rows && !failed; row++)
         job.row_offset[row] = row / conv->rows * padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
     for (long first = 0; first < conv->images && !failed; first += some) {

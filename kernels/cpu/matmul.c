@@ -25,8 +25,7 @@ static void pack_panels(void *context, Loop *loop) {
         const float *from = job->y.first + panel * NR * job->y.column_step;
         long count = min_of(NR, job->m - panel * NR);
         for (long k = 0; k < job->k; k++, to += NR, from += job->y.row_step)
-            for (long column = 0; column < NR; column++)
-                to[column] = column < count ? from[column * job->y.column_step] : 0;
+            for (long column = 0; column < NR; column++) to[column] = column < count ? from[column * job->y.column_step] : 0;
     }
 }
 

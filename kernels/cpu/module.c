@@ -24,9 +24,7 @@ typedef PyArrayObject Array;
 
 enum { DIRECT = 0, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
 
-static void release(Array *a, Array *b, Array *c, Array *d) {
-    Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(c), Py_XDECREF(d);
-}
+static void release(Array *a, Array *b, Array *c, Array *d) { Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(c), Py_XDECREF(d); }
 
 /* Converts `object` with `as`; None gives NULL, which is not an error. */
 static int optional(PyObject *object, Array *(*as)(PyObject *), Array **array) {
@@ -162,8 +160,8 @@ KERNEL(conv2d) {
     Array *x = NULL, *w = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     int with_relu, algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)i", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride),
-                          PAIR(c.padding), PAIR(c.dilation), &algorithm))
+    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)i", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride), PAIR(c.padding),
+                          PAIR(c.dilation), &algorithm))
         return NULL;
     if ((x = as_image(px)) && (w = as_steps(pw)) && optional(pbias, as_rows, &bias) &&
         optional(presidual, as_image, &residual) && require(PyArray_NDIM(w) == 4, "weights need four axes")) {
@@ -233,16 +231,23 @@ KERNEL(conv2d_packed) {
 
 /* With Winograd the input gradient is the convolution of gy with the flipped kernel, o and c exchanged. */
 static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, float *gx) {
-    Conv turned = {.images = c->images, .height = c->rows, .width = c->columns, .channels = c->outputs,
-                   .rows = c->height, .columns = c->width, .outputs = c->channels,
-                   .kernel = {3, 3}, .stride = {1, 1}, .dilation = {1, 1},
+    Conv turned = {.images = c->images,
+                   .height = c->rows,
+                   .width = c->columns,
+                   .channels = c->outputs,
+                   .rows = c->height,
+                   .columns = c->width,
+                   .outputs = c->channels,
+                   .kernel = {3, 3},
+                   .stride = {1, 1},
+                   .dilation = {1, 1},
                    .padding = {2 - c->padding[0], 2 - c->padding[1]}};
     Weights turned_w = {w.first + 2 * w.i_step + 2 * w.j_step, w.in_step, w.out_step, -w.i_step, -w.j_step};
     Epilogue nothing = {NULL, NULL, 0};
     return pack_and_forward(&turned, algorithm, turned_w, nothing, gy, gx);
 }
 
-/* conv2d_grad_input(gy, w, image, stride, padding, dilation, algorithm) */
+/* conv2d_grad_input(gy, w, input_size, stride, padding, dilation, algorithm) */
 KERNEL(conv2d_grad_input) {
     PyObject *pgy, *pw;
     Array *gy = NULL, *w = NULL, *gx = NULL;
@@ -255,15 +260,15 @@ KERNEL(conv2d_grad_input) {
         c.images = PyArray_DIM(gy, 0), c.outputs = PyArray_DIM(w, 0), c.channels = PyArray_DIM(w, 1);
         c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
         int dense = (c.stride[0] == 1 || c.dilation[0] == 1) && (c.stride[1] == 1 || c.dilation[1] == 1);
-        if (check_geometry(&c, algorithm) && check_padded_gradient(&c) && require(dense, "no input gradient with stride and dilation") &&
+        if (check_geometry(&c, algorithm) && check_padded_gradient(&c) &&
+            require(dense, "no input gradient with stride and dilation") &&
             require(algorithm == DIRECT || (c.padding[0] <= 2 && c.padding[1] <= 2), "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
             (gx = new_image(c.images, c.channels, c.height, c.width))) {
             Py_BEGIN_ALLOW_THREADS
-            failed = algorithm == DIRECT
-                         ? direct_grad_input(&c, weights_of(w), floats(gy), floats(gx))
-                         : winograd_grad_input(&c, algorithm, weights_of(w), floats(gy), floats(gx));
+            failed = algorithm == DIRECT ? direct_grad_input(&c, weights_of(w), floats(gy), floats(gx))
+                                         : winograd_grad_input(&c, algorithm, weights_of(w), floats(gy), floats(gx));
             Py_END_ALLOW_THREADS
         }
     }
@@ -363,8 +368,8 @@ KERNEL(batch_norm_grad) {
         (gx = new_like(x, NPY_FLOAT32)) && (gw = new_array(1, &channels, NPY_FLOAT32, ROWS)) &&
         (gb = new_array(1, &channels, NPY_FLOAT32, ROWS))) {
         Py_BEGIN_ALLOW_THREADS
-        failed = batch_norm_grad(floats(gy), floats(x), floats(y), rows, channels, floats(mean), floats(var),
-                                 floats(weight), eps, floats(gx), floats(gw), floats(gb));
+        failed = batch_norm_grad(floats(gy), floats(x), floats(y), rows, channels, floats(mean), floats(var), floats(weight),
+                                 eps, floats(gx), floats(gw), floats(gb));
         Py_END_ALLOW_THREADS
     }
     release(gy, x, mean, var);
@@ -436,14 +441,14 @@ KERNEL(max_pool2d) {
     return out ? (PyObject *)y : Py_BuildValue("NN", y, winners);
 }
 
-/* max_pool2d_route(gy, argmax, image, kernel_size, stride, padding, dilation) */
+/* max_pool2d_route(gy, argmax, input_size, kernel_size, stride, padding, dilation) */
 KERNEL(max_pool2d_route) {
     PyObject *pgy, *pwinners;
     Array *gy = NULL, *winners = NULL, *gx = NULL;
     Pool p;
     int failed = 1;
-    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)(ll)", &pgy, &pwinners, &p.height, &p.width, PAIR(p.kernel),
-                          PAIR(p.stride), PAIR(p.padding), PAIR(p.dilation)))
+    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)(ll)", &pgy, &pwinners, &p.height, &p.width, PAIR(p.kernel), PAIR(p.stride),
+                          PAIR(p.padding), PAIR(p.dilation)))
         return NULL;
     if ((gy = as_image(pgy)) && (winners = as_winners(pwinners)) && require(same_shape(gy, winners), "argmax does not fit")) {
         set_pool(&p, NULL, gy);
@@ -479,7 +484,7 @@ KERNEL(avg_pool2d) {
     return finished(y, failed);
 }
 
-/* avg_pool2d_split(gy, image, kernel_size, stride, padding, count_include_pad) */
+/* avg_pool2d_split(gy, input_size, kernel_size, stride, padding, count_include_pad) */
 KERNEL(avg_pool2d_split) {
     PyObject *pgy;
     Array *gy = NULL, *gx = NULL;
@@ -714,8 +719,8 @@ static int set_parameter(Parameter *p, PyObject *theta, PyObject *gradient, PyOb
 KERNEL(sgd) {
     PyObject *thetas, *gradients, *velocities;
     Sgd s;
-    if (!PyArg_ParseTuple(args, "O!O!Offffp", &PyList_Type, &thetas, &PyList_Type, &gradients, &velocities, &s.lr,
-                          &s.momentum, &s.weight_decay, &s.dampening, &s.nesterov))
+    if (!PyArg_ParseTuple(args, "O!O!Offffp", &PyList_Type, &thetas, &PyList_Type, &gradients, &velocities, &s.lr, &s.momentum,
+                          &s.weight_decay, &s.dampening, &s.nesterov))
         return NULL;
     Py_ssize_t count = PyList_GET_SIZE(thetas), done = 0;
     int with_velocity = velocities != Py_None, failed = -1;
@@ -820,15 +825,39 @@ KERNEL(supported) {
 
 #define METHOD(name) {#name, py_##name, METH_VARARGS, NULL}
 
-static PyMethodDef methods[] = {
-    METHOD(conv2d), METHOD(pack), METHOD(conv2d_packed), METHOD(conv2d_grad_input), METHOD(conv2d_grad_weight),
-    METHOD(batch_norm_stats), METHOD(batch_norm), METHOD(batch_norm_grad),
-    METHOD(max_pool2d), METHOD(max_pool2d_route), METHOD(avg_pool2d), METHOD(avg_pool2d_split), METHOD(sum_pixels),
-    METHOD(sum_rows), METHOD(repeat_pixels),
-    METHOD(relu), METHOD(add), METHOD(relu_mask),
-    METHOD(matmul), METHOD(log_softmax), METHOD(cross_entropy), METHOD(cross_entropy_grad), METHOD(sgd),
-    METHOD(set_num_threads), METHOD(num_threads), METHOD(empty_cache), METHOD(set_cache_limit), METHOD(cache_state),
-    METHOD(image_conversions), METHOD(channels_last), METHOD(empty_image), METHOD(supported), {NULL, NULL, 0, NULL}};
+static PyMethodDef methods[] = {METHOD(conv2d),
+                                METHOD(pack),
+                                METHOD(conv2d_packed),
+                                METHOD(conv2d_grad_input),
+                                METHOD(conv2d_grad_weight),
+                                METHOD(batch_norm_stats),
+                                METHOD(batch_norm),
+                                METHOD(batch_norm_grad),
+                                METHOD(max_pool2d),
+                                METHOD(max_pool2d_route),
+                                METHOD(avg_pool2d),
+                                METHOD(avg_pool2d_split),
+                                METHOD(sum_pixels),
+                                METHOD(sum_rows),
+                                METHOD(repeat_pixels),
+                                METHOD(relu),
+                                METHOD(add),
+                                METHOD(relu_mask),
+                                METHOD(matmul),
+                                METHOD(log_softmax),
+                                METHOD(cross_entropy),
+                                METHOD(cross_entropy_grad),
+                                METHOD(sgd),
+                                METHOD(set_num_threads),
+                                METHOD(num_threads),
+                                METHOD(empty_cache),
+                                METHOD(set_cache_limit),
+                                METHOD(cache_state),
+                                METHOD(image_conversions),
+                                METHOD(channels_last),
+                                METHOD(empty_image),
+                                METHOD(supported),
+                                {NULL, NULL, 0, NULL}};
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)

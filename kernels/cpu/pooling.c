@@ -198,8 +198,8 @@ static void repeat_image(void *context, Loop *loop) {
     const size_t bytes = (size_t)job->pool.channels * sizeof(float);
     for (long image; (image = loop_next(loop)) >= 0;)
         for (long pixel = 0; pixel < job->pool.height; pixel++)
-            memcpy(job->out + (image * job->pool.height + pixel) * job->pool.channels,
-                   job->in + image * job->pool.channels, bytes);
+            memcpy(job->out + (image * job->pool.height + pixel) * job->pool.channels, job->in + image * job->pool.channels,
+                   bytes);
 }
 
 void repeat_pixels(const float *x, long images, long pixels, long channels, float *y) {

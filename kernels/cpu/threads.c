@@ -40,8 +40,7 @@ static struct {
     Body body;
     void *context;
     Loop *loop;
-} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
-          .wanted = 1};
+} pool = {.owner = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .wanted = 1};
 
 static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

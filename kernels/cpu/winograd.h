@@ -31,7 +31,8 @@
 
 #include "simd.h"
 
-enum { MAX_TILE = 6, MAX_POSITIONS = 36 };
+enum { MAX_TILE = 6,
+       MAX_POSITIONS = 36 };
 
 /* out = B^T d: m + 2 numbers to m + 2. */
 INLINE void input_transform(int m, const vf *d, long stride, vf *out, long out_stride) {

@@ -13,8 +13,8 @@ from minires.backend.arrays import Array
 class Provider:
     """A set of kernels. Each one is an attribute, under its name in the contract.
 
-    The kernels are the public functions that `modules` define, so each name is written once, where the kernel is
-    defined. A provider need not be complete: `dispatch` asks the next provider for a kernel that is missing.
+    It has the public functions that `modules` define. Those whose names are in the contract are the kernels: each name
+    is written once, where the kernel is defined. A provider need not be complete: `dispatch` asks the next provider for a kernel that is missing.
 
     Args:
         name: what `use_backend` and the environment variable MINIRES_BACKEND call it.

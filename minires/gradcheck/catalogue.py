@@ -75,8 +75,9 @@ def _positive(*shapes: tuple[int, ...]) -> Inputs:
 
 
 def _on_kinks(*values: float) -> Inputs:
-    """Numbers on both sides of `values`, and these themselves."""
-    return lambda rng: (rng.permuted(np.concatenate([rng.normal(size=9), values, values])).reshape(-1, 1),)
+    """Numbers on both sides of each of `values`, and these themselves."""
+    near = [value + shift for value in values for shift in (-0.75, 0.0, 0.0, 0.75)]
+    return lambda rng: (rng.permuted(np.concatenate([rng.normal(size=9), near])).reshape(-1, 1),)
 
 
 def _few_levels(*shapes: tuple[int, ...]) -> Inputs:

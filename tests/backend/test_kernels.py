@@ -37,7 +37,8 @@ def assert_equal(actual: Any, expected: Any, tolerance: float) -> None:
 
 
 def test_every_kernel_is_called_and_has_its_loops():
-    assert set(CALLS) == set(naive.KERNELS) == set(CONTRACT)
+    assert set(CALLS) == set(CONTRACT), "in tests/backend/calls.py"
+    assert set(naive.KERNELS) == set(CONTRACT), "in tests/backend/naive.py"
 
 
 @pytest.mark.parametrize("kernel", CALLS)

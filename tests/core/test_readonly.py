@@ -289,7 +289,7 @@ def test_a_fork_while_another_thread_holds_an_array() -> None:
     inside = threading.Event()
 
     def hold() -> None:
-        with readonly._lock:  # as in the middle of a Hold
+        with readonly._lock:  # as in the middle of a ReadOnlyLock
             inside.set()
             time.sleep(0.2)
 

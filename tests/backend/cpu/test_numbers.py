@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import minires as mr
 from minires import backend
 from minires import functional as F
-from minires.backend import cpu
+from minires.backend import CONTRACT, cpu
 from minires.backend.cpu import isa
 from minires.backend.cpu.provider import CPU
 from minires.backend.reference.provider import REFERENCE as reference
@@ -174,3 +174,9 @@ def test_no_weight_decay_leaves_an_infinite_parameter_alone(provider):
     with backend.use_backend(provider):
         backend.sgd_step([theta], [gradient], None, 0.5, 0.0, 0.0, 0.0, False)
     np.testing.assert_array_equal(theta, [np.inf, -np.inf, 0.5])
+
+
+def test_every_kernel_of_the_provider_is_drawn():
+    """A kernel that no case calls is neither fuzzed nor run under the sanitizers."""
+    missing = {name for name in CONTRACT if hasattr(CPU, name)} - set(cases.CASES)
+    assert not missing, f"name them in OTHERS of tests/backend/cpu/cases.py: {sorted(missing)}"

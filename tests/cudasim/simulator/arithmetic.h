@@ -27,8 +27,8 @@ inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
 }
 
 // min and max, for the pairs of types that CUDA has. If one of two floats is NaN, they return the other.
-#define CUDASIM_EXTREMA(T)                                                                         \
-    inline T min(T x, T y) { return y < x ? y : x; }                                               \
+#define CUDASIM_EXTREMA(T)                           \
+    inline T min(T x, T y) { return y < x ? y : x; } \
     inline T max(T x, T y) { return x < y ? y : x; }
 CUDASIM_EXTREMA(int)
 CUDASIM_EXTREMA(unsigned)

@@ -2,12 +2,12 @@
 #pragma once
 #include <type_traits>
 
-#define CUDASIM_ATOMIC(name, new_value)                                                            \
-    template <class T>                                                                             \
-    T name(T* place, std::type_identity_t<T> value) {                                              \
-        const T old = *place;                                                                      \
-        *place = new_value;                                                                        \
-        return old;                                                                                \
+#define CUDASIM_ATOMIC(name, new_value)               \
+    template <class T>                                \
+    T name(T* place, std::type_identity_t<T> value) { \
+        const T old = *place;                         \
+        *place = new_value;                           \
+        return old;                                   \
     }
 
 CUDASIM_ATOMIC(atomicAdd, old + value)
@@ -15,7 +15,7 @@ CUDASIM_ATOMIC(atomicSub, old - value)
 CUDASIM_ATOMIC(atomicMin, value < old ? value : old)
 CUDASIM_ATOMIC(atomicMax, old < value ? value : old)
 CUDASIM_ATOMIC(atomicExch, value)
-CUDASIM_ATOMIC(atomicAnd, old & value)
+CUDASIM_ATOMIC(atomicAnd, old& value)
 CUDASIM_ATOMIC(atomicOr, old | value)
 CUDASIM_ATOMIC(atomicXor, old ^ value)
 CUDASIM_ATOMIC(atomicInc, old >= value ? 0 : old + 1)

@@ -55,11 +55,11 @@ struct Exported<kernel> {
 #define CUDASIM_VISIBLE extern "C" __attribute__((visibility("default")))
 
 // bound: the maximum number of threads of a block, from __launch_bounds__.
-#define CUDASIM_EXPORT(name, bound)                                                                        \
-    CUDASIM_VISIBLE unsigned cudasim_bound_##name() { return bound; }                                      \
-    CUDASIM_VISIBLE const sim::Parameter* cudasim_parameters_##name() {                                    \
-        return sim::Exported<&name>::parameters;                                                           \
-    }                                                                                                      \
-    CUDASIM_VISIBLE const char* cudasim_launch_##name(const unsigned* dimensions, void** arguments) {      \
-        return sim::Exported<&name>::launch(dimensions, arguments);                                        \
+#define CUDASIM_EXPORT(name, bound)                                                                   \
+    CUDASIM_VISIBLE unsigned cudasim_bound_##name() { return bound; }                                 \
+    CUDASIM_VISIBLE const sim::Parameter* cudasim_parameters_##name() {                               \
+        return sim::Exported<&name>::parameters;                                                      \
+    }                                                                                                 \
+    CUDASIM_VISIBLE const char* cudasim_launch_##name(const unsigned* dimensions, void** arguments) { \
+        return sim::Exported<&name>::launch(dimensions, arguments);                                   \
     }

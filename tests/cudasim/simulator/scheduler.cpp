@@ -33,7 +33,11 @@ namespace {
 
 constexpr unsigned WARP = 32, MOST_THREADS = 1024, KEPT = 256;
 
-enum class State { fresh, ready, at_barrier, in_warp, finished };
+enum class State { fresh,
+                   ready,
+                   at_barrier,
+                   in_warp,
+                   finished };
 
 struct Thread {
     State state;
