@@ -165,8 +165,13 @@ def test_a_sum_too_long_for_a_grid_is_declined(device, monkeypatch):
     x, images = device.upload(ones), device.upload(ones.reshape(16, 1, 256, 256))
     assert cuda.matmul(x, x.reshape(-1, 1)) is NotImplemented
     assert cuda.conv2d_grad_weight(images, images, Window((1, 1), (1, 1), (0, 0), (1, 1)), 1) is NotImplemented
-    fewer = device.upload(ones[:, :-16])
-    assert cuda.matmul(fewer, fewer.reshape(-1, 1)).get() == 65535 * 16
+
+
+@pytest.mark.slow  # three seconds: the simulator runs 65,535 blocks
+def test_the_longest_sum_for_a_grid_is_computed(device, monkeypatch):
+    monkeypatch.setattr(tiles, "MAX_DEPTH", 16)
+    x = device.upload(np.ones((1, 65535 * 16), np.float32))
+    assert cuda.matmul(x, x.reshape(-1, 1)).get() == 65535 * 16
 
 
 def test_equal_numbers_whose_roundings_all_go_one_way(device):

@@ -285,7 +285,7 @@ def test_a_workspace_that_failed_gives_its_memory_back(device, memory):
 
 @pytest.mark.parametrize("limited", [False, True], ids=["the GPU", "a limit"])
 def test_a_memory_that_is_full_ends_the_capture(device, memory, limited, monkeypatch):
-    """And takes nothing away that nodes captured before use, as CuPy would to make room."""
+    """The pool frees no block that captured nodes use. A pool of CuPy's would free it to serve the next array."""
     if limited:
         monkeypatch.setenv("CUPY_GPU_MEMORY_LIMIT", str(4 * MIB))
     else:
@@ -315,8 +315,8 @@ def test_a_memory_that_is_full_ends_the_capture(device, memory, limited, monkeyp
 
 
 @pytest.mark.parametrize("limited", [False, True], ids=["the GPU", "a limit"])
-def test_outside_a_capture_a_full_pool_makes_room_for_the_next_array(device, memory, limited, monkeypatch):
-    """As any pool of CuPy's."""
+def test_outside_a_capture_a_full_pool_frees_its_blocks_for_the_next_array(device, memory, limited, monkeypatch):
+    """As every pool of CuPy's does."""
     if limited:
         monkeypatch.setenv("CUPY_GPU_MEMORY_LIMIT", str(4 * MIB))
     else:
@@ -440,7 +440,7 @@ def test_pools_of_the_stand_in_are_as_cupy_s(device, memory):
         pool.set_limit(size=4096)
         with pytest.raises(cupy.cuda.memory.OutOfMemoryError):
             make(4000)
-        assert (pool.total_bytes(), memory.free) == (1024, free - 1024)  # to make room
+        assert (pool.total_bytes(), memory.free) == (1024, free - 1024)  # it freed its block
         d = make(900)
         del d
     del pool
