@@ -14,7 +14,8 @@ class Provider:
     """A set of kernels. Each one is an attribute, under its name in the contract.
 
     It has the public functions that `modules` define. Those whose names are in the contract are the kernels: each name
-    is written once, where the kernel is defined. A provider need not be complete: `dispatch` asks the next provider for a kernel that is missing.
+    is written once, where the kernel is defined. A provider need not be complete: `dispatch` asks the next provider for
+    a kernel that is missing.
 
     Args:
         name: what `use_backend` and the environment variable MINIRES_BACKEND call it.

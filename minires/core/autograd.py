@@ -238,5 +238,8 @@ def _grad_output(root: Tensor, gradient: Operand | None) -> Tensor:
 
 def _accumulate_grad(tensor: Tensor, gradient: Tensor, create_graph: bool) -> None:
     """Add to `tensor.grad`, in a new array."""
+    if tensor.grad is None:
+        tensor.grad = gradient
+        return
     with modes.set_grad_enabled(create_graph):
-        tensor.grad = gradient if tensor.grad is None else tensor.grad + gradient
+        tensor.grad = tensor.grad + gradient

@@ -16,11 +16,12 @@ def check_inputs(op: Function, inputs: tuple[Any, ...]) -> None:
     """Raise unless `op` has not been applied yet and `inputs` are Tensors on one device."""
     if op.applied:
         raise GraphError(f"{op.name}: an instance is one node of the graph; make a new one for each application")
-    others = [type(each).__name__ for each in inputs if not isinstance(each, Tensor)]
-    if others:
-        raise DtypeError(f"{op.name}: needs Tensors, got {', '.join(others)}; make one with minires.tensor(...)")
-    devices = [tensor.device for tensor in inputs]
-    if len(set(devices)) > 1:
+    for each in inputs:
+        if not isinstance(each, Tensor):
+            others = ", ".join(type(each).__name__ for each in inputs if not isinstance(each, Tensor))
+            raise DtypeError(f"{op.name}: needs Tensors, got {others}; make one with minires.tensor(...)")
+    if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:
+        devices = [tensor.device for tensor in inputs]
         raise DeviceError(f"{op.name}: inputs on different devices {devices}; move them with .to()")
 
 

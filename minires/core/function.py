@@ -94,14 +94,15 @@ class Function:
 
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Become the node of `output`: keep what backward needs, and point along the edges to the inputs' nodes."""
-        self._saved = vars(self).keys() - self._configuration  # the attributes that forward has set
-        saved = [i for i in range(len(inputs)) if self.saved_inputs is None or i in self.saved_inputs]
+        set_by_forward = vars(self).keys() - self._configuration
+        saved = range(len(inputs)) if self.saved_inputs is None else self.saved_inputs
         # Masks, indices and the like are locked as the inputs are, since they may be arrays of the user.
         self._locks = [ReadOnlyLock(array) for array in _arrays_in(vars(self).values())]
-        self._locks += [ReadOnlyLock(inputs[i].data) for i in saved]
+        self._locks += [ReadOnlyLock(tensor.data) for i, tensor in enumerate(inputs) if i in saved]
         if self.saves_output:  # its array, not the Tensor: the Tensor refers to this node, which would be a cycle
             self._locks.append(ReadOnlyLock(output.data))
-        self.versions = {i: inputs[i].version for i in saved}
+        self._saved = set_by_forward
+        self.versions = {i: tensor.version for i, tensor in enumerate(inputs) if i in saved}
         self.inputs = tuple(tensor if i in saved else tensor.metadata_copy() for i, tensor in enumerate(inputs))
         self.edges = tuple(tensor.edge() for tensor in inputs)
         self.needs_input_grad = tuple(edge is not None for edge in self.edges)

@@ -39,7 +39,7 @@ class Shape(NamedTuple):
     @property
     def is_plain_3x3(self) -> bool:
         """Whether Winograd's algorithm applies: kernel 3×3, stride and dilation 1."""
-        return self.window.without_padding == Window((3, 3))
+        return self.window.kernel == (3, 3) and self.window.stride == self.window.dilation == (1, 1)
 
     @property
     def tiles(self) -> int:

@@ -8,15 +8,20 @@ from minires.backend.arrays import Array
 from minires.backend.shapes import Window
 from minires.errors import ShapeError
 
+FLOAT32 = np.dtype(np.float32)  # comparing a dtype with np.float32, a type, takes twice as long
+
 
 def supports(array: Array) -> bool:
     """Whether `array` is a NumPy array of float32."""
-    return isinstance(array, np.ndarray) and array.dtype == np.float32
+    return isinstance(array, np.ndarray) and array.dtype == FLOAT32
 
 
 def is_supported(*arrays: Array | None) -> bool:
     """Whether every array is a NumPy array of float32 and not empty; None stands for an absent one, and is allowed."""
-    return all(array is None or (supports(array) and array.size > 0) for array in arrays)
+    for array in arrays:  # noqa: SIM110  (`all` of a generator takes twice as long)
+        if array is not None and not (supports(array) and array.size):
+            return False
+    return True
 
 
 def check_integers(op: str, window: Window) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minires.backend.arrays import Array
 
+FLOAT32 = np.dtype(np.float32)
 MAX_ROWS = (1 << 30) - 1  # kernels count rows and pixels, and a step beyond the last, in 32 bits
 MAX_CHANNELS = 8 * 65535  # the y of a grid is at most 65535, and each block has at least 8 channels
 
@@ -21,7 +22,7 @@ def is_on_gpu(array: object) -> bool:
 
 def supports(array: Any) -> bool:
     """Whether `array` is a CuPy array of float32."""
-    return is_on_gpu(array) and bool(array.dtype == np.float32)
+    return is_on_gpu(array) and bool(array.dtype == FLOAT32)
 
 
 def is_supported(*arrays: Array | None) -> bool:
