@@ -33,7 +33,7 @@ def pytorch() -> tuple[Any, list[str]]:
     """(torch, []), or (None, [why its rows are left out])."""
     try:
         torch = importlib.import_module("torch")
-    except ImportError as error:
+    except Exception as error:  # a broken installation raises OSError or RuntimeError while its libraries load
         return None, [f'PyTorch is left out: {error} (pip install "minires[bench]")']
     if not torch.cuda.is_available():
         return None, [f"PyTorch is left out: {torch.__version__}, as it is installed here, sees no GPU"]
