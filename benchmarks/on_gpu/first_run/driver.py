@@ -1,6 +1,6 @@
 """The program that runs under compute-sanitizer: each CUDA source with a barrier once, small, against the reference.
 
-The sources without one (elementwise, pooling, im2col, sgd) are not among the simulator's cases, so they do not run here.
+The sources without one (elementwise, pooling, im2col, sgd) are no cases of the simulator, so they do not run here.
 """
 
 from __future__ import annotations
