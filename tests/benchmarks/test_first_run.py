@@ -5,6 +5,7 @@ Steps that crash, hang, fail, or find no PyTorch; what was found before is kept,
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -554,7 +555,11 @@ def test_the_whole_is_rehearsed(tmp_path):
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_runs_it_by_the_python_that_is_named():
     command = ["make", "--no-print-directory", "-n", "gpu-first-run", "PYTHON=any-python"]
-    plain = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # `make test ARGS=…` hands its own variables on to every make below it.
+    inherited = {"MAKEFLAGS", "MAKEOVERRIDES", "ARGS"}
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    run = functools.partial(subprocess.run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    plain = run(command).stdout
     assert plain.strip() == '"any-python" -m benchmarks.on_gpu.first_run --out "gpu-first-run"'
-    named = subprocess.run([*command, "OUT=there"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    named = run([*command, "OUT=there"]).stdout
     assert named.strip().endswith('--out "there"')

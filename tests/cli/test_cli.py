@@ -115,17 +115,23 @@ def test_version(capsys):
 
 
 def test_starting_is_quick_and_loads_nothing_that_is_not_needed():
+    """Machines differ and are busy, so the time is compared with that of importing what the command line stands on."""
+    # Coverage measures processes below it too, which takes a third longer: here the command alone is timed.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
+
+    def seconds(code: str) -> tuple[float, str]:
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=plain)
+        return time.perf_counter() - started, done.stderr
+
     code = (
         "import sys; from minires.cli import main; main(['--help']); "
         "sys.stderr.write(' '.join({'matplotlib', 'PIL', 'safetensors', 'cupy'} & set(sys.modules)))"
     )
-    times = []
-    for _ in range(3):  # the machine may be busy: the best of three
-        started = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - started)
-    assert done.stderr == ""
-    assert min(times) < 1
+    command = [seconds(code) for _ in range(3)]
+    libraries = [seconds("import numpy, typer, rich.console") for _ in range(3)]
+    assert {stderr for _, stderr in command} == {""}
+    assert min(command)[0] < 2.5 * min(libraries)[0]  # 1.4 to 1.8 measured
 
 
 # -- summary ----------------------------------------------------------------------------------------------------------
