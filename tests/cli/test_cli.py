@@ -128,10 +128,10 @@ def test_starting_is_quick_and_loads_nothing_that_is_not_needed():
         "import sys; from minires.cli import main; main(['--help']); "
         "sys.stderr.write(' '.join({'matplotlib', 'PIL', 'safetensors', 'cupy'} & set(sys.modules)))"
     )
-    command = [seconds(code) for _ in range(3)]
-    libraries = [seconds("import numpy, typer, rich.console") for _ in range(3)]
-    assert {stderr for _, stderr in command} == {""}
-    assert min(command)[0] < 2.5 * min(libraries)[0]  # 1.4 to 1.8 measured
+    rounds = [(seconds(code), seconds("import numpy, typer, rich.console")) for _ in range(4)]
+    assert {command[1] for command, _ in rounds} == {""}
+    # 1.4 to 1.8 times measured; the best of each, since something else may have run beside any of them.
+    assert min(command for command, _ in rounds)[0] < 3 * min(libraries for _, libraries in rounds)[0]
 
 
 # -- summary ----------------------------------------------------------------------------------------------------------
