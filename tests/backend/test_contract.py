@@ -59,3 +59,10 @@ def test_a_providers_kernels_are_the_public_functions_that_its_modules_define():
     provider = Provider("some", lambda array: True, [module], lambda kernel: lambda x: (kernel(x), "decorated"))
     assert provider.relu(1) == (1, "decorated")
     assert set(vars(provider)) == {"relu", "name", "supports"}
+
+
+def test_of_two_kernels_of_one_name_the_one_of_the_later_module_counts():
+    first, second = ModuleType("first"), ModuleType("second")
+    exec("def relu(x): return 1", vars(first))
+    exec("def relu(x): return 2", vars(second))
+    assert Provider("some", lambda array: True, [first, second]).relu(0) == 2
