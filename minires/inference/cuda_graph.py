@@ -7,6 +7,8 @@ into the graph's input array, replays the graph, and copies the outputs.
 
 from __future__ import annotations
 
+from typing import Any
+
 from minires import backend
 from minires.backend import Array, cuda
 from minires.backend.cuda.graph import Workspace
@@ -23,16 +25,18 @@ class CapturedPlan:
 
     def __init__(self, plan: Plan, x: Array) -> None:
         self.plan, self.capture_error = plan, ""
+        self._x: Any = None
         workspace = Workspace(backend.device_of(x))
-        with workspace.entered():
-            self._x = x.copy()
-            plan.run(self._x)  # fills the pool with the memory that the capture needs
         try:
+            with workspace.entered(), cuda.explaining_out_of_memory("the model, captured as a CUDA graph"):
+                self._x = x.copy()
+                plan.run(self._x)  # fills the pool with the memory that the capture needs
             self._graph, self._outputs = workspace.capture(lambda: plan.run(self._x), "the model")
         except DeviceError as error:
             self.capture_error = str(error)
         if self.capture_error:
-            del workspace, self._x
+            del workspace
+            self._x = None
             cuda.empty_cache()  # returns the memory that the capture took
 
     shape = property(lambda self: self.plan.shape, doc="The shape of the input.")

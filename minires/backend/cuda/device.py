@@ -206,9 +206,10 @@ def free_retired_pools(cupy: Any) -> None:
     """
     with _freeing:
         for _ in range(len(_retired)):
-            index, pool = _retired.pop(0)
+            index, pool = _retired[0]  # it stays in the list if CUDA reports an error here
             with cupy.cuda.Device(index):
                 pool.free_all_blocks()
+                del _retired[0]
                 if pool.total_bytes():
                     _retired.append((index, pool))
 

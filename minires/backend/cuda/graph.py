@@ -112,19 +112,26 @@ def _new_pool(cupy: Any) -> Any:
     If cudaMalloc fails, or the pool's limit (CUPY_GPU_MEMORY_LIMIT) would be exceeded, a pool of CuPy's gives its free
     blocks back to the GPU and tries again. During a capture, nodes of the graph write into such blocks. So this pool
     raises CuPy's OutOfMemoryError instead. CuPy checks the limit before it calls the allocator, so the limit is checked
-    here, and the pool itself has none.
+    here, and the pool itself has none. Outside a capture, blocks that other pools merely keep are given back first.
     """
     error_of_cuda, limit = cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.MemoryPool().get_limit()
 
+    def from_gpu(size: int) -> Any:
+        if limit and pool.total_bytes() > limit:  # `size` is counted already
+            raise error_of_cuda(MEMORY_ALLOCATION)
+        return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+
     def allocate(size: int) -> Any:
         try:
-            if limit and pool.total_bytes() > limit:  # `size` is counted already
-                raise error_of_cuda(MEMORY_ALLOCATION)
-            return cupy.cuda.MemoryPointer(cupy.cuda.Memory(size), 0)
+            return from_gpu(size)
         except error_of_cuda as error:
-            if is_capturing() and cuda.is_out_of_memory(error):
+            if not cuda.is_out_of_memory(error):
+                raise
+            if is_capturing():
                 raise cupy.cuda.memory.OutOfMemoryError(size, pool.total_bytes() - size, limit) from None
-            raise
+        cupy.get_default_memory_pool().free_all_blocks()
+        free_retired_pools(cupy)
+        return from_gpu(size)
 
     pool = cupy.cuda.MemoryPool(allocate)  # a cycle for the collector: a pool takes no weak references
     pool.set_limit(size=0)

@@ -331,6 +331,19 @@ def test_outside_a_capture_a_full_pool_frees_its_blocks_for_the_next_array(devic
             device.cupy.zeros(5 * MIB // 4, "float32")
 
 
+def test_outside_a_capture_the_blocks_that_other_pools_keep_are_given_back_first(device, memory, monkeypatch):
+    """Plain eager work would find this memory free: work in a workspace must not fail for want of it."""
+    monkeypatch.setattr(memory, "free", 4 * MIB)
+    place, gone = graph.Workspace("cuda"), graph.Workspace("cuda")
+    with gone.entered():
+        device.cupy.zeros(3 * MIB // 4, "float32")
+    del gone
+    gc.collect()
+    assert memory.free == MIB  # the retired pool keeps its block
+    with place.entered():
+        assert device.cupy.zeros(3 * MIB // 4, "float32").nbytes == 3 * MIB
+
+
 # -- learning rates that a graph reads ---------------------------------------------------------------------------------
 
 
