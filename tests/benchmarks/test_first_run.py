@@ -9,8 +9,10 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,6 +135,22 @@ def test_a_process_that_hangs_is_killed_with_all_that_it_started_and_what_it_fou
             break
         time.sleep(0.1)
     assert not is_running(child)
+
+
+@posix
+def test_a_run_that_is_stopped_kills_its_step_and_says_so_in_the_report(tmp_path):
+    hangs = "import os, time\nprint(os.getpid(), flush=True); time.sleep(600)"
+    before = signal.signal(signal.SIGTERM, first_run.stop)
+    timer = threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    try:
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+            first_run.run_all([step_of(RECORDS + hangs, tmp_path, name="memory")], tmp_path, rehearse=True)
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, before)
+    assert not is_running(int((tmp_path / "memory.log").read_text().splitlines()[-1]))
+    assert "killed: the run was stopped" in (tmp_path / "report.md").read_text("utf-8")
 
 
 def is_running(pid: int) -> bool:

@@ -6,6 +6,8 @@ Exit code: 0, 1 if a step failed or was killed, 2 if there is no GPU to use (a l
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.on_gpu.first_run.plan import MINUTES, ROOT, Step, steps
 from benchmarks.on_gpu.first_run.report import report
-from benchmarks.on_gpu.first_run.supervise import DONE, LEFT_OUT, Result, environment, run
+from benchmarks.on_gpu.first_run.supervise import DONE, LEFT_OUT, Result, environment, run, stopped
 
 ASK = "import sys; from minires import cuda; found = cuda.is_available(); found or sys.exit(found.reason)"
 PATIENCE = 60.0  # seconds for the answer whether there is a GPU
@@ -58,12 +60,22 @@ def no_gpu() -> str:
 
 
 def run_all(planned: Sequence[Step], out: Path, rehearse: bool) -> list[Result]:
-    """Run the steps in order, and write the report anew after each."""
+    """Run the steps in order, and write the report anew after each, also after one that a signal ends."""
     results: list[Result] = []
+
+    def add(result: Result) -> None:
+        results.append(result)
+        (out / "report.md.part").write_text(report(results, rehearse), "utf-8")
+        os.replace(out / "report.md.part", out / "report.md")  # a kill in between leaves the old report whole
+
     for step in planned:
         print(f"{step.title} …", end=" ", flush=True)
-        results.append(run(step, out, step.seconds))
-        (out / "report.md").write_text(report(results, rehearse), "utf-8")
+        begun = time.monotonic()
+        try:
+            add(run(step, out, step.seconds))
+        except (KeyboardInterrupt, SystemExit):
+            add(stopped(step, out, time.monotonic() - begun))
+            raise
         state, reason = results[-1].state, results[-1].reason
         print(f"{state} ({results[-1].seconds:.0f} s){': ' + reason if reason else ''}", flush=True)
     return results
@@ -72,6 +84,20 @@ def run_all(planned: Sequence[Step], out: Path, rehearse: bool) -> list[Result]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; returns the exit code."""
     options = parse(arguments)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        return run_options(options)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def stop(*_: object) -> None:
+    """End the run on SIGTERM as an error would, so that the step is killed and the report is written."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def run_options(options: argparse.Namespace) -> int:
+    """Run the steps of a parsed command line; returns the exit code."""
     out = options.out.resolve()
     if not options.rehearse and (reason := no_gpu()):
         print(f"first run: there is no GPU to use: {reason}", file=sys.stderr)

@@ -61,6 +61,11 @@ def run(step: Step, out: Path, seconds: float) -> Result:
     return Result(step, state, reason, time.monotonic() - begun, read(records))
 
 
+def stopped(step: Step, out: Path, seconds: float) -> Result:
+    """The result of a step during which the whole run was stopped: what it had found until then."""
+    return Result(step, KILLED, "the run was stopped", seconds, read(out / f"{step.name}.jsonl"))
+
+
 def environment(out: Path) -> dict[str, str]:
     """Of a step: this checkout is imported, kernels are compiled into `out`, output is not held back."""
     missing = [name for name in SUBSTITUTES if find_spec(name) is None]
