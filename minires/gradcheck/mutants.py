@@ -21,15 +21,11 @@ from minires.core.tensor import Tensor
 from minires.ops import elementwise, linear
 from minires.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight
 from minires.ops.elementwise import (
-    Absolute,
     Add,
-    Clip,
     Divide,
-    LeakyReLU,
     Maximum,
     Multiply,
     Power,
-    ReLU,
     Subtract,
     Where,
     where,
@@ -193,13 +189,22 @@ def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     return [g.reshape(largest.shape) * winners]
 
 
+def _has_kinks(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
+    """Apply to elementwise ops of one input that declare branches."""
+    return op.on_branches is not None and list(inputs) == [output]
+
+
 def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    """Take the slope of the other side at a kink: ReLU′(0) = 1, |x|′(0) = 1, 0 at the ends of clip's interval."""
+    """Take the slope of the other side at a kink, such as ReLU′(0) = 1: that of the branch which x ± h takes."""
     (gradient,) = right(op, g)
     assert gradient is not None
-    x = op.inputs[0].data
-    at_kink = (x == op.low) | (x == op.high) if isinstance(op, Clip) else x == 0
-    return [where(Tensor(at_kink), 0.0 if isinstance(op, Clip) else g, gradient)]
+    x, again = op.inputs[0].data, op.fresh_copy()
+    here = again.branches(x)
+    for h in (1e-6, -1e-6):
+        there = again.branches(x + x.dtype.type(h))
+        slope = again.on_branches(there, x + 1e-30j).imag / 1e-30  # a complex step, on the branch of x + h
+        gradient = where(Tensor(there != here), g * Tensor(slope.astype(x.dtype)), gradient)
+    return [gradient]
 
 
 # -- convolution, batch norm, indexing, sums -------------------------------------------------------------------------
@@ -265,9 +270,7 @@ MUTANTS = (
     Mutant("stale argmax", only(MaxPool2d), _stale_argmax, "the winners lie so that it makes no difference here"),
     Mutant("both equal operands get all", only(Maximum), _maximum_to_both, "no two operands are equal here"),
     Mutant("all ties receive the gradient", only(Amax), _amax_all_ties, "no two elements are equal here"),
-    Mutant(
-        "the other slope at the kink", only(ReLU, LeakyReLU, Absolute, Clip), _other_side, "nothing lies on a kink here"
-    ),
+    Mutant("the other slope at the kink", _has_kinks, _other_side, "nothing lies on a kink here"),
     Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
     Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
     Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),

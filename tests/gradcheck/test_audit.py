@@ -7,6 +7,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.core import modes
 from minires.errors import GradcheckError
 from minires.gradcheck import audit, gradcheck
 from minires.gradcheck.catalogue import EXAMPLES, find, names
@@ -111,6 +112,25 @@ def test_every_example_passes(example):
 def test_every_example_passes_number_by_number(example):
     report = gradcheck(example.f, example.tensors(), order=2)
     assert report, str(report)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)
+def test_an_elementwise_example_reaches_every_branch_and_every_kink(example):
+    """An example on one side of a kink would not notice a wrong slope on the other."""
+    reached = []
+
+    def note(op, inputs, output):
+        if op.on_branches is not None and len(inputs) == 1 and type(op).__module__ == "minires.ops.elementwise":
+            branches, x, wide = op.fresh_copy().branches, inputs[0].numpy(), np.linspace(-10, 10, 4001)
+            on_kinks = x[branches(x - 1e-6) != branches(x + 1e-6)]
+            kinks = wide[:-1][np.diff(branches(wide).astype(int)) != 0]
+            assert set(np.unique(branches(x))) == set(np.unique(branches(wide)))
+            assert set(np.round(on_kinks, 1) + 0.0) == set(np.round(kinks, 1) + 0.0)
+            reached.append(type(op))
+
+    with modes.intercepting(observe=note):
+        example.f(*example.tensors())
+    assert (example.name in ("relu", "leaky_relu", "abs", "clip")) == bool(reached)
 
 
 def test_every_function_has_an_example():
