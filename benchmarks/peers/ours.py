@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def contender(job: Job) -> Contender:
 
 def blas() -> str:
     """The name and the version of the BLAS library that NumPy was built with."""
-    built_with = np.show_config("dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload,index]
+    config: Any = np.show_config("dicts")
+    built_with = config["Build Dependencies"]["blas"]
     return f"{built_with['name']} {built_with['version']}"
 
 

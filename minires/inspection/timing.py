@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> lis
     for name, (run, chosen, why) in kernels.items():
         ways = [way for way in algorithms.candidates(shape) if name != "grad_weight" or way != WINOGRAD2]
         ways = [DIRECT] if name == "grad_input" and max(window.padding) > 2 else ways
-        seconds = {NAMES[way]: machine.best_of(lambda run=run, way=way: run(way), runs) for way in ways}  # type: ignore[misc]
+        seconds = {NAMES[way]: machine.best_of(partial(run, way), runs) for way in ways}
         timings.append(Timing(name, shape, count, seconds, NAMES[chosen], why))
     return timings
 

@@ -18,8 +18,10 @@ def supports(array: Array) -> bool:
 
 def is_supported(*arrays: Array | None) -> bool:
     """Whether every array is a NumPy array of float32 and not empty; None stands for an absent one, and is allowed."""
-    for array in arrays:  # noqa: SIM110  (`all` of a generator takes twice as long)
-        if array is not None and not (supports(array) and array.size):
+    for array in arrays:  # a loop, because `all` of a generator takes twice as long
+        if array is None:
+            continue
+        if not supports(array) or array.size == 0:
             return False
     return True
 
