@@ -15,7 +15,7 @@ class ShapeError(MiniResError, ValueError):
 
 
 class DtypeError(MiniResError, TypeError):
-    """An operation cannot work with a dtype, or with what is not numbers."""
+    """An operation does not support a dtype, or was given something that does not consist of numbers."""
 
 
 class DeviceError(MiniResError, RuntimeError):

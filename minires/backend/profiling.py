@@ -103,9 +103,9 @@ ACTIVE: ContextVar[tuple[Profile, ...]] = ContextVar("minires_profiles", default
 def profile() -> Iterator[Profile]:
     """Profile the kernels that this thread calls in this block: `with minires.profile() as p: model(x)`; `print(p)`.
 
-    Profiles may be nested; each counts all calls of its block. On a GPU each kernel is waited for, so that its time is
-    its own; the block as a whole is slower for it. The steps of a compiled model are no calls of kernels, and are not
-    seen.
+    Profiles may be nested; each counts all calls of its block. On a GPU the profiler waits for each kernel, so that the
+    time belongs to that kernel; this slows the block down. A compiled model calls no kernels of the contract, so its
+    steps do not appear.
     """
     result = Profile()
     token = ACTIVE.set((*ACTIVE.get(), result))

@@ -1,4 +1,4 @@
-"""What the demo prints in the terminal while it works."""
+"""The progress messages of the demo in the terminal."""
 
 from __future__ import annotations
 

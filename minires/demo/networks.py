@@ -82,7 +82,7 @@ class Misclassified:
 
 @dataclass(frozen=True)
 class Trained:
-    """What was measured of one network.
+    """The measurements of one trained network.
 
     Attributes:
         name: "ResNet-32" or "plain-32".

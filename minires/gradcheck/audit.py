@@ -93,15 +93,17 @@ def audit(f: Callable[..., Any], inputs: Any, *, progress: Progress = silent, **
     The classes of the ops are changed for the whole process while it runs: nothing else should differentiate then.
 
     Args:
-        f, inputs: As of `gradcheck`.
+        f, inputs: The function and its inputs, as `gradcheck` takes them.
         progress: Called with (mutants done, mutants in all).
-        options: As of `gradcheck`.
+        options: Further arguments of `gradcheck`.
 
     Returns:
         An Audit: for each mutant whether the check noticed it.
 
     Raises:
-        GradcheckError: The check does not pass as it is. And what `gradcheck` raises.
+        GradcheckError: The check does not pass without a mutant.
+
+    It also raises what `gradcheck` raises.
     """
     report = gradcheck(f, inputs, **options).check()
     problem = Problem(f, inputs, options.get("names"), options.get("dtype"), options.get("provider"))

@@ -235,19 +235,19 @@ def _explained(
     inconclusive = checker.inconclusive()
     if not suspects and primal is not None:
         suspects = SingleOpChecker(primal, tolerances, run.seed, order=2).suspects()
-    nobody = ""
+    no_suspect = ""
     if not suspects and checker.calls:
-        nobody = INCONCLUSIVE.format(", ".join(inconclusive)) if inconclusive else ENGINE
+        no_suspect = INCONCLUSIVE.format(", ".join(inconclusive)) if inconclusive else ENGINE
     shapes = [call.output.shape for call in checker.calls[-1:]] + [array.shape for array in arrays]
     for k, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
             pattern = guess(array, shapes, None if array.number is None else problem.point[array.number])
-            arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, nobody))))
+            arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, no_suspect))))
     return arrays, suspects
 
 
 def _says_nothing(array: ArrayResult) -> bool:
-    """Whether its gradient vanishes, or is too small to be measured, in every number that was looked at."""
+    """Whether its gradient vanishes, or is too small to be measured, in every number that was checked."""
     if array.verdict is Verdict.VACUOUS:
         return not array.count(Verdict.VACUOUS)  # a VACUOUS element: f is not finite here, and no op would say more
     return array.verdict is Verdict.ROUNDING and array.count(Verdict.ROUNDING) == len(array.elements)

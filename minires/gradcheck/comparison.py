@@ -54,7 +54,7 @@ def compare_gradients(
     tested = GradientUnderTest(problem, tolerances, rng, nondet_tol)
     if tested.nondeterministic:
         results = [
-            ArrayResult(variable.name, x.shape, (), Verdict.VACUOUS, note="not looked at")
+            ArrayResult(variable.name, x.shape, (), Verdict.VACUOUS, note="not checked")
             for variable, x in zip(problem.variables, problem.point, strict=True)
         ]
         return Comparison(tuple(results), tested.nondeterministic, tested.float32_branches)

@@ -80,7 +80,7 @@ Finding = tuple[int, Element]  # (number of the variable, a WRONG element)
 
 
 def linearity_errors(tested: GradientUnderTest) -> Iterator[Finding]:
-    """Where Jᵀ(c·u) ≠ c·Jᵀu or Jᵀ(u + w) ≠ Jᵀu + Jᵀw.
+    """Find elements at which backward is not linear: Jᵀ(c·u) ≠ c·Jᵀu or Jᵀ(u + w) ≠ Jᵀu + Jᵀw.
 
     c is so large that clipping shows, and a power of two, so that a linear backward gives exactly the same bits.
     """
@@ -104,9 +104,9 @@ def linearity_errors(tested: GradientUnderTest) -> Iterator[Finding]:
 
 
 def input_subset_errors(tested: GradientUnderTest) -> Iterator[Finding]:
-    """Where a gradient changes when only some of the inputs require gradients.
+    """Find elements whose gradient changes when only some of the inputs require gradients.
 
-    All subsets of up to four inputs are tried; of more, each input alone, and all inputs but one.
+    Up to four inputs are tried in all subsets. With more inputs, each one is tried alone, and all but each one.
     """
     problem = tested.problem
     count = len(problem.point)

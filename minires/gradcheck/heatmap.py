@@ -36,9 +36,12 @@ UNMEASURED, NOT_FINITE = "url(#unmeasured)", "url(#not-finite)"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the cells are: x and y in pixels from the top left, in the array's order, and the side of a cell.
+    """The positions of the cells in the picture.
 
-    caption: which axis of the array runs where.
+    Attributes:
+        x, y: Distance of each cell from the left and from the top, in pixels, in the array's order.
+        side: Width and height of a cell, in pixels.
+        caption: The direction in which each axis of the array runs.
     """
 
     x: np.ndarray

@@ -39,7 +39,9 @@ METHODS = ("auto", "complex", "central3", "central5", "richardson", "adjoint")
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How to measure, and what may differ: |analytic − numeric| ≤ atol + rtol · max(|analytic|, |numeric|) + errors.
+    """The method of measurement and the allowed difference.
+
+    |analytic − numeric| ≤ atol + rtol · max(|analytic|, |numeric|) + estimated errors of both
 
     Attributes:
         atol, rtol: Absolute and relative tolerance.
@@ -57,7 +59,7 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What evaluating F says about one derivative.
+    """The numeric estimate of one derivative, and the evaluations of F that it was made from.
 
     Attributes:
         best: The estimate to compare with; None if F is not finite around the point.

@@ -40,7 +40,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Step:
-    """What evaluating F at x ± h·d says of φ′.
+    """The differences of φ at one step size, from F at x + h·d and at x − h·d.
 
     Attributes:
         h: Step size.

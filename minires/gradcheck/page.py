@@ -49,7 +49,7 @@ def _outcome(report: Report) -> str:
     if not report.deterministic:
         return "Nothing can be said: f gave two answers for one input."
     said = {
-        Verdict.PASS: "The gradient is right, as far as it was looked at.",
+        Verdict.PASS: "The gradient is right in everything that was checked.",
         Verdict.KINK: "The gradient is right. Where there is no derivative, it takes a value that is allowed.",
         Verdict.ROUNDING: "Nothing is wrong, but some numbers could only be measured roughly.",
         Verdict.VACUOUS: "This check does not pass: for part of the gradient it would notice no mistake.",
@@ -122,7 +122,7 @@ def _list(arrays: Sequence[ArrayResult]) -> str:
 def _table_of_arrays(rows: Sequence[str]) -> str:
     if not rows:
         return ""
-    heads = [("verdict", ""), ("gradient of", ""), ("shape", ""), ("looked at", "")]
+    heads = [("verdict", ""), ("gradient of", ""), ("shape", ""), ("checked", "")]
     heads += [("largest relative difference", "number"), ("what to know", "")]
     head = "".join(f'<th scope="col"{_class(kind)}>{name}</th>' for name, kind in heads)
     height = "scroll long" if len(rows) > LISTED_ARRAYS else "scroll"

@@ -98,10 +98,10 @@ class ArrayResult:
 
     Attributes:
         name: "weight", or "weight, order 2" for a second derivative.
-        shape: Of the array.
+        shape: The shape of the input or parameter.
         elements: The numbers and projections that were checked.
         verdict: The worst of them, unless the ops, checked on their own, say otherwise.
-        note: What to know of the verdict, such as "zero here; each op on its way passes alone".
+        note: An explanation of the verdict, such as "zero here; each op on its way passes alone".
         guess: What the mistake may be, or "".
         curve: The sweep of the worst element, if one was made.
         number: Which variable of the problem it is; None for several together.

@@ -202,7 +202,7 @@ def _blas() -> dict[str, int]:
 
 
 def _copied(size: int, runs: int, threads: int) -> float:
-    """Bytes that are read and written in a second while so many threads copy `size` bytes."""
+    """Bytes read and written per second while `threads` threads copy `size` bytes."""
     source, target = (np.ones(size // 4, np.float32) for _ in range(2))
     parts = list(zip(*(np.array_split(array, threads) for array in (target, source)), strict=True))
     with ThreadPoolExecutor(len(parts)) as pool:

@@ -103,7 +103,7 @@ class Grade:
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """All of the grade as what JSON can hold."""
+        """The grade as a dictionary that JSON can hold."""
         summary = {"mark": self.mark, "out_of": FULL_MARK, "bonus": self.bonus, "next": self.next}
         return summary | asdict(self)
 

@@ -208,7 +208,7 @@ def _gradient(op: StudentOp) -> CheckResult:
 
 
 def _gradient_faults(op: StudentOp, case: Case) -> list[CheckResult | None]:
-    """For each input what is wrong with its gradient, or None."""
+    """One entry for each input: what is wrong with its gradient, or None if it is right."""
     tensors = _tensors(case)
     y = op.build(case)(*tensors)
     gradients = _backward(y, tensors, _cotangent(y))

@@ -173,7 +173,7 @@ def _known(found: type[Function], known: GradedOp) -> StudentOp:
 
 
 def _arguments(found: type[Function], case: Case, known: GradedOp) -> tuple[Any, ...] | None:
-    """As many of the case's options as the constructor takes; None if it does not take those that the op needs."""
+    """The first options of the case, as many as the constructor takes; None if it takes fewer than the op needs."""
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):

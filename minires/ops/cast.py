@@ -58,7 +58,7 @@ class Clone(Function):
 
 @method("astype")
 def astype(input: Tensor, dtype: Any) -> Tensor:
-    """input in another dtype; from an integer dtype no gradient comes back. Raises DtypeError for what is no dtype."""
+    """input in another dtype. An integer input has no gradient. Raises DtypeError if `dtype` is not a dtype."""
     try:
         dtype = np.dtype(dtype)
     except TypeError:
@@ -71,7 +71,7 @@ def astype(input: Tensor, dtype: Any) -> Tensor:
 def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
     """The arguments of `to`, whose first may be a device or a dtype: `to("cuda")`, `to(np.float64)`, `to("cpu", "f4")`.
 
-    Raises DeviceError for what is neither.
+    Raises DeviceError if it is neither.
     """
     if device is not None and not backend.is_device(device):
         device, dtype = None, device

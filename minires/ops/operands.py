@@ -17,7 +17,8 @@ from minires.errors import DeviceError, DtypeError, ShapeError
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits.
 
-    An array is copied, since its owner may write into it before backward. Raises DtypeError for what is not numbers.
+    An array is copied, since its owner may write into it before backward. Raises DtypeError unless `value` consists of
+    numbers.
     """
     if isinstance(value, Tensor):
         return value

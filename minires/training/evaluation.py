@@ -66,7 +66,7 @@ def evaluate(model: Module, loader: Loader, *, progress: bool = False, forward: 
 def measure(
     model: Module, loader: Loader, after_batch: Callable[[int], None], forward: Forward | None = None
 ) -> Evaluation:
-    """As `evaluate`, calling `after_batch(batches done)` after each batch."""
+    """Evaluate without a progress bar, and call `after_batch(batches done)` after each batch; see `evaluate`."""
     forward = model if forward is None else forward
     started = time.perf_counter()
     loss, ranks, predictions = 0.0, [], []

@@ -189,7 +189,7 @@ class Trainer:
         return loss, correct
 
     def _eager_step(self, images: Any, labels: Any) -> tuple[float, int]:
-        """As `_train_step`, without a CUDA graph and the schedule."""
+        """One update of the weights, without a CUDA graph or the schedule: (loss, number of correct answers)."""
         random_state = random.get_state()
         self.optimizer.zero_grad()
         x, target = as_input(images, self.model), as_target(labels, self.model)

@@ -39,12 +39,12 @@ class Chunks(NamedTuple):
 
 
 def row_block(channels: int) -> RowBlock:
-    """The block for rows of so many channels. A thread has four channels where their number is a multiple of four."""
+    """The block for rows of `channels` channels. Each thread has four of them if 4 divides `channels`, else one."""
     return _row_block(channels // 4 if channels % 4 == 0 else channels)
 
 
 def scalar_row_block(channels: int) -> RowBlock:
-    """The block for a kernel whose threads have one channel each, whatever their number."""
+    """The block for rows of `channels` channels, for a kernel in which each thread has one channel."""
     return _row_block(channels)
 
 

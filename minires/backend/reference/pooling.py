@@ -98,7 +98,7 @@ def _pad(x: Array, window: Window, output_size: Pair, value: float) -> Array:
 
 
 def _padded_size(input_size: Pair, window: Window, output_size: Pair) -> Pair:
-    """How far the windows reach from the start of the padding: in ceil mode perhaps beyond the padding's end."""
+    """Size of the image with its padding, enlarged in ceil mode if the last window reaches beyond the padding."""
     (top, left), (height, width) = window.padding, input_size
     covered = window.covered_size(output_size)
     return max(covered[0], top + height), max(covered[1], left + width)

@@ -60,7 +60,9 @@ class Normalize(Transform):
 
     @classmethod
     def preset(cls, name: str) -> Normalize:
-        """With the published numbers of "imagenet", "cifar10", "mnist", "fashion-mnist", "digits", or "none".
+        """A Normalize with the published mean and deviation of a data set.
+
+        name: "imagenet", "cifar10", "mnist", "fashion-mnist", "digits", or "none".
 
         Raises DataError for another name.
         """
@@ -98,7 +100,10 @@ class PerPixelMean(Transform):
 
     @classmethod
     def of(cls, dataset: Dataset) -> PerPixelMean:
-        """With the mean of the training images (never the test images). Raises DataError if their sizes differ."""
+        """The transform with the mean image of `dataset`, which must be the training images, never the test images.
+
+        Raises DataError if the images differ in size, or if there are none.
+        """
         if len(dataset) == 0:
             raise DataError(f"{dataset.name} is empty: it has no mean image")
         first, _ = dataset[0]

@@ -1,4 +1,4 @@
-"""A mistake at a kink: the slope that the convention does not name."""
+"""A mistake at a kink: backward takes the slope on the wrong side of it."""
 
 from __future__ import annotations
 
