@@ -62,6 +62,7 @@ def builds() -> list[Build]:
 def runs(seconds: float, seed: int) -> list[Run]:
     fuzz = ["-m", "tests.backend.cpu.fuzz", "--keep-going", "--seconds", str(seconds), "--seed", str(seed)]
     tests = ["-m", "pytest", "tests/backend", "-m", "not slow", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    tests += ["--capture=sys"]  # a sanitizer writes its report to the file descriptor: pytest must not keep it
     tests += ["-k", " and ".join(f"not {name}" for name in RECYCLING)]
     return [
         Run("tests on the best of them", "plain", "", tests),
@@ -94,7 +95,7 @@ def make(build: Build, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def take(run: Run, folder: Path, preloaded: str) -> subprocess.CompletedProcess[str]:
-    """Run the program with the sanitizers' runtime, and with malloc, so that they check Python's allocations."""
+    """Run the program with these libraries first, and with malloc, so that Python's allocations are checked too."""
     environment = {
         **os.environ,
         "CI": "true",  # the same examples of hypothesis each time
@@ -121,7 +122,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first turn of each fuzz")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="programs at a time")
     wanted = parser.parse_args()
-    preloaded, start, failed = runtime("libasan.so"), time.monotonic(), False
+    # libstdc++ comes with it: at its start AddressSanitizer looks for the function that throws C++ exceptions, and
+    # without it the first exception of a library that Python loads later (matplotlib) would end the process.
+    preloaded = f"{runtime('libasan.so')} {runtime('libstdc++.so.6')}"
+    start, failed = time.monotonic(), False
 
     def report(name: str, done: subprocess.CompletedProcess[str]) -> bool:
         lines = done.stdout.strip().splitlines()
