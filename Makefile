@@ -68,14 +68,18 @@ sanitize: install-dev  ## drive the C and CUDA kernels under AddressSanitizer an
 	$(RUN) -m tests.backend.cpu.sanitize $(ARGS)
 	$(RUN) -m tests.cudasim.sanitize
 
+C_AND_CUDA := $(wildcard kernels/cpu/*.[ch] kernels/cuda/*.cu kernels/cuda/*.cuh tests/cudasim/simulator/*.h tests/cudasim/simulator/*.cpp)
+
 lint: install-dev  ## check style, layout and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	"$(VENV)/bin/clang-format" --dry-run -Werror $(C_AND_CUDA)
 	$(RUN) -m mypy
 
 format: install-dev  ## repair what `make lint` says about style and layout
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+	"$(VENV)/bin/clang-format" -i $(C_AND_CUDA)
 
 wheel: install-dev  ## build the source archive, and from it the installable package, into dist/
 	rm -rf dist

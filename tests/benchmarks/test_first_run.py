@@ -14,6 +14,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -252,6 +254,24 @@ def test_all_modules_that_a_gpu_may_be_asked_for():
     assert not any(constants.get("TF32") for _, constants in old)
 
 
+def test_a_compiler_that_crashes_is_written_down(standin, record, found, monkeypatch):
+    class Crashing(ThreadPoolExecutor):
+        def __init__(self, processes, context, initializer, arguments):
+            super().__init__(processes)
+
+        def submit(self, *call):
+            return super().submit(_raise, BrokenProcessPool("a process ended abruptly"))
+
+    monkeypatch.setattr(modules, "ProcessPoolExecutor", Crashing)
+    with pytest.raises(SystemExit, match="3 of 3 modules do not compile"):
+        modules.compile_all(record, TINY, 60.0)
+    assert [each["error"] for each in found("module")] == ["BrokenProcessPool: a process ended abruptly"] * 3
+
+
+def _raise(error):
+    raise error
+
+
 def test_kernels_beside_the_roofline(gpu_with_clock, record, found, monkeypatch):
     broken = roofline.shares
 
@@ -295,12 +315,16 @@ def test_the_driver_of_the_sanitizer(standin, record, found, monkeypatch):
     if build.unavailable():
         pytest.skip(build.unavailable())
     monkeypatch.setattr(driver, "CASES", {"matmul": driver.CASES["matmul"]})
-    driver.drive(record, TINY, 60.0)
-    assert found("source") == [{"kind": "source", "source": "matmul", "calls": 2, "error": None}]
+    driver.drive(record, TINY._replace(modules=4), 60.0)
+    calls = {"matmul": 2, "elementwise": 2, "pooling": 5, "sgd": 1}
+    assert found("source") == [
+        {"kind": "source", "source": source, "calls": number, "error": None} for source, number in calls.items()
+    ]
+    monkeypatch.setattr(driver, "WITHOUT_BARRIER", {})
     monkeypatch.setattr(driver, "CASES", {"wrong": [lambda cupy: 1 / 0], "right": []})
     with pytest.raises(SystemExit, match="1 of the sources"):
         driver.drive(record, TINY, 60.0)
-    assert [each["error"] for each in found("source")[1:]] == ["ZeroDivisionError: division by zero", None]
+    assert [each["error"] for each in found("source")[4:]] == ["ZeroDivisionError: division by zero", None]
 
 
 # -- the tests that need a GPU ----------------------------------------------------------------------------------------

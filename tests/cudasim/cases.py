@@ -109,3 +109,25 @@ CASES: dict[str, list[Check]] = {
     ],
     "softmax": _rows(),
 }
+
+
+def _pooling() -> list[Check]:
+    x, window = image(2, 20, 9, 11), Window((3, 3), (2, 2), (1, 1))
+    y, winners = reference.max_pool2d(x, window, False)
+    gy = image(*y.shape)
+    maximum = [agrees("max_pool2d", x, window, False), agrees("max_pool2d_gather", x, winners, window)]
+    average = [agrees("avg_pool2d", x, window, False, True), agrees("avg_pool2d_split", gy, x.shape[2:], window, True)]
+    return [*maximum, agrees("max_pool2d_route", gy, winners, x.shape[2:], window), *average]
+
+
+def _sgd() -> list[Check]:
+    parameters, gradients, velocities = ([normal(40, 30), normal(7)] for _ in range(3))
+    return [agrees("sgd_step", parameters, gradients, velocities, 0.1, 0.9, 0.01, 0.0, False)]
+
+
+# Sources without a barrier: nothing for mutate.py, but a sanitizer can find an access beyond an array in them.
+WITHOUT_BARRIER: dict[str, list[Check]] = {
+    "elementwise": [agrees("add", image(2, 5, 7, 9), image(2, 5, 7, 9)), agrees("relu", normal(1001))],
+    "pooling": _pooling(),
+    "sgd": _sgd(),
+}

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from benchmarks.on_gpu.first_run.plan import REHEARSAL
@@ -42,7 +43,10 @@ def compile_all(record: Record, scale: Scale, seconds: float) -> None:
         futures = {pool.submit(compile_one, *module): module for module in asked}
         for future in as_completed(futures):
             source, constants = futures[future]
-            found = future.result()
+            try:
+                found = future.result()
+            except BrokenProcessPool as error:  # a compiler that crashes ends its process, and with it the pool
+                found = {"seconds": 0.0, "kernels": [], "error": one_line(error)}
             record.add("module", source=source, constants=constants, **found)
             failed += found["error"] is not None
     record.add("compiled", modules=len(asked), processes=processes, seconds=time.monotonic() - begun)

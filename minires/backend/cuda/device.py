@@ -8,6 +8,7 @@ nowhere else.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -64,7 +65,9 @@ def _cannot_compile(cupy: Any) -> str:
     except AttributeError:  # it is not public, and a future CuPy may not have it
         return ""
     try:
-        options_of_compiler(())  # CuPy calls this before each compilation
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # under `python -W error` a warning of CuPy's is no missing header
+            options_of_compiler(())  # CuPy calls this before each compilation
     except Exception as error:
         found = f"CuPy finds no headers of CUDA, without which it compiles no kernel: {_one_line(error)}"
         return f"{found}; {install} them along"
