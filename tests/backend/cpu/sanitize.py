@@ -62,7 +62,8 @@ def builds() -> list[Build]:
 def runs(seconds: float, seed: int) -> list[Run]:
     fuzz = ["-m", "tests.backend.cpu.fuzz", "--keep-going", "--seconds", str(seconds), "--seed", str(seed)]
     tests = ["-m", "pytest", "tests/backend", "-m", "not slow", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    tests += [f"--ignore=tests/backend/{name}" for name in ("cuda", "test_device.py", "test_cupy.py")]  # no C kernels there
+    no_c_kernels = ("cuda", "test_device.py", "test_cupy.py")
+    tests += [f"--ignore=tests/backend/{name}" for name in no_c_kernels]
     tests += ["--capture=sys"]  # a sanitizer writes its report to the file descriptor: pytest must not keep it
     tests += ["-k", " and ".join(f"not {name}" for name in RECYCLING)]
     return [
