@@ -117,8 +117,8 @@ if hasattr(os, "register_at_fork"):
 def _verify(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
     """Raise MiniResError unless the plan's output for x equals that of the model in the run `expected`."""
     tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
-    for number, ours in zip(expected.outputs, plan.run(x), strict=True):
-        theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")
+    for result, ours in zip(expected.results, plan.run(x), strict=True):
+        theirs = backend.to_device(result, "cpu").astype("float64")
         with np.errstate(all="ignore"):
             off = np.abs(backend.to_device(ours, "cpu") - theirs).max(initial=0)
         largest = np.abs(theirs).max(initial=0)
@@ -165,11 +165,11 @@ def _probe_input(x: Array) -> Array:
     It is x reversed, negated and scaled, plus noise of 0.3 times the largest number in x (or 1 if x is zero). The sum
     of the noise has the sign opposite to the sum of x.
     """
-    host = backend.to_device(x, "cpu").astype("float64")
-    known = np.where(np.isfinite(host), host, 0.0)
-    noise: Any = np.random.default_rng(0).standard_normal(host.shape)
-    noise *= -np.sign(noise.sum()) * (1.0 if known.sum() >= 0 else -1.0)
-    largest = np.abs(known).max()
-    probe = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise
+    host = backend.to_device(x, "cpu")
+    known = np.where(np.isfinite(host), host, host.dtype.type(0))
+    probe: Any = np.random.default_rng(0).standard_normal(host.shape, np.float32).astype(np.result_type(x.dtype, np.float32))
+    sign = -np.sign(probe.sum(dtype="float64")) * (1.0 if known.sum(dtype="float64") >= 0 else -1.0)
     with np.errstate(over="ignore"):
+        probe *= sign * (0.3 * float(max(known.max(), -known.min())) or 1.0)
+        probe -= probe.dtype.type(0.7) * known.reshape(-1)[::-1].reshape(host.shape)
         return backend.to_device(probe.astype(x.dtype), backend.device_of(x))
