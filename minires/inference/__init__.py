@@ -17,14 +17,14 @@ import copy
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
 from minires import backend
-from minires.backend import Array
+from minires.backend import Array, cpu
 from minires.backend.cuda.precision import tf32_allowed
 from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
@@ -33,7 +33,7 @@ from minires.inference.constants import Constants
 from minires.inference.cuda_graph import CapturedPlan
 from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
-from minires.inference.trace import Trace, trace
+from minires.inference.trace import trace
 from minires.nn import Module
 
 MAX_PLANS = 8  # input shapes whose plans are kept; the least recently used one is dropped
@@ -56,9 +56,9 @@ class CompiledModel:
         self._plans: OrderedDict[tuple[Any, ...], Plan | CapturedPlan] = OrderedDict()
         self._lock = threading.Lock()
         _compiled_models.add(self)
-        plan = self._plan_for(example)
         probe = _probe_input(example)
-        _verify(plan, trace(model, probe, constants), probe, "for other numbers than the example's")
+        expected = trace(model, probe, constants).results  # before there are packed weights, which take memory too
+        _verify(self._plan_for(example), expected, probe, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
         """The model's output for `x` (N, C, H, W). Raises DtypeError for anything but a Tensor or an array."""
@@ -92,9 +92,10 @@ class CompiledModel:
                 self._plans.move_to_end(key)
                 return self._plans[key]
             run = trace(self._model, x, self._constants)
+            cpu.empty_cache()  # the memory of that run: the plan's buffers have other sizes
             steps = Plan(run, self._weights)
             plan = CapturedPlan(steps, x) if provider == "cuda" else steps
-            _verify(plan, run, x, f"for input {tuple(x.shape)}")
+            _verify(plan, run.results, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
             if len(self._plans) > MAX_PLANS:
                 self._plans.popitem(last=False)
@@ -114,10 +115,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _verify(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
-    """Raise MiniResError unless the plan's output for x equals that of the model in the run `expected`."""
+def _verify(plan: Plan | CapturedPlan, expected: Sequence[Array], x: Array, when: str) -> None:
+    """Raise MiniResError unless the plan's outputs for x equal those of the model, `expected`."""
     tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
-    for result, ours in zip(expected.results, plan.run(x), strict=True):
+    for result, ours in zip(expected, plan.run(x), strict=True):
         theirs = backend.to_device(result, "cpu").astype("float64")
         with np.errstate(all="ignore"):
             off = np.abs(backend.to_device(ours, "cpu") - theirs).max(initial=0)
