@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import PIL.Image
 
-from minires import DataError
+from minires.errors import DataError
 from minires.inference import classifier
 
 MAX_BYTES = 20_000_000

@@ -122,7 +122,8 @@ def _read(source: Any, name: str, upright: bool) -> tuple[Image, int]:
         raise DataError(f"{name}: there is no such image (a string is taken for a path)") from error
     except Exception as error:  # for damaged files Pillow raises OSError, SyntaxError, struct.error and others
         reason = "no format that Pillow can read" if isinstance(error, PIL.UnidentifiedImageError) else error
-        raise DataError(f"{name} cannot be read as an image ({reason}); replace or remove it") from error
+        remedy = "; replace or remove it" if isinstance(source, (str, os.PathLike)) else ""
+        raise DataError(f"{name} cannot be read as an image ({reason}){remedy}") from error
     if orientation in TURNS:
         pixels = np.ascontiguousarray(TURNS[orientation](pixels))
     return pixels, orientation if orientation in TURNS else 1
