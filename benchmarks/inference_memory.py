@@ -3,7 +3,7 @@
     python benchmarks/inference_memory.py                      a table in Markdown
     python benchmarks/inference_memory.py --size 224x224       one size; more sizes by more of them
 
-Each row of measurements is a fresh process. It imports MiniRes, notes its resident memory ("start"), builds the network,
+Each half of a row is a fresh process. It imports MiniRes, notes its resident memory ("start"), builds the network,
 makes an image of noise, and calls the network three times, compiled or not. "Peak" is the largest resident memory the
 process ever had, minus the start: weights, image, activations, everything. "Idle" is what is left after the calls, and
 "emptied" what is left after `minires.empty_cache()`. Linux only, because it reads /proc.
@@ -72,6 +72,7 @@ def measure_afresh(size: str, compiled: bool) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", action="append", help="WIDTHxHEIGHT in pixels")
     parser.add_argument("--worker", choices=("compiled", "uncompiled"), help=argparse.SUPPRESS)
@@ -79,7 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.worker:
         print(json.dumps(measure(options.size[0], options.worker == "compiled")))
         return
-    print("| image | uncompiled: peak | idle | emptied | compiled: peak | idle | emptied | peaks, ratio | seconds a call |")
+    print(
+        "| image | uncompiled: peak | idle | emptied | compiled: peak | idle | emptied | peaks, ratio | seconds a call |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for size in options.size or SIZES:
         rows = [measure_afresh(size, compiled) for compiled in (False, True)]

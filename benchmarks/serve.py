@@ -3,8 +3,8 @@
     python benchmarks/serve.py --minutes 20
     python benchmarks/serve.py --minutes 2 --checkpoint resnet18.pth --images photographs/
 
-The service is a process of its own. Each client sends, in random order, photographs (as they are, as PNG, in grey of 8 and
-16 bits, turned by EXIF) and requests that nobody should send: cut, altered and invented files, images that claim a
+The service is a process of its own. Each client sends, in random order, photographs (as they are, as PNG, in grey of 8
+and 16 bits, turned by EXIF) and requests that nobody should send: cut, altered and invented files, images that claim a
 gigantic size, bodies that are too long, too short or missing, connections that break off or fall silent. Each answer
 is compared with what it must be: the classes that the network gives in this process, or 400, 411, 413, 501.
 
@@ -42,6 +42,7 @@ from minires import models, weights
 from minires.inference import classifier
 
 ROOT = Path(__file__).resolve().parent.parent
+RAISED = re.compile(r"^([\w.]+)(?:: .*)?$", re.MULTILINE)  # the last line of a traceback
 EXPECTED_IN_LOG = {"BrokenPipeError", "ConnectionResetError", "TimeoutError"}  # a client has gone
 GROWTH = 1.1  # between the first and the second half of the time after the first minute
 
@@ -244,7 +245,9 @@ def complaint_about(memory: list[tuple[float, float]]) -> str:
 def run(options: argparse.Namespace, folder: Path) -> int:
     """Serve, load, compare, print; returns the exit status."""
     checkpoint = options.checkpoint or made_up_weights(folder)
-    images = [path.read_bytes() for path in sorted(options.images.glob("*.jpg"))] if options.images else made_up_images()
+    images = (
+        [path.read_bytes() for path in sorted(options.images.glob("*.jpg"))] if options.images else made_up_images()
+    )
     good, bad = list(good_files(images)), list(bad_files(images))
     network = classifier.load("resnet18", checkpoint)
     expected = [[(guess.name, guess.probability) for guess in network.predict(each)[0].top(5)] for each in good]
@@ -265,7 +268,9 @@ def run(options: argparse.Namespace, folder: Path) -> int:
         end = resident(service.pid)
         service.terminate()
     log_text = (folder / "log").read_text("utf-8", "replace")
-    raised = Counter(re.findall(r"^([\w.]*(?:Error|Exception|Interrupt|Warning))\b", log_text, re.MULTILINE))
+    raised = Counter(
+        found[-1] for part in log_text.split(40 * "-") if "Traceback" in part and (found := RAISED.findall(part))
+    )
     report(load, memory, end, raised)
     complaints = [*load.wrong[:10], *["the service died"] * (not alive), complaint_about(memory)]
     complaints += [f"the service raised {name}" for name in raised if name not in EXPECTED_IN_LOG]
@@ -302,6 +307,7 @@ def made_up_images() -> list[bytes]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serve, load, compare; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--clients", type=int, default=8)

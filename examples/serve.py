@@ -11,6 +11,7 @@ import json
 import threading
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import PIL.Image
 
@@ -23,30 +24,33 @@ in_turn = threading.BoundedSemaphore(2)  # two images are decoded and classified
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Answers a POST of an image."""
+
     network: classifier.Classifier
     timeout = 10  # seconds that a client may be silent
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal()):
-            return self.answer(411, error="the request needs a Content-Length")
-        if len(length) > 9 or int(length) > MAX_BYTES:
-            return self.answer(413, error=f"an image has at most {MAX_BYTES:,} bytes")
-        body = self.rfile.read(int(length))
-        try:
-            with in_turn:
-                [prediction] = self.network.predict(body)
-        except DataError as error:
-            return self.answer(400, error=str(error))
-        self.answer(200, classes=[asdict(guess) for guess in prediction.top(5)], orientation=prediction.orientation)
-
-    def answer(self, status: int, **content: object) -> None:
+        status, content = self.reply()
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def reply(self) -> tuple[int, dict[str, Any]]:
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            return 411, {"error": "the request needs a Content-Length"}
+        if len(length) > 9 or int(length) > MAX_BYTES:
+            return 413, {"error": f"an image has at most {MAX_BYTES:,} bytes"}
+        upload = self.rfile.read(int(length))
+        try:
+            with in_turn:
+                [prediction] = self.network.predict(upload)
+        except DataError as error:
+            return 400, {"error": str(error)}
+        return 200, {"classes": [asdict(guess) for guess in prediction.top(5)], "orientation": prediction.orientation}
 
 
 def server(checkpoint: str, host: str, port: int) -> ThreadingHTTPServer:
@@ -57,6 +61,7 @@ def server(checkpoint: str, host: str, port: int) -> ThreadingHTTPServer:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Serve until Ctrl-C; prints the address."""
     parser = argparse.ArgumentParser(description="Serve ResNet-18 over HTTP.")
     parser.add_argument("checkpoint", help="a .pth, .safetensors or .npz file with ResNet-18's weights")
     parser.add_argument("--host", default="127.0.0.1")

@@ -17,9 +17,7 @@ def python_blocks(page: str) -> list[str]:
 
 
 @pytest.mark.slow(reason="trains the README's network for five epochs, some 15 s on two cores")
-def test_readme_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_readme_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     put_made_up_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     exec("\n".join(python_blocks("README.md")), {"__name__": "readme"})

@@ -5,16 +5,17 @@
     for images, labels in data.Loader(train, 128, transform=transform, shuffle=True):
         ...                           # float32 (128, 3, 32, 32), int64 (128,)
 
-`catalogue` finds data sets by name; `idx`, `cifar`, `optdigits`, `folder` and `images` read them; `download` fetches them.
-`transforms` are applied to single images, and `loader` makes batches. This package returns arrays, never Tensors.
+`catalogue` finds data sets by name; `idx`, `cifar`, `optdigits` and `folder` read them; `download` fetches them.
+`images` reads one photograph. `transforms` are applied to single images, and `loader` makes batches. This package
+returns arrays, never Tensors.
 """
 
 from minires.data import transforms
 from minires.data.base import ArrayDataset, Dataset, split
 from minires.data.catalogue import load, load_for_training
 from minires.data.folder import ImageFolder
-from minires.data.images import open_image
 from minires.data.imagenet import imagenet_classes, imagenet_wordnet_ids
+from minires.data.images import open_image
 from minires.data.loader import Loader
 from minires.data.optdigits import digits
 

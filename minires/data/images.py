@@ -26,10 +26,10 @@ ImageSource = Union[
 ]
 
 # The formats that are tried. Pillow knows more, some of which run other programs (EPS runs Ghostscript).
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP")
 WANTED = (
-    "an image is a path, the bytes of a file, a file open for reading bytes, a Pillow image, or a uint8 array (H, W, 3), "
-    "(H, W, 1) or (H, W)"
+    "an image is a path, the bytes of a file, a file open for reading bytes, a Pillow image, or a uint8 array "
+    "(H, W, 3), (H, W, 1) or (H, W)"
 )
 ORIENTATION = 0x0112  # the EXIF tag
 
@@ -171,7 +171,10 @@ def _from_16_bits(grey: npt.NDArray[Any]) -> Image:
 def _checked(array: npt.NDArray[Any], name: str) -> Image:
     """A given array as uint8 (H, W, 3). Raises DataError for another dtype or layout, saying what to write."""
     if array.dtype != np.uint8:
-        scale = {"f": "(255 * x).round().clip(0, 255).astype(np.uint8), if x reaches from 0 to 1", "b": "255 * np.uint8(x)"}
+        scale = {
+            "f": "(255 * x).round().clip(0, 255).astype(np.uint8), if x reaches from 0 to 1",
+            "b": "255 * np.uint8(x)",
+        }
         remedy = scale.get(array.dtype.kind, "x.astype(np.uint8), after scaling to 0 … 255")
         raise DataError(f"{name}: an image is a uint8 array of 0 … 255; write {remedy}")
     if array.ndim == 2:

@@ -168,7 +168,8 @@ def _probe_input(x: Array) -> Array:
     """
     host = backend.to_device(x, "cpu")
     known = np.where(np.isfinite(host), host, host.dtype.type(0))
-    probe: Any = np.random.default_rng(0).standard_normal(host.shape, np.float32).astype(np.result_type(x.dtype, np.float32))
+    noise: Any = np.random.default_rng(0).standard_normal(host.shape, np.float32)
+    probe: Any = noise.astype(np.result_type(x.dtype, np.float32), copy=False)
     sign = -np.sign(probe.sum(dtype="float64")) * (1.0 if known.sum(dtype="float64") >= 0 else -1.0)
     with np.errstate(over="ignore"):
         probe *= sign * (0.3 * float(max(known.max(), -known.min())) or 1.0)

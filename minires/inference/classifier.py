@@ -16,7 +16,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -115,8 +115,8 @@ class Classifier:
         Raises DataError, naming the first image that cannot be read and the reason.
         """
         prepare, predictions = self._prepare_files(), list[Prediction]()
-        single = is_one_image(images)
-        sources = iter([images] if single else images)
+        single, several = is_one_image(images), cast("Iterable[ImageSource]", images)
+        sources = iter([images] if single else several)
         while batch := list(islice(sources, BATCH)):
             first = len(predictions)
             names = [_name_in_output(source, None if single else first + i) for i, source in enumerate(batch)]

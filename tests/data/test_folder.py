@@ -79,7 +79,9 @@ def test_a_missing_folder_is_told_the_layout(tmp_path):
 
 def test_a_class_without_images(flowers):
     (flowers / "weed").mkdir()
-    with pytest.raises(DataError, match=r"weed holds no images \(of the kinds \.bmp.*ImageFolder\(path, classes=") as refused:
+    with pytest.raises(
+        DataError, match=r"weed holds no images \(of the kinds \.bmp.*ImageFolder\(path, classes="
+    ) as refused:
         data.ImageFolder(flowers)
     assert "\n" not in str(refused.value)
 
