@@ -48,15 +48,11 @@ def measure(size: str, compiled: bool) -> dict[str, float]:
     width, height = map(int, size.split("x"))
     model = models.resnet18().eval()
     image = np.random.default_rng(0).standard_normal((1, 3, height, width), np.float32)
-    if compiled:
-        network = inference.compile(model, image)
+    network = inference.compile(model, image) if compiled else lambda x: model(mr.tensor(x))
     with mr.no_grad():
         for _ in range(CALLS):
             began = time.perf_counter()
-            if compiled:
-                network(image)
-            else:
-                model(mr.tensor(image))
+            network(image)
             seconds = time.perf_counter() - began
     gc.collect()
     idle, peak = resident()
@@ -80,9 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.worker:
         print(json.dumps(measure(options.size[0], options.worker == "compiled")))
         return
-    print(
-        "| image | uncompiled: peak | idle | emptied | compiled: peak | idle | emptied | peaks, ratio | seconds a call |"
-    )
+    print("| image | uncompiled: peak | idle | emptied | compiled: peak | idle | emptied | peaks | s a call |")
     print("|---|---|---|---|---|---|---|---|---|")
     for size in options.size or SIZES:
         rows = [measure_afresh(size, compiled) for compiled in (False, True)]

@@ -148,8 +148,8 @@ class Load:
             if complaint:
                 self.wrong.append(f"{kind}: {status} {complaint}")
 
-    def send_one(self, rng: random.Random) -> None:
-        """One request, chosen at random: half of them good."""
+    def send_one(self, rng: random.Random, may_linger: bool = True) -> None:
+        """One request, chosen at random: half of them good, and few of them by a client that falls silent."""
         draw = rng.random()
         if draw < 0.5:
             number = rng.randrange(len(self.good))
@@ -166,7 +166,7 @@ class Load:
             self.note("altered", status, "" if status in (200, 400) else str(content))
         else:
             kind, wire, allowed = rng.choice(list(raw_requests(self.good[0])))
-            status = self.send_raw(wire, linger=rng.random() < 0.02)
+            status = self.send_raw(wire, linger=may_linger and rng.random() < 0.02)
             self.note(kind, status, "" if status in allowed else f"not among {allowed}")
 
     def compare(self, content: dict[str, Any], expected: list[tuple[str, float]]) -> None:
