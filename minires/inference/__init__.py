@@ -4,9 +4,9 @@
     logits = fast(images)
 
 The plan of a compiled model folds batch norm into the convolutions, packs (or transforms) every weight once, and fuses
-the sum and the ReLU of a residual block into its last convolution. It assigns all buffers beforehand, so a call only
-allocates its result. Each new input shape gets its own plan when it first comes. On a GPU the plan is captured as a
-CUDA graph, which one launch replays.
+the sum and the ReLU of a residual block into its last convolution. It assigns all buffers beforehand; a call takes them
+from the memory that is kept for reuse, and gives them back. Each new input shape gets its own plan when it first comes.
+On a GPU the plan is captured as a CUDA graph, which one launch replays.
 
 A compiled model is a snapshot: training the weights further does not change its results, for any input shape.
 """
@@ -44,7 +44,8 @@ __all__ = ["CompiledModel", "compile"]
 
 
 class CompiledModel:
-    """The result of `compile`. Several threads may call it at once: each has its own buffers; on a GPU they take turns.
+    """The result of `compile`. Several threads may call it at once: each call has its own buffers; on a GPU they take
+    turns. What calls leave for reuse is bounded by `minires.set_cache_limit`, and `minires.empty_cache` frees it.
 
     A call takes a Tensor or an array (N, C, H, W) and returns what the model returns: Tensors for a Tensor, arrays for
     an array. It records no graph.
