@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.photograph import put_made_up_files
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -15,7 +17,9 @@ def python_blocks(page: str) -> list[str]:
 
 
 @pytest.mark.slow(reason="trains the README's network for five epochs, some 15 s on two cores")
-def test_readme_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    put_made_up_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
     exec("\n".join(python_blocks("README.md")), {"__name__": "readme"})
     printed = capsys.readouterr().out
     accuracy = float(re.search(r"([\d.]+)% of the held-out digits right", printed)[1])  # type: ignore[index]

@@ -93,7 +93,14 @@ def predict(
         shared.save_array(logits, np.stack([each.logits for each in found]))
     if as_json:
         shared.print_json(
-            [{"image": each.image, "classes": [asdict(guess) for guess in each.top(top)]} for each in found]
+            [
+                {
+                    "image": each.image,
+                    "orientation": each.orientation,
+                    "classes": [asdict(guess) for guess in each.top(top)],
+                }
+                for each in found
+            ]
         )
     else:
         _print_predictions(found, top)
@@ -113,6 +120,11 @@ def _print_predictions(found: Sequence[Prediction], top: int) -> None:
             table.add_row(Text("" if rank else printable(each.image)), *map(Text, cells), style="" if rank else "bold")
         table.add_section()
     shared.console().print(table)
+    for each in found:
+        if each.orientation != 1:
+            shared.console().print(
+                Text(f"{printable(each.image)} was turned upright, as its EXIF says (orientation {each.orientation})")
+            )
 
 
 @commands.command(epilog=example("minires summary resnet18 --input 3x224x224 --level 1"))

@@ -6,14 +6,16 @@
         ...                           # float32 (128, 3, 32, 32), int64 (128,)
 
 `catalogue` finds data sets by name; `idx`, `cifar`, `optdigits` and `folder` read them; `download` fetches them.
-`transforms` are applied to single images, and `loader` makes batches. This package returns arrays, never Tensors.
+`images` reads one photograph. `transforms` are applied to single images, and `loader` makes batches. This package
+returns arrays, never Tensors.
 """
 
 from minires.data import transforms
 from minires.data.base import ArrayDataset, Dataset, split
 from minires.data.catalogue import load, load_for_training
-from minires.data.folder import ImageFolder, open_image
+from minires.data.folder import ImageFolder
 from minires.data.imagenet import imagenet_classes, imagenet_wordnet_ids
+from minires.data.images import open_image
 from minires.data.loader import Loader
 from minires.data.optdigits import digits
 

@@ -1,4 +1,4 @@
-"""Reads photographs: one image file, or a folder of images by class."""
+"""Reads a folder of images by class."""
 
 from __future__ import annotations
 
@@ -11,34 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from minires.data.base import Image, Labels
+from minires.data.images import open_image
 from minires.errors import DataError
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-
-def open_image(path: str | os.PathLike[str]) -> Image:
-    """Read an image file as uint8 (H, W, 3), RGB.
-
-    Grey, palette, CMYK, 16-bit and transparent images are converted by Pillow's `convert("RGB")`, and the orientation
-    in EXIF is ignored. Both are as in torchvision's loader, so a published network sees the pixels it was trained on.
-    Of an animation, the first frame is read.
-
-    Raises DataError, naming the file, if it is missing, not an image, truncated or damaged, or if it has more than
-    `PIL.Image.MAX_IMAGE_PIXELS` pixels (89 million; a small file can claim an image that fills the memory).
-    """
-    import PIL.Image
-
-    try:
-        with PIL.Image.open(path) as image:
-            limit = PIL.Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise ValueError(f"it claims {image.width}x{image.height} pixels, above the limit of {limit:,}")
-            return np.array(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError(f"{os.fspath(path)}: there is no such image") from error
-    except Exception as error:  # for damaged files Pillow raises OSError, SyntaxError, struct.error and others
-        reason = "no format that Pillow can read" if isinstance(error, PIL.UnidentifiedImageError) else error
-        raise DataError(f"{os.fspath(path)} cannot be read as an image ({reason}); replace or remove it") from error
+KINDS = " ".join(sorted(EXTENSIONS))
 
 
 class ImageFolder:
@@ -53,10 +30,10 @@ class ImageFolder:
     Args:
         path: the folder.
         classes: the class names that labels index; by default the names of the sub folders. The sub folders may be a
-            part of them, for example in a validation folder that lacks a class.
+            part of them, for example in a validation folder that lacks a class, and some may be empty.
 
-    Raises DataError if the folder is missing or has no sub folders, or if a sub folder has no images or is not in
-    `classes`.
+    Raises DataError if the folder is missing, has no sub folders or no images, or if a sub folder is not in `classes`,
+    or, without `classes`, has no images.
     """
 
     def __init__(self, path: str | os.PathLike[str], classes: Sequence[str] | None = None) -> None:
@@ -70,8 +47,15 @@ class ImageFolder:
         labels: list[int] = []
         for folder in found:
             images = _image_files(folder)
+            if not images and classes is None:
+                raise DataError(
+                    f"{folder} holds no images (of the kinds {KINDS}); remove it, or name the classes that may be "
+                    "empty: ImageFolder(path, classes=[…])"
+                )
             paths += images
             labels += [known.index(folder.name)] * len(images)
+        if not paths:
+            raise DataError(f"{root} holds no images in its sub folders (of the kinds {KINDS})")
         self.paths = tuple(paths)
         self.labels: Labels = np.array(labels, dtype=np.int64)
         self.classes = known
@@ -110,10 +94,7 @@ def _class_folders(root: Path) -> list[Path]:
 def _image_files(folder: Path) -> list[Path]:
     folders = sorted(os.walk(folder, followlinks=True))
     images = (Path(parent, name) for parent, _, names in folders for name in sorted(names) if _is_image(name))
-    files = [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    if not files:
-        raise DataError(f"{folder} holds no images (of the kinds {' '.join(sorted(EXTENSIONS))})")
-    return files
+    return [path for path in images if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _is_image(name: str) -> bool:

@@ -4,9 +4,9 @@
     logits = fast(images)
 
 The plan of a compiled model folds batch norm into the convolutions, packs (or transforms) every weight once, and fuses
-the sum and the ReLU of a residual block into its last convolution. It assigns all buffers beforehand, so a call only
-allocates its result. Each new input shape gets its own plan when it first comes. On a GPU the plan is captured as a
-CUDA graph, which one launch replays.
+the sum and the ReLU of a residual block into its last convolution. It assigns all buffers beforehand; a call takes them
+from the memory that is kept for reuse, and gives them back. Each new input shape gets its own plan when it first comes.
+On a GPU the plan is captured as a CUDA graph, which one launch replays.
 
 A compiled model is a snapshot: training the weights further does not change its results, for any input shape.
 """
@@ -17,14 +17,14 @@ import copy
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 
 from minires import backend
-from minires.backend import Array
+from minires.backend import Array, cpu
 from minires.backend.cuda.precision import tf32_allowed
 from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
@@ -33,7 +33,7 @@ from minires.inference.constants import Constants
 from minires.inference.cuda_graph import CapturedPlan
 from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
-from minires.inference.trace import Trace, trace
+from minires.inference.trace import trace
 from minires.nn import Module
 
 MAX_PLANS = 8  # input shapes whose plans are kept; the least recently used one is dropped
@@ -44,7 +44,8 @@ __all__ = ["CompiledModel", "compile"]
 
 
 class CompiledModel:
-    """The result of `compile`. Several threads may call it at once: each has its own buffers; on a GPU they take turns.
+    """The result of `compile`. Several threads may call it at once: each call has its own buffers; on a GPU they take
+    turns. What calls leave for reuse is bounded by `minires.set_cache_limit`, and `minires.empty_cache` frees it.
 
     A call takes a Tensor or an array (N, C, H, W) and returns what the model returns: Tensors for a Tensor, arrays for
     an array. It records no graph.
@@ -56,9 +57,9 @@ class CompiledModel:
         self._plans: OrderedDict[tuple[Any, ...], Plan | CapturedPlan] = OrderedDict()
         self._lock = threading.Lock()
         _compiled_models.add(self)
-        plan = self._plan_for(example)
         probe = _probe_input(example)
-        _verify(plan, trace(model, probe, constants), probe, "for other numbers than the example's")
+        expected = trace(model, probe, constants).results  # before there are packed weights, which take memory too
+        _verify(self._plan_for(example), expected, probe, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
         """The model's output for `x` (N, C, H, W). Raises DtypeError for anything but a Tensor or an array."""
@@ -92,9 +93,10 @@ class CompiledModel:
                 self._plans.move_to_end(key)
                 return self._plans[key]
             run = trace(self._model, x, self._constants)
+            cpu.empty_cache()  # the memory of that run: the plan's buffers have other sizes
             steps = Plan(run, self._weights)
             plan = CapturedPlan(steps, x) if provider == "cuda" else steps
-            _verify(plan, run, x, f"for input {tuple(x.shape)}")
+            _verify(plan, run.results, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
             if len(self._plans) > MAX_PLANS:
                 self._plans.popitem(last=False)
@@ -114,11 +116,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _verify(plan: Plan | CapturedPlan, expected: Trace, x: Array, when: str) -> None:
-    """Raise MiniResError unless the plan's output for x equals that of the model in the run `expected`."""
+def _verify(plan: Plan | CapturedPlan, expected: Sequence[Array], x: Array, when: str) -> None:
+    """Raise MiniResError unless the plan's outputs for x equal those of the model, `expected`."""
     tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
-    for number, ours in zip(expected.outputs, plan.run(x), strict=True):
-        theirs = backend.to_device(expected.arrays[number], "cpu").astype("float64")
+    for result, ours in zip(expected, plan.run(x), strict=True):
+        theirs = backend.to_device(result, "cpu").astype("float64")
         with np.errstate(all="ignore"):
             off = np.abs(backend.to_device(ours, "cpu") - theirs).max(initial=0)
         largest = np.abs(theirs).max(initial=0)
@@ -165,11 +167,12 @@ def _probe_input(x: Array) -> Array:
     It is x reversed, negated and scaled, plus noise of 0.3 times the largest number in x (or 1 if x is zero). The sum
     of the noise has the sign opposite to the sum of x.
     """
-    host = backend.to_device(x, "cpu").astype("float64")
-    known = np.where(np.isfinite(host), host, 0.0)
-    noise: Any = np.random.default_rng(0).standard_normal(host.shape)
-    noise *= -np.sign(noise.sum()) * (1.0 if known.sum() >= 0 else -1.0)
-    largest = np.abs(known).max()
-    probe = -0.7 * known.reshape(-1)[::-1].reshape(host.shape) + (0.3 * largest or 1.0) * noise
+    host = backend.to_device(x, "cpu")
+    known = np.where(np.isfinite(host), host, host.dtype.type(0))
+    noise: Any = np.random.default_rng(0).standard_normal(host.shape, np.float32)
+    probe: Any = noise.astype(np.result_type(x.dtype, np.float32), copy=False)
+    sign = -np.sign(probe.sum(dtype="float64")) * (1.0 if known.sum(dtype="float64") >= 0 else -1.0)
     with np.errstate(over="ignore"):
+        probe *= sign * (0.3 * float(max(known.max(), -known.min())) or 1.0)
+        probe -= probe.dtype.type(0.7) * known.reshape(-1)[::-1].reshape(host.shape)
         return backend.to_device(probe.astype(x.dtype), backend.device_of(x))

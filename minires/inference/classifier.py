@@ -1,6 +1,6 @@
 """A trained network ready for use, with its weights, its class names, and the preprocessing of its images.
 
-    samoyed = classifier.load("resnet18", "resnet18.pth").predict(["dog.jpg"])[0].top(1)[0]
+    samoyed = classifier.load("resnet18", "resnet18.pth").predict("dog.jpg")[0].top(1)[0]
     classifier.load(None, "run/best.safetensors").evaluate(data.load("cifar10", train=False)).top1
 
 A checkpoint of `minires train` contains all three. Weights from elsewhere are bare arrays: then the network must be
@@ -10,10 +10,13 @@ named, and what is usual for it is assumed (the classes and preprocessing of Ima
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +27,10 @@ from minires.core.tensor import Tensor
 from minires.data import ImageFolder
 from minires.data.base import Dataset, Image
 from minires.data.cifar import CLASSES as CIFAR10_CLASSES
+from minires.data.images import ImageSource, image_name, is_one_image, open_upright
 from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
-from minires.errors import MiniResError, WeightsError
+from minires.errors import DataError, MiniResError, WeightsError
 from minires.models.checkpoints import network_name, network_options
 from minires.nn import Module
 from minires.training import Evaluation, Preprocessing
@@ -38,7 +42,8 @@ from minires.training.preprocessing import (
     stored_preprocessing,
 )
 
-BATCH = 16  # image files that are decoded and classified together
+BATCH = 16  # images that are decoded and classified together
+_compiling = threading.Lock()  # the first images of several threads compile a network once
 
 
 @dataclass(frozen=True)
@@ -52,17 +57,20 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The network's output for one image file.
+    """The network's output for one image.
 
     Attributes:
-        image: the path of the file.
+        image: the path of the file; for an image without one, what it is and which of the images.
         logits: float32 (classes,).
         names: the class names, in the order of the logits.
+        orientation: the orientation that the image's EXIF gives, 2 to 8, by which it was turned upright; 1 if it was
+            not turned.
     """
 
     image: str
     logits: npt.NDArray[np.float32]
     names: tuple[str, ...]
+    orientation: int = 1
 
     def top(self, count: int) -> list[Guess]:
         """The `count` most probable classes (or all, if there are fewer), most probable first, ties by index."""
@@ -73,7 +81,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with everything that its use needs; `load` makes it.
+    """A network with everything that its use needs; `load` makes it. Several threads may use it at once.
 
     Attributes:
         name: the name of the network.
@@ -95,16 +103,33 @@ class Classifier:
     in_channels: int
     trained_on: str | None
 
-    def predict(self, paths: Sequence[str | os.PathLike[str]]) -> list[Prediction]:
-        """Classify image files. Raises DataError, naming the first file that cannot be read."""
-        prepare, forward = self._prepare_files(), self._forward()
-        predictions: list[Prediction] = []
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            images = np.stack([prepare(data.open_image(path)) for path in batch])
-            logits = forward(as_input(images, self.model)).numpy()
+    def predict(self, images: ImageSource | Iterable[ImageSource]) -> list[Prediction]:
+        """Classify one image or several: a Prediction for each, in their order.
+
+        An image is a path, the bytes of a file, a file open for reading bytes, a Pillow image, or a uint8 array (H, W,
+        3), (H, W, 1) or (H, W), with RGB in this order. Several images are any iterable of them, or an array (N, H, W,
+        C). A string is always a path. Images are turned upright as their EXIF says, and then prepared as in training.
+
+        The first call compiles the network (`inference.compile`), and so does the first one after its weights changed.
+
+        Raises DataError, naming the first image that cannot be read and the reason.
+        """
+        prepare, predictions = self._prepare_files(), list[Prediction]()
+        single, several = is_one_image(images), cast("Iterable[ImageSource]", images)
+        sources = iter([images] if single else several)
+        while batch := list(islice(sources, BATCH)):
+            first = len(predictions)
+            names = [_name_in_output(source, None if single else first + i) for i, source in enumerate(batch)]
+            opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
+            logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
+            if logits.shape[1:] != (len(self.names),):
+                raise MiniResError(
+                    f"{self.name} has outputs {logits.shape[1:]}, but there are {len(self.names)} class names: give "
+                    "one name for each output"
+                )
             predictions += [
-                Prediction(os.fspath(path), row, self.names) for path, row in zip(batch, logits, strict=True)
+                Prediction(name, row, self.names, orientation)
+                for name, row, (_, orientation) in zip(names, logits, opened, strict=True)
             ]
         return predictions
 
@@ -137,19 +162,21 @@ class Classifier:
         else:
             transform = self._normalized(self.preprocessing or preprocessing_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
-        return training.evaluate(self.model, loader, progress=progress, forward=self._forward())
+        return training.evaluate(self.model, loader, progress=progress, forward=self._forward)
 
-    def _forward(self) -> Callable[[Tensor], Tensor]:
-        """A function that compiles the network for the shape of the first images (B, C, H, W) it is called with."""
-        compiled: inference.CompiledModel | None = None
+    def _forward(self, x: Tensor) -> Tensor:
+        """The logits of prepared images (B, C, H, W), by the compiled network."""
+        weights_now = tuple(tensor.version for tensor in (*self.model.parameters(), *self.model.buffers()))
+        with _compiling:
+            known = self.__dict__.get("_compiled")
+            if known is None or known[0] != weights_now:
+                known = self.__dict__["_compiled"] = weights_now, inference.compile(self.model, x)
+        logits: Tensor = known[1](x)
+        return logits
 
-        def forward(x: Tensor) -> Tensor:
-            nonlocal compiled
-            if compiled is None:
-                compiled = inference.compile(self.model, x)
-            return compiled(x)
-
-        return forward
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy gets: everything but the compiled network, which it makes again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
 
     def _prepare_files(self) -> Transform:
         """The transform from uint8 (H, W, 3) of any size to the input, float32 (in_channels, size, size)."""
@@ -181,11 +208,37 @@ class Classifier:
         return dataset
 
 
+def _name_in_output(source: Any, number: int | None) -> str:
+    """The name of an image in messages and predictions: its path, else its kind, and its number among several."""
+    name = image_name(source)
+    has_path = isinstance(source, (str, os.PathLike))
+    return name if number is None or has_path else f"image {number} ({name})"
+
+
+def _prepared(source: Any, name: str, prepare: Transform) -> tuple[Pixels, int]:
+    """An image as the network reads it, and the orientation that its EXIF gives."""
+    pixels, orientation = open_upright(source, name)
+    try:
+        return prepare(pixels), orientation
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+
+
 class Grey(Transform):
     """RGB to luminance, as Pillow's `convert("L")`: uint8 (H, W, 3) -> uint8 (H, W, 1)."""
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Image:
         return from_pil(to_pil(image).convert("L"))
+
+
+def _renew_lock() -> None:
+    """Replace the lock in a forked child: a parent's thread that held it is not there to release it."""
+    global _compiling
+    _compiling = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def load(

@@ -18,14 +18,14 @@ class FusedConvolution(FoldedConvolution):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.packed = self.weights.in_layout("cuda", lambda: _pack(self.weights.w, False))
+        self.packed = self.weights.in_layout("cuda", lambda: _pack(self.w, False))
         extras = " + bias" * (self.weights.bias is not None) + " + residual" * (len(self.inputs) == 2)
         self.name += f"{extras}{', ReLU' * self.relu} (CUDA)"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None
         with cuda.explaining_out_of_memory(self.name):
-            y = _fused(x, self.weights.w, self.weights.bias, self.window, self.groups, residual, self.relu, self.packed)
+            y = _fused(x, self.w, self.weights.bias, self.window, self.groups, residual, self.relu, self.packed)
         return super().run(arrays, out) if y is NotImplemented else y
 
 

@@ -162,12 +162,13 @@ class Fuser:
         provider = provider_for("conv2d", x).name if x.size and op.groups == 1 else ""
         if provider != "cpu" or library is None:
             kind = FusedConvolution if provider == "cuda" else steps.FoldedConvolution
-            return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, op.window, op.groups)
+            return kind(chain.inputs, chain.output, self._folded(chain), chain.w, chain.relu, op.window, op.groups)
         return self._packed_step(Convolution, chain, op.window)
 
     def _linear(self, chain: Chain) -> Step:
         if provider_for("matmul", self._array(chain.inputs[0])).name == "cuda":
-            return FusedLinear(chain.inputs, chain.output, self._folded(chain), chain.relu, Window((1, 1)), 1)
+            weights = self._folded(chain)
+            return FusedLinear(chain.inputs, chain.output, weights, chain.w, chain.relu, Window((1, 1)), 1)
         return self._packed_step(Linear, chain, Window((1, 1)))
 
     def _linear_weights(self, call: Call) -> Array | None:
@@ -184,10 +185,10 @@ class Fuser:
         output_size: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
         found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window)
         algorithm = algorithms.forward(found)
-        return kind(chain.inputs, chain.output, self._folded(chain), chain.relu, found, algorithm)
+        return kind(chain.inputs, chain.output, self._folded(chain), chain.w, chain.relu, found, algorithm)
 
     def _folded(self, chain: Chain) -> FoldedWeights:
-        return self.weights.folded(chain.key, chain.origin, chain.w, chain.bias)
+        return self.weights.folded(chain.key, chain.origin, chain.bias)
 
     # -- other operations that have a step of their own ----------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 A buffer is free after the last step that reads its value; the next value that fits then reuses it. So a residual
 network of any depth needs three or four buffers, and a step reads what was just written and is still in a cache. A view
 (a reshape, a slice) shares the buffer of its base, and keeps it in use.
+
+A plan owns no buffers. Each call takes them from the memory that the C kernels keep for reuse, and gives them back at
+its end (`kernels/cpu/memory.c`). So what all plans and threads keep together is bounded in bytes
+(`minires.set_cache_limit`), what was not used for longest is freed first, and `minires.empty_cache()` frees it all.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,20 +45,24 @@ class Plan:
         self._sizes: list[int] = []  # of each buffer, in float32 elements
         self._buffer_of: dict[int, int] = {}  # value -> buffer
         self._assign_buffers()
-        self._thread_local = threading.local()
+        self._place_of = {number: (buffer, self._shapes[number]) for number, buffer in self._buffer_of.items()}
+        self._places = set(self._place_of.values())  # values of one shape in one buffer share an array
+        self._last_reads = self._find_last_reads()
 
     def run(self, x: Array) -> list[Array]:
         """The model's outputs for `x`, in new arrays."""
         values: list[Any] = [None] * (len(self._shapes) + 1)
         values[0] = x
-        buffers = self._thread_buffers()
-        for step in self.steps:
+        buffers = [library.empty_image(1, 1, 1, floats) for floats in self._sizes]
+        arrays = {place: _view(buffers[place[0]], place[1]) for place in self._places}
+        for step, last_reads in zip(self.steps, self._last_reads, strict=True):
             out = None
             if step.needs_buffer:
-                out = buffers.get(step.output)
-                if out is None:  # an output of the model, the only array that a call allocates
-                    out = _new(self._shapes[step.output])
+                place = self._place_of.get(step.output)
+                out = arrays[place] if place else _new(self._shapes[step.output])  # new: an output of the model
             values[step.output] = step.run([values[number] for number in step.inputs], out)
+            for number in last_reads:
+                values[number] = None  # an array that lies in no buffer is freed
         return [self._owned(values[number], number) for number in self._outputs]
 
     def describe(self) -> str:
@@ -67,7 +74,7 @@ class Plan:
             shape = "×".join(map(str, self._shapes[step.output]))
             lines.append(f"{step.name:<44}{shape:>20}  {where}".rstrip())
         total = sum(self._sizes) * 4 / 2**20
-        return "\n".join([*lines, f"{len(self._sizes)} buffers, {total:.1f} MiB for each thread that calls"])
+        return "\n".join([*lines, f"{len(self._sizes)} buffers, {total:.1f} MiB during each call"])
 
     # -- planning ------------------------------------------------------------------------------------------------------
 
@@ -128,15 +135,12 @@ class Plan:
         free.remove(chosen)
         return chosen
 
-    # -- buffers of a thread -------------------------------------------------------------------------------------------
-
-    def _thread_buffers(self) -> dict[int, Array]:
-        """Maps each value to its array in the buffers of this thread."""
-        found: dict[int, Array] | None = getattr(self._thread_local, "arrays", None)
-        if found is None:
-            buffers = [np.empty(size, np.float32) for size in self._sizes]
-            found = {number: _view(buffers[buffer], self._shapes[number]) for number, buffer in self._buffer_of.items()}
-            self._thread_local.arrays = found
+    def _find_last_reads(self) -> list[list[int]]:
+        """For each step the values that no later step reads, and that are no outputs."""
+        last = {number: at for at, step in enumerate(self.steps) for number in step.inputs}
+        found: list[list[int]] = [[] for _ in self.steps]
+        for number in last.keys() - set(self._outputs):
+            found[last[number]].append(number)
         return found
 
     def _owned(self, array: Array, number: int) -> Array:
@@ -157,11 +161,10 @@ def _needed(found: list[Step], outputs: Sequence[int]) -> list[Step]:
 
 def _view(buffer: Array, shape: tuple[int, ...]) -> Array:
     """The beginning of a buffer as an array of `shape`; 4-D arrays are channels-last."""
-    flat = buffer[: math.prod(shape)]
     if len(shape) != 4:
-        return flat.reshape(shape)
-    n, c, h, w = shape
-    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+        return np.ndarray(shape, np.float32, buffer)
+    _, c, h, w = shape
+    return np.ndarray(shape, np.float32, buffer, 0, (4 * h * w * c, 4, 4 * w * c, 4 * c))
 
 
 def _new(shape: tuple[int, ...]) -> Array:

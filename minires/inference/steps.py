@@ -95,12 +95,14 @@ class Convolution(Step):
         inputs: tuple[int, ...],
         output: int,
         weights: FoldedWeights,
+        w: Array,
         relu: bool,
         shape: algorithms.Shape,
         algorithm: int,
     ) -> None:
         super().__init__(inputs, output)
-        self.weights, self.packed = weights, weights.packed(algorithm)
+        self.weights = weights
+        self.packed = weights.in_layout(algorithm, lambda: library.pack(w, algorithm))
         self.relu, self.shape, self.algorithm = relu, shape, algorithm
         if len(inputs) == 2:
             self.may_overwrite = inputs[1]
@@ -139,14 +141,22 @@ class FoldedConvolution(Step):
     needs_buffer = False
 
     def __init__(
-        self, inputs: tuple[int, ...], output: int, weights: FoldedWeights, relu: bool, window: Window, groups: int
+        self,
+        inputs: tuple[int, ...],
+        output: int,
+        weights: FoldedWeights,
+        w: Array,
+        relu: bool,
+        window: Window,
+        groups: int,
     ) -> None:
         super().__init__(inputs, output)
+        self.w = weights.in_layout("plain", lambda: w)
         self.weights, self.relu, self.window, self.groups = weights, relu, window, groups
-        self.name = f"conv {weights.w.shape[2]}×{weights.w.shape[3]}"
+        self.name = f"conv {w.shape[2]}×{w.shape[3]}"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
-        y = backend.conv2d(arrays[0], self.weights.w, self.weights.bias, self.window, self.groups)
+        y = backend.conv2d(arrays[0], self.w, self.weights.bias, self.window, self.groups)
         if len(arrays) == 2:
             y = backend.add(y, arrays[1])
         return backend.relu(y) if self.relu else y

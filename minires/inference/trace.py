@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
-from minires.backend import Array
+from minires.backend import Array, array_module
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.tensor import Tensor
@@ -25,7 +26,10 @@ Operand = int | Array  # the number of a value, or a constant
 
 @dataclass(frozen=True)
 class Call:
-    """One operation: `op` applied to `inputs` gives the value with the number `output`."""
+    """One operation: `op` applied to `inputs` gives the value with the number `output`.
+
+    `op` is a copy of the model's operation without the results of the traced run.
+    """
 
     op: Function
     inputs: tuple[Operand, ...]
@@ -44,9 +48,10 @@ class Trace:
     Attributes:
         constants: the frozen constants that the run reads.
         calls: the operations in the order of execution.
-        arrays: the array of each value in that run, by number. The trace keeps them alive, because it recognises arrays
-            by their id.
+        arrays: for each value, by number, an array of its shape, dtype and device that takes no memory (`placeholder`):
+            a traced run needs no more memory than any other run of the model.
         outputs: the numbers of the values that the model returned.
+        results: their arrays.
         rebuild: makes the model's return value (a Tensor, tuple, list or dict) from its output Tensors.
     """
 
@@ -55,32 +60,38 @@ class Trace:
     calls: list[Call] = field(default_factory=list)
     arrays: list[Array] = field(default_factory=list)
     outputs: tuple[int, ...] = ()
+    results: tuple[Array, ...] = ()
     rebuild: Callable[[list[Tensor]], Any] = lambda tensors: tensors[0]
-    _numbers: dict[int, int] = field(default_factory=dict)  # id of an array -> its value number
+    _numbers: dict[int, tuple[ref[Array], int]] = field(default_factory=dict)  # id of an array -> it, its value number
     _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run computed from others
 
     def number(self, array: Array) -> int:
         """Assign the next number to `array`."""
-        self._numbers[id(array)] = len(self.arrays)
-        self.arrays.append(array)
+        self._numbers[id(array)] = ref(array), len(self.arrays)
+        self.arrays.append(placeholder(array))
         return len(self.arrays) - 1
+
+    def number_of(self, array: Array) -> int | None:
+        """The number of the value `array`; None if it is a constant."""
+        known, number = self._numbers.get(id(array), (lambda: None, 0))
+        return number if known() is array else None  # another array may have got the id of a value that was freed
 
     def compute(self, op: Function, arrays: list[Array]) -> Array:
         """The output of an operation, computed from the constants as they were."""
         if isinstance(op, BatchNormEval):
             op.mean, op.var = self.constants.statistics(op.mean, op.var)
-        return op.forward(*[each if id(each) in self._numbers else self._constant(each) for each in arrays])
+        return op.forward(*[self._constant(each) if self.number_of(each) is None else each for each in arrays])
 
     def observe(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Note that an operation has been applied."""
         operands = tuple(self._operand(tensor) for tensor in inputs)
         if any(isinstance(operand, int) for operand in operands):
-            self.calls.append(Call(op, operands, self.number(output.data)))
+            self.calls.append(Call(op.fresh_copy(), operands, self.number(output.data)))
         else:
             self._computed[id(output.data)] = output.data
 
     def _operand(self, tensor: Tensor) -> Operand:
-        number = self._numbers.get(id(tensor.data))
+        number = self.number_of(tensor.data)
         if number is not None:
             return number
         if id(tensor.data) not in self._computed:
@@ -93,11 +104,21 @@ class Trace:
     def finish(self, returned: Any) -> None:
         """Record what the model returned."""
         tensors, self.rebuild = _parts(returned)
-        if not all(id(tensor.data) in self._numbers for tensor in tensors):
+        self.results = tuple(tensor.data for tensor in tensors)
+        numbers = [self.number_of(array) for array in self.results]
+        self.outputs = tuple(number for number in numbers if number is not None)
+        if len(self.outputs) < len(numbers):
             raise MiniResError(
                 "compile: the model's return value does not depend on its input through MiniRes's operations"
             )
-        self.outputs = tuple(self._numbers[id(tensor.data)] for tensor in tensors)
+
+
+def placeholder(array: Array) -> Array:
+    """An array of the same shape, dtype and device in the memory of one number."""
+    if array.size <= 1:
+        return array
+    first = array[(slice(0, 1),) * array.ndim].copy()
+    return array_module(array).broadcast_to(first, array.shape)
 
 
 def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None = None) -> Trace:

@@ -316,6 +316,22 @@ def test_predict_for_people(colour_weights, photographs, capsys):
     assert said.count(" % ") == 20
 
 
+def test_predict_says_which_photographs_it_turned(colour_weights, photographs, tmp_path, capsys):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(photographs[0]) as photograph:
+        photograph.save(tmp_path / "turned.png", exif=exif)
+    arguments = ["predict", "--model", "resnet8", "--weights", colour_weights, photographs[0], tmp_path / "turned.png"]
+    assert main([*map(str, arguments), "--json"]) == 0
+    assert [each["orientation"] for each in json.loads(capsys.readouterr().out)] == [1, 6]
+    assert main([*map(str, arguments)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("was turned upright") == 1
+    assert "turned.png was turned upright, as its EXIF says (orientation 6)" in said
+
+
 def test_main_module(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["minires", "--version"])
     with pytest.raises(SystemExit) as end:

@@ -1,14 +1,13 @@
-"""Photographs from disk: every kind that Pillow reads, every way to be damaged, and the layout of folders."""
+"""Folders of photographs: their layout, and what is wrong with some of them."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from minires import data
 from minires.errors import DataError
@@ -20,99 +19,6 @@ def save(path: Path, mode: str = "RGB", **options: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(COLOURS).convert(mode).save(path, **options)
     return path
-
-
-# --- one image -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        ("a.png", "RGB"),
-        ("a.png", "L"),
-        ("a.png", "LA"),
-        ("a.png", "P"),
-        ("a.png", "1"),
-        ("a.png", "RGBA"),
-        ("a.jpg", "RGB"),
-        ("a.jpg", "L"),
-        ("a.jpg", "CMYK"),
-        ("a.webp", "RGB"),
-        ("a.bmp", "RGB"),
-        ("a.ppm", "RGB"),
-        ("a.tiff", "RGB"),
-    ],
-)
-def test_every_mode_becomes_rgb_as_pillow_converts(tmp_path, name, mode):
-    path = save(tmp_path / name, mode)
-    image = data.open_image(path)
-    assert image.dtype == np.uint8
-    assert image.shape == (12, 17, 3)
-    assert image.flags.c_contiguous
-    with Image.open(path) as picture:
-        np.testing.assert_array_equal(image, np.asarray(picture.convert("RGB")))
-    if (name, mode) == ("a.png", "RGB"):
-        np.testing.assert_array_equal(image, COLOURS)
-
-
-def test_a_grey_image_has_three_equal_channels(tmp_path):
-    image = data.open_image(save(tmp_path / "grey.png", "L"))
-    assert (image == image[..., :1]).all()
-
-
-def test_the_exif_orientation_is_not_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to view"
-    assert data.open_image(save(tmp_path / "turned.jpg", exif=exif)).shape == (12, 17, 3)
-
-
-def test_a_path_may_be_a_string(tmp_path):
-    np.testing.assert_array_equal(data.open_image(str(save(tmp_path / "a.png"))), COLOURS)
-
-
-def test_a_missing_image(tmp_path):
-    with pytest.raises(DataError, match=r"gone\.png: there is no such image"):
-        data.open_image(tmp_path / "gone.png")
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.ppm", "a.tiff", "a.webp"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
-def test_a_truncated_image_names_its_file(tmp_path, name, share):
-    path = save(tmp_path / name)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DataError, match=rf"{name} cannot be read as an image .*replace or remove it"):
-        data.open_image(path)
-
-
-def test_what_is_no_image(tmp_path):
-    path = tmp_path / "text.jpg"
-    path.write_text("this is not a photograph")
-    with pytest.raises(DataError, match=r"text\.jpg cannot be read as an image \(no format that Pillow can read\)"):
-        data.open_image(path)
-    with pytest.raises(DataError, match="cannot be read as an image"):
-        data.open_image(tmp_path)
-
-
-def bomb(path: Path, width: int, height: int) -> Path:
-    """A PNG of a few bytes that claims so many pixels."""
-    chunk = PngImagePlugin.putchunk
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        chunk(file, b"IDAT", zlib.compress(b"\0"))
-        chunk(file, b"IEND", b"")
-    return path
-
-
-@pytest.mark.parametrize("width", [30_000, 12_000])
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, width):
-    with pytest.raises(DataError, match=r"bomb\.png cannot be read as an image \(.*(bomb|limit)"):
-        data.open_image(bomb(tmp_path / "bomb.png", width, 10_000))
-
-
-# --- folders -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -173,8 +79,30 @@ def test_a_missing_folder_is_told_the_layout(tmp_path):
 
 def test_a_class_without_images(flowers):
     (flowers / "weed").mkdir()
-    with pytest.raises(DataError, match=r"weed holds no images \(of the kinds \.bmp"):
+    with pytest.raises(
+        DataError, match=r"weed holds no images \(of the kinds \.bmp.*ImageFolder\(path, classes="
+    ) as refused:
         data.ImageFolder(flowers)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_class_may_be_empty_if_it_is_named(flowers):
+    (flowers / "weed").mkdir()
+    folder = data.ImageFolder(flowers, classes=["weed", "daisy", "rose", "tulip"])
+    assert folder.labels.tolist() == [1, 1, 2, 3, 3]
+    for name in ("daisy", "rose", "tulip"):
+        shutil.rmtree(flowers / name)
+    with pytest.raises(DataError, match="flowers holds no images in its sub folders"):
+        data.ImageFolder(flowers, classes=["weed", "daisy", "rose", "tulip"])
+
+
+def test_a_validation_folder_with_an_empty_class(flowers, tmp_path):
+    shutil.copytree(flowers, tmp_path / "both" / "train")
+    shutil.copytree(flowers, tmp_path / "both" / "val")
+    (tmp_path / "both" / "val" / "rose" / "r.jpeg").unlink()
+    train, held_out = data.load_for_training(tmp_path / "both")
+    assert held_out.classes == train.classes
+    assert held_out.labels.tolist() == [0, 0, 2, 2]
 
 
 def test_a_damaged_image_is_named_by_the_loader(flowers):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import io
+import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import minires as mr
-from minires import MiniResError, data, models, training, weights
+from minires import MiniResError, data, inference, models, training, weights
 from minires.data.transforms import CenterCrop, Normalize, Resize
 from minires.errors import DataError, WeightsError
 from minires.inference import classifier
@@ -296,3 +301,87 @@ def test_a_damaged_image_is_named(checkpoint, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bad\.png cannot be read as an image"):
         classifier.load(None, checkpoint).predict([tmp_path / "bad.png"])
+
+
+def logits_of(predictions):
+    return np.stack([each.logits for each in predictions])
+
+
+def test_every_kind_of_image_gets_the_same_answer(checkpoint, folder):
+    network, path = classifier.load(None, checkpoint), folder / "dark" / "0.png"
+    whole, pixels = path.read_bytes(), data.open_image(path)
+    expected = network.predict([path])[0]
+    sources = [str(path), path, whole, bytearray(whole), io.BytesIO(whole), Image.open(path), pixels]
+    for source in sources:
+        [found] = network.predict(source)
+        np.testing.assert_array_equal(found.logits, expected.logits)
+        assert found.names == CLASSES
+    sources[4].seek(0)
+    together = network.predict(each for each in sources)  # a generator of all kinds
+    np.testing.assert_allclose(logits_of(together), np.stack([expected.logits] * 7), rtol=1e-4, atol=1e-5)
+    assert [each.image for each in together[:3]] == [
+        str(path),
+        str(path),
+        f"image 2 (an image of {len(whole):,} bytes)",
+    ]
+    np.testing.assert_allclose(logits_of(network.predict(pixels[None])), expected.logits[None], rtol=1e-4, atol=1e-5)
+    assert network.predict([]) == []
+    assert network.predict(iter(())) == []
+    assert network.predict(np.zeros((0, 5, 5, 3), np.uint8)) == []
+
+
+def test_an_upload_that_is_no_image_is_named_by_its_number(checkpoint, folder):
+    network, path = classifier.load(None, checkpoint), folder / "dark" / "0.png"
+    whole = path.read_bytes()
+    with pytest.raises(DataError, match=r"^image 1 \(an image of 99 bytes\) cannot be read as an image \("):
+        network.predict([whole, whole[:99]])
+    with pytest.raises(DataError, match=r"^an image of 3 bytes cannot be read .*no format"):
+        network.predict(b"GIF")
+    with pytest.raises(DataError, match=r"^image 0 \(an object of type NoneType\) is no image"):
+        network.predict([None])
+    with pytest.raises(DataError, match=r"^an object of type int is no image"):
+        network.predict(5)
+    with pytest.raises(DataError, match=r"^image 1 \(an object of type int\) is no image"):
+        network.predict((path, 5))
+
+
+def test_a_narrow_image_is_refused_before_it_is_enlarged(checkpoint):
+    with pytest.raises(
+        DataError, match=r"an array uint8 \(1, 60000000, 3\): an image of 60000000x1 pixels would be res"
+    ):
+        classifier.load(None, checkpoint).predict(np.broadcast_to(np.uint8(0), (1, 60_000_000, 3)))
+
+
+def test_photographs_are_turned_upright_and_the_prediction_says_so(checkpoint, folder):
+    network, path = classifier.load(None, checkpoint), folder / "striped" / "0.png"
+    upright, file, exif = Image.open(path), io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # stored turned: rotate it clockwise to view it
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+    [expected], [found] = network.predict(path), network.predict(file.getvalue())
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    assert (expected.orientation, found.orientation) == (1, 6)
+
+
+def test_a_classifier_compiles_once_and_anew_when_its_weights_change(tmp_path, folder, monkeypatch):
+    path, _ = save(tmp_path)
+    network, compiled = classifier.load("resnet8", path), []
+    compile_it = inference.compile
+    monkeypatch.setattr(inference, "compile", lambda *each: compiled.append(each) or compile_it(*each))
+    image = folder / "dark" / "0.png"
+    with ThreadPoolExecutor(8) as pool:
+        answers = [found.logits for [found] in pool.map(network.predict, [image] * 16)]
+    assert len(compiled) == 1
+    for each in answers:
+        np.testing.assert_array_equal(each, answers[0])
+    network.model.fc.bias.assign_(network.model.fc.bias.data + 1)
+    np.testing.assert_allclose(network.predict(image)[0].logits, answers[0] + 1, rtol=1e-4, atol=1e-5)
+    assert len(compiled) == 2
+    for duplicate in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        np.testing.assert_array_equal(duplicate.predict(image)[0].logits, network.predict(image)[0].logits)
+
+
+def test_names_that_do_not_fit_the_outputs(tmp_path, folder):
+    path, _ = save(tmp_path)
+    network = dataclasses.replace(classifier.load("resnet8", path), names=("a", "b"))
+    with pytest.raises(MiniResError, match=r"resnet8 has outputs \(10,\), but there are 2 class names"):
+        network.predict(folder / "dark" / "0.png")

@@ -69,7 +69,8 @@ def cache_state() -> CacheState:
 def empty_cache() -> None:
     """Return the memory that the C kernels keep for reuse to the system (cf. torch.cuda.empty_cache).
 
-    The kernels keep freed memory up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process).
+    The kernels keep freed memory up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process). It
+    includes the buffers that calls of compiled models have left.
     """
     if library is not None:
         library.empty_cache()

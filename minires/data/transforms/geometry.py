@@ -14,6 +14,8 @@ import numpy as np
 from minires.data.transforms.base import Pixels, Transform, check_size, from_pil, generator, is_stored, to_pil
 from minires.errors import DataError
 
+MAX_PIXELS = 89_478_485  # of a resized image: Pillow's limit for an image that is read
+
 
 def height_width(image: Pixels) -> tuple[int, int]:
     """(height, width) of an image in either layout."""
@@ -43,8 +45,18 @@ def pad(image: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """One uint8 image resized by Pillow's bilinear filter, which antialiases when it reduces the size."""
+    """One uint8 image resized by Pillow's bilinear filter, which antialiases when it reduces the size.
+
+    Raises DataError for more than MAX_PIXELS: an image of one row, enlarged until its short side fits a network, would
+    fill any memory.
+    """
     from PIL import Image
+
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"an image of {image.shape[1]}x{image.shape[0]} pixels would be resized to {width}x{height}, more than "
+            f"{MAX_PIXELS:,} pixels: crop it first"
+        )
 
     return from_pil(to_pil(image).resize((width, height), Image.Resampling.BILINEAR))
 
@@ -53,7 +65,8 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
 class Resize(Transform):
     """Scales one uint8 image so that its short side has `size` pixels, and the long side ⌊size · long / short⌋.
 
-    As torchvision's Resize(size) on a PIL image: bilinear with antialiasing.
+    As torchvision's Resize(size) on a PIL image: bilinear with antialiasing. Raises DataError for an image so narrow
+    that the result would have more than MAX_PIXELS pixels.
     """
 
     size: int

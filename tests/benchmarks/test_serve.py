@@ -1,0 +1,101 @@
+"""The service of the examples, and the program that loads it: right answers to good and to hostile requests."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+import minires as mr
+from benchmarks import serve as load_program
+from benchmarks.serve import Load, bad_files, complaint_about, good_files, made_up_images, raw_requests
+from examples import serve
+from minires import models, weights
+from minires.inference import classifier
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A small network, so that the test is about the service."""
+    path = tmp_path_factory.mktemp("weights") / "resnet8.npz"
+    mr.manual_seed(0)
+    weights.save(path, models.build("resnet8").state_dict())
+    return classifier.load("resnet8", path)
+
+
+@pytest.fixture
+def port(network):
+    handler = type("Handler", (serve.Handler,), {"network": network, "log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))  # seconds between looks for shutdown
+        thread.start()
+        yield listening.server_port
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return made_up_images()[3:4]  # a small one
+
+
+def test_eight_clients_get_right_answers(network, port, images):
+    good, bad = list(good_files(images)), list(bad_files(images))
+    expected = [[(guess.name, guess.probability) for guess in network.predict(each)[0].top(5)] for each in good]
+    load = Load(port, good, expected, bad)
+
+    def client(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(10):
+            load.send_one(rng, may_linger=False)
+
+    threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert load.wrong == []
+    assert load.answers["good", 200] >= 20
+    assert load.answers["bad file", 400] >= 5
+
+
+def test_each_kind_of_request_has_its_answer(port, images):
+    load = Load(port, [], [], [])
+    for kind, wire, allowed in raw_requests(images[0]):
+        assert load.send_raw(wire, linger=False) in allowed, kind
+    for whole in bad_files(images):
+        status, content = load.post(whole)
+        assert (status, list(content)) == (400, ["error"])
+        assert content["error"].startswith("an image of ")
+
+
+def test_a_wrong_answer_is_noticed(network, port, images):
+    (expected,) = ([(guess.name, guess.probability) for guess in each.top(5)] for each in network.predict(images[0]))
+    load = Load(port, images, [expected], [b""])
+    status, content = load.post(images[0])
+    assert status == 200
+    load.compare(content, expected)
+    assert load.wrong == []
+    content["classes"][0]["probability"] *= 1.01
+    load.compare(content, expected)
+    assert len(load.wrong) == 1
+
+
+def test_memory_that_grows_is_noticed():
+    minutes = np.arange(300.0)
+    assert complaint_about([(second, 400 + 50 * np.sin(second)) for second in minutes]) == ""
+    assert complaint_about([(second, 1000.0 if second < 60 else 400) for second in minutes]) == ""
+    assert complaint_about([(second, 400 + second) for second in minutes]) == "the memory grew from 520 to 640 MiB"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of the service in /proc")
+@pytest.mark.slow(reason="a service of ResNet-18 and its clients for fifteen seconds")
+def test_the_program(capsys):
+    assert load_program.main(["--minutes", "0.2", "--clients", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "; 0 wrong" in said
+    assert "resident memory, MiB" in said
