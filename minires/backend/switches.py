@@ -1,6 +1,6 @@
 """Switches of a thread: context variables that have another value within a block.
 
-All blocks of the package that set something for a while (`no_grad`, `use_backend`, `profile`, …) leave through `restore`.
+All blocks of the package that set something for a while (`no_grad`, `use_backend`, `profile`, …) end in `restore`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def restore(variable: ContextVar[Value], token: Token[Value], value: Value) -> None:
     """Leave a block that has set `variable` to `value` with `token`: it gets the value that it had before the block.
 
-    A generator that yields inside a block may be resumed or closed in another thread or async task. Its context knows no
-    such token. If the variable has the block's value there, it gets the value from before the block as well; if not, the
-    block is none of that context's and leaves it alone.
+    A generator that yields inside a block may be resumed or closed in another thread or async task, whose context knows
+    no such token. If the variable has the block's value there, it gets the value from before the block as well; if not,
+    the block was not entered in that context, and the variable stays as it is.
     """
     try:
         variable.reset(token)
@@ -43,7 +43,7 @@ def setting(variable: ContextVar[Value], value: Value) -> Iterator[None]:
 class Switch(ContextDecorator):
     """Sets one variable for a block, or for each call of a decorated function, and then restores what was set before.
 
-    A block around a `yield` is open until the generator goes on: until then the caller is inside of it too, as in torch.
+    A block around a `yield` is open until the generator goes on: until then the caller is inside of it, as in torch.
     """
 
     def __init__(self, variable: ContextVar[Any], value: Any) -> None:

@@ -46,5 +46,7 @@ def dropout(
         return input
     generator = default_generator() if generator is None else generator
     survives = generator.random(input.shape, dtype=np.float32) >= p
-    mask = survives.astype(input.dtype) * input.dtype.type(1 / (1 - p) if p < 1 else 0)
+    scale = 1 / (1 - p) if p < 1 else 0.0
+    with np.errstate(over="ignore"):  # 1/(1 − p) may be more than float16 holds
+        mask = np.where(survives, scale, 0.0).astype(input.dtype)
     return Dropout(backend.to_device(mask, input.device))(input)

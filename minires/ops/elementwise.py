@@ -74,7 +74,7 @@ class Divide(Function):
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
         ga = sum_to(g / b, a.shape) if self.needs_input_grad[0] else None
-        gb = sum_to(-g * a / (b * b), b.shape) if self.needs_input_grad[1] else None
+        gb = sum_to(-g * (a / b / b), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
 

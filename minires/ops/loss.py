@@ -9,6 +9,7 @@ from minires.core.function import Function
 from minires.core.operators import method
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.float16 import in_float32
 from minires.ops.elementwise import exp, where
 from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
 from minires.ops.reduction import mean, sum
@@ -52,6 +53,7 @@ class CrossEntropy(Function):
 
 
 @method("log_softmax")
+@in_float32
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
 
@@ -65,6 +67,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 @method("softmax")
+@in_float32
 def softmax(input: Tensor, dim: int) -> Tensor:
     """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). Raises as log_softmax does."""
     return exp(log_softmax(input, dim))
@@ -110,6 +113,7 @@ def _none_ignored(target: Tensor, ignore_index: int) -> bool:
     return modes.are_indices_checked() or bool((target.data != ignore_index).all())
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -143,6 +147,7 @@ def _nll_loss(
     return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -200,6 +205,7 @@ def _soft_cross_entropy(
     return _reduce("cross_entropy", -sum(terms, 1), reduction)
 
 
+@in_float32
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """(input − target)², by default its mean (torch.nn.functional.mse_loss). Raises ShapeError for other shapes."""
     check_floating("mse_loss", input)

@@ -18,6 +18,7 @@ from minires.backend import Array
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.float16 import in_float32
 from minires.ops.elementwise import where
 from minires.ops.operands import check_device, check_floating
 from minires.ops.reduction import mean as mean_of
@@ -38,6 +39,8 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 class _BatchNorm(Function):
     """What training and eval mode share: inputs (x, weight, bias[, residual]), and the fused ReLU after y."""
 
+    var: Array  # σ², in float32 for float16 inputs
+
     def __init__(self, eps: float, relu: bool) -> None:
         self.eps, self.relu = eps, relu
         self.saves_output = relu  # backward reads the ReLU's mask from it
@@ -45,6 +48,15 @@ class _BatchNorm(Function):
     def before_relu(self, gy: Tensor) -> Tensor:
         """The gradient before the fused ReLU, from the gradient after it."""
         return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
+
+    def widened(self, *tensors: Tensor) -> Sequence[Tensor]:
+        """The tensors in the statistics' dtype: float32 for float16, float64 where a square overflows float32."""
+        return [tensor.astype(self.var.dtype) for tensor in tensors]
+
+    def narrowed(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """One gradient for each input, in its dtype."""
+        pairs = zip(gradients, self.inputs, strict=False)  # there may be no residual
+        return tuple(None if gradient is None else gradient.astype(each.dtype) for gradient, each in pairs)
 
     def branches(self, *arrays: Array) -> Array | None:
         """The branches of the fused ReLU."""
@@ -76,9 +88,8 @@ class BatchNormTraining(_BatchNorm):
         return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *_ = self.inputs
+        x, weight, g = self.widened(*self.inputs[:2], self.before_relu(gy))
         axes = _other_axes(x)
-        g = self.before_relu(gy)
         # The statistics are computed again from x, as Tensors. As the arrays self.mean and self.var they would be
         # constants here, and the second derivative would be silently wrong.
         centred = x - mean_of(x, axes, keepdim=True)
@@ -90,7 +101,7 @@ class BatchNormTraining(_BatchNorm):
         if self.needs_input_grad[0]:
             m = float(x.numel() // x.shape[1])
             gx = _per_channel(weight, x) * inverse * (g - _per_channel(gb, x) / m - x_hat * _per_channel(gw, x) / m)
-        return (gx, gw, gb, g)[: len(self.inputs)]
+        return self.narrowed(gx, gw, gb, g)
 
     def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
@@ -114,14 +125,13 @@ class BatchNormEval(_BatchNorm):
         return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *_ = self.inputs
+        x, weight, g = self.widened(*self.inputs[:2], self.before_relu(gy))
         axes = _other_axes(x)
-        g = self.before_relu(gy)
         inverse = (_per_channel(Tensor(self.var), x) + self.eps) ** -0.5
         gx = g * (_per_channel(weight, x) * inverse) if self.needs_input_grad[0] else None
         gw = sum_of(g * (x - _per_channel(Tensor(self.mean), x)) * inverse, axes) if self.needs_input_grad[1] else None
         gb = sum_of(g, axes) if self.needs_input_grad[2] else None
-        return (gx, gw, gb, g)[: len(self.inputs)]
+        return self.narrowed(gx, gw, gb, g)
 
 
 def batch_norm(
@@ -154,7 +164,8 @@ def batch_norm(
     if not training:
         assert running_mean is not None and running_var is not None
         # Copies, so that the graph of an eval pass stays valid when the next training step changes the statistics.
-        return BatchNormEval(running_mean.data.copy(), running_var.data.copy(), eps, relu)(*inputs)
+        dtype = max(x.dtype, xp.dtype("float32"))
+        return BatchNormEval(running_mean.data.astype(dtype), running_var.data.astype(dtype), eps, relu)(*inputs)
     node = BatchNormTraining(eps, relu)
     y = node(*inputs)
     if running_mean is not None and running_var is not None:
@@ -197,6 +208,7 @@ def _check(
         raise ShapeError("batch_norm: eval mode needs running_mean and running_var")
 
 
+@in_float32
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],

@@ -25,6 +25,7 @@ from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.ops.float16 import in_float32
 from minires.ops.linear import matmul
 from minires.ops.operands import check_floating, pair
 
@@ -189,6 +190,7 @@ def avg_pool2d(
     return AvgPool2d(window, ceil_mode, count_include_pad)(input)
 
 
+@in_float32
 def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:
     """Means over an output_size grid of bins: rows ⌊iH/Ho⌋ … ⌈(i+1)H/Ho⌉ (torch.nn.functional.adaptive_avg_pool2d).
 

@@ -11,6 +11,7 @@ from minires.core.function import Function
 from minires.core.operators import Dim, method
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.ops.float16 import in_float32
 from minires.ops.elementwise import exp, log, where
 from minires.ops.operands import axes_of, axis_of, check_floating
 from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze
@@ -79,6 +80,7 @@ def _count(op: str, input: Tensor, axes: Axes) -> int:
 
 
 @method("mean")
+@in_float32
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input / n over dim, by default over all axes (torch.mean). Raises ShapeError if n is 0."""
     check_floating("mean", input)
@@ -87,6 +89,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
 
 
 @method("var")
+@in_float32
 def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
     """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
     check_floating("var", input)
@@ -142,6 +145,7 @@ def argmax(input: Tensor, dim: int | None = None) -> Tensor:
 
 
 @method("logsumexp")
+@in_float32
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ over dim, with m = max x so that nothing overflows (torch.logsumexp)."""
     check_floating("logsumexp", input)

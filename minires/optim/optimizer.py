@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minires import backend
+from minires.backend import Array
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
 
@@ -132,6 +134,17 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
 
 
+def widened(array: Array) -> Array:
+    """`array` in float32 if it is float16, else `array` itself."""
+    return array.astype("float32") if array.dtype == "float16" else array
+
+
+def zeros_like(gradient: Array) -> Array:
+    """Zeros for what is summed over the steps: float32 for a float16 gradient, else of its dtype."""
+    dtype = "float32" if gradient.dtype == "float16" else gradient.dtype
+    return backend.array_module(gradient).zeros(gradient.shape, dtype)
+
+
 class HasParameters(Protocol):
     """A Module, or anything else that has parameters."""
 
@@ -187,5 +200,5 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, erro
     if not scale >= 1:  # a NaN norm makes NaN gradients, as in torch
         for gradient in gradients:
             with np.errstate(invalid="ignore"):  # 0 · ∞
-                gradient.assign_(gradient.data * gradient.dtype.type(scale))
+                gradient.assign_(widened(gradient.data) * scale)
     return norm

@@ -301,7 +301,7 @@ def test_two_threads_may_hold_the_same_weights():
     assert w.data.flags.writeable
 
 
-# A block that a generator leaves in another thread or task. (switch, value outside of it, value inside it, what reads it)
+# Every switch, and what reads it.
 SWITCHES = {
     "no_grad": (mr.no_grad, mr.is_grad_enabled),
     "detect_anomaly": (mr.detect_anomaly, modes.is_detecting_anomaly),

@@ -17,9 +17,11 @@ from minires.backend.reference import (
     sgd,
     shape,
 )
+from minires.backend.reference.float16 import in_float32
 
 REFERENCE = Provider(
     "reference",
     supports=lambda array: True,
     modules=[elementwise, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd],
+    decorator=in_float32,
 )
