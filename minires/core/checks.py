@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minires import backend
+from minires.backend import Array
+from minires.backend.foreign import native
 from minires.core import anomaly
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
@@ -37,6 +40,12 @@ def check_root(root: Tensor, gradient: Any) -> None:
             f"backward: a gradient is needed for an output of shape {root.shape}; only a single element has an "
             "obvious one. Reduce it to a loss first, or pass gradient= of the same shape"
         )
+
+
+def root_gradient(gradient: Any, root: Tensor) -> Array:
+    """The gradient that a caller gave as numbers or an array, as an array of root's dtype on its device."""
+    gradient = native("backward", gradient) if backend.is_array(gradient) else gradient
+    return backend.array_module(root.data).array(gradient, dtype=root.dtype)
 
 
 def check_unchanged(node: Function) -> None:

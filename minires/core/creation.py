@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
+from minires.backend.foreign import native
 from minires.core.operators import tuple_of
 from minires.core.random import default_generator
 from minires.core.tensor import Tensor
@@ -26,7 +27,10 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
         data = np.asarray(data)  # a NumPy scalar or a PyTorch tensor keeps its dtype, as an array does
     is_array = backend.is_array(data)
     try:
+        data = native("tensor", data, dtype) if is_array else data
         array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else data.astype(dtype)
+    except DtypeError:
+        raise
     except (ValueError, OverflowError, TypeError) as error:  # a ragged list, a number too large, an unknown dtype
         raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
     if not is_array and dtype is None and array.dtype == np.float64:
@@ -52,6 +56,7 @@ def randn(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
     """A Tensor of standard normal numbers, drawn from `generator` or the thread's default (torch.randn)."""
+    dtype = _floating("randn", dtype)
     generator = default_generator() if generator is None else generator
     return Tensor(generator.standard_normal(tuple_of(shape)).astype(dtype), requires_grad)
 
@@ -60,5 +65,13 @@ def rand(
     *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
 ) -> Tensor:
     """A Tensor of uniform numbers in [0, 1), drawn from `generator` or the thread's default (torch.rand)."""
+    dtype = _floating("rand", dtype)
     generator = default_generator() if generator is None else generator
     return Tensor(generator.random(tuple_of(shape)).astype(dtype), requires_grad)
+
+
+def _floating(function: str, dtype: Any) -> np.dtype[Any]:
+    """`dtype`. Raises DtypeError unless it is floating-point: as integers, uniform numbers would all be 0."""
+    if np.dtype(dtype).kind != "f":
+        raise DtypeError(f"{function}: draws floating-point numbers, not {np.dtype(dtype)}; convert with .astype()")
+    return np.dtype(dtype)

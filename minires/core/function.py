@@ -87,10 +87,10 @@ class Function:
 
     def _wrap(self, array: Any, like: Tensor) -> Tensor:
         """What forward returned, as a Tensor on the device of `like`. Raises DtypeError if it is not numbers."""
-        output = Tensor(read_only(backend.as_array(array, like.data)))
-        if output.dtype.kind not in "biufc":
+        array = read_only(backend.as_array(array, like.data))
+        if array.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
-        return output
+        return Tensor(array)
 
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Become the node of `output`: keep what backward needs, and point along the edges to the inputs' nodes."""

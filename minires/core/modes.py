@@ -23,6 +23,7 @@ _anomaly: ContextVar[bool] = ContextVar("minires_anomaly", default=False)
 _inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", default=False)
 _fused_backward_disabled: ContextVar[bool] = ContextVar("minires_fused_backward_disabled", default=False)
 _indices_checked: ContextVar[bool] = ContextVar("minires_indices_checked", default=False)
+_complex_step: ContextVar[bool] = ContextVar("minires_complex_step", default=False)
 
 
 # -- recording --------------------------------------------------------------------------------------------------------
@@ -121,6 +122,20 @@ def indices_checked() -> Switch:
 def are_indices_checked() -> bool:
     """Whether `indices_checked` is on in this thread."""
     return _indices_checked.get()
+
+
+def complex_step() -> Switch:
+    """Complex Tensors in this block stand for real numbers that carry a derivative in their imaginary part.
+
+    A gradient check evaluates f(x + i·h) so. Comparisons, kinks and |x| go by the real part, and complex Tensors may
+    require gradients. Elsewhere a complex Tensor is a complex number, and what has no meaning for it is refused.
+    """
+    return Switch(_complex_step, True)
+
+
+def is_complex_step() -> bool:
+    """Whether `complex_step` is on in this thread."""
+    return _complex_step.get()
 
 
 # -- intercepting -----------------------------------------------------------------------------------------------------

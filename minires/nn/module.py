@@ -244,7 +244,7 @@ def _array(name: str, value: Any) -> Any:
     """The value of a checkpoint's entry as an array. Raises WeightsError for what does not hold numbers."""
     if isinstance(value, Tensor):
         return value.data
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+    if type(value) in (np.ndarray, np.memmap) and value.dtype.kind in "biufc":  # a masked array is another type
         return value  # not copied: it may be large, or a memory map
     try:
         return creation.tensor(value).data

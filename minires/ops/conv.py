@@ -22,6 +22,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
+from minires.core.settings import integer
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.operands import check_floating, pair
@@ -137,6 +138,7 @@ def _named_padding(x: Tensor, name: str, window: Window) -> tuple[Tensor, Pair]:
 
 def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     check_floating("conv2d", x)
+    integer("conv2d", "groups", groups)
     if x.ndim != 4 or w.ndim != 4:
         raise ShapeError(
             f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}"

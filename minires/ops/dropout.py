@@ -8,6 +8,7 @@ from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
 from minires.core.random import default_generator
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.ops.operands import check_floating
 
@@ -40,8 +41,7 @@ def dropout(
     0 ≤ p ≤ 1, DtypeError for integers.
     """
     check_floating("dropout", input)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p = {p} must be a probability between 0 and 1")
+    p = number("dropout", "p", p, 0, 1)
     if not training or p == 0:
         return input
     generator = default_generator() if generator is None else generator

@@ -7,15 +7,23 @@ and other ops, so it can be differentiated again.
 from __future__ import annotations
 
 import math
-from typing import Any
-
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
 from minires.core.operators import Operand, Scalar, method
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
-from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
+from minires.ops.complex import is_complex, modulus
+from minires.ops.operands import (
+    as_tensor,
+    check_broadcast,
+    check_device,
+    check_floating,
+    check_real,
+    check_tensor,
+    same_kind,
+)
 from minires.ops.shape import sum_to
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -371,11 +379,13 @@ def power(input: Operand, exponent: Operand) -> Tensor:
 
 def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of two elements; equal ones share the gradient (torch.maximum)."""
+    check_real("maximum", *same_kind(input, other))
     return _binary("maximum", Maximum, input, other)
 
 
 def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of two elements; equal ones share the gradient (torch.minimum)."""
+    check_real("minimum", *same_kind(input, other))
     return _binary("minimum", Minimum, input, other)
 
 
@@ -405,11 +415,20 @@ def compare(input: Operand, other: Operand, relation: str) -> Tensor:
             return NotImplemented  # Python then compares by identity
         raise
     check_broadcast(f"compare {relation}", a, b)
+    if relation in ("==", "!=") and is_complex(a):
+        return Tensor(backend.as_array(a.data == b.data if relation == "==" else a.data != b.data, a.data))
+    check_real(f"compare {relation}", a)
     return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
 
 
 def _unary(name: str, op: Function, x: Tensor) -> Tensor:
     check_floating(name, x)
+    return op(x)
+
+
+def _kinked(name: str, op: Function, x: Tensor) -> Tensor:
+    check_floating(name, x)
+    check_real(name, x)
     return op(x)
 
 
@@ -453,23 +472,24 @@ def sigmoid(input: Tensor) -> Tensor:
 @method("relu")
 def relu(input: Tensor) -> Tensor:
     """max(x, 0) (torch.nn.functional.relu)."""
-    return _unary("relu", ReLU(), input)
+    return _kinked("relu", ReLU(), input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
-    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
+    return _kinked("leaky_relu", LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)), input)
 
 
 @method("absolute")
 def absolute(input: Tensor) -> Tensor:
-    """|x| (torch.abs)."""
-    return _unary("abs", Absolute(), input)
+    """|x|, of complex numbers the modulus (torch.abs)."""
+    check_tensor("abs", input)
+    return modulus(input) if is_complex(input) else _unary("abs", Absolute(), input)
 
 
 @method("clip")
 def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
     """Each element limited to [min, max]; None leaves that side open (torch.clamp)."""
-    low: Any = -math.inf if min is None else min
-    high: Any = math.inf if max is None else max
-    return _unary("clip", Clip(low, high), input)
+    low = -math.inf if min is None else number("clip", "min", min)
+    high = math.inf if max is None else number("clip", "max", max)
+    return _kinked("clip", Clip(low, high), input)

@@ -11,16 +11,17 @@ terms vanish, and ∂L/∂x = w/√(σ² + ε) · g.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.float16 import in_float32
 from minires.ops.elementwise import where
-from minires.ops.operands import check_device, check_floating
+from minires.ops.float16 import in_float32
+from minires.ops.operands import check_device, check_floating, check_real
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.reduction import var as var_of
@@ -156,6 +157,7 @@ def batch_norm(
     """
     x = input
     _check(x, running_mean, running_var, weight, bias, residual, training)
+    momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps, 0)
     xp = backend.array_module(x.data)
     channels = x.shape[1]
     weight = weight if weight is not None else Tensor(xp.ones(channels, x.dtype))
@@ -185,6 +187,7 @@ def _check(
     training: bool,
 ) -> None:
     check_floating("batch_norm", x)
+    check_real("batch_norm", x)
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
     channels = x.shape[1]
@@ -221,7 +224,10 @@ def layer_norm(
     input (…, *normalized_shape), weight and bias of normalized_shape. Raises ShapeError where shapes do not fit.
     """
     check_floating("layer_norm", input)
-    shape = tuple(normalized_shape)
+    check_real("layer_norm", input)
+    if not isinstance(normalized_shape, Iterable):
+        raise ShapeError(f"layer_norm: normalized_shape must be a tuple: write ({normalized_shape!r},)")
+    shape, eps = tuple(normalized_shape), number("layer_norm", "eps", eps, 0)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
     for name, tensor in (("weight", weight), ("bias", bias)):

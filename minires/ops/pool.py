@@ -27,7 +27,7 @@ from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.float16 import in_float32
 from minires.ops.linear import matmul
-from minires.ops.operands import check_floating, pair
+from minires.ops.operands import check_floating, check_real, pair
 
 
 class MaxPool2d(Function):
@@ -174,7 +174,9 @@ def max_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size."""
-    return MaxPool2d(_window("max_pool2d", input, kernel_size, stride, padding, dilation), ceil_mode)(input)
+    window = _window("max_pool2d", input, kernel_size, stride, padding, dilation)
+    check_real("max_pool2d", input)
+    return MaxPool2d(window, ceil_mode)(input)
 
 
 def avg_pool2d(

@@ -14,12 +14,14 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import Dim, method
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
+from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype, lengths_of
 
 Shape = tuple[int, ...]
 
@@ -188,7 +190,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
 @method("reshape")
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements of input, in row-major order, in another shape; one length may be −1 (torch.reshape)."""
-    lengths = [int(n) for n in shape]
+    lengths = lengths_of("reshape", shape)
     known = math.prod(n for n in lengths if n != -1)
     if lengths.count(-1) == 1 and known and input.numel() % known == 0:
         lengths[lengths.index(-1)] = input.numel() // known
@@ -252,7 +254,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     Raises ShapeError where input does not broadcast to `shape`.
     """
     new = len(shape) - input.ndim
-    to = tuple(input.shape[k - new] if n == -1 and k >= new else int(n) for k, n in enumerate(shape))
+    to = tuple(input.shape[k - new] if n == -1 and k >= new else n for k, n in enumerate(lengths_of("expand", shape)))
     try:
         fits = new >= 0 and np.broadcast_shapes(input.shape, to) == to
     except ValueError:
@@ -269,6 +271,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode != "constant":
         raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
+    pad, value = lengths_of("pad", pad), number("pad", "value", value)
     if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
         raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
@@ -321,7 +324,7 @@ def _key_part(part: Any, x: Tensor) -> Any:
     if isinstance(part, list):
         part = np.array(part, dtype=None if part else int)
     elif backend.is_array(part):
-        part = part.copy()
+        part = native("index", part).copy()
     part = part.data if isinstance(part, Tensor) else part
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 

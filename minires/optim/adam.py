@@ -30,8 +30,8 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
         self.check_not_negative(group, "eps")
-        if not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be in [0, 1)")
+        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be two numbers in [0, 1)")
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         theta, (beta1, beta2) = widened(parameter.data), group["betas"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.foreign import native
+from minires.core.settings import number, plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
 
@@ -36,16 +37,16 @@ class Optimizer:
             self.check(group)
 
     def check(self, group: dict[str, Any]) -> None:
-        """Raise ValueError for settings that make no sense."""
+        """Make NumPy's numbers Python's, in place. Raises ValueError for settings that make no sense."""
+        for name, value in group.items():
+            if name != "params":
+                group[name] = plain(value)
         self.check_not_negative(group, "lr", "weight_decay")
 
     def check_not_negative(self, group: Mapping[str, Any], *names: str) -> None:
         """Raise ValueError unless these settings are numbers that are not negative."""
         for name in names:
-            if not isinstance(group[name], Real):
-                raise ValueError(f"{type(self).__name__}: {name} = {group[name]!r} must be a number")
-            if not float(group[name]) >= 0:
-                raise ValueError(f"{type(self).__name__}: {name} = {group[name]} must not be negative")
+            number(type(self).__name__, name, group[name], least=0)
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
@@ -61,6 +62,8 @@ class Optimizer:
         Raises ShapeError or DtypeError, and changes nothing, if a gradient is not a Tensor like its parameter.
         """
         self._check_gradients()
+        for group in self.param_groups:
+            self.check(group)  # a user's loop may have changed them
         states = iter(self.state)
         for group in self.param_groups:
             own = [(parameter, next(states)) for parameter in group["params"]]
@@ -91,7 +94,9 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": [one for each parameter, in order], "param_groups": [settings of each group]}; arrays copied."""
-        settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
+        settings = [
+            {key: plain(value) for key, value in group.items() if key != "params"} for group in self.param_groups
+        ]
         return {"state": [_copied(state) for state in self.state], "param_groups": settings}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -124,14 +129,17 @@ class Optimizer:
                         f"{type(self).__name__}: the saved {key} of parameter {number} has shape {tuple(value.shape)}, "
                         f"the parameter {parameter.shape}: it is the state of another model; nothing was loaded"
                     )
+        for settings in groups:
+            self.check({**settings})  # before anything is changed
         self.state = [_copied(state) for state in states]
         for group, settings in zip(self.param_groups, groups, strict=True):
             group.update(settings)
+            self.check(group)
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a state, with copies of its arrays: a step may write into them in place."""
-    return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
+    return {key: native(key, value).copy() if hasattr(value, "shape") else value for key, value in state.items()}
 
 
 def widened(array: Array) -> Array:
@@ -154,6 +162,8 @@ class HasParameters(Protocol):
 
 def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[str, Any]]:
     """`params` as groups with lists of leaves, each leaf once. Raises ValueError or TypeError as Optimizer does."""
+    if isinstance(params, Tensor):
+        raise TypeError(f"{name}: got one Tensor, whose rows would be trained as copies: pass a list, [tensor]")
     entries: list[Any] = list(params)
     groups = entries if entries and isinstance(entries[0], Mapping) else [{"params": entries}]
     for number, group in enumerate(groups):
@@ -187,11 +197,13 @@ def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, An
 def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
     """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common 2-norm ‖g‖ exceeds max_norm. Returns the old ‖g‖.
 
-    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises NonFiniteError
-    for a norm that is not finite, if `error_if_nonfinite`.
+    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises ValueError for a
+    negative max_norm, NonFiniteError for a norm that is not finite, if `error_if_nonfinite`.
     """
+    max_norm = number("clip_grad_norm_", "max_norm", max_norm, least=0)
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    unique = {id(parameter): parameter for parameter in parameters}.values()  # one given twice is scaled once
+    gradients = [parameter.grad for parameter in unique if parameter.grad is not None]
     with np.errstate(over="ignore"):  # the norm is infinite then
         norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
     if error_if_nonfinite and not math.isfinite(norm):

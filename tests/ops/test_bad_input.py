@@ -311,9 +311,9 @@ REFUSED = {
     "smoothing": (
         lambda: F.cross_entropy(t(2, 3), ints(2), label_smoothing=2),
         ValueError,
-        "cross_entropy: label_smoothing 2",
+        "cross_entropy: label_smoothing = 2 must be between 0 and 1",
     ),
-    "dropout": (lambda: F.dropout(t(2), 1.5), ValueError, "dropout: p = 1.5 must be a probability"),
+    "dropout": (lambda: F.dropout(t(2), 1.5), ValueError, "dropout: p = 1.5 must be between 0 and 1"),
     "dropout: integers": (lambda: F.dropout(ints(2)), DtypeError, "dropout: needs floating-point"),
     # tensors
     "requires_grad: integers": (

@@ -1,4 +1,4 @@
-"""Optimisers on float16 parameters: the state is float32, so nothing underflows on the way (torch's default ε is 10⁻⁸)."""
+"""Optimisers on float16 parameters: the state is float32, so nothing underflows on the way: ε is 10⁻⁸."""
 
 from __future__ import annotations
 
