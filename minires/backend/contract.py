@@ -131,7 +131,7 @@ def isfinite(x: Array) -> bool:
 
 @kernel
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Σ x over `axes`"""
+    """Σ x over `axes`; int64 for integers and bools"""
 
 
 @kernel

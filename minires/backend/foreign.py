@@ -20,11 +20,11 @@ def is_plain(array: Any) -> bool:
     return type(array) is np.ndarray and array.dtype.isnative and array.dtype.kind in NUMBERS
 
 
-def native(what: str, array: Array, target: Any = None) -> Array:
+def native(what: str, array: Any, target: Any = None) -> Array:
     """`array` in this machine's byte order and without a subclass of NumPy's; the same object if it is so already.
 
-    Arrays of CuPy and memory maps stay as they are. Raises DtypeError, naming `what`, for masked arrays, for arrays that
-    do not hold numbers, and for complex numbers where the caller will convert to `target`, a real dtype.
+    Arrays of CuPy and memory maps stay as they are. Raises DtypeError, naming `what`, for masked arrays, for arrays
+    that do not hold numbers, and for complex numbers where the caller will convert to `target`, a real dtype.
     """
     if array.dtype.kind == "c" and target is not None and np.dtype(target).kind != "c":
         raise DtypeError(f"{what}: {target} would lose the imaginary parts; take array.real or abs(array)")

@@ -18,7 +18,7 @@ from typing import Any
 
 from minires import backend
 from minires.core import modes
-from minires.core.checks import check_gradients, check_like, check_root, check_unchanged, root_gradient
+from minires.core.checks import check_gradients, check_like, check_returned, check_root, check_unchanged, root_gradient
 from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.readonly import read_only
@@ -192,6 +192,7 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     fused = None if is_formula_needed else node.backward_fused
     with modes.inside_backward():
         returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
+    check_returned(node, returned)
     gradients = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if fused is not None:
         gradients = [None if array is None else Tensor(read_only(array)) for array in gradients]

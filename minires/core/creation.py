@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
+from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core.operators import tuple_of
 from minires.core.random import default_generator
@@ -28,7 +29,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     is_array = backend.is_array(data)
     try:
         data = native("tensor", data, dtype) if is_array else data
-        array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else data.astype(dtype)
+        array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else _cast(data, dtype)
     except DtypeError:
         raise
     except (ValueError, OverflowError, TypeError) as error:  # a ragged list, a number too large, an unknown dtype
@@ -40,6 +41,21 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     if device is not None:
         array = backend.to_device(array, device)
     return Tensor(array, requires_grad)
+
+
+def _cast(array: Array, dtype: Any) -> Array:
+    """`array` in another dtype. Raises DtypeError for numbers that it cannot hold; fractions are cut off."""
+    xp = backend.array_module(array)
+    with np.errstate(all="ignore"):
+        result = array.astype(dtype)
+        if result.dtype.kind in "iu":
+            limits = np.iinfo(result.dtype)
+            fits = (array >= limits.min) & (array <= limits.max)  # False for NaN
+        else:
+            fits = xp.isfinite(result) | ~xp.isfinite(array)
+    if not fits.all():
+        raise DtypeError(f"tensor: {array[~fits].ravel()[0]} does not fit dtype {result.dtype}")
+    return result
 
 
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:

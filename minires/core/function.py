@@ -14,7 +14,7 @@ from weakref import ref
 from minires import backend
 from minires.backend import Array
 from minires.core import anomaly, modes
-from minires.core.checks import check_inputs
+from minires.core.checks import check_inputs, check_is_no_torch_function
 from minires.core.readonly import ReadOnlyLock, read_only
 from minires.core.tensor import Hook, Tensor
 from minires.errors import DtypeError
@@ -67,6 +67,15 @@ class Function:
     # At a tie, `branches` is the documented convention: the gradient there is that of `on_branches`.
     branches: ClassVar[Callable[..., Any] | None] = None
     on_branches: ClassVar[Callable[..., Any] | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_is_no_torch_function(cls)
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> Tensor:
+        """Raises TypeError: torch.autograd.Function is applied so. Here an instance is called."""
+        raise TypeError(f"{cls.__name__}.apply(x) is torch's way: here, write {cls.__name__}()(x)")
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Apply the operation. An instance is applied once, since it is the node."""

@@ -9,20 +9,22 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numpy as np
-
-METHODS: dict[str, Callable[..., Any]] = {}  # name -> the function of Tensors that computes it, see operators.py
-
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_OPERATORS = {"add", "subtract", "multiply", "divide", "power", "matmul"}
-_RELATIONS = {
-    "less": "<",
-    "less_equal": "<=",
-    "greater": ">",
-    "greater_equal": ">=",
-    "equal": "==",
-    "not_equal": "!=",
+# NumPy's function: the method of a Tensor on its left, and of one on its right beside an array
+_OPERATORS = {
+    "add": ("__add__", "__radd__"),
+    "subtract": ("__sub__", "__rsub__"),
+    "multiply": ("__mul__", "__rmul__"),
+    "divide": ("__truediv__", "__rtruediv__"),
+    "power": ("__pow__", "__rpow__"),
+    "matmul": ("__matmul__", "__rmatmul__"),
+    "less": ("__lt__", "__gt__"),
+    "less_equal": ("__le__", "__ge__"),
+    "greater": ("__gt__", "__lt__"),
+    "greater_equal": ("__ge__", "__le__"),
+    "equal": ("__eq__", "__eq__"),
+    "not_equal": ("__ne__", "__ne__"),
 }
 # What to write instead, with `from minires import functional as F`.
 _HERE = {"absolute": "abs(x)", "negative": "-x", "maximum": "F.maximum(x, y)", "minimum": "F.minimum(x, y)"}
@@ -38,9 +40,9 @@ def apply_ufunc(tensor: Any, ufunc: Any, method: str, *inputs: Any, **settings: 
             "`array += tensor.numpy()` for numbers without a gradient"
         )
     if method == "__call__" and not settings and name in _OPERATORS:
-        return METHODS[name](*inputs)
-    if method == "__call__" and not settings and name in _RELATIONS:
-        return METHODS["compare"](*inputs, _RELATIONS[name])
+        left, right = inputs
+        of_left, of_right = _OPERATORS[name]
+        return getattr(left, of_left)(right) if isinstance(left, type(tensor)) else getattr(right, of_right)(left)
     here = f"write {_HERE[name]}" if name in _HERE else "an operation of your own is a subclass of minires.Function"
     raise TypeError(
         f"np.{name} does not take Tensors, since NumPy would lose the gradient: {here}; np.{name}(x.numpy()) gives an "
@@ -49,7 +51,7 @@ def apply_ufunc(tensor: Any, ufunc: Any, method: str, *inputs: Any, **settings: 
 
 
 class ArrayUfunc:
-    """The attribute `__array_ufunc__`: a function for NumPy, which asks the class; None for CuPy, which asks the object.
+    """`Tensor.__array_ufunc__`: a function for NumPy, which asks the class; None for CuPy, which asks the object.
 
     With None, CuPy leaves `array + tensor` to the Tensor. NumPy would too, but refuse np.sin(tensor) without advice.
     """

@@ -6,12 +6,12 @@ Each looks up its function in `METHODS`. The modules of `minires.ops` and `minir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from minires.core.numpy_functions import METHODS, ArrayUfunc, numpy_names
+from minires.core.numpy_functions import ArrayUfunc, numpy_names
 
 if TYPE_CHECKING:
     from minires.core.tensor import Tensor
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | complex
 Operand = Union["Tensor", Scalar, np.ndarray]
 Dim = int | Sequence[int] | None
+
+METHODS: dict[str, Callable[..., Any]] = {}  # name -> the function of Tensors that computes it
 
 
 def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -174,7 +176,7 @@ class Operators:
         return METHODS["mean"](self, dim, keepdim)
 
     @numpy_names
-    def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+    def var(self, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
         """The variance over `dim`, divided by n − correction and so unbiased by default (torch.var)."""
         return METHODS["var"](self, dim, correction, keepdim)
 
@@ -263,5 +265,5 @@ class Operators:
 
 def tuple_of(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """The integers of a call `f(2, 3)`, or of `f((2, 3))`, which means the same."""
-    is_packed = len(arguments) == 1 and not isinstance(arguments[0], (int, np.integer))
+    is_packed = len(arguments) == 1 and isinstance(arguments[0], Iterable)
     return tuple(arguments[0]) if is_packed else arguments

@@ -13,8 +13,8 @@ import numpy as np
 
 def plain(value: Any) -> Any:
     """`value` with Python's numbers in place of NumPy's, in tuples and lists too."""
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
-        return value.item()
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
     if type(value) in (tuple, list):
         return type(value)(plain(each) for each in value)
     return value

@@ -8,7 +8,7 @@ from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
 from minires.core.random import default_generator
-from minires.core.settings import number
+from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.ops.operands import check_floating
 
@@ -42,7 +42,7 @@ def dropout(
     """
     check_floating("dropout", input)
     p = number("dropout", "p", p, 0, 1)
-    if not training or p == 0:
+    if not flag("dropout", "training", training) or p == 0:
         return input
     generator = default_generator() if generator is None else generator
     survives = generator.random(input.shape, dtype=np.float32) >= p

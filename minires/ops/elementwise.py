@@ -7,6 +7,7 @@ and other ops, so it can be differentiated again.
 from __future__ import annotations
 
 import math
+
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
@@ -489,7 +490,9 @@ def absolute(input: Tensor) -> Tensor:
 
 @method("clip")
 def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-    """Each element limited to [min, max]; None leaves that side open (torch.clamp)."""
+    """Each element limited to [min, max]; None leaves that side open (torch.clamp). Raises ValueError for two Nones."""
+    if min is None and max is None:
+        raise ValueError("clip: at least one of min and max must be given")
     low = -math.inf if min is None else number("clip", "min", min)
     high = math.inf if max is None else number("clip", "max", max)
     return _kinked("clip", Clip(low, high), input)

@@ -6,6 +6,7 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
+from minires.core.numpy_functions import numpy_names
 from minires.core.operators import method
 from minires.core.settings import integer, number
 from minires.core.tensor import Tensor
@@ -54,6 +55,7 @@ class CrossEntropy(Function):
 
 
 @method("log_softmax")
+@numpy_names
 @in_float32
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
@@ -69,6 +71,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 @method("softmax")
+@numpy_names
 @in_float32
 def softmax(input: Tensor, dim: int) -> Tensor:
     """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). Raises as log_softmax does."""

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Sequence
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.settings import number
+from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import where
 from minires.ops.float16 import in_float32
-from minires.ops.operands import check_device, check_floating, check_real
+from minires.ops.operands import check_device, check_floating, check_real, check_tensor, lengths_of
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.reduction import var as var_of
@@ -157,6 +157,7 @@ def batch_norm(
     """
     x = input
     _check(x, running_mean, running_var, weight, bias, residual, training)
+    training, relu = flag("batch_norm", "training", training), flag("batch_norm", "relu", relu)
     momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps, 0)
     xp = backend.array_module(x.data)
     channels = x.shape[1]
@@ -191,8 +192,13 @@ def _check(
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
     channels = x.shape[1]
-    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for tensor in (*named.values(), residual):
+        if tensor is not None:
+            check_tensor("batch_norm", tensor)
+    if (running_mean is None) != (running_var is None):
+        raise ShapeError("batch_norm: running_mean and running_var belong together: give both or neither")
+    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
     for name, tensor in named.items():
         if tensor is not None and tensor.shape != (channels,):
             raise ShapeError(f"batch_norm: {name} {tensor.shape} must be ({channels},) for input {x.shape}")
@@ -227,12 +233,17 @@ def layer_norm(
     check_real("layer_norm", input)
     if not isinstance(normalized_shape, Iterable):
         raise ShapeError(f"layer_norm: normalized_shape must be a tuple: write ({normalized_shape!r},)")
-    shape, eps = tuple(normalized_shape), number("layer_norm", "eps", eps, 0)
+    shape, eps = tuple(lengths_of("layer_norm", normalized_shape)), number("layer_norm", "eps", eps, 0)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
     for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tensor.shape != shape:
+        if tensor is None:
+            continue
+        check_tensor("layer_norm", tensor)
+        if tensor.shape != shape:
             raise ShapeError(f"layer_norm: {name} {tensor.shape} must be {shape}")
+        if tensor.dtype != input.dtype:
+            raise DtypeError(f"layer_norm: input is {input.dtype}, {name} is {tensor.dtype}; convert with .astype()")
     axes = tuple(range(input.ndim - len(shape), input.ndim))
     centred = input - mean_of(input, axes, keepdim=True)
     y = centred * (var_of(input, axes, correction=0, keepdim=True) + eps) ** -0.5

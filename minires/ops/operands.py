@@ -137,6 +137,8 @@ def _is_integer(value: Any) -> bool:
 
 def axis_of(op: str, dim: int, ndim: int) -> int:
     """`dim` as an axis from 0 on. Raises ShapeError if it does not exist."""
+    if not _is_integer(dim):
+        raise ShapeError(f"{op}: dim {dim!r} must be one integer")
     (axis,) = axes_of(op, dim, ndim) or (0,)
     return axis
 

@@ -23,6 +23,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.float16 import in_float32
@@ -176,7 +177,7 @@ def max_pool2d(
     """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size."""
     window = _window("max_pool2d", input, kernel_size, stride, padding, dilation)
     check_real("max_pool2d", input)
-    return MaxPool2d(window, ceil_mode)(input)
+    return MaxPool2d(window, flag("max_pool2d", "ceil_mode", ceil_mode))(input)
 
 
 def avg_pool2d(
@@ -189,7 +190,8 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all."""
     window = _window("avg_pool2d", input, kernel_size, stride, padding, dilation=1)
-    return AvgPool2d(window, ceil_mode, count_include_pad)(input)
+    ceil_mode = flag("avg_pool2d", "ceil_mode", ceil_mode)
+    return AvgPool2d(window, ceil_mode, flag("avg_pool2d", "count_include_pad", count_include_pad))(input)
 
 
 @in_float32

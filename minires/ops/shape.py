@@ -7,7 +7,7 @@ padding, scattering of gathering.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,19 @@ from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import Dim, method
-from minires.core.settings import number
+from minires.core.settings import plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype, lengths_of
+from minires.ops.operands import (
+    as_tensor,
+    axes_of,
+    axis_of,
+    check_broadcast,
+    check_device,
+    check_tensor,
+    common_dtype,
+    lengths_of,
+)
 
 Shape = tuple[int, ...]
 
@@ -271,11 +280,25 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode != "constant":
         raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
-    pad, value = lengths_of("pad", pad), number("pad", "value", value)
+    if not isinstance(pad, Iterable):
+        raise ShapeError(f"pad: {pad!r} must be pairs, as in ({pad!r}, {pad!r}) for both sides of the last axis")
+    pad, value = lengths_of("pad", pad), plain(value)
+    if input.dtype.kind in "biu" and as_tensor(value, input).dtype != input.dtype:
+        raise DtypeError(f"pad: value {value} does not fit dtype {input.dtype}")
     if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
         raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
     return Pad(tuple(widths), value)(input)
+
+
+def _list_of(op: str, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of a sequence or a generator. Raises DtypeError for one Tensor alone, and for what is none."""
+    if isinstance(tensors, Tensor):
+        raise DtypeError(f"{op}: needs a sequence of Tensors, got one Tensor; write [x, y]")
+    tensors = list(tensors)
+    for tensor in tensors:
+        check_tensor(op, tensor)
+    return tensors
 
 
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -283,6 +306,7 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     Raises ShapeError where other axes differ.
     """
+    tensors = _list_of("concatenate", tensors)
     if not tensors:
         raise ShapeError("concatenate: needs at least one tensor")
     if not all(t.ndim for t in tensors):
@@ -300,6 +324,7 @@ cat = concatenate
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, one after another along a new axis (torch.stack). Raises ShapeError where their shapes differ."""
+    tensors = _list_of("stack", tensors)
     if len({t.shape for t in tensors}) > 1:
         raise ShapeError(f"stack: shapes {[t.shape for t in tensors]} differ")
     return concatenate([unsqueeze(t, dim) for t in tensors], dim)
@@ -357,6 +382,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
     Raises ShapeError for an index out of range, DtypeError unless index holds integers.
     """
+    check_tensor("gather", index)
     check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
     return Index(_along("gather", input.shape, axis, index.data))(input)
@@ -368,6 +394,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Raises as gather does.
     """
+    for tensor in (index, src):
+        check_tensor("scatter_add", tensor)
     check_device("scatter_add", input, index, src)
     axis = axis_of("scatter_add", dim, input.ndim)
     key = _along("scatter_add", input.shape, axis, index.data)

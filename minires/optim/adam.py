@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.optim.optimizer import Optimizer, Params, widened, zeros_like
 
@@ -30,8 +31,10 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
         self.check_not_negative(group, "eps")
-        if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be two numbers in [0, 1)")
+        betas, name = group["betas"], type(self).__name__
+        is_pair = isinstance(betas, (tuple, list)) and len(betas) == 2
+        if not is_pair or not all(0 <= number(name, "betas", beta) < 1 for beta in betas):
+            raise ValueError(f"{name}: betas {betas} must be two numbers in [0, 1)")
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         theta, (beta1, beta2) = widened(parameter.data), group["betas"]

@@ -19,6 +19,8 @@ class Schedule:
     """lr(t) = initial lr · factor(t). Each subclass says which of torch.optim.lr_scheduler it follows."""
 
     def __init__(self, optimizer: Optimizer) -> None:
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"{type(self).__name__}: needs an optimiser, got a {type(optimizer).__name__}")
         self.optimizer = optimizer
         self.starting = [float(group["lr"]) for group in optimizer.param_groups]
         self.t = 0

@@ -141,7 +141,7 @@ def test_what_has_an_array_is_taken_as_one(dtype):
 
 
 def test_a_table_of_mixed_columns_is_refused():
-    with pytest.raises(DtypeError, match="tensor: .*dtype object"):
+    with pytest.raises(DtypeError, match=r"tensor: .*dtype object"):
         mr.tensor(Table(np.array([[1, "a"]], object)))
 
 
