@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from minires.backend.switches import Decorated, Switch, setting
+from minires.core.settings import flag
 
 if TYPE_CHECKING:
     from minires.backend import Array
@@ -55,7 +56,7 @@ class set_grad_enabled(Switch):  # a class with a name in small letters, as in t
     """
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(_grad_enabled, bool(mode))
+        super().__init__(_grad_enabled, flag("set_grad_enabled", "mode", mode))
         self.before = is_grad_enabled()
         _grad_enabled.set(self.value)
 

@@ -461,6 +461,11 @@ REFUSED = {
         "tensor: 100000.0 does not fit dtype float16",
     ),
     "manual_seed: None": (lambda: mr.manual_seed(None), ValueError, "manual_seed: seed = None must be an integer"),
+    "set_grad_enabled": (
+        lambda: mr.set_grad_enabled("False"),
+        ValueError,
+        "set_grad_enabled: mode = 'False' must be True or False",
+    ),
     "hook": (lambda: mr.ones(2, requires_grad=True).register_hook(None), TypeError, "a hook must be a function"),
     "backward: complex": (
         lambda: (mr.ones(1, requires_grad=True) * 1).backward(np.array([1j])),

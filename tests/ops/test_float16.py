@@ -7,6 +7,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires import optim
 
 F16 = np.float16
 LABELS = mr.tensor([1, 0, 2, 1, 4, 3, 2, 0])
@@ -150,3 +151,27 @@ def test_dropout_of_nearly_everything_keeps_zeros():
     """1/(1 − p) overflows float16; what is dropped is 0 all the same, not 0 · ∞."""
     y = F.dropout(mr.tensor(np.ones(50, F16)), 1 - 1e-6, generator=np.random.default_rng(0))
     assert (y.numpy() == 0).all()
+
+
+def test_a_small_network_trains_in_float16_as_in_float64():
+    """Convolution, batch norm, pooling, loss and SGD together: after some steps the loss is that of float64."""
+    rng = np.random.default_rng(0)
+    images = (100 * rng.standard_normal((16, 2, 8, 8))).astype(F16)
+    labels = mr.tensor(rng.integers(0, 3, 16))
+    start = [(scale * rng.standard_normal(s)).astype(F16) for s, scale in (((4, 2, 3, 3), 0.3), ((3, 4), 0.5))]
+    losses = {}
+    for dtype in (F16, np.float64):
+        w, out = (mr.tensor(each.astype(dtype), requires_grad=True) for each in start)
+        scale, shift = (mr.tensor(np.full(4, v, dtype), requires_grad=True) for v in (1, 0))
+        optimizer = optim.SGD([w, out, scale, shift], lr=0.1, momentum=0.9)
+        losses[dtype] = []
+        for _ in range(10):
+            h = F.batch_norm(F.conv2d(mr.tensor(images.astype(dtype)), w), None, None, scale, shift, True, relu=True)
+            loss = F.cross_entropy(F.linear(F.global_avg_pool2d(F.max_pool2d(h, 2)), out), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm_([w, out, scale, shift], 1.0)
+            optimizer.step()
+            losses[dtype].append(loss.item())
+    assert losses[np.float64][-1] < 0.9 * losses[np.float64][0]
+    np.testing.assert_allclose(losses[F16], losses[np.float64], rtol=0.01)
