@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,8 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     elif hasattr(data, "__array__") and not backend.is_array(data):
         data = np.asarray(data)  # a NumPy scalar or a PyTorch tensor keeps its dtype, as an array does
     is_array = backend.is_array(data)
+    if isinstance(data, (list, tuple)):
+        _refuse_masked(data)
     try:
         data = native("tensor", data, dtype) if is_array else data
         array = np.array(data, dtype=dtype) if not is_array else data.copy() if dtype is None else _cast(data, dtype)
@@ -41,6 +45,13 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     if device is not None:
         array = backend.to_device(array, device)
     return Tensor(array, requires_grad)
+
+
+def _refuse_masked(data: Sequence[Any]) -> None:
+    """Raise DtypeError for a list of masked arrays, whose masks NumPy would drop."""
+    masked = sys.modules.get("numpy.ma")  # whoever has a masked array has imported it
+    if masked is not None and masked.MaskedArray in map(type, data):
+        native("tensor", next(each for each in data if type(each) is masked.MaskedArray))
 
 
 def _cast(array: Array, dtype: Any) -> Array:

@@ -159,7 +159,7 @@ class Module:
         Raises DtypeError, and changes nothing, unless dtype is a floating-point one: weights would be cut to integers.
         """
         device, dtype = device_and_dtype(device, dtype)
-        if dtype is not None and dtype.kind not in "fc":
+        if dtype is not None and dtype.kind != "f":
             raise DtypeError(f"{type(self).__name__}.to: dtype {dtype} cannot hold weights: use a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             cast = dtype if tensor.dtype.kind in "fc" else None

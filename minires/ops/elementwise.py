@@ -341,6 +341,8 @@ class Clip(Function):
 def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
     a, b = same_kind(x, y)
     check_broadcast(name, a, b)
+    if op.branches is not None:
+        check_real(name, a)
     return op()(a, b)
 
 
@@ -380,13 +382,11 @@ def power(input: Operand, exponent: Operand) -> Tensor:
 
 def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of two elements; equal ones share the gradient (torch.maximum)."""
-    check_real("maximum", *same_kind(input, other))
     return _binary("maximum", Maximum, input, other)
 
 
 def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of two elements; equal ones share the gradient (torch.minimum)."""
-    check_real("minimum", *same_kind(input, other))
     return _binary("minimum", Minimum, input, other)
 
 
@@ -424,12 +424,8 @@ def compare(input: Operand, other: Operand, relation: str) -> Tensor:
 
 def _unary(name: str, op: Function, x: Tensor) -> Tensor:
     check_floating(name, x)
-    return op(x)
-
-
-def _kinked(name: str, op: Function, x: Tensor) -> Tensor:
-    check_floating(name, x)
-    check_real(name, x)
+    if op.branches is not None:
+        check_real(name, x)  # complex numbers have no kinks
     return op(x)
 
 
@@ -473,12 +469,12 @@ def sigmoid(input: Tensor) -> Tensor:
 @method("relu")
 def relu(input: Tensor) -> Tensor:
     """max(x, 0) (torch.nn.functional.relu)."""
-    return _kinked("relu", ReLU(), input)
+    return _unary("relu", ReLU(), input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
-    return _kinked("leaky_relu", LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)), input)
+    return _unary("leaky_relu", LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)), input)
 
 
 @method("absolute")
@@ -495,4 +491,4 @@ def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) ->
         raise ValueError("clip: at least one of min and max must be given")
     low = -math.inf if min is None else number("clip", "min", min)
     high = math.inf if max is None else number("clip", "max", max)
-    return _kinked("clip", Clip(low, high), input)
+    return _unary("clip", Clip(low, high), input)

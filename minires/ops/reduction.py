@@ -137,10 +137,10 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
 
     At a tie the largest elements share the gradient; with dim, the first gets it. Raises ShapeError if there is none.
     """
-    if dim is None:
-        return amax(input)
     check_tensor("max", input)
     check_real("max", input)
+    if dim is None:
+        return amax(input)
     axis = axis_of("max", dim, input.ndim)
     if not input.ndim:
         return max(reshape(input, (1,)), 0)

@@ -112,6 +112,11 @@ def test_masked_arrays_are_refused_with_the_remedy(entrance):
         ENTRANCES[entrance](MASKED)
 
 
+def test_a_list_of_masked_arrays_is_refused():
+    with pytest.raises(DtypeError, match="tensor: a masked array's mask would be lost"):
+        mr.tensor([MASKED[1], MASKED[0]])
+
+
 @pytest.mark.parametrize("entrance", sorted(ENTRANCES.keys() - {"left operand", "load_state_dict"}))
 @pytest.mark.parametrize("array", [np.array(NUMBERS, object), np.array([["a", "b"]]), np.zeros(2, "M8[D]")], ids=str)
 def test_arrays_of_no_numbers_are_refused(entrance, array):
