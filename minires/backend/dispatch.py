@@ -21,7 +21,8 @@ from minires.backend.cpu.provider import CPU
 from minires.backend.cuda import device as gpu
 from minires.backend.cuda.provider import CUDA
 from minires.backend.provider import Provider
-from minires.backend.reference.provider import REFERENCE
+from minires.backend.reference.float16 import FLOAT16
+from minires.backend.reference.provider import REFERENCE, REFERENCE_FLOAT16
 from minires.backend.switches import Switch
 from minires.errors import DeviceError, OutOfMemoryError
 
@@ -73,10 +74,11 @@ def use_backend(name: str) -> Switch:
 def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
     """The providers that have `kernel_name` and support arrays like `array`, in the order in which they are asked."""
     forced = _forced.get() or _process_wide()
+    reference = REFERENCE_FLOAT16 if array.dtype == FLOAT16 else REFERENCE
     for provider in PROVIDERS:
         if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.supports(array):
-            yield provider
-    yield REFERENCE
+            yield reference if provider is REFERENCE else provider
+    yield reference
 
 
 def provider_for(kernel_name: str, array: Array) -> Provider:

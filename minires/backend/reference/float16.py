@@ -40,14 +40,13 @@ def widened(value: Any) -> Any:
 
 
 def in_float32(kernel: Kernel) -> Kernel:
-    """`kernel`, but computed in float32 if it is in SUMMING and its first array is float16."""
+    """`kernel` for a first array of float16, but computed in float32 if it is in SUMMING."""
     if kernel.__name__ not in SUMMING:
         return kernel
 
     @functools.wraps(kernel)
-    def call(x: Array, *others: Any) -> Array:
-        if x.dtype != FLOAT16:
-            return kernel(x, *others)
-        return kernel(widened(x), *[widened(each) for each in others]).astype(np.float16)
+    def call(x: Array, *others: Any, **named: Any) -> Array:
+        named = {name: widened(each) for name, each in named.items()}
+        return kernel(widened(x), *[widened(each) for each in others], **named).astype(np.float16)
 
     return call
