@@ -20,15 +20,22 @@ def _widened(value: Any) -> Any:
     return METHODS["astype"](value, np.float32) if is_narrow else value
 
 
+def _is_wider(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype.kind == "f" and value.dtype != FLOAT16
+
+
 def in_float32(function: Decorated) -> Decorated:
-    """Decorator: `function` of a float16 Tensor computes in float32, its gradient too; the result is float16."""
+    """Decorator: `function` of a float16 Tensor computes in float32, its gradient too.
+
+    The result is float16 again, unless another operand is wider: then it has the dtype to which the two are promoted.
+    """
 
     @functools.wraps(function)
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(input, Tensor) or input.dtype != FLOAT16:
             return function(input, *args, **kwargs)
-        wide = {name: _widened(value) for name, value in kwargs.items()}
-        y = function(_widened(input), *[_widened(value) for value in args], **wide)
-        return METHODS["astype"](y, np.float16)
+        y = function(_widened(input), *map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()})
+        is_mixed = any(_is_wider(value) for value in (*args, *kwargs.values()))
+        return y if is_mixed else METHODS["astype"](y, np.float16)
 
     return cast(Decorated, call)

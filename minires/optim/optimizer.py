@@ -31,13 +31,16 @@ class Optimizer:
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        self._known = {"params", *defaults}
         self.param_groups = [{**defaults, **group} for group in _groups(type(self).__name__, params, defaults)]
         self.state: list[dict[str, Any]] = [{} for group in self.param_groups for _ in group["params"]]
         for group in self.param_groups:
             self.check(group)
 
     def check(self, group: dict[str, Any]) -> None:
-        """Make NumPy's numbers Python's, in place. Raises ValueError for settings that make no sense."""
+        """Make NumPy's numbers Python's, in place. Raises ValueError for unknown settings and such as make no sense."""
+        if unknown := group.keys() - self._known:
+            raise ValueError(f"{type(self).__name__}: a group has settings that it does not know: {sorted(unknown)}")
         for name, value in group.items():
             if name != "params":
                 group[name] = settings.plain(value)

@@ -175,3 +175,14 @@ def test_a_small_network_trains_in_float16_as_in_float64():
             losses[dtype].append(loss.item())
     assert losses[np.float64][-1] < 0.9 * losses[np.float64][0]
     np.testing.assert_allclose(losses[F16], losses[np.float64], rtol=0.01)
+
+
+def test_a_wider_operand_decides_the_dtype():
+    """As everywhere: float16 beside float32 is float32."""
+    x, wide = mr.tensor(np.array([[300.0, 1.0]], F16)), mr.tensor([[0.0, 1.0]])
+    loss = F.mse_loss(x, wide)
+    assert (loss.dtype, loss.item()) == (np.float32, 45000.0)
+    assert F.cross_entropy(x, wide).dtype == np.float32
+    assert F.mse_loss(wide, x).dtype == np.float32
+    assert F.mse_loss(x, mr.tensor(np.array([[0.0, 1.0]], F16))).dtype == F16
+    assert F.cross_entropy(x, mr.tensor([1])).dtype == F16

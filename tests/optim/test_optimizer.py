@@ -339,3 +339,11 @@ def test_a_parameter_that_is_listed_twice_is_clipped_once():
     p.grad = mr.tensor([3.0, 4.0])
     assert optim.clip_grad_norm_([p, p], 1.0) == 5.0
     np.testing.assert_allclose(p.grad.tolist(), [0.6, 0.8], rtol=1e-5)
+
+
+def test_a_setting_with_a_wrong_name_is_not_taken_silently():
+    p = mr.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1)
+    optimizer.param_groups[0]["learning_rate"] = 1.0
+    with pytest.raises(ValueError, match=r"SGD: a group has settings that it does not know: \['learning_rate'\]"):
+        optimizer.step()
