@@ -72,10 +72,9 @@ def copy_of_view(array: Any) -> Array:
 
     The user may hold the array behind the view, and could write into it without the Tensor noticing.
     """
-    if isinstance(array, np.generic):
-        array = np.asarray(array)  # NumPy returns a scalar where an array without axes is meant
     if not is_plain(array):
-        array = native("Tensor", _checked(array))
+        # NumPy returns a scalar where an array without axes is meant.
+        array = np.asarray(array) if isinstance(array, np.generic) else native("Tensor", _checked(array))
     return array.copy() if _is_writeable_view(array) else array
 
 

@@ -22,6 +22,8 @@ def plain(value: Any) -> Any:
 
 def number(what: str, name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
     """`value` as a Python number between `least` and `most`, not NaN. Raises ValueError, naming `what` and `name`."""
+    if type(value) is float and least <= value <= most:
+        return value  # the usual case, for speed
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{what}: {name} = {value!r} must be a number, not a {type(value).__name__}")
@@ -32,6 +34,8 @@ def number(what: str, name: str, value: Any, least: float = -math.inf, most: flo
 
 def integer(what: str, name: str, value: Any, least: int | None = None) -> int:
     """`value` as a Python integer, at least `least`. Raises ValueError, also for True, False and 2.0."""
+    if type(value) is int and (least is None or value >= least):
+        return value  # the usual case, for speed
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{what}: {name} = {value!r} must be an integer, not a {type(value).__name__}")
@@ -50,6 +54,8 @@ def _bounds(value: float, least: float, most: float) -> str:
 
 def flag(what: str, name: str, value: Any, hint: str = "") -> bool:
     """`value` as a Python bool. Raises ValueError, with `hint`, for anything else, such as the 1 in `x.sum(0, 1)`."""
-    if not isinstance(value, (bool, np.bool_)):
+    if value is True or value is False:
+        return value
+    if not isinstance(value, np.bool_):
         raise ValueError(f"{what}: {name} = {value!r} must be True or False{hint and '; '}{hint}")
     return bool(value)

@@ -112,7 +112,8 @@ def check_real(op: str, *tensors: Tensor) -> None:
 
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """`dim` as a tuple of axes from 0 on; None means all. Raises ShapeError for unknown axes and repeated ones."""
-    dims = tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, Iterable) else (dim,)
+    is_several = isinstance(dim, tuple) or isinstance(dim, Iterable)  # a tuple is recognised faster
+    dims = tuple(range(ndim)) if dim is None else tuple(dim) if is_several else (dim,)
     for each in dims:
         if not _is_integer(each):
             raise ShapeError(f"{op}: dim {dim!r} must be an integer or several")
@@ -145,6 +146,8 @@ def axis_of(op: str, dim: int, ndim: int) -> int:
 
 def pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """`3` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
+    if type(value) is int:  # the usual case, for speed
+        return value, value
     values = tuple(value) if isinstance(value, Iterable) else (value, value)
     if len(values) != 2 or not all(_is_integer(each) for each in values):
         raise ShapeError(f"{op}: {name} must be an integer or a pair of integers, got {value!r}")
