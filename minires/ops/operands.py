@@ -112,8 +112,7 @@ def check_real(op: str, *tensors: Tensor) -> None:
 
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """`dim` as a tuple of axes from 0 on; None means all. Raises ShapeError for unknown axes and repeated ones."""
-    is_several = isinstance(dim, tuple) or isinstance(dim, Iterable)  # a tuple is recognised faster
-    dims = tuple(range(ndim)) if dim is None else tuple(dim) if is_several else (dim,)
+    dims = tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, (tuple, Iterable)) else (dim,)
     for each in dims:
         if not _is_integer(each):
             raise ShapeError(f"{op}: dim {dim!r} must be an integer or several")
