@@ -34,10 +34,8 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
     if not _is_image_or_rows(x) or not is_supported(x):
         return NotImplemented
     mean, var = machine.library.batch_norm_stats(x)
-    if (
-        not math.isfinite(np.add.reduce(var)) and np.isfinite(x).all()
-    ):  # squares overflow float32: the reference takes float64
-        return NotImplemented
+    if not math.isfinite(np.add.reduce(var)) and np.isfinite(x).all():
+        return NotImplemented  # the squares overflow float32, and the reference takes float64
     return mean, var
 
 
