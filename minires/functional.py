@@ -22,9 +22,10 @@ from minires.ops.elementwise import (
     tanh,
     where,
 )
+from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
-from minires.ops.norm import batch_norm, layer_norm
+from minires.ops.norm import batch_norm
 from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
 from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
 from minires.ops.shape import (

@@ -6,10 +6,9 @@ that soon holds other numbers. Functions that do such a thing call `refuse_while
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
+from minires.backend.switches import Switch
 from minires.errors import DeviceError
 
 _capturing: ContextVar[bool] = ContextVar("minires_capturing", default=False)
@@ -19,14 +18,9 @@ class Refused(DeviceError):
     """MiniRes refuses an operation that cannot be part of a CUDA graph. The message says which."""
 
 
-@contextmanager
-def capturing() -> Iterator[None]:
+def capturing() -> Switch:
     """Within the block (and this thread) work on the GPU is captured, not executed."""
-    token = _capturing.set(True)
-    try:
-        yield
-    finally:
-        _capturing.reset(token)
+    return Switch(_capturing, True)
 
 
 def is_capturing() -> bool:

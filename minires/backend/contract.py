@@ -2,7 +2,8 @@
 
 Each function below is a signature and a formula; `@kernel` replaces it with a call that finds a provider. Arrays are
 NumPy's or CuPy's. A result is on the device of the first array and has its dtype, unless the docstring says otherwise.
-Kernels do not write into their arguments, with the exception of `sgd_step` and `batch_norm_update_stats`.
+Kernels do not write into their arguments, with the exception of `sgd_step` and `batch_norm_update_stats`. Sums of
+float16 are made in float32 and rounded once.
 `kernels/README.md` is the contract as a table.
 
 Symbols: n image, c input channel, o output channel, (p, q) output position, (i, j) position in the kernel,
@@ -130,7 +131,7 @@ def isfinite(x: Array) -> bool:
 
 @kernel
 def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    """Σ x over `axes`"""
+    """Σ x over `axes`; int64 for integers and bools"""
 
 
 @kernel
@@ -263,7 +264,10 @@ def batch_norm(
 
 @kernel
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
-    """(μ, σ²), each (C,): μ = 1/m Σ x, σ² = 1/m Σ (x − μ)², the biased variance, by two passes (no cancellation)"""
+    """(μ, σ²), each (C,): μ = 1/m Σ x, σ² = 1/m Σ (x − μ)², the biased variance, by two passes (no cancellation)
+
+    They are float32 for float16 x, and float64 on the CPU where a square overflows float32; other kernels take them so.
+    """
 
 
 @kernel

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
@@ -22,7 +21,9 @@ from minires.backend.cpu.provider import CPU
 from minires.backend.cuda import device as gpu
 from minires.backend.cuda.provider import CUDA
 from minires.backend.provider import Provider
-from minires.backend.reference.provider import REFERENCE
+from minires.backend.reference.float16 import FLOAT16
+from minires.backend.reference.provider import REFERENCE, REFERENCE_FLOAT16
+from minires.backend.switches import Switch
 from minires.errors import DeviceError, OutOfMemoryError
 
 Signature = TypeVar("Signature", bound=Callable[..., Any])
@@ -61,26 +62,23 @@ def _process_wide() -> str | None:
     return _checked(_wanted) if _wanted else None
 
 
-@contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: str) -> Switch:
     """Within the block (and this thread) use the kernels that the provider `name` has, and else those of the reference.
 
-    `MINIRES_BACKEND=name` in the environment does so for a process. Raises DeviceError if `name` cannot be used here.
+    As a decorator it does so for each call of a function; `MINIRES_BACKEND=name` in the environment, for a process.
+    Raises DeviceError if `name` cannot be used here.
     """
-    token = _forced.set(_checked(name))
-    try:
-        yield
-    finally:
-        _forced.reset(token)
+    return Switch(_forced, _checked(name))
 
 
 def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
     """The providers that have `kernel_name` and support arrays like `array`, in the order in which they are asked."""
     forced = _forced.get() or _process_wide()
+    reference = REFERENCE_FLOAT16 if array.dtype == FLOAT16 else REFERENCE
     for provider in PROVIDERS:
         if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.supports(array):
-            yield provider
-    yield REFERENCE
+            yield reference if provider is REFERENCE else provider
+    yield reference
 
 
 def provider_for(kernel_name: str, array: Array) -> Provider:

@@ -17,6 +17,7 @@ import numpy as np
 
 from minires.backend.arrays import array_module, is_array
 from minires.backend.capturing import is_capturing
+from minires.backend.switches import setting
 
 LONGEST_EXAMPLE = 100  # characters
 
@@ -108,11 +109,8 @@ def profile() -> Iterator[Profile]:
     steps do not appear.
     """
     result = Profile()
-    token = ACTIVE.set((*ACTIVE.get(), result))
-    try:
+    with setting(ACTIVE, (*ACTIVE.get(), result)):
         yield result
-    finally:
-        ACTIVE.reset(token)
 
 
 def clock(array: Any) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 from minires import backend
 from minires.core import modes
-from minires.core.checks import check_gradients, check_like, check_root, check_unchanged
+from minires.core.checks import check_gradients, check_like, check_returned, check_root, check_unchanged, root_gradient
 from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.readonly import read_only
@@ -192,6 +192,7 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     fused = None if is_formula_needed else node.backward_fused
     with modes.inside_backward():
         returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
+    check_returned(node, returned)
     gradients = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if fused is not None:
         gradients = [None if array is None else Tensor(read_only(array)) for array in gradients]
@@ -230,7 +231,7 @@ def _grad_output(root: Tensor, gradient: Operand | None) -> Tensor:
     if gradient is None:
         return Tensor(backend.array_module(root.data).ones(root.shape, root.dtype))
     if not isinstance(gradient, Tensor):
-        gradient = Tensor(backend.array_module(root.data).array(gradient, dtype=root.dtype))
+        gradient = Tensor(root_gradient(gradient, root))
     check_like("backward: the given gradient", gradient, root)
     # A copy, since the caller may write into the array later, and it may become some leaf's `.grad`.
     return gradient if gradient.requires_grad else Tensor(gradient.data.copy())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minires import backend
+from minires.backend import Array
+from minires.backend.foreign import native
 from minires.core import anomaly
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
@@ -25,6 +28,17 @@ def check_inputs(op: Function, inputs: tuple[Any, ...]) -> None:
         raise DeviceError(f"{op.name}: inputs on different devices {devices}; move them with .to()")
 
 
+def check_is_no_torch_function(op: type) -> None:
+    """Raise TypeError for a Function that is written as torch's are, with static methods and a context."""
+    for name in ("forward", "backward"):
+        if isinstance(vars(op).get(name), (staticmethod, classmethod)):
+            raise TypeError(
+                f"{op.__name__}.{name} is a static method, as in torch. Here an instance is one application: write "
+                "forward(self, *arrays), which returns an array and keeps what it needs on self; backward(self, "
+                f"gradient), which finds the inputs in self.inputs; settings in __init__; and apply {op.__name__}()(x)"
+            )
+
+
 def check_root(root: Tensor, gradient: Any) -> None:
     """Raise GraphError unless a backward pass can start from `root`, with this gradient or with 1 for None."""
     if not root.requires_grad:
@@ -39,6 +53,12 @@ def check_root(root: Tensor, gradient: Any) -> None:
         )
 
 
+def root_gradient(gradient: Any, root: Tensor) -> Array:
+    """The gradient that a caller gave as numbers or an array, as an array of root's dtype on its device."""
+    gradient = native("backward", gradient, root.dtype) if backend.is_array(gradient) else gradient
+    return backend.array_module(root.data).array(gradient, dtype=root.dtype)
+
+
 def check_unchanged(node: Function) -> None:
     """Raise GraphError if an input that backward reads has been written into since forward read it."""
     for number, version in node.versions.items():
@@ -48,6 +68,15 @@ def check_unchanged(node: Function) -> None:
                 f"{node.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward "
                 "pass, so its gradient would be wrong; call backward before changing it, or change a copy"
             )
+
+
+def check_returned(node: Function, returned: Any) -> None:
+    """Raise GraphError if backward has returned None, as it does without a `return`."""
+    if returned is None:
+        raise GraphError(
+            f"{node.name}: backward returned None; is `return` missing? A tuple with None, as in `return (None,)`, "
+            "means that there is no gradient"
+        )
 
 
 def check_gradients(node: Function, gradients: list[Any]) -> None:

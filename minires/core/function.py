@@ -14,7 +14,7 @@ from weakref import ref
 from minires import backend
 from minires.backend import Array
 from minires.core import anomaly, modes
-from minires.core.checks import check_inputs
+from minires.core.checks import check_inputs, check_is_no_torch_function
 from minires.core.readonly import ReadOnlyLock, read_only
 from minires.core.tensor import Hook, Tensor
 from minires.errors import DtypeError
@@ -68,6 +68,15 @@ class Function:
     branches: ClassVar[Callable[..., Any] | None] = None
     on_branches: ClassVar[Callable[..., Any] | None] = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_is_no_torch_function(cls)
+
+    @classmethod
+    def apply(cls, *inputs: Any) -> Tensor:
+        """Raises TypeError: torch.autograd.Function is applied so. Here an instance is called."""
+        raise TypeError(f"{cls.__name__}.apply(x) is torch's way: here, write {cls.__name__}()(x)")
+
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Apply the operation. An instance is applied once, since it is the node."""
         check_inputs(self, inputs)
@@ -87,10 +96,10 @@ class Function:
 
     def _wrap(self, array: Any, like: Tensor) -> Tensor:
         """What forward returned, as a Tensor on the device of `like`. Raises DtypeError if it is not numbers."""
-        output = Tensor(read_only(backend.as_array(array, like.data)))
-        if output.dtype.kind not in "biufc":
+        array = read_only(backend.as_array(array, like.data))
+        if array.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
-        return output
+        return Tensor(array)
 
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Become the node of `output`: keep what backward needs, and point along the edges to the inputs' nodes."""

@@ -9,6 +9,8 @@ class RemovableHandle:
     """Returned when a hook is registered; `remove()` takes the hook back (torch.utils.hooks.RemovableHandle)."""
 
     def __init__(self, hooks: dict[object, Any], hook: Any) -> None:
+        if not callable(hook):
+            raise TypeError(f"a hook must be a function, got a {type(hook).__name__}")
         # The key is a new object: a number might equal one of an unpickled module, and this handle would be a cycle.
         self._hooks, self._key = hooks, object()
         hooks[self._key] = hook

@@ -6,10 +6,12 @@ Each looks up its function in `METHODS`. The modules of `minires.ops` and `minir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
+
+from minires.core.numpy_functions import ArrayUfunc, numpy_names
 
 if TYPE_CHECKING:
     from minires.core.tensor import Tensor
@@ -36,7 +38,7 @@ class Operators:
 
     __slots__ = ()
     __array_priority__ = 1000  # makes `numpy_array + tensor` call Tensor.__radd__
-    __array_ufunc__ = None
+    __array_ufunc__ = ArrayUfunc()
 
     # -- operators ----------------------------------------------------------------------------------------------------
 
@@ -136,8 +138,26 @@ class Operators:
         return METHODS["relu"](self)
 
     def abs(self) -> Tensor:
-        """|x| of each element; the derivative at 0 is 0."""
+        """|x| of each element, of complex numbers the modulus; the derivative at 0 is 0."""
         return METHODS["absolute"](self)
+
+    @property
+    def real(self) -> Tensor:
+        """The real part of each number; of a real tensor, the tensor itself (torch.Tensor.real)."""
+        return METHODS["real"](self)
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part of each complex number (torch.Tensor.imag)."""
+        return METHODS["imag"](self)
+
+    def conj(self) -> Tensor:
+        """The complex conjugate of each number; of a real tensor, the tensor itself (torch.Tensor.conj)."""
+        return METHODS["conj"](self)
+
+    def angle(self) -> Tensor:
+        """The argument of each complex number, in radians (torch.Tensor.angle)."""
+        return METHODS["angle"](self)
 
     def clip(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
         """Each element limited to [min, max]; the gradient passes on the closed interval (torch.clamp)."""
@@ -145,38 +165,47 @@ class Operators:
 
     clamp = clip
 
+    @numpy_names
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The sum over `dim`, by default over all axes."""
         return METHODS["sum"](self, dim, keepdim)
 
+    @numpy_names
     def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The mean over `dim`, by default over all axes."""
         return METHODS["mean"](self, dim, keepdim)
 
-    def var(self, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+    @numpy_names
+    def var(self, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
         """The variance over `dim`, divided by n − correction and so unbiased by default (torch.var)."""
         return METHODS["var"](self, dim, correction, keepdim)
 
+    @numpy_names
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The largest element; with `dim`, a pair (values, indices) along that axis (torch.max)."""
         return METHODS["max"](self, dim, keepdim)
 
+    @numpy_names
     def amax(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The largest elements over `dim`; ties share the gradient equally (torch.amax)."""
         return METHODS["amax"](self, dim, keepdim)
 
+    @numpy_names
     def argmax(self, dim: int | None = None) -> Tensor:
         """The index of the first largest element, in the flattened tensor or along `dim`."""
         return METHODS["argmax"](self, dim)
 
+    @numpy_names
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         """ln Σ eˣ over `dim`, without overflow (torch.logsumexp)."""
         return METHODS["logsumexp"](self, dim, keepdim)
 
+    @numpy_names
     def softmax(self, dim: int) -> Tensor:
         """eˣ / Σ eˣ along `dim`."""
         return METHODS["softmax"](self, dim)
 
+    @numpy_names
     def log_softmax(self, dim: int) -> Tensor:
         """x − ln Σ eˣ along `dim`."""
         return METHODS["log_softmax"](self, dim)
@@ -236,5 +265,5 @@ class Operators:
 
 def tuple_of(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """The integers of a call `f(2, 3)`, or of `f((2, 3))`, which means the same."""
-    is_packed = len(arguments) == 1 and not isinstance(arguments[0], (int, np.integer))
+    is_packed = len(arguments) == 1 and isinstance(arguments[0], Iterable)
     return tuple(arguments[0]) if is_packed else arguments

@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from minires.core.settings import integer
+
 _local = threading.local()
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Restart this thread's default generator from `seed` and return it (torch.manual_seed)."""
-    _local.generator = np.random.Generator(np.random.PCG64(seed))
+    """Restart this thread's default generator from `seed` and return it (torch.manual_seed).
+
+    Raises ValueError unless seed is an integer that is not negative.
+    """
+    _local.generator = np.random.Generator(np.random.PCG64(integer("manual_seed", "seed", seed, 0)))
     return _local.generator
 
 

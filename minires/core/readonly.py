@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from minires.backend import Array, memory_owner
+from minires.backend import Array, is_array, memory_owner
+from minires.backend.foreign import is_plain, native
+from minires.errors import DtypeError
 
 _lock = threading.RLock()  # re-entrant: the garbage collector may run a ReadOnlyLock's __del__ while it is held
 # id of the memory's owner -> (number of locks, whether it was writeable before the first). A ReadOnlyLock keeps the
@@ -70,9 +72,16 @@ def copy_of_view(array: Any) -> Array:
 
     The user may hold the array behind the view, and could write into it without the Tensor noticing.
     """
-    if isinstance(array, np.generic):
-        return np.asarray(array)  # NumPy returns a scalar where an array without axes is meant
+    if not is_plain(array):
+        # NumPy returns a scalar where an array without axes is meant.
+        array = np.asarray(array) if isinstance(array, np.generic) else native("Tensor", _checked(array))
     return array.copy() if _is_writeable_view(array) else array
+
+
+def _checked(array: Any) -> Array:
+    if not is_array(array):
+        raise DtypeError(f"Tensor: wraps arrays, got {type(array).__name__}; make one with minires.tensor(...)")
+    return array
 
 
 def read_only(array: Array) -> Array:

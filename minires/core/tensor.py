@@ -14,6 +14,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.hooks import RemovableHandle
 from minires.core.metadata import ArrayMetadata
@@ -171,8 +172,11 @@ class Tensor(Operators):
         self.requires_grad_(requires_grad)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for this leaf's gradient, or stop asking. Raises DtypeError for integers, GraphError for non-leaves."""
-        if requires_grad and self.dtype.kind not in "fc":
+        """Ask for this leaf's gradient, or stop asking. Raises GraphError for non-leaves.
+
+        Raises DtypeError for integers and complex numbers: take real and imaginary parts as two Tensors.
+        """
+        if requires_grad and self.dtype.kind not in ("fc" if modes.is_complex_step() else "f"):
             raise DtypeError(f"a Tensor of dtype {self.dtype} cannot require gradients: use a floating-point dtype")
         if self.node is not None and not requires_grad:
             raise GraphError(
@@ -234,7 +238,7 @@ class Tensor(Operators):
         the present array, the graph keeps it and this tensor gets a new one; backward then reports the change.
         """
         if backend.is_array(value):
-            value = backend.to_device(value, self.device)
+            value = backend.to_device(native("assign_", value, self.dtype), self.device)
         self.begin_write()[...] = value
 
     def begin_write(self) -> Array:

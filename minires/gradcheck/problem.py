@@ -206,8 +206,9 @@ class Problem:
         state = get_state()
         _restore(self.random_state)
         swapped = [(each, each.data, each.version, each.requires_grad) for each in self._state()]
+        is_complex_step = dtype.kind == "c"
         try:
-            with modes.watching_writes(watch):
+            with modes.watching_writes(watch), modes.complex_step() if is_complex_step else nullcontext():
                 yield self._install(arrays, dtype, record, subset)
         finally:
             for tensor, array, version in written.values():

@@ -159,7 +159,7 @@ class Module:
         Raises DtypeError, and changes nothing, unless dtype is a floating-point one: weights would be cut to integers.
         """
         device, dtype = device_and_dtype(device, dtype)
-        if dtype is not None and dtype.kind not in "fc":
+        if dtype is not None and dtype.kind != "f":
             raise DtypeError(f"{type(self).__name__}.to: dtype {dtype} cannot hold weights: use a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             cast = dtype if tensor.dtype.kind in "fc" else None
@@ -244,7 +244,7 @@ def _array(name: str, value: Any) -> Any:
     """The value of a checkpoint's entry as an array. Raises WeightsError for what does not hold numbers."""
     if isinstance(value, Tensor):
         return value.data
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+    if type(value) in (np.ndarray, np.memmap) and value.dtype.kind in "biufc":  # a masked array is another type
         return value  # not copied: it may be large, or a memory map
     try:
         return creation.tensor(value).data

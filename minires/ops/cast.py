@@ -12,6 +12,7 @@ from minires.core.function import Function
 from minires.core.operators import method
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError
+from minires.ops.operands import check_real
 
 
 class AsType(Function):
@@ -65,6 +66,8 @@ def astype(input: Tensor, dtype: Any) -> Tensor:
         raise DtypeError(f"astype: {dtype!r} is not a dtype") from None
     if dtype == input.dtype:
         return input
+    if dtype.kind != "c":
+        check_real(f"astype({dtype})", input)  # the imaginary part would be lost
     return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))
 
 

@@ -22,9 +22,10 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
+from minires.core.settings import integer
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.operands import check_floating, pair
+from minires.ops.operands import check_floating, check_tensor, pair
 from minires.ops.shape import pad
 
 
@@ -137,6 +138,10 @@ def _named_padding(x: Tensor, name: str, window: Window) -> tuple[Tensor, Pair]:
 
 def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
     check_floating("conv2d", x)
+    integer("conv2d", "groups", groups)
+    for tensor in (w, b):
+        if tensor is not None:
+            check_tensor("conv2d", tensor)
     if x.ndim != 4 or w.ndim != 4:
         raise ShapeError(
             f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}"

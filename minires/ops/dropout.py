@@ -8,6 +8,7 @@ from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
 from minires.core.random import default_generator
+from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.ops.operands import check_floating
 
@@ -40,11 +41,12 @@ def dropout(
     0 ≤ p ≤ 1, DtypeError for integers.
     """
     check_floating("dropout", input)
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p = {p} must be a probability between 0 and 1")
-    if not training or p == 0:
+    p = number("dropout", "p", p, 0, 1)
+    if not flag("dropout", "training", training) or p == 0:
         return input
     generator = default_generator() if generator is None else generator
     survives = generator.random(input.shape, dtype=np.float32) >= p
-    mask = survives.astype(input.dtype) * input.dtype.type(1 / (1 - p) if p < 1 else 0)
+    scale = 1 / (1 - p) if p < 1 else 0.0
+    with np.errstate(over="ignore"):  # 1/(1 − p) may be more than float16 holds
+        mask = np.where(survives, scale, 0.0).astype(input.dtype)
     return Dropout(backend.to_device(mask, input.device))(input)

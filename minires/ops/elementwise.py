@@ -7,15 +7,24 @@ and other ops, so it can be differentiated again.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
 from minires.core.operators import Operand, Scalar, method
+from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
-from minires.ops.operands import as_tensor, check_broadcast, check_device, check_floating, check_tensor, same_kind
+from minires.ops.complex import is_complex, modulus
+from minires.ops.operands import (
+    as_tensor,
+    check_broadcast,
+    check_device,
+    check_floating,
+    check_real,
+    check_tensor,
+    same_kind,
+)
 from minires.ops.shape import sum_to
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -74,7 +83,7 @@ class Divide(Function):
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         a, b = self.inputs
         ga = sum_to(g / b, a.shape) if self.needs_input_grad[0] else None
-        gb = sum_to(-g * a / (b * b), b.shape) if self.needs_input_grad[1] else None
+        gb = sum_to(-g * (a / b / b), b.shape) if self.needs_input_grad[1] else None
         return ga, gb
 
 
@@ -332,6 +341,8 @@ class Clip(Function):
 def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
     a, b = same_kind(x, y)
     check_broadcast(name, a, b)
+    if op.branches is not None:
+        check_real(name, a)
     return op()(a, b)
 
 
@@ -405,11 +416,16 @@ def compare(input: Operand, other: Operand, relation: str) -> Tensor:
             return NotImplemented  # Python then compares by identity
         raise
     check_broadcast(f"compare {relation}", a, b)
+    if relation in ("==", "!=") and is_complex(a):
+        return Tensor(backend.as_array(a.data == b.data if relation == "==" else a.data != b.data, a.data))
+    check_real(f"compare {relation}", a)
     return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
 
 
 def _unary(name: str, op: Function, x: Tensor) -> Tensor:
     check_floating(name, x)
+    if op.branches is not None:
+        check_real(name, x)  # complex numbers have no kinks
     return op(x)
 
 
@@ -458,18 +474,21 @@ def relu(input: Tensor) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
-    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
+    return _unary("leaky_relu", LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)), input)
 
 
 @method("absolute")
 def absolute(input: Tensor) -> Tensor:
-    """|x| (torch.abs)."""
-    return _unary("abs", Absolute(), input)
+    """|x|, of complex numbers the modulus (torch.abs)."""
+    check_tensor("abs", input)
+    return modulus(input) if is_complex(input) else _unary("abs", Absolute(), input)
 
 
 @method("clip")
 def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-    """Each element limited to [min, max]; None leaves that side open (torch.clamp)."""
-    low: Any = -math.inf if min is None else min
-    high: Any = math.inf if max is None else max
+    """Each element limited to [min, max]; None leaves that side open (torch.clamp). Raises ValueError for two Nones."""
+    if min is None and max is None:
+        raise ValueError("clip: at least one of min and max must be given")
+    low = -math.inf if min is None else number("clip", "min", min)
+    high = math.inf if max is None else number("clip", "max", max)
     return _unary("clip", Clip(low, high), input)

@@ -8,7 +8,7 @@ from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.operands import check_floating, same_kind
+from minires.ops.operands import check_floating, check_tensor, same_kind
 from minires.ops.shape import permute, reshape, sum_to, transpose
 
 
@@ -53,6 +53,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises ShapeError where shapes do not fit.
     """
     check_floating("linear", input)
+    for tensor in (weight, bias):
+        if tensor is not None:
+            check_tensor("linear", tensor)
     if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
             f"linear: input {input.shape} does not fit weight {weight.shape}: "

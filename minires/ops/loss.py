@@ -6,11 +6,14 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
+from minires.core.numpy_functions import numpy_names
 from minires.core.operators import method
+from minires.core.settings import integer, number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import exp, where
-from minires.ops.operands import axis_of, check_device, check_floating, check_tensor
+from minires.ops.float16 import in_float32
+from minires.ops.operands import axis_of, check_device, check_floating, check_real, check_tensor
 from minires.ops.reduction import mean, sum
 from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
 
@@ -52,12 +55,15 @@ class CrossEntropy(Function):
 
 
 @method("log_softmax")
+@numpy_names
+@in_float32
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
 
     Raises ShapeError if that axis is empty, DtypeError for integers.
     """
     check_floating("log_softmax", input)
+    check_real("log_softmax", input)
     axis = axis_of("log_softmax", dim, input.ndim)
     if input.ndim and not input.shape[axis]:
         raise ShapeError(f"log_softmax: dim {dim} of shape {input.shape} is empty")
@@ -65,6 +71,8 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 @method("softmax")
+@numpy_names
+@in_float32
 def softmax(input: Tensor, dim: int) -> Tensor:
     """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). Raises as log_softmax does."""
     return exp(log_softmax(input, dim))
@@ -84,6 +92,8 @@ def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = No
 
 
 def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
+    if weight is not None:
+        check_tensor(op, weight)
     if weight is not None and weight.shape != (input.shape[1],):
         raise ShapeError(
             f"{op}: weight {weight.shape} must be ({input.shape[1]},), one for each class of input {input.shape}"
@@ -93,6 +103,7 @@ def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
 def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> None:
     check_tensor(op, target)
     check_device(op, input, target)
+    integer(op, "ignore_index", ignore_index)
     if target.dtype.kind not in "iu":
         raise DtypeError(f"{op}: target must hold integer class indices, got dtype {target.dtype}")
     if input.ndim < 2 or target.shape != (input.shape[0], *input.shape[2:]):
@@ -105,11 +116,19 @@ def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) ->
         raise ShapeError(f"{op}: label {bad} is out of range: input {input.shape} has classes 0 … {input.shape[1] - 1}")
 
 
+def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """input (N, C, …) with zeros where the target is ignored: its own numbers, such as −∞, then reach no gradient."""
+    if _none_ignored(target, ignore_index):
+        return input
+    return where(unsqueeze(target != ignore_index, 1), input, 0.0)
+
+
 def _none_ignored(target: Tensor, ignore_index: int) -> bool:
     """Whether every target counts."""
     return modes.are_indices_checked() or bool((target.data != ignore_index).all())
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -131,8 +150,10 @@ def _nll_loss(
     op: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str
 ) -> Tensor:
     check_floating(op, input)
+    check_real(op, input)
     _check_classes(op, input, target, ignore_index)
     _check_class_weights(op, input, weight)
+    input = _without_ignored(input, target, ignore_index)
     counted = target != ignore_index
     # An ignored label becomes 0, which is a valid index; its loss is masked below.
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))
@@ -143,6 +164,7 @@ def _nll_loss(
     return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -160,8 +182,8 @@ def cross_entropy(
     """
     check_floating("cross_entropy", input)
     check_tensor("cross_entropy", target)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing {label_smoothing} must be between 0 and 1")
+    check_real("cross_entropy", input, target)
+    label_smoothing = number("cross_entropy", "label_smoothing", label_smoothing, 0, 1)
     if input.ndim < 2 or not input.shape[1]:
         raise ShapeError(f"cross_entropy: needs logits (N, C, …) with at least one class, got {input.shape}")
     if weight is None and not label_smoothing and input.ndim == 2 and target.dtype.kind not in "fc":
@@ -169,9 +191,18 @@ def cross_entropy(
         if _none_ignored(target, ignore_index):
             # A copy, since the graph keeps the labels and they may be the user's own array.
             return _reduce("cross_entropy", CrossEntropy(target.data.astype("int64"))(input), reduction)
-    log_p = log_softmax(input, 1)
     if target.dtype.kind in "fc":
+        if target.ndim == input.ndim - 1:
+            raise DtypeError(
+                f"cross_entropy: class labels {target.shape} must be integers, got {target.dtype}: write "
+                "target.astype(np.int64). Floating-point targets are probabilities, of the logits' shape"
+            )
+        if ignore_index != -100:
+            raise ValueError("cross_entropy: ignore_index needs class labels; these targets are probabilities")
+        log_p = log_softmax(input, 1)
         return _soft_cross_entropy(log_p, target, weight, reduction, label_smoothing)
+    _check_classes("cross_entropy", input, target, ignore_index)
+    log_p = log_softmax(_without_ignored(input, target, ignore_index), 1)
     hard = _nll_loss("cross_entropy", log_p, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return hard
@@ -200,10 +231,12 @@ def _soft_cross_entropy(
     return _reduce("cross_entropy", -sum(terms, 1), reduction)
 
 
+@in_float32
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """(input − target)², by default its mean (torch.nn.functional.mse_loss). Raises ShapeError for other shapes."""
     check_floating("mse_loss", input)
     check_tensor("mse_loss", target)
+    check_real("mse_loss", input, target)
     if input.shape != target.shape:
         raise ShapeError(f"mse_loss: input {input.shape} and target {target.shape} must have the same shape")
     difference = input - target

@@ -1,4 +1,4 @@
-"""Batch normalisation (Ioffe & Szegedy 2015) and layer normalisation (Ba et al. 2016).
+"""Batch normalisation (Ioffe & Szegedy 2015).
 
 The gradient of batch norm in training is often got wrong, because the statistics depend on every input:
 
@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
+from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import where
-from minires.ops.operands import check_device, check_floating
+from minires.ops.operands import check_device, check_floating, check_real, check_tensor
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
-from minires.ops.reduction import var as var_of
 from minires.ops.shape import reshape
 
 
@@ -38,6 +38,8 @@ def _per_channel(v: Tensor, x: Tensor) -> Tensor:
 class _BatchNorm(Function):
     """What training and eval mode share: inputs (x, weight, bias[, residual]), and the fused ReLU after y."""
 
+    var: Array  # σ², in float32 for float16 inputs
+
     def __init__(self, eps: float, relu: bool) -> None:
         self.eps, self.relu = eps, relu
         self.saves_output = relu  # backward reads the ReLU's mask from it
@@ -45,6 +47,15 @@ class _BatchNorm(Function):
     def before_relu(self, gy: Tensor) -> Tensor:
         """The gradient before the fused ReLU, from the gradient after it."""
         return where(self.output().detach() > 0, gy, 0.0) if self.relu else gy
+
+    def widened(self, *tensors: Tensor) -> Sequence[Tensor]:
+        """The tensors in the statistics' dtype: float32 for float16, float64 where a square overflows float32."""
+        return [tensor.astype(self.var.dtype) for tensor in tensors]
+
+    def narrowed(self, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """One gradient for each input, in its dtype."""
+        pairs = zip(gradients, self.inputs, strict=False)  # there may be no residual
+        return tuple(None if gradient is None else gradient.astype(each.dtype) for gradient, each in pairs)
 
     def branches(self, *arrays: Array) -> Array | None:
         """The branches of the fused ReLU."""
@@ -76,9 +87,8 @@ class BatchNormTraining(_BatchNorm):
         return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *_ = self.inputs
+        x, weight, g = self.widened(*self.inputs[:2], self.before_relu(gy))
         axes = _other_axes(x)
-        g = self.before_relu(gy)
         # The statistics are computed again from x, as Tensors. As the arrays self.mean and self.var they would be
         # constants here, and the second derivative would be silently wrong.
         centred = x - mean_of(x, axes, keepdim=True)
@@ -90,7 +100,7 @@ class BatchNormTraining(_BatchNorm):
         if self.needs_input_grad[0]:
             m = float(x.numel() // x.shape[1])
             gx = _per_channel(weight, x) * inverse * (g - _per_channel(gb, x) / m - x_hat * _per_channel(gw, x) / m)
-        return (gx, gw, gb, g)[: len(self.inputs)]
+        return self.narrowed(gx, gw, gb, g)
 
     def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
@@ -114,14 +124,13 @@ class BatchNormEval(_BatchNorm):
         return backend.batch_norm(x, self.mean, self.var, weight, bias, self.eps, residual, self.relu)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, *_ = self.inputs
+        x, weight, g = self.widened(*self.inputs[:2], self.before_relu(gy))
         axes = _other_axes(x)
-        g = self.before_relu(gy)
         inverse = (_per_channel(Tensor(self.var), x) + self.eps) ** -0.5
         gx = g * (_per_channel(weight, x) * inverse) if self.needs_input_grad[0] else None
         gw = sum_of(g * (x - _per_channel(Tensor(self.mean), x)) * inverse, axes) if self.needs_input_grad[1] else None
         gb = sum_of(g, axes) if self.needs_input_grad[2] else None
-        return (gx, gw, gb, g)[: len(self.inputs)]
+        return self.narrowed(gx, gw, gb, g)
 
 
 def batch_norm(
@@ -146,6 +155,8 @@ def batch_norm(
     """
     x = input
     _check(x, running_mean, running_var, weight, bias, residual, training)
+    training, relu = flag("batch_norm", "training", training), flag("batch_norm", "relu", relu)
+    momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps, 0)
     xp = backend.array_module(x.data)
     channels = x.shape[1]
     weight = weight if weight is not None else Tensor(xp.ones(channels, x.dtype))
@@ -154,7 +165,8 @@ def batch_norm(
     if not training:
         assert running_mean is not None and running_var is not None
         # Copies, so that the graph of an eval pass stays valid when the next training step changes the statistics.
-        return BatchNormEval(running_mean.data.copy(), running_var.data.copy(), eps, relu)(*inputs)
+        dtype = max(x.dtype, xp.dtype("float32"))
+        return BatchNormEval(running_mean.data.astype(dtype), running_var.data.astype(dtype), eps, relu)(*inputs)
     node = BatchNormTraining(eps, relu)
     y = node(*inputs)
     if running_mean is not None and running_var is not None:
@@ -174,11 +186,17 @@ def _check(
     training: bool,
 ) -> None:
     check_floating("batch_norm", x)
+    check_real("batch_norm", x)
     if x.ndim < 2:
         raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
     channels = x.shape[1]
-    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for tensor in (*named.values(), residual):
+        if tensor is not None:
+            check_tensor("batch_norm", tensor)
+    if (running_mean is None) != (running_var is None):
+        raise ShapeError("batch_norm: running_mean and running_var belong together: give both or neither")
+    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
     for name, tensor in named.items():
         if tensor is not None and tensor.shape != (channels,):
             raise ShapeError(f"batch_norm: {name} {tensor.shape} must be ({channels},) for input {x.shape}")
@@ -195,28 +213,3 @@ def _check(
         )
     if not training and (running_mean is None or running_var is None):
         raise ShapeError("batch_norm: eval mode needs running_mean and running_var")
-
-
-def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """y = w·(x − mean)/√(var + ε) + b over the last axes, with the biased variance (torch.nn.functional.layer_norm).
-
-    input (…, *normalized_shape), weight and bias of normalized_shape. Raises ShapeError where shapes do not fit.
-    """
-    check_floating("layer_norm", input)
-    shape = tuple(normalized_shape)
-    if not shape or input.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tensor.shape != shape:
-            raise ShapeError(f"layer_norm: {name} {tensor.shape} must be {shape}")
-    axes = tuple(range(input.ndim - len(shape), input.ndim))
-    centred = input - mean_of(input, axes, keepdim=True)
-    y = centred * (var_of(input, axes, correction=0, keepdim=True) + eps) ** -0.5
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias

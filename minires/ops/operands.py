@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.foreign import native
+from minires.core import modes
 from minires.core.operators import METHODS, Dim, Operand
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
@@ -26,6 +28,7 @@ def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     if isinstance(value, (bool, int, float, complex)):
         with np.errstate(over="ignore"):  # 1e40 becomes infinity in float32
             return Tensor(backend.scalar(value, _scalar_dtype(value, like.dtype), like.data))
+    value = native("operand", value) if backend.is_array(value) else value
     array: Array = backend.array_module(value).array(value)  # a copy
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"a {type(value).__name__} cannot be an operand: use numbers, arrays or Tensors")
@@ -100,10 +103,19 @@ def check_floating(op: str, x: Tensor) -> None:
         raise DtypeError(f"{op}: needs floating-point numbers, got dtype {x.dtype}; convert with .astype(np.float32)")
 
 
+def check_real(op: str, *tensors: Tensor) -> None:
+    """Raise DtypeError for complex numbers, which have no order and no kinks, except in a complex step."""
+    for x in tensors:
+        if x.dtype.kind == "c" and not modes.is_complex_step():
+            raise DtypeError(f"{op}: is not defined for complex numbers ({x.dtype}); use x.real, x.imag or abs(x)")
+
+
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """`dim` as a tuple of axes from 0 on; None means all. Raises ShapeError for unknown axes and repeated ones."""
-    dims = tuple(range(ndim)) if dim is None else (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
+    dims = tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, (tuple, Iterable)) else (dim,)
     for each in dims:
+        if not _is_integer(each):
+            raise ShapeError(f"{op}: dim {dim!r} must be an integer or several")
         if not -max(ndim, 1) <= each < max(ndim, 1):
             raise ShapeError(f"{op}: dim {each} does not exist in a tensor of {ndim} axes")
     axes = tuple(int(each) % max(ndim, 1) for each in dims) if ndim else ()
@@ -112,15 +124,30 @@ def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     return axes
 
 
+def lengths_of(op: str, shape: Sequence[int]) -> list[int]:
+    """`shape` as a list of Python integers. Raises ShapeError for anything else, such as 2.5 or True."""
+    if not all(_is_integer(n) for n in shape):
+        raise ShapeError(f"{op}: the lengths {tuple(shape)} must be integers")
+    return [int(n) for n in shape]
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def axis_of(op: str, dim: int, ndim: int) -> int:
     """`dim` as an axis from 0 on. Raises ShapeError if it does not exist."""
+    if not _is_integer(dim):
+        raise ShapeError(f"{op}: dim {dim!r} must be one integer")
     (axis,) = axes_of(op, dim, ndim) or (0,)
     return axis
 
 
 def pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """`3` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
-    values = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
-    if len(values) != 2 or not all(isinstance(each, (int, np.integer)) for each in values):
+    if type(value) is int:  # the usual case, for speed
+        return value, value
+    values = tuple(value) if isinstance(value, Iterable) else (value, value)
+    if len(values) != 2 or not all(_is_integer(each) for each in values):
         raise ShapeError(f"{op}: {name} must be an integer or a pair of integers, got {value!r}")
     return int(values[0]), int(values[1])

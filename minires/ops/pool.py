@@ -23,10 +23,12 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.ops.float16 import in_float32
 from minires.ops.linear import matmul
-from minires.ops.operands import check_floating, pair
+from minires.ops.operands import check_floating, check_real, pair
 
 
 class MaxPool2d(Function):
@@ -173,7 +175,9 @@ def max_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size."""
-    return MaxPool2d(_window("max_pool2d", input, kernel_size, stride, padding, dilation), ceil_mode)(input)
+    window = _window("max_pool2d", input, kernel_size, stride, padding, dilation)
+    check_real("max_pool2d", input)
+    return MaxPool2d(window, flag("max_pool2d", "ceil_mode", ceil_mode))(input)
 
 
 def avg_pool2d(
@@ -186,9 +190,11 @@ def avg_pool2d(
 ) -> Tensor:
     """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all."""
     window = _window("avg_pool2d", input, kernel_size, stride, padding, dilation=1)
-    return AvgPool2d(window, ceil_mode, count_include_pad)(input)
+    ceil_mode = flag("avg_pool2d", "ceil_mode", ceil_mode)
+    return AvgPool2d(window, ceil_mode, flag("avg_pool2d", "count_include_pad", count_include_pad))(input)
 
 
+@in_float32
 def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:
     """Means over an output_size grid of bins: rows ⌊iH/Ho⌋ … ⌈(i+1)H/Ho⌉ (torch.nn.functional.adaptive_avg_pool2d).
 

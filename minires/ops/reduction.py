@@ -8,11 +8,14 @@ from typing import NamedTuple
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
+from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
+from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.elementwise import exp, log, where
-from minires.ops.operands import axes_of, axis_of, check_floating
+from minires.ops.float16 import in_float32
+from minires.ops.operands import axes_of, axis_of, check_floating, check_real, check_tensor
 from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze
 
 Axes = tuple[int, ...]
@@ -65,10 +68,16 @@ class Amax(Function):
         return backend.sum(shares, self.axes, self.keepdims)
 
 
+def _keepdim(op: str, keepdim: bool) -> bool:
+    return flag(op, "keepdim", keepdim, "several axes are one argument, as in dim=(0, 1)")
+
+
 @method("sum")
+@numpy_names
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input over dim, by default over all axes (torch.sum)."""
-    return Sum(axes_of("sum", dim, input.ndim), keepdim)(input)
+    check_tensor("sum", input)
+    return Sum(axes_of("sum", dim, input.ndim), _keepdim("sum", keepdim))(input)
 
 
 def _count(op: str, input: Tensor, axes: Axes) -> int:
@@ -79,31 +88,39 @@ def _count(op: str, input: Tensor, axes: Axes) -> int:
 
 
 @method("mean")
+@numpy_names
+@in_float32
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input / n over dim, by default over all axes (torch.mean). Raises ShapeError if n is 0."""
     check_floating("mean", input)
     axes = axes_of("mean", dim, input.ndim)
-    return Sum(axes, keepdim)(input) / float(_count("mean", input, axes))
+    return Sum(axes, _keepdim("mean", keepdim))(input) / float(_count("mean", input, axes))
 
 
 @method("var")
-def var(input: Tensor, dim: Dim = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+@numpy_names
+@in_float32
+def var(input: Tensor, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
     """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
     check_floating("var", input)
+    check_real("var", input)
     axes = axes_of("var", dim, input.ndim)
-    n = _count("var", input, axes)
+    n, correction = _count("var", input, axes), number("var", "correction", correction)
     if n <= correction:
         raise ShapeError(f"var: {n} values with correction {correction} leave nothing to divide by")
     centred = input - mean(input, axes, keepdim=True)
-    return Sum(axes, keepdim)(centred * centred) / float(n - correction)
+    return Sum(axes, _keepdim("var", keepdim))(centred * centred) / float(n - correction)
 
 
 @method("amax")
+@numpy_names
 def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The largest elements over dim; at a tie they share the gradient equally (torch.amax)."""
+    check_tensor("amax", input)
+    check_real("amax", input)
     axes = axes_of("amax", dim, input.ndim)
     _count("amax", input, axes)
-    return Amax(axes, keepdim)(input)
+    return Amax(axes, _keepdim("amax", keepdim))(input)
 
 
 class MaxResult(NamedTuple):
@@ -114,11 +131,14 @@ class MaxResult(NamedTuple):
 
 
 @method("max")
+@numpy_names
 def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:
     """The largest element, or with dim a pair (values, indices) along that axis (torch.max).
 
     At a tie the largest elements share the gradient; with dim, the first gets it. Raises ShapeError if there is none.
     """
+    check_tensor("max", input)
+    check_real("max", input)
     if dim is None:
         return amax(input)
     axis = axis_of("max", dim, input.ndim)
@@ -127,14 +147,17 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
     _count("max", input, (axis,))
     indices = Tensor(backend.as_array(backend.argmax(input.data, axis), input.data))
     values = gather(input, axis, unsqueeze(indices, axis))
-    if keepdim:
+    if _keepdim("max", keepdim):
         return MaxResult(values, unsqueeze(indices, axis))
     return MaxResult(reshape(values, indices.shape), indices)
 
 
 @method("argmax")
+@numpy_names
 def argmax(input: Tensor, dim: int | None = None) -> Tensor:
     """The index (int64) of the first largest element, in the flattened tensor or along dim (torch.argmax)."""
+    check_tensor("argmax", input)
+    check_real("argmax", input)
     axis = axis_of("argmax", 0 if dim is None else dim, input.ndim)
     x = reshape(input.detach(), (-1,)) if dim is None or not input.ndim else input.detach()
     _count("argmax", x, (axis,))
@@ -142,12 +165,15 @@ def argmax(input: Tensor, dim: int | None = None) -> Tensor:
 
 
 @method("logsumexp")
+@numpy_names
+@in_float32
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ over dim, with m = max x so that nothing overflows (torch.logsumexp)."""
     check_floating("logsumexp", input)
+    check_real("logsumexp", input)
     axes = axes_of("logsumexp", dim, input.ndim)
     _count("logsumexp", input, axes)
     m = Tensor(backend.max(input.data, axes, True))  # any constant gives the same value and gradient
     m = where(Tensor(backend.compare(backend.absolute(m.data), math.inf, "<")), m, 0.0)  # ∞ − ∞ would be NaN
     y = m + log(sum(exp(input - m), axes, keepdim=True))
-    return y if keepdim else reshape(y, [n for k, n in enumerate(input.shape) if k not in axes])
+    return y if _keepdim("logsumexp", keepdim) else reshape(y, [n for k, n in enumerate(input.shape) if k not in axes])

@@ -7,19 +7,30 @@ padding, scattering of gathering.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import Dim, method
+from minires.core.settings import plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.operands import axes_of, axis_of, check_broadcast, check_device, common_dtype
+from minires.ops.operands import (
+    as_tensor,
+    axes_of,
+    axis_of,
+    check_broadcast,
+    check_device,
+    check_tensor,
+    common_dtype,
+    lengths_of,
+)
 
 Shape = tuple[int, ...]
 
@@ -188,7 +199,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
 @method("reshape")
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements of input, in row-major order, in another shape; one length may be −1 (torch.reshape)."""
-    lengths = [int(n) for n in shape]
+    lengths = lengths_of("reshape", shape)
     known = math.prod(n for n in lengths if n != -1)
     if lengths.count(-1) == 1 and known and input.numel() % known == 0:
         lengths[lengths.index(-1)] = input.numel() // known
@@ -252,7 +263,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     Raises ShapeError where input does not broadcast to `shape`.
     """
     new = len(shape) - input.ndim
-    to = tuple(input.shape[k - new] if n == -1 and k >= new else int(n) for k, n in enumerate(shape))
+    to = tuple(input.shape[k - new] if n == -1 and k >= new else n for k, n in enumerate(lengths_of("expand", shape)))
     try:
         fits = new >= 0 and np.broadcast_shapes(input.shape, to) == to
     except ValueError:
@@ -269,10 +280,25 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode != "constant":
         raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
+    if not isinstance(pad, Iterable):
+        raise ShapeError(f"pad: {pad!r} must be pairs, as in ({pad!r}, {pad!r}) for both sides of the last axis")
+    pad, value = lengths_of("pad", pad), plain(value)
+    if input.dtype.kind in "biu" and as_tensor(value, input).dtype != input.dtype:
+        raise DtypeError(f"pad: value {value} does not fit dtype {input.dtype}")
     if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
         raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
     widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
     return Pad(tuple(widths), value)(input)
+
+
+def _list_of(op: str, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of a sequence or a generator. Raises DtypeError for one Tensor alone, and for what is none."""
+    if isinstance(tensors, Tensor):
+        raise DtypeError(f"{op}: needs a sequence of Tensors, got one Tensor; write [x, y]")
+    tensors = list(tensors)
+    for tensor in tensors:
+        check_tensor(op, tensor)
+    return tensors
 
 
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -280,6 +306,7 @@ def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     Raises ShapeError where other axes differ.
     """
+    tensors = _list_of("concatenate", tensors)
     if not tensors:
         raise ShapeError("concatenate: needs at least one tensor")
     if not all(t.ndim for t in tensors):
@@ -297,6 +324,7 @@ cat = concatenate
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, one after another along a new axis (torch.stack). Raises ShapeError where their shapes differ."""
+    tensors = _list_of("stack", tensors)
     if len({t.shape for t in tensors}) > 1:
         raise ShapeError(f"stack: shapes {[t.shape for t in tensors]} differ")
     return concatenate([unsqueeze(t, dim) for t in tensors], dim)
@@ -321,7 +349,7 @@ def _key_part(part: Any, x: Tensor) -> Any:
     if isinstance(part, list):
         part = np.array(part, dtype=None if part else int)
     elif backend.is_array(part):
-        part = part.copy()
+        part = native("index", part).copy()
     part = part.data if isinstance(part, Tensor) else part
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 
@@ -354,6 +382,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
     Raises ShapeError for an index out of range, DtypeError unless index holds integers.
     """
+    check_tensor("gather", index)
     check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
     return Index(_along("gather", input.shape, axis, index.data))(input)
@@ -365,6 +394,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Raises as gather does.
     """
+    for tensor in (index, src):
+        check_tensor("scatter_add", tensor)
     check_device("scatter_add", input, index, src)
     axis = axis_of("scatter_add", dim, input.ndim)
     key = _along("scatter_add", input.shape, axis, index.data)

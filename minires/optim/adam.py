@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from minires.core.settings import number
 from minires.core.tensor import Tensor
-from minires.optim.optimizer import Optimizer, Params
+from minires.optim.optimizer import Optimizer, Params, widened, zeros_like
 
 
 class Adam(Optimizer):
     """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  θ ← θ − η · m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 
-    Weight decay λ is added to the gradient: g + λθ. Follows torch.optim.Adam, with η = lr and (β₁, β₂) = betas.
+    Weight decay λ is added to the gradient: g + λθ. Follows torch.optim.Adam, with η = lr and (β₁, β₂) = betas. The
+    state of a float16 parameter is float32: there ε would be 0, and g² below 6·10⁻⁸ as well.
     """
 
     decoupled = False  # whether weight decay changes θ itself and not the gradient
@@ -29,13 +31,16 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         super().check(group)
         self.check_not_negative(group, "eps")
-        if not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"{type(self).__name__}: betas {group['betas']} must be in [0, 1)")
+        betas, name = group["betas"], type(self).__name__
+        is_pair = isinstance(betas, (tuple, list)) and len(betas) == 2
+        if not is_pair or not all(0 <= number(name, "betas", beta) < 1 for beta in betas):
+            raise ValueError(f"{name}: betas {betas} must be two numbers in [0, 1)")
 
     def update(self, parameter: Tensor, gradient: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        theta, (beta1, beta2) = parameter.data, group["betas"]
+        theta, (beta1, beta2) = widened(parameter.data), group["betas"]
+        gradient = widened(gradient)
         if not state:
-            state.update(step=0, m=0 * gradient, v=0 * gradient)
+            state.update(step=0, m=zeros_like(gradient), v=zeros_like(gradient))
         if self.decoupled:
             theta = theta * (1 - group["lr"] * group["weight_decay"])
         elif group["weight_decay"]:

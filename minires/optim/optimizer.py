@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping
-from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 
+from minires import backend
+from minires.backend import Array
+from minires.backend.foreign import native
+from minires.core import settings
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, NonFiniteError, ShapeError, WeightsError
 
@@ -28,22 +31,25 @@ class Optimizer:
     """
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        self._known = {"params", *defaults}
         self.param_groups = [{**defaults, **group} for group in _groups(type(self).__name__, params, defaults)]
         self.state: list[dict[str, Any]] = [{} for group in self.param_groups for _ in group["params"]]
         for group in self.param_groups:
             self.check(group)
 
     def check(self, group: dict[str, Any]) -> None:
-        """Raise ValueError for settings that make no sense."""
+        """Make NumPy's numbers Python's, in place. Raises ValueError for unknown settings and such as make no sense."""
+        if unknown := group.keys() - self._known:
+            raise ValueError(f"{type(self).__name__}: a group has settings that it does not know: {sorted(unknown)}")
+        for name, value in group.items():
+            if name != "params":
+                group[name] = settings.plain(value)
         self.check_not_negative(group, "lr", "weight_decay")
 
     def check_not_negative(self, group: Mapping[str, Any], *names: str) -> None:
         """Raise ValueError unless these settings are numbers that are not negative."""
         for name in names:
-            if not isinstance(group[name], Real):
-                raise ValueError(f"{type(self).__name__}: {name} = {group[name]!r} must be a number")
-            if not float(group[name]) >= 0:
-                raise ValueError(f"{type(self).__name__}: {name} = {group[name]} must not be negative")
+            settings.number(type(self).__name__, name, group[name], least=0)
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
@@ -59,6 +65,8 @@ class Optimizer:
         Raises ShapeError or DtypeError, and changes nothing, if a gradient is not a Tensor like its parameter.
         """
         self._check_gradients()
+        for group in self.param_groups:
+            self.check(group)  # a user's loop may have changed them
         states = iter(self.state)
         for group in self.param_groups:
             own = [(parameter, next(states)) for parameter in group["params"]]
@@ -89,8 +97,11 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": [one for each parameter, in order], "param_groups": [settings of each group]}; arrays copied."""
-        settings = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
-        return {"state": [_copied(state) for state in self.state], "param_groups": settings}
+        groups = [
+            {key: settings.plain(value) for key, value in group.items() if key != "params"}
+            for group in self.param_groups
+        ]
+        return {"state": [_copied(state) for state in self.state], "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from the `state_dict()` of another optimiser of this class, for parameters of the same shapes.
@@ -108,8 +119,8 @@ class Optimizer:
                 f"{type(self).__name__}: the saved state is of {len(states)} parameters in {len(groups)} groups, "
                 f"this optimiser has {len(self.state)} in {len(self.param_groups)}"
             )
-        for number, (group, settings) in enumerate(zip(self.param_groups, groups, strict=True)):
-            own, saved = sorted(group.keys() - {"params"}), sorted(settings)
+        for number, (group, saved_group) in enumerate(zip(self.param_groups, groups, strict=True)):
+            own, saved = sorted(group.keys() - {"params"}), sorted(saved_group)
             if own != saved:
                 raise WeightsError(
                     f"{type(self).__name__}: group {number} of the saved state has the settings {', '.join(saved)}; "
@@ -122,14 +133,28 @@ class Optimizer:
                         f"{type(self).__name__}: the saved {key} of parameter {number} has shape {tuple(value.shape)}, "
                         f"the parameter {parameter.shape}: it is the state of another model; nothing was loaded"
                     )
+        for saved_group in groups:
+            self.check({**saved_group})  # before anything is changed
         self.state = [_copied(state) for state in states]
-        for group, settings in zip(self.param_groups, groups, strict=True):
-            group.update(settings)
+        for group, saved_group in zip(self.param_groups, groups, strict=True):
+            group.update(saved_group)
+            self.check(group)
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a state, with copies of its arrays: a step may write into them in place."""
-    return {key: value.copy() if hasattr(value, "shape") else value for key, value in state.items()}
+    return {key: native(key, value).copy() if hasattr(value, "shape") else value for key, value in state.items()}
+
+
+def widened(array: Array) -> Array:
+    """`array` in float32 if it is float16, else `array` itself."""
+    return array.astype("float32") if array.dtype == "float16" else array
+
+
+def zeros_like(gradient: Array) -> Array:
+    """Zeros for what is summed over the steps: float32 for a float16 gradient, else of its dtype."""
+    dtype = "float32" if gradient.dtype == "float16" else gradient.dtype
+    return backend.array_module(gradient).zeros(gradient.shape, dtype)
 
 
 class HasParameters(Protocol):
@@ -139,15 +164,19 @@ class HasParameters(Protocol):
         """All parameters."""
 
 
-def _groups(name: str, params: Params, settings: Container[str]) -> list[dict[str, Any]]:
+def _groups(name: str, params: Params, known: Container[str]) -> list[dict[str, Any]]:
     """`params` as groups with lists of leaves, each leaf once. Raises ValueError or TypeError as Optimizer does."""
+    if isinstance(params, Tensor):
+        raise TypeError(f"{name}: got one Tensor, whose rows would be trained as copies: pass a list, [tensor]")
+    if hasattr(params, "parameters"):
+        raise TypeError(f"{name}: got a {type(params).__name__}: pass its parameters, model.parameters()")
     entries: list[Any] = list(params)
     groups = entries if entries and isinstance(entries[0], Mapping) else [{"params": entries}]
     for number, group in enumerate(groups):
         if not isinstance(group, Mapping) or "params" not in group:
             raise ValueError(f"{name}: group {number} must be a dict with the key 'params'")
         for key in group:
-            if key != "params" and key not in settings:
+            if key != "params" and key not in known:
                 raise ValueError(f"{name}: group {number} has a setting {key!r} that {name} does not know")
     groups = [{**group, "params": list(group["params"])} for group in groups]
     leaves = [leaf for group in groups for leaf in group["params"]]
@@ -174,11 +203,15 @@ def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, An
 def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
     """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common 2-norm ‖g‖ exceeds max_norm. Returns the old ‖g‖.
 
-    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises NonFiniteError
-    for a norm that is not finite, if `error_if_nonfinite`.
+    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises ValueError for
+    a negative max_norm, NonFiniteError for a norm that is not finite, if `error_if_nonfinite`.
     """
+    max_norm = settings.number("clip_grad_norm_", "max_norm", max_norm, least=0)
+    if hasattr(parameters, "parameters"):
+        raise TypeError("clip_grad_norm_: pass the module's parameters, model.parameters()")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    unique = {id(parameter): parameter for parameter in parameters}.values()  # one given twice is scaled once
+    gradients = [parameter.grad for parameter in unique if parameter.grad is not None]
     with np.errstate(over="ignore"):  # the norm is infinite then
         norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
     if error_if_nonfinite and not math.isfinite(norm):
@@ -187,5 +220,5 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, erro
     if not scale >= 1:  # a NaN norm makes NaN gradients, as in torch
         for gradient in gradients:
             with np.errstate(invalid="ignore"):  # 0 · ∞
-                gradient.assign_(gradient.data * gradient.dtype.type(scale))
+                gradient.assign_(widened(gradient.data) * scale)
     return norm

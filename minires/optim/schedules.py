@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minires.core.settings import integer, number
+from minires.errors import WeightsError
 from minires.optim.optimizer import Optimizer
 
 
@@ -17,6 +19,8 @@ class Schedule:
     """lr(t) = initial lr · factor(t). Each subclass says which of torch.optim.lr_scheduler it follows."""
 
     def __init__(self, optimizer: Optimizer) -> None:
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"{type(self).__name__}: needs an optimiser, got a {type(optimizer).__name__}")
         self.optimizer = optimizer
         self.starting = [float(group["lr"]) for group in optimizer.param_groups]
         self.t = 0
@@ -33,14 +37,20 @@ class Schedule:
 
     def _set(self) -> None:
         for group, lr in zip(self.optimizer.param_groups, self.starting, strict=True):
-            group["lr"] = lr * self.factor(self.t)
+            group["lr"] = float(lr * self.factor(self.t))
 
     def state_dict(self) -> dict[str, Any]:
         """The state that `load_state_dict` needs to continue."""
         return {key: value for key, value in vars(self).items() if key != "optimizer"}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict()` was taken."""
+        """Continue where `state_dict()` was taken. Raises WeightsError for the state of another kind of schedule."""
+        own = self.state_dict().keys()
+        if state.keys() != own:
+            raise WeightsError(
+                f"{type(self).__name__}: the saved state has {', '.join(sorted(state))}; this schedule has "
+                f"{', '.join(sorted(own))}: it is the state of another one"
+            )
         vars(self).update(state)
         self._set()
 
@@ -56,7 +66,8 @@ class MultiStep(Schedule):
     """gamma^(number of milestones passed) (torch MultiStepLR). The ResNet papers divide by ten at two milestones."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
-        self.milestones, self.gamma = tuple(milestones), gamma
+        self.milestones = tuple(integer("MultiStep", "milestones", each, 0) for each in milestones)
+        self.gamma = number("MultiStep", "gamma", gamma, 0)
         super().__init__(optimizer)
 
     def factor(self, t: int) -> float:
@@ -67,9 +78,7 @@ class Step(Schedule):
     """gamma^⌊t/step_size⌋ (torch StepLR). Raises ValueError unless step_size is at least 1."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        if step_size < 1:
-            raise ValueError(f"Step: step_size = {step_size} must be at least 1")
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size, self.gamma = integer("Step", "step_size", step_size, 1), number("Step", "gamma", gamma, 0)
         super().__init__(optimizer)
 
     def factor(self, t: int) -> float:
@@ -84,9 +93,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, total: int, floor: float = 0.0) -> None:
-        if total < 1:
-            raise ValueError(f"Cosine: total = {total} must be at least 1")
-        self.total, self.floor = total, floor
+        self.total, self.floor = number("Cosine", "total", total, 1), number("Cosine", "floor", floor, 0, 1)
         super().__init__(optimizer)
 
     def factor(self, t: int) -> float:
@@ -104,11 +111,10 @@ class OneCycle(Schedule):
     def __init__(
         self, optimizer: Optimizer, total: int, up: float = 0.3, div: float = 25.0, final_div: float = 1e4
     ) -> None:
-        if total < 1:
-            raise ValueError(f"OneCycle: total = {total} must be at least 1")
-        if not 0 < up < 1:
+        if not 0 < number("OneCycle", "up", up) < 1:
             raise ValueError(f"OneCycle: up = {up} must be a part of the cycle, between 0 and 1")
-        self.total, self.up, self.div, self.final_div = total, up, div, final_div
+        self.total, self.up = number("OneCycle", "total", total, 1), number("OneCycle", "up", up)
+        self.div, self.final_div = number("OneCycle", "div", div, 1), number("OneCycle", "final_div", final_div, 1)
         super().__init__(optimizer)
 
     def factor(self, t: int) -> float:
@@ -133,9 +139,8 @@ class WarmUp(Schedule):
     def __init__(self, after: Schedule, steps: int, start: float = 0.0) -> None:
         if isinstance(after, ReduceOnPlateau):
             raise TypeError("WarmUp: ReduceOnPlateau cannot come after it, since it needs a metric at each step")
-        if steps < 0:
-            raise ValueError(f"WarmUp: steps = {steps} must not be negative")
-        self.after, self.steps, self.start_factor = after, steps, start
+        self.after, self.steps = after, integer("WarmUp", "steps", steps, 0)
+        self.start_factor = number("WarmUp", "start", start, 0)
         self.optimizer, self.starting, self.t = after.optimizer, after.starting, 0
         self._set()
 
@@ -148,8 +153,8 @@ class WarmUp(Schedule):
         return {"t": self.t, "starting": self.starting}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.after.starting = state["starting"]
         super().load_state_dict(state)
+        self.after.starting = self.starting
 
 
 class ReduceOnPlateau(Schedule):
@@ -164,11 +169,11 @@ class ReduceOnPlateau(Schedule):
     ) -> None:
         if mode not in ("min", "max"):
             raise ValueError(f"ReduceOnPlateau: mode {mode!r} must be 'min' or 'max'")
-        if not 0 < gamma < 1:
+        if not 0 < number("ReduceOnPlateau", "gamma", gamma) < 1:
             raise ValueError(f"ReduceOnPlateau: gamma = {gamma} must be between 0 and 1: the rate is to fall")
-        if patience < 0:
-            raise ValueError(f"ReduceOnPlateau: patience = {patience} must not be negative")
-        self.mode, self.gamma, self.patience, self.threshold = mode, gamma, patience, threshold
+        self.mode, self.gamma = mode, number("ReduceOnPlateau", "gamma", gamma)
+        self.patience = integer("ReduceOnPlateau", "patience", patience, 0)
+        self.threshold = number("ReduceOnPlateau", "threshold", threshold, 0)
         self.best, self.waited, self.reductions = math.inf if mode == "min" else -math.inf, 0, 0
         super().__init__(optimizer)
 
@@ -178,6 +183,7 @@ class ReduceOnPlateau(Schedule):
     def step(self, metric: float | None = None) -> None:
         if metric is None:
             raise TypeError("ReduceOnPlateau.step needs the metric that should improve")
+        metric = float(metric)  # a Tensor with one element, or a number of NumPy
         if self._improves(metric):
             self.best, self.waited = metric, 0
         else:

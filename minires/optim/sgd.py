@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.optim.optimizer import Change, Optimizer, Params
+from minires.optim.optimizer import Change, Optimizer, Params, zeros_like
 
 
 class SGD(Optimizer):
@@ -52,7 +52,7 @@ class SGD(Optimizer):
             if group["momentum"]:
                 for _, gradient, state in some:
                     if "velocity" not in state:
-                        state["velocity"] = backend.array_module(gradient).zeros(gradient.shape, gradient.dtype)
+                        state["velocity"] = zeros_like(gradient)
             velocities = [state["velocity"] for _, _, state in some] if group["momentum"] else None
             parameters = [parameter.begin_write() for parameter, _, _ in some]
             gradients = [gradient for _, gradient, _ in some]

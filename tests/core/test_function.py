@@ -340,3 +340,53 @@ def test_without_it_nan_and_infinity_are_values():
 def test_integers_are_never_anomalous():
     with mr.detect_anomaly():
         assert (mr.tensor([1]) + 1).item() == 2
+
+
+def test_an_op_in_torchs_style_is_told_how_it_is_written_here():
+    with pytest.raises(TypeError, match=r"Square\.forward is a static method, as in torch.*forward\(self, \*arrays\)"):
+
+        class Square(mr.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * x
+
+    with pytest.raises(TypeError, match=r"Cube\.backward is a static method.*apply Cube\(\)\(x\)"):
+
+        class Cube(mr.Function):
+            @staticmethod
+            def backward(ctx, g):
+                return g
+
+
+def test_apply_is_told_how_ops_are_applied_here():
+    class Twice(mr.Function):
+        def forward(self, x):
+            return 2 * x
+
+    with pytest.raises(TypeError, match=r"Twice\.apply\(x\) is torch's way: here, write Twice\(\)\(x\)"):
+        Twice.apply(mr.tensor([1.0]))
+    assert Twice()(mr.tensor([1.0])).tolist() == [2.0]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_backward_without_return_is_refused(fused):
+    """None would be silently no gradient; (None,) says so on purpose."""
+
+    class Forgetful(mr.Function):
+        returned = None
+
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, g):
+            return self.returned
+
+    if fused:
+        Forgetful.backward_fused = Forgetful.backward
+    x = mr.tensor([1.0], requires_grad=True)
+    with pytest.raises(GraphError, match=r"Forgetful: backward returned None; is `return` missing.*`return \(None,\)`"):
+        Forgetful()(x).backward()
+    Forgetful.returned = (None,)
+    (Forgetful()(x) + x).backward()
+    assert x.grad.tolist() == [1.0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.backend import capturing, dispatch, profiling
 from minires.core import modes
 
 
@@ -296,3 +299,102 @@ def test_two_threads_may_hold_the_same_weights():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert w.data.flags.writeable
+
+
+# Every switch, and what reads it.
+SWITCHES = {
+    "no_grad": (mr.no_grad, mr.is_grad_enabled),
+    "detect_anomaly": (mr.detect_anomaly, modes.is_detecting_anomaly),
+    "disable_fused_backward": (mr.disable_fused_backward, modes.is_fused_backward_disabled),
+    "indices_checked": (modes.indices_checked, modes.are_indices_checked),
+    "set_grad_enabled": (lambda: mr.set_grad_enabled(False), mr.is_grad_enabled),
+    "use_backend": (lambda: mr.use_backend("reference"), lambda: dispatch._forced.get()),
+    "profile": (mr.profile, lambda: len(profiling.ACTIVE.get())),
+    "intercepting": (lambda: modes.intercepting(observe=lambda *_: None), lambda: modes.interceptor() is None),
+    "watching_writes": (lambda: modes.watching_writes(lambda tensor: None), lambda: modes.write_watcher() is None),
+    "capturing": (capturing.capturing, capturing.is_capturing),
+}
+
+
+def held(switch):
+    with switch():
+        yield
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_generator_may_leave_a_block_in_another_thread(name):
+    """The thread that leaves it goes on with its own value; so does one that starts with the block's value."""
+    switch, read = SWITCHES[name]
+    outside = read()
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as other:
+        generator = held(switch)
+        pool.submit(next, generator).result()
+        assert other.submit(lambda: (generator.close(), read())[1]).result() == outside
+        copied = pool.submit(contextvars.copy_context).result()  # what an async task made inside the block has
+
+        def leave_in_copy():
+            generator = held(switch)
+            contextvars.copy_context().run(next, generator)
+            generator.close()
+            return read()
+
+        assert copied.run(read) != outside
+        assert other.submit(leave_in_copy).result() == outside
+    assert read() == outside
+
+
+def test_a_block_that_is_left_in_a_copy_of_its_context_is_left_there():
+    generator = held(mr.no_grad)
+    entered = contextvars.Context()
+    entered.run(next, generator)
+    copied = entered.copy()
+    assert not copied.run(mr.is_grad_enabled)
+    copied.run(generator.close)
+    assert copied.run(mr.is_grad_enabled)
+
+
+def test_an_async_generator_that_the_event_loop_closes_leaves_its_block_without_an_error():
+    async def numbers():
+        with mr.no_grad(), mr.use_backend("reference"):
+            yield 1
+            yield 2
+
+    async def first(generator):
+        return await anext(generator)
+
+    errors = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+        generator = numbers()
+        assert await asyncio.create_task(first(generator)) == 1
+        await asyncio.create_task(generator.aclose())
+        return mr.is_grad_enabled()
+
+    assert asyncio.run(main())
+    assert not errors
+
+
+def test_one_block_object_in_two_threads_at_once():
+    switch, barrier = mr.no_grad(), threading.Barrier(2)
+
+    def work(_):
+        with switch:
+            barrier.wait(10)
+            inside = mr.is_grad_enabled()
+        barrier.wait(10)
+        return inside, mr.is_grad_enabled()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [(False, True)] * 2
+
+
+def test_use_backend_decorates_functions_but_no_generators():
+    @mr.use_backend("reference")
+    def forced():
+        return dispatch._forced.get()
+
+    assert forced() == "reference"
+    assert dispatch._forced.get() is None
+    with pytest.raises(TypeError, match="numbers is a generator"):
+        mr.use_backend("reference")(numbers)

@@ -153,6 +153,7 @@ SAME = {
     "to": (lambda x: x.to("cpu", np.float64) + x.to(dtype=np.float64), lambda x: 2 * x),
 }
 NO_GRADIENT = {"argmax", "compare", "backward"}  # tests/ops/test_conventions.py, tests/core/test_autograd.py
+NO_GRADIENT |= {"real", "imag", "conj", "angle"}  # tests/ops/test_complex.py
 
 
 @pytest.mark.parametrize("name", SAME)

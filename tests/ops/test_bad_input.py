@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 
 import numpy as np
@@ -58,7 +60,45 @@ REFUSED = {
         r"log_softmax: dim 1 of shape \(2, 0\) is empty",
     ),
     "softmax: dim": (lambda: t(2).softmax(1), ShapeError, "log_softmax: dim 1 does not exist"),
+    "sum: keepdim": (lambda: t(2, 3).sum(0, 1), ValueError, r"sum: keepdim = 1 .* as in dim=\(0, 1\)"),
+    "max: keepdim": (lambda: t(2, 3).max(0, 1), ValueError, "max: keepdim = 1"),
+    "mean: keepdim": (lambda: F.mean(t(2, 3), 0, 1), ValueError, "mean: keepdim = 1"),
+    "sum: bool": (lambda: t(2, 3).sum(True), ShapeError, "sum: dim True must be an integer"),
+    "sum: float": (lambda: t(2, 3).sum(1.0), ShapeError, "sum: dim 1.0 must be an integer"),
+    "sum: text": (lambda: t(2, 3).sum("0"), ShapeError, "sum: dim '0' must be an integer"),
+    "sum: array": (lambda: F.sum(np.ones(2)), DtypeError, "sum: needs a Tensor"),
+    "sum: dim and axis": (lambda: t(2).sum(dim=0, axis=0), TypeError, "sum: dim and axis mean the same"),
+    "amax: list": (lambda: F.amax([1.0]), DtypeError, "amax: needs a Tensor"),
+    "argmax: axes": (lambda: t(2, 3).argmax((0, 1)), ShapeError, r"argmax: dim \(0, 1\) must be one integer"),
+    "softmax: no dim": (lambda: t(2).softmax(None), ShapeError, "softmax: dim None must be one integer"),
+    "var: correction": (lambda: t(2).var(correction=math.nan), ValueError, "var: correction = nan"),
+    # NumPy's functions
+    "np.sin": (lambda: np.sin(t(2)), TypeError, r"np\.sin does not take Tensors.*minires\.Function.*x\.numpy\(\)"),
+    "np.exp": (lambda: np.exp(t(2)), TypeError, r"np\.exp .*write F\.exp\(x\)"),
+    "np.maximum": (lambda: np.maximum(t(2), 0), TypeError, r"np\.maximum .*write F\.maximum\(x, y\)"),
+    "np.add.reduce": (lambda: np.add.reduce(t(2)), TypeError, r"np\.add does not take Tensors"),
+    "np.sum": (lambda: np.sum(t(2)), TypeError, r"sum: .*instead of np\.sum\(x\) write x\.sum\(\)"),
+    "np.mean": (lambda: np.mean(t(2)), TypeError, r"mean: .*instead of np\.mean\(x\) write x\.mean\(\)"),
+    "array += tensor": (lambda: operator.iadd(np.ones(2), t(2)), TypeError, r"write `array = array \+ tensor`"),
     # shapes
+    "reshape: float": (lambda: t(4).reshape(2.7, 2), ShapeError, r"reshape: the lengths \(2.7, 2\) must be integers"),
+    "expand: bool": (lambda: t(2).expand(True, 2), ShapeError, r"expand: the lengths \(True, 2\) must be integers"),
+    "pad: one number": (lambda: F.pad(t(2), 1), ShapeError, r"pad: 1 must be pairs, as in \(1, 1\)"),
+    "pad: fractions": (lambda: F.pad(t(2), (1.0, 1)), ShapeError, "pad: the lengths .* must be integers"),
+    "pad: value": (lambda: F.pad(ints(2), (1, 1), value=1.5), DtypeError, "pad: value 1.5 does not fit dtype int64"),
+    "pad: small": (
+        lambda: F.pad(t(2, dtype=np.uint8), (1, 1), value=300),
+        DtypeError,
+        "pad: value 300 does not fit dtype uint8",
+    ),
+    "cat: one Tensor": (lambda: F.cat(t(2, 3)), DtypeError, r"concatenate: .*got one Tensor; write \[x, y\]"),
+    "cat: array": (lambda: F.cat([t(2), np.ones(2)]), DtypeError, "concatenate: needs a Tensor, got ndarray"),
+    "gather: array": (lambda: t(2).gather(0, np.array([0])), DtypeError, "gather: needs a Tensor, got ndarray"),
+    "scatter_add: array": (
+        lambda: t(2).scatter_add(0, ints(1), np.ones(1)),
+        DtypeError,
+        "scatter_add: needs a Tensor, got ndarray",
+    ),
     "reshape": (lambda: t(2, 3).reshape(4), ShapeError, r"reshape: shape \(2, 3\) \(6 elements\) cannot become \(4,\)"),
     "reshape: −1 twice": (lambda: t(4).reshape(-1, -1), ShapeError, r"reshape: .* cannot become \(-1, -1\)"),
     "reshape: −1 of nothing": (lambda: t(0, 3).reshape(0, -1), ShapeError, r"reshape: .* cannot become \(0, -1\)"),
@@ -178,7 +218,29 @@ REFUSED = {
         ShapeError,
         r"conv2d: weight \(0, 1, 3, 3\)",
     ),
+    "conv2d: array": (lambda: F.conv2d(t(1, 1, 4, 4), np.ones((1, 1, 3, 3))), DtypeError, "conv2d: needs a Tensor"),
+    "conv2d: bool": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), stride=True),
+        ShapeError,
+        "conv2d: stride must be an integer",
+    ),
+    "conv2d: groups 1.0": (
+        lambda: F.conv2d(t(1, 1, 4, 4), t(1, 1, 3, 3), groups=1.0),
+        ValueError,
+        "conv2d: groups = 1.0 must be an integer",
+    ),
+    "linear: array": (lambda: F.linear(t(2, 3), np.ones((5, 3))), DtypeError, "linear: needs a Tensor, got ndarray"),
     # pooling
+    "max_pool2d: ceil_mode": (
+        lambda: F.max_pool2d(t(1, 1, 4, 4), 2, 2, 0, 1, 1),
+        ValueError,
+        "max_pool2d: ceil_mode = 1 must be True or False",
+    ),
+    "avg_pool2d: flag": (
+        lambda: F.avg_pool2d(t(1, 1, 4, 4), 2, count_include_pad=0),
+        ValueError,
+        "avg_pool2d: count_include_pad = 0",
+    ),
     "max_pool2d: axes": (
         lambda: F.max_pool2d(t(4, 4), 2),
         ShapeError,
@@ -256,7 +318,72 @@ REFUSED = {
         r"layer_norm: weight \(2,\) must be \(3,\)",
     ),
     "layer_norm: integers": (lambda: F.layer_norm(ints(2, 3), (3,)), DtypeError, "layer_norm: needs floating-point"),
+    "layer_norm: an integer": (
+        lambda: F.layer_norm(t(2, 3), 3),
+        ShapeError,
+        r"layer_norm: normalized_shape must be a tuple: write \(3,\)",
+    ),
+    "layer_norm: dtype": (
+        lambda: F.layer_norm(t(2, 3), (3,), t(3, dtype=np.float32)),
+        DtypeError,
+        "layer_norm: input is float64, weight is float32",
+    ),
+    "layer_norm: array": (lambda: F.layer_norm(t(2, 3), (3,), np.ones(3)), DtypeError, "layer_norm: needs a Tensor"),
+    "layer_norm: eps": (
+        lambda: F.layer_norm(t(2, 3), (3,), eps=-1e-5),
+        ValueError,
+        "layer_norm: eps = -1e-05 must not",
+    ),
+    "batch_norm: half of the statistics": (
+        lambda: F.batch_norm(t(2, 3), t(3), None, training=True),
+        ShapeError,
+        "batch_norm: running_mean and running_var belong together",
+    ),
+    "batch_norm: arrays": (
+        lambda: F.batch_norm(t(2, 3), np.zeros(3), np.ones(3)),
+        DtypeError,
+        "batch_norm: needs a Tensor, got ndarray",
+    ),
+    "batch_norm: momentum": (
+        lambda: F.batch_norm(t(2, 3), t(3), t(3), training=True, momentum=None),
+        ValueError,
+        "batch_norm: momentum = None must be a number",
+    ),
+    "batch_norm: training": (
+        lambda: F.batch_norm(t(2, 3), None, None, training="no"),
+        ValueError,
+        "batch_norm: training = 'no' must be True or False",
+    ),
+    "batch_norm: eps": (
+        lambda: F.batch_norm(t(2, 3), None, None, training=True, eps=math.nan),
+        ValueError,
+        "batch_norm: eps = nan must be a number",
+    ),
+    "clip: nothing": (lambda: F.clip(t(2)), ValueError, "clip: at least one of min and max"),
+    "clip: nan": (lambda: F.clip(t(2), math.nan), ValueError, "clip: min = nan must be a number"),
+    "clip: tensor": (lambda: F.clip(t(2), t()), ValueError, "clip: min = .* must be a number, not a Tensor"),
+    "leaky_relu": (lambda: F.leaky_relu(t(2), "0.1"), ValueError, "leaky_relu: negative_slope = '0.1'"),
     # losses
+    "labels: floats of cross_entropy": (
+        lambda: F.cross_entropy(t(2, 3), mr.tensor([0.0, 1.0])),
+        DtypeError,
+        r"cross_entropy: class labels \(2,\) must be integers, got float32: write target\.astype\(np\.int64\)",
+    ),
+    "probabilities: ignore_index": (
+        lambda: F.cross_entropy(t(2, 3), t(2, 3), ignore_index=0),
+        ValueError,
+        "cross_entropy: ignore_index needs class labels",
+    ),
+    "ignore_index": (
+        lambda: F.cross_entropy(t(2, 3), ints(2), ignore_index=None),
+        ValueError,
+        "cross_entropy: ignore_index = None must be an integer",
+    ),
+    "class weights: array": (
+        lambda: F.nll_loss(t(2, 3), ints(2), np.ones(3)),
+        DtypeError,
+        "nll_loss: needs a Tensor, got ndarray",
+    ),
     "labels: range": (
         lambda: F.cross_entropy(t(2, 3), mr.tensor([0, 3])),
         ShapeError,
@@ -311,11 +438,40 @@ REFUSED = {
     "smoothing": (
         lambda: F.cross_entropy(t(2, 3), ints(2), label_smoothing=2),
         ValueError,
-        "cross_entropy: label_smoothing 2",
+        "cross_entropy: label_smoothing = 2 must be between 0 and 1",
     ),
-    "dropout": (lambda: F.dropout(t(2), 1.5), ValueError, "dropout: p = 1.5 must be a probability"),
+    "dropout": (lambda: F.dropout(t(2), 1.5), ValueError, "dropout: p = 1.5 must be between 0 and 1"),
     "dropout: integers": (lambda: F.dropout(ints(2)), DtypeError, "dropout: needs floating-point"),
+    "dropout: nan": (lambda: F.dropout(t(2), math.nan), ValueError, "dropout: p = nan must be between 0 and 1"),
+    "dropout: training": (lambda: F.dropout(t(2), 0.5, "no"), ValueError, "dropout: training = 'no'"),
     # tensors
+    "tensor: wraps around": (
+        lambda: mr.tensor(np.array([300]), dtype=np.uint8),
+        DtypeError,
+        "tensor: 300 does not fit dtype uint8",
+    ),
+    "tensor: nan": (
+        lambda: mr.tensor(np.array([np.nan]), dtype=int),
+        DtypeError,
+        "tensor: nan does not fit dtype int64",
+    ),
+    "tensor: float16": (
+        lambda: mr.tensor(np.array([1.0, 1e5]), dtype=np.float16),
+        DtypeError,
+        "tensor: 100000.0 does not fit dtype float16",
+    ),
+    "manual_seed: None": (lambda: mr.manual_seed(None), ValueError, "manual_seed: seed = None must be an integer"),
+    "set_grad_enabled": (
+        lambda: mr.set_grad_enabled("False"),
+        ValueError,
+        "set_grad_enabled: mode = 'False' must be True or False",
+    ),
+    "hook": (lambda: mr.ones(2, requires_grad=True).register_hook(None), TypeError, "a hook must be a function"),
+    "backward: complex": (
+        lambda: (mr.ones(1, requires_grad=True) * 1).backward(np.array([1j])),
+        DtypeError,
+        "backward: float32 would lose the imaginary parts",
+    ),
     "requires_grad: integers": (
         lambda: mr.tensor([1, 2], requires_grad=True),
         DtypeError,
@@ -349,3 +505,98 @@ def test_refused(name):
     assert "\n" not in str(caught.value) or "tensor(" in str(caught.value)
     if error not in (TypeError, ValueError):
         assert isinstance(caught.value, MiniResError)
+
+
+NUMBERS = [float, np.float16, np.float32, np.float64, lambda value: np.array(value, np.float32)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numpys_numbers_are_settings_like_pythons(number):
+    """0.5 and 0.25 are exact in every dtype; a NumPy float64 must not make float64 of a float32 tensor."""
+    x = mr.tensor([[-1.0, 2.0], [3.0, -4.0]])
+    for f in (
+        lambda value: F.leaky_relu(x, value),
+        lambda value: F.clip(x, -value, value),
+        lambda value: F.dropout(x, value, generator=np.random.default_rng(0)),
+        lambda value: F.layer_norm(x, (2,), eps=value),
+        lambda value: F.batch_norm(x, None, None, training=True, eps=value),
+        lambda value: F.cross_entropy(x, mr.tensor([0, 1]), label_smoothing=value),
+        lambda value: F.pad(x, (1, 1), value=value),
+    ):
+        y, expected = f(number(0.5)), f(0.5)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y.numpy(), expected.numpy())
+
+
+def test_numpys_integers_are_settings_like_pythons():
+    x, w, two = mr.ones(1, 2, 8, 8), mr.ones(2, 1, 3, 3), np.int64(2)
+    for f in (
+        lambda n: F.conv2d(x, w, stride=n, padding=n, dilation=n, groups=n),
+        lambda n: F.max_pool2d(x, n),
+        lambda n: F.avg_pool2d(x, (n, n), n),
+        lambda n: F.adaptive_avg_pool2d(x, n),
+        lambda n: x.sum((n, 3)).reshape(n, 1),
+        lambda n: F.pad(x, (n, n)),
+        lambda n: mr.ones(n, n).expand(n, n, n),
+    ):
+        np.testing.assert_array_equal(f(two).numpy(), f(2).numpy())
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "amax", "argmax", "logsumexp", "softmax", "log_softmax", "max"])
+def test_axis_is_another_name_of_dim(name):
+    x = mr.tensor([[1.0, 5.0], [3.0, 2.0]])
+    by_dim, by_axis = getattr(x, name)(dim=1), getattr(x, name)(axis=1)
+    functions = getattr(F, name)(x, axis=1)
+    values = [each.values if name == "max" else each for each in (by_dim, by_axis, functions)]
+    assert values[0].tolist() == values[1].tolist() == values[2].tolist()
+    if name not in ("argmax", "softmax", "log_softmax", "max"):
+        assert getattr(x, name)(axis=1, keepdims=True).shape == (2, 1)
+
+
+def test_operators_between_arrays_and_tensors_are_tensors():
+    array, x = np.array([1.0, 2.0]), mr.tensor(np.array([3.0, 5.0]), requires_grad=True)
+    results = [array + x, array - x, array * x, array / x, array**x, np.float64(2) * x, array @ x]
+    expected = [[4, 7], [-2, -3], [3, 10], [1 / 3, 0.4], [1, 32], [6, 10], 13]
+    for y, numbers in zip(results, expected, strict=True):
+        assert y.requires_grad
+        np.testing.assert_allclose(y.numpy(), numbers)
+    for y, bools in ((array < x, [True, True]), (array >= x, [False, False]), (array == x, [False, False])):
+        assert isinstance(y, mr.Tensor)
+        assert y.tolist() == bools
+
+
+def test_integers_sum_to_int64():
+    """torch's rule; NumPy makes uint64 of uint8, and float64 of that and an int64."""
+    for dtype in (np.uint8, np.int8, np.int32, bool):
+        total = mr.tensor(np.array([1] * 300, dtype)).sum()
+        assert (total.item(), total.dtype) == (300, np.int64)
+
+
+def test_generators_of_tensors_are_read_once():
+    x = t(2)
+    assert F.cat(each for each in (x, x)).shape == (4,)
+    assert F.stack(each for each in (x, x)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"weight": True}])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("bad", [-math.inf, math.nan, math.inf])
+def test_an_ignored_row_has_no_gradient_whatever_it_holds(bad, reduction, options):
+    """Its loss is left out, so its gradient is 0, and that of the other rows is as without it (torch: ignore_index)."""
+    rows = np.array([[1.0, -2.0, 0.5], [bad] * 3, [0.3, 0.1, 2.0]])
+    weight = mr.tensor(np.array([0.5, 2.0, 1.5]), requires_grad=True) if "weight" in options else None
+    options = {**options, "weight": weight, "reduction": reduction}
+    for loss in (F.cross_entropy, F.nll_loss):
+        if loss is F.nll_loss:
+            options.pop("label_smoothing", None)
+        x = mr.tensor(rows, requires_grad=True)
+        alone = mr.tensor(rows[[0, 2]], requires_grad=True)
+        found = []
+        for tensor, labels in ((x, [2, -100, 0]), (alone, [2, 0])):
+            y = loss(tensor, mr.tensor(labels), **options)
+            u = np.array([1.5, -0.5] if len(labels) == 2 else [1.5, 7.0, -0.5]) if reduction == "none" else 1.5
+            found.append(mr.grad(y, [tensor] if weight is None else [tensor, weight], u))
+        assert found[0][0].tolist()[1] == [0.0] * 3
+        np.testing.assert_allclose(found[0][0].numpy()[[0, 2]], found[1][0].numpy(), rtol=1e-14)
+        for ours, expected in zip(found[0][1:], found[1][1:], strict=True):
+            np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-14)

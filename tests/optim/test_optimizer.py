@@ -141,6 +141,19 @@ def test_groups_override_the_defaults():
         (lambda x, y: optim.SGD([x * 2]), ValueError, "parameter 0 is the result of <Multiply>"),
         (lambda x, y: optim.SGD([x], lr=-0.1), ValueError, "lr = -0.1 must not be negative"),
         (lambda x, y: optim.SGD([x], lr=math.nan), ValueError, "lr = nan"),
+        (lambda x, y: optim.SGD(x), TypeError, r"SGD: got one Tensor.*pass a list, \[tensor\]"),
+        (lambda x, y: optim.SGD(nn.Linear(2, 2)), TypeError, r"SGD: got a Linear: .*model\.parameters\(\)"),
+        (lambda x, y: optim.SGD(p for p in []), ValueError, "no parameters to train"),
+        (lambda x, y: optim.SGD([x], lr=True), ValueError, "lr = True must be a number, not a bool"),
+        (lambda x, y: optim.SGD([x], lr="0.1"), ValueError, "lr = '0.1' must be a number, not a str"),
+        (lambda x, y: optim.SGD([x], lr=np.float32(-1)), ValueError, "lr = -1.0 must not be negative"),
+        (lambda x, y: optim.Adam([x], betas=0.9), ValueError, "Adam: betas 0.9 must be two numbers"),
+        (lambda x, y: optim.Adam([x], betas=(0.9,)), ValueError, r"Adam: betas \(0.9,\) must be two numbers"),
+        (lambda x, y: optim.Adam([x], betas=(0.9, math.nan)), ValueError, r"Adam: betas .*nan"),
+        (lambda x, y: optim.Adam([x], betas=("a", "b")), ValueError, "Adam: betas = 'a' must be a number"),
+        (lambda x, y: optim.clip_grad_norm_([x], -1.0), ValueError, "clip_grad_norm_: max_norm = -1.0 must not be neg"),
+        (lambda x, y: optim.clip_grad_norm_([x], math.nan), ValueError, "clip_grad_norm_: max_norm = nan"),
+        (lambda x, y: optim.clip_grad_norm_(nn.Linear(2, 2), 1.0), TypeError, r"model\.parameters\(\)"),
         (lambda x, y: optim.SGD([{"params": [x], "lr": -1}]), ValueError, "lr = -1 must not be negative"),
         (lambda x, y: optim.AdamW([x], weight_decay=-1), ValueError, "AdamW: weight_decay = -1"),
         (lambda x, y: optim.SGD([x], momentum=-0.1), ValueError, "momentum = -0.1"),
@@ -285,3 +298,52 @@ class TestClipGradNorm:
         optim.clip_grad_norm_([x], 1.0)
         assert np.array_equal(product.numpy(), was)
         assert np.linalg.norm(x.grad.numpy()) == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, lambda value: np.array(value)])
+def test_numpys_numbers_become_pythons(kind):
+    """So that the state can be written as JSON, and the arrays of the state stay float32."""
+    for given in (
+        lambda p, f: optim.SGD(p, lr=f(0.5), momentum=f(0.25), weight_decay=f(0.125), dampening=f(0.5)),
+        lambda p, f: optim.Adam(p, lr=f(0.5), betas=(f(0.5), f(0.75)), eps=f(0.125), weight_decay=f(0.25)),
+        lambda p, f: optim.AdamW([{"params": p, "lr": f(0.5)}], betas=[f(0.5), f(0.75)]),
+    ):
+        results = []
+        for f in (kind, float):
+            p = mr.tensor([1.0, -2.0], requires_grad=True)
+            optimizer = given([p], f)
+            for _ in range(3):
+                p.grad = mr.tensor([0.5, 0.25])
+                optimizer.step()
+                optimizer.param_groups[0]["lr"] = f(0.25)  # as a loop of the user's own sets it
+            json.dumps(optimizer.state_dict()["param_groups"])
+            state = [value for value in optimizer.state[0].values() if hasattr(value, "dtype")]
+            assert {array.dtype for array in state} == {np.dtype(np.float32)}
+            results.append(p.tolist())
+        assert results[0] == results[1]
+
+
+def test_settings_that_a_loop_spoils_are_refused_before_anything_changes():
+    p = mr.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1)
+    p.grad = mr.tensor([1.0])
+    for bad in (math.nan, -0.1, None):
+        optimizer.param_groups[0]["lr"] = bad
+        with pytest.raises(ValueError, match="SGD: lr = "):
+            optimizer.step()
+    assert p.item() == 1.0
+
+
+def test_a_parameter_that_is_listed_twice_is_clipped_once():
+    p = mr.tensor([3.0, 4.0], requires_grad=True)
+    p.grad = mr.tensor([3.0, 4.0])
+    assert optim.clip_grad_norm_([p, p], 1.0) == 5.0
+    np.testing.assert_allclose(p.grad.tolist(), [0.6, 0.8], rtol=1e-5)
+
+
+def test_a_setting_with_a_wrong_name_is_not_taken_silently():
+    p = mr.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1)
+    optimizer.param_groups[0]["learning_rate"] = 1.0
+    with pytest.raises(ValueError, match=r"SGD: a group has settings that it does not know: \['learning_rate'\]"):
+        optimizer.step()

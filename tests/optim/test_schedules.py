@@ -9,7 +9,9 @@ import math
 import numpy as np
 import pytest
 
+import minires as mr
 from minires import optim
+from minires.errors import WeightsError
 from tests.optim.cases import SCHEDULES, learning_rates, our_optimizer
 
 
@@ -141,3 +143,66 @@ def test_a_schedule_under_torchs_name_takes_torchs_first_arguments(torch, name):
     for mine, other in zip(ours, theirs, strict=False):
         assert mine.name == {"factor": "gamma"}.get(other.name, other.name)
         assert mine.default == other.default
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numpys_numbers_become_pythons(kind):
+    schedules = {
+        "Step": lambda opt, f, n: optim.Step(opt, n(2), f(0.5)),
+        "MultiStep": lambda opt, f, n: optim.MultiStep(opt, np.array([1, 3]) if n is np.int64 else [1, 3], f(0.5)),
+        "Cosine": lambda opt, f, n: optim.Cosine(opt, n(4), f(0.25)),
+        "OneCycle": lambda opt, f, n: optim.OneCycle(opt, n(8), f(0.5), f(4.0), f(16.0)),
+        "WarmUp": lambda opt, f, n: optim.WarmUp(optim.Constant(opt), n(2), f(0.25)),
+        "ReduceOnPlateau": lambda opt, f, n: optim.ReduceOnPlateau(opt, "min", f(0.5), n(0), f(0.0)),
+    }
+    for name, make in schedules.items():
+        rates = []
+        for f, n in ((kind, np.int64), (float, int)):
+            optimizer = optim.SGD([mr.tensor([1.0])], lr=f(0.5))
+            schedule = make(optimizer, f, n)
+            rates.append([])
+            for step in range(5):
+                schedule.step(f(step)) if name == "ReduceOnPlateau" else schedule.step()
+                rates[-1].append(optimizer.param_groups[0]["lr"])
+            json.dumps([schedule.state_dict(), rates])
+            assert {type(rate) for rate in rates[-1]} == {float}
+        assert rates[0] == rates[1], name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda opt: optim.Step(opt, 1.5), "Step: step_size = 1.5 must be an integer"),
+        (lambda opt: optim.Step(opt, True), "Step: step_size = True must be an integer"),
+        (lambda opt: optim.Step(opt, 1, -0.1), "Step: gamma = -0.1 must not be negative"),
+        (lambda opt: optim.MultiStep(opt, [1, 2.5]), "MultiStep: milestones = 2.5 must be an integer"),
+        (lambda opt: optim.MultiStep(opt, [1], math.nan), "MultiStep: gamma = nan"),
+        (lambda opt: optim.Cosine(opt, 10, -0.1), "Cosine: floor = -0.1 must be between 0 and 1"),
+        (lambda opt: optim.Cosine(opt, math.nan), "Cosine: total = nan"),
+        (lambda opt: optim.OneCycle(opt, 10, div=0.0), "OneCycle: div = 0.0 must be at least 1"),
+        (lambda opt: optim.WarmUp(optim.Constant(opt), 1.5), "WarmUp: steps = 1.5 must be an integer"),
+        (lambda opt: optim.WarmUp(optim.Constant(opt), 2, -1.0), "WarmUp: start = -1.0 must not be negative"),
+        (lambda opt: optim.ReduceOnPlateau(opt, threshold=-1.0), "threshold = -1.0 must not be negative"),
+    ],
+)
+def test_settings_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(optim.SGD([mr.tensor([1.0])], lr=0.5))
+
+
+def test_the_state_of_another_kind_of_schedule_is_refused():
+    optimizer = optim.SGD([mr.tensor([1.0])], lr=0.5)
+    saved = optim.Step(optimizer, 2).state_dict()
+    with pytest.raises(WeightsError, match=r"Cosine: the saved state has gamma, .*it is the state of another one"):
+        optim.Cosine(optimizer, 5).load_state_dict(saved)
+    with pytest.raises(TypeError, match="Step: needs an optimiser, got a list"):
+        optim.Step([mr.tensor([1.0])], 1)
+
+
+def test_the_metric_of_a_plateau_may_be_a_tensor():
+    optimizer = optim.SGD([mr.tensor([1.0])], lr=0.5)
+    schedule = optim.ReduceOnPlateau(optimizer, patience=0)
+    for metric in (mr.tensor(1.0), np.float32(0.5), mr.tensor([2.0])):
+        schedule.step(metric)
+    json.dumps(schedule.state_dict())
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)

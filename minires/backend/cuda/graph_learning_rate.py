@@ -8,14 +8,15 @@ before each replay.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 import numpy as np
 
 from minires.backend.arrays import Array
 from minires.backend.cuda.eligibility import supports
+from minires.backend.switches import setting
 
 _STRIDE = 4  # floats from one rate to the next: pointers must be aligned to 16 bytes
 
@@ -33,14 +34,9 @@ class Rates:
         self.taken: list[float] = []
         self._written: tuple[float, ...] = ()
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """Within the block (and this thread) each call of `sgd_step` takes the next rate."""
-        token = _rates.set(self)
-        try:
-            yield
-        finally:
-            _rates.reset(token)
+        return setting(_rates, self)
 
     def take(self, rate: float) -> Array:
         """The array (1,) from which a call of `sgd_step` reads its rate. Raises ValueError if none is left."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minires.backend.arrays import Array, array_module
 from minires.backend.reference.elementwise import relu_mask
+from minires.backend.reference.float16 import widened
 
 
 def _other_axes(x: Array) -> tuple[int, ...]:
@@ -26,7 +29,8 @@ def batch_norm(
     residual: Array | None,
     relu: bool,
 ) -> Array:
-    xp = array_module(x)
+    xp, dtype = array_module(x), x.dtype
+    x, var = widened(x), widened(var)
     scale = 1 / xp.sqrt(var + var.dtype.type(eps))  # w / √(σ² + ε)
     if weight is not None:
         scale = scale * weight
@@ -41,15 +45,19 @@ def batch_norm(
             y[y.real <= 0] = 0
         else:
             xp.maximum(y, y.dtype.type(0), out=y)
-    return y
+    return y.astype(dtype, copy=False)
 
 
 def batch_norm_stats(x: Array) -> tuple[Array, Array]:
+    x = widened(x)
     axes = _other_axes(x)
     mean = x.mean(axis=axes)
     centred = x - _per_channel(mean, x)
     centred *= centred
-    return mean, centred.mean(axis=axes)
+    var = centred.mean(axis=axes)
+    if x.dtype == np.float32 and not array_module(x).isfinite(var).all():  # x² is larger than float32 holds
+        return batch_norm_stats(x.astype(np.float64))
+    return mean, var
 
 
 def batch_norm_update_stats(
@@ -62,9 +70,11 @@ def batch_norm_update_stats(
 def batch_norm_grad(
     gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
 ) -> tuple[Array, Array, Array]:
-    xp = array_module(x)
+    xp, dtype = array_module(x), x.dtype
     if y is not None:
         gy = relu_mask(gy, y)
+    var = widened(var)
+    gy, x = (each.astype(xp.result_type(each, var), copy=False) for each in (gy, x))
     axes = _other_axes(x)
     m = x.size // x.shape[1]
     inverse = 1 / xp.sqrt(var + var.dtype.type(eps))
@@ -73,7 +83,7 @@ def batch_norm_grad(
     gw = (gy * x_hat).sum(axis=axes)
     gx = gy - _per_channel(gb / m, x) - x_hat * _per_channel(gw / m, x)
     gx *= _per_channel(inverse if weight is None else inverse * weight, x)
-    return gx, gw, gb
+    return gx.astype(dtype, copy=False), gw.astype(dtype, copy=False), gb.astype(dtype, copy=False)
 
 
 def log_softmax(x: Array, axis: int) -> Array:

@@ -12,7 +12,8 @@ def sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         # NumPy sums pairwise along the innermost axis in memory. Along any other axis it adds in one chain, whose
         # rounding error in float32 grows with its length.
         x = np.ascontiguousarray(x)
-    return x.sum(axis=axes, keepdims=keepdims)
+    dtype = np.int64 if x.dtype.kind in "biu" else None  # NumPy would make uint64 of uint8
+    return x.sum(axis=axes, keepdims=keepdims, dtype=dtype)
 
 
 def max(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minires.backend.arrays import Array
+from minires.backend.reference.float16 import widened
 
 
 def sgd_step(
@@ -16,6 +17,7 @@ def sgd_step(
     nesterov: bool,
 ) -> None:
     for number, (theta, gradient) in enumerate(zip(parameters, gradients, strict=True)):
+        gradient = widened(gradient)
         d = gradient + weight_decay * theta if weight_decay else gradient
         if velocities is not None:
             v = velocities[number]

@@ -1,0 +1,41 @@
+"""float16: functions of several operations compute in float32 and round their result once, as PyTorch does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from minires.core.operators import METHODS
+from minires.core.tensor import Tensor
+
+FLOAT16 = np.dtype(np.float16)
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _widened(value: Any) -> Any:
+    is_narrow = isinstance(value, Tensor) and value.dtype == FLOAT16
+    return METHODS["astype"](value, np.float32) if is_narrow else value
+
+
+def _is_wider(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype.kind == "f" and value.dtype != FLOAT16
+
+
+def in_float32(function: Decorated) -> Decorated:
+    """Decorator: `function` of a float16 Tensor computes in float32, its gradient too.
+
+    The result is float16 again, unless another operand is wider: then it has the dtype to which the two are promoted.
+    """
+
+    @functools.wraps(function)
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(input, Tensor) or input.dtype != FLOAT16:
+            return function(input, *args, **kwargs)
+        y = function(_widened(input), *map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()})
+        is_mixed = any(_is_wider(value) for value in (*args, *kwargs.values()))
+        return y if is_mixed else METHODS["astype"](y, np.float16)
+
+    return cast(Decorated, call)
