@@ -200,20 +200,25 @@ def decay_groups(model: HasParameters, weight_decay: float) -> list[dict[str, An
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, error_if_nonfinite: bool = False) -> float:
-    """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common 2-norm ‖g‖ exceeds max_norm. Returns the old ‖g‖.
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> float:
+    """Scale all gradients by max_norm/(‖g‖ + 1e-6) if their common norm ‖g‖ exceeds max_norm. Returns the old ‖g‖.
 
-    Follows torch.nn.utils.clip_grad_norm_; an infinite norm makes infinities NaN and all else 0. Raises ValueError for
-    a negative max_norm, NonFiniteError for a norm that is not finite, if `error_if_nonfinite`.
+    ‖g‖ = (Σ|gᵢ|ᵖ)^(1/p) with p = norm_type, and max |gᵢ| for p = ∞. Follows torch.nn.utils.clip_grad_norm_; an infinite
+    norm makes infinities NaN and all else 0. Raises ValueError for a negative max_norm or a norm_type that is not above
+    0, NonFiniteError for a norm that is not finite, if `error_if_nonfinite`.
     """
     max_norm = settings.number("clip_grad_norm_", "max_norm", max_norm, least=0)
+    p = settings.number("clip_grad_norm_", "norm_type", norm_type, least=0)
+    if p == 0:
+        raise ValueError("clip_grad_norm_: norm_type = 0 must be above 0")
     if hasattr(parameters, "parameters"):
         raise TypeError("clip_grad_norm_: pass the module's parameters, model.parameters()")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     unique = {id(parameter): parameter for parameter in parameters}.values()  # one given twice is scaled once
     gradients = [parameter.grad for parameter in unique if parameter.grad is not None]
-    with np.errstate(over="ignore"):  # the norm is infinite then
-        norm = math.sqrt(sum(float((g.data.astype("float64") ** 2).sum()) for g in gradients))
+    norm = _norm([g.data.astype("float64") for g in gradients], p)
     if error_if_nonfinite and not math.isfinite(norm):
         raise NonFiniteError(f"clip_grad_norm_: the gradients' norm is {norm}")
     scale = max_norm / (norm + 1e-6)
@@ -222,3 +227,12 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, erro
             with np.errstate(invalid="ignore"):  # 0 · ∞
                 gradient.assign_(widened(gradient.data) * scale)
     return norm
+
+
+def _norm(arrays: list[Array], p: float) -> float:
+    """(Σ|x|ᵖ)^(1/p) over all arrays; the largest |x| for p = ∞."""
+    if p == math.inf:
+        return max((float(abs(x).max()) for x in arrays if x.size), default=0.0)
+    with np.errstate(over="ignore"):  # the norm is infinite then
+        total = sum(float((x**2 if p == 2 else abs(x) ** p).sum()) for x in arrays)
+    return math.sqrt(total) if p == 2 else float(total ** (1 / p))

@@ -1,7 +1,8 @@
 """Learning-rate schedules: each is a formula `factor(t)` by which the initial learning rate is multiplied at step t.
 
 `step()` moves to t + 1 and sets lr = initial lr · factor(t) in every group of the optimiser. A step may be an epoch or
-an iteration, as the caller likes.
+an iteration, as the caller likes. A rate that something else has changed since, the user's loop or another schedule,
+changes the initial rate in the same ratio: what was set by hand holds, and two schedules multiply, as in torch.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Schedule:
             raise TypeError(f"{type(self).__name__}: needs an optimiser, got a {type(optimizer).__name__}")
         self.optimizer = optimizer
         self.starting = [float(group["lr"]) for group in optimizer.param_groups]
+        self.last = list(self.starting)  # what this schedule has set
         self.t = 0
         self._set()
 
@@ -32,26 +34,36 @@ class Schedule:
 
     def step(self) -> None:
         """Move to the next step and set the learning rates."""
+        self._follow_changes()
         self.t += 1
         self._set()
 
+    def _follow_changes(self) -> None:
+        """initial lr ← initial lr · (lr now / lr that this schedule set); the rate itself where that was 0."""
+        for i, group in enumerate(self.optimizer.param_groups):
+            now, last = float(group["lr"]), self.last[i]
+            if now != last:
+                self.starting[i] = self.starting[i] * (now / last) if last else now
+
     def _set(self) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.starting, strict=True):
-            group["lr"] = float(lr * self.factor(self.t))
+        self.last = [float(lr * self.factor(self.t)) for lr in self.starting]
+        for group, lr in zip(self.optimizer.param_groups, self.last, strict=True):
+            group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
         """The state that `load_state_dict` needs to continue."""
-        return {key: value for key, value in vars(self).items() if key != "optimizer"}
+        state = {key: value for key, value in vars(self).items() if key != "optimizer"}
+        return {key: list(value) if isinstance(value, list) else value for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict()` was taken. Raises WeightsError for the state of another kind of schedule."""
         own = self.state_dict().keys()
-        if state.keys() != own:
+        if state.keys() | {"last"} != own:  # states of earlier versions have no "last"
             raise WeightsError(
                 f"{type(self).__name__}: the saved state has {', '.join(sorted(state))}; this schedule has "
                 f"{', '.join(sorted(own))}: it is the state of another one"
             )
-        vars(self).update(state)
+        vars(self).update({key: list(value) if isinstance(value, list) else value for key, value in state.items()})
         self._set()
 
 
@@ -104,8 +116,8 @@ class Cosine(Schedule):
 class OneCycle(Schedule):
     """Rises by a cosine from 1/div to 1 in the fraction `up` of the steps, then falls to 1/(div·final_div).
 
-    Smith 2018. Follows torch's OneCycleLR, with the optimiser's rate as max_lr. Raises ValueError unless total is at
-    least 1 and 0 < up < 1.
+    Smith 2018. Follows torch's OneCycleLR with cycle_momentum=False, and with the optimiser's rate as max_lr. Raises
+    ValueError unless total is at least 1 and 0 < up < 1.
     """
 
     def __init__(
@@ -141,7 +153,7 @@ class WarmUp(Schedule):
             raise TypeError("WarmUp: ReduceOnPlateau cannot come after it, since it needs a metric at each step")
         self.after, self.steps = after, integer("WarmUp", "steps", steps, 0)
         self.start_factor = number("WarmUp", "start", start, 0)
-        self.optimizer, self.starting, self.t = after.optimizer, after.starting, 0
+        self.optimizer, self.starting, self.last, self.t = after.optimizer, after.starting, after.last, 0
         self._set()
 
     def factor(self, t: int) -> float:
@@ -150,7 +162,7 @@ class WarmUp(Schedule):
         return self.after.factor(t - self.steps)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"t": self.t, "starting": self.starting}
+        return {"t": self.t, "starting": self.starting, "last": self.last}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)

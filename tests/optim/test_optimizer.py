@@ -266,6 +266,16 @@ class TestClipGradNorm:
             assert math.isfinite(optim.clip_grad_norm_(ours, max_norm))
             assert optim.clip_grad_norm_(ours, max_norm) == pytest.approx(max_norm, rel=1e-5)
 
+    @pytest.mark.parametrize(("p", "norm"), [(1, 14.0), (2.0, 10.0), (math.inf, 8.0), (np.float32(3), 728 ** (1 / 3))])
+    def test_other_norms_stand_where_torch_has_them(self, p, norm):
+        x = mr.tensor([0.0, 0.0], requires_grad=True)
+        x.grad = mr.tensor([-6.0, 8.0])
+        assert optim.clip_grad_norm_([x], 1.0, p) == pytest.approx(norm)
+        np.testing.assert_allclose(x.grad.tolist(), [-6 / norm, 8 / norm], rtol=1e-5)
+        for bad in (True, 0, -1, math.nan, "inf"):
+            with pytest.raises(ValueError, match="clip_grad_norm_: norm_type = "):
+                optim.clip_grad_norm_([x], 1.0, bad)
+
     def test_a_nan_is_reported_on_request(self):
         parameters = self.gradients()
         parameters[1].grad = mr.tensor(np.array([np.nan, 1], np.float32))

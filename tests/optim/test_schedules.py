@@ -206,3 +206,72 @@ def test_the_metric_of_a_plateau_may_be_a_tensor():
         schedule.step(metric)
     json.dumps(schedule.state_dict())
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+BY_HAND = {  # (ours, torch's), of the same arguments
+    "step": (lambda o: optim.Step(o, 2), lambda torch, o: torch.optim.lr_scheduler.StepLR(o, 2)),
+    "milestones": (
+        lambda o: optim.MultiStep(o, [2, 5], 0.5),
+        lambda torch, o: torch.optim.lr_scheduler.MultiStepLR(o, [2, 5], 0.5),
+    ),
+    "cosine": (lambda o: optim.Cosine(o, 10), lambda torch, o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10)),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_rate_set_by_hand_holds_as_in_torch(torch, name):
+    ours, theirs = our_optimizer([0.1, 0.3]), torch.optim.SGD([{"params": [torch.zeros(1)]} for _ in range(2)], 0.1)
+    theirs.param_groups[1]["lr"] = 0.3
+    schedules = BY_HAND[name][0](ours), BY_HAND[name][1](torch, theirs)
+    for t in range(8):
+        if t == 3:
+            for optimizer in (ours, theirs):
+                optimizer.param_groups[0]["lr"] *= 0.5
+        rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in (ours, theirs)]
+        assert rates[0] == pytest.approx(rates[1], rel=1e-12)
+        theirs.step()
+        for schedule in schedules:
+            schedule.step()
+
+
+def test_a_rate_set_by_hand_holds():
+    optimizer = our_optimizer([0.5])
+    schedule = optim.ReduceOnPlateau(optimizer, patience=100)
+    optimizer.param_groups[0]["lr"] = 0.25
+    schedule.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_two_schedules_multiply():
+    """0.1 · 0.1^⌊t/2⌋ · 0.1^(t ≥ 3), as torch's StepLR and MultiStepLR do on one optimiser."""
+    optimizer = our_optimizer([0.1])
+    schedules = optim.Step(optimizer, 2), optim.MultiStep(optimizer, [3])
+    found = []
+    for _ in range(5):
+        found.append(optimizer.param_groups[0]["lr"])
+        for schedule in schedules:
+            schedule.step()
+    assert found == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.0001])
+
+
+def test_a_rate_after_a_rate_of_zero():
+    optimizer = our_optimizer([0.5])
+    schedule = optim.WarmUp(optim.Constant(optimizer), 2)
+    assert optimizer.param_groups[0]["lr"] == 0.0
+    optimizer.param_groups[0]["lr"] = 0.25
+    schedule.step()
+    schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_the_state_of_an_earlier_version_goes_on():
+    optimizer = our_optimizer([0.5])
+    schedule = optim.Step(optimizer, 2)
+    schedule.step()
+    state = schedule.state_dict()
+    del state["last"]
+    optimizer = our_optimizer([0.5])
+    schedule = optim.Step(optimizer, 2)
+    schedule.load_state_dict(state)
+    schedule.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
