@@ -17,7 +17,8 @@ from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.nn import init
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.module import Module
+from minires.nn.parameter import Buffer, Parameter
 from minires.ops.operands import pair
 
 Size = int | Sequence[int]
@@ -73,11 +74,13 @@ def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
 class Linear(Module):
     """y = x Wᵀ + b; weight (out, in), bias (out,) (torch.nn.Linear)."""
 
+    bias: Parameter | None
+
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_zeros(out_features, in_features))
-        self.bias = Parameter(_zeros(out_features)) if bias else None
+        self.register_parameter("bias", Parameter(_zeros(out_features)) if bias else None)
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,6 +93,8 @@ class Linear(Module):
 
 class Conv2d(Module):
     """2-D convolution; weight (out, in/groups, kh, kw), bias (out,) (torch.nn.Conv2d)."""
+
+    bias: Parameter | None
 
     def __init__(
         self,
@@ -111,7 +116,7 @@ class Conv2d(Module):
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.weight = Parameter(_zeros(out_channels, in_channels // groups, *self.kernel_size))
-        self.bias = Parameter(_zeros(out_channels)) if bias else None
+        self.register_parameter("bias", Parameter(_zeros(out_channels)) if bias else None)
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
