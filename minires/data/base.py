@@ -1,7 +1,8 @@
-"""The interface of a data set, and the data set that lives in memory.
+"""The interface of a data set of labelled images, and the one that lives in memory.
 
-`Loader`, the training loop and evaluation use five things of a data set: its length, its i-th sample, its labels, the
-names of its classes, and its own name. Any object with these is a data set, whatever its base class.
+`Loader` and the training loop need only a length and samples (`samples.MapDataset`). `split`, fine-tuning and the
+command line use three things more: the labels, the names of the classes, and the data set's own name. Any object with
+these is such a data set, whatever its base class.
 """
 
 from __future__ import annotations

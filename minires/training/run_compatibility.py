@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.data import Loader
+from minires.data.samples import name_of
 from minires.errors import MiniResError
 from minires.nn import Module
 from minires.optim import Optimizer, Schedule
@@ -22,7 +23,7 @@ def compatibility_of(
         "optimizer": _optimizer(optimizer),
         "schedule": None if schedule is None else _schedule(schedule),
         "training data": {
-            "name": loader.dataset.name,
+            "name": name_of(loader.dataset),
             "images": len(loader.dataset),
             "batch size": loader.batch_size,
             "drop_last": loader.drop_last,
