@@ -82,8 +82,8 @@ class Checkpoint:
             Checkpoint.of(nn.ModuleDict({"g": g, "d": d}), [g_optimizer, d_optimizer], epoch=epoch).save(path)
             saved = load_checkpoint(path);  saved.load_into(models, optimizers);  start = saved.epoch
 
-        `epoch` and `step` say where the loop goes on; `metadata` is whatever else it needs, as JSON can hold it. Save it
-        before the next step: it shares memory with the model.
+        `epoch` and `step` say where the loop goes on; `metadata` is whatever else it needs, as JSON can hold it. Save
+        it before the next step: it shares memory with the model.
         """
         return cls(
             model={name: tensor.numpy() for name, tensor in model.state_dict().items()},
