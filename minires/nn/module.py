@@ -263,6 +263,18 @@ def _equal(some: Any, other: Any) -> bool:
     return np.array_equal(Tensor(some).numpy(), Tensor(other).numpy(), equal_nan=True)
 
 
+def training_part(model: Module) -> str:
+    """What of `model` is in training mode, for a message: all of it, or the name of the first part; "" for nothing."""
+    modes = {name: module.training for name, module in model.named_modules()}
+    if all(modes.values()):
+        return f"the model ({type(model).__name__})"
+    part = next((name for name, training in modes.items() if training), None)
+    if part is None:
+        return ""
+    kind = type(model.get_submodule(part)).__name__
+    return f"{part!r} ({kind})" if part else f"the model itself ({kind}), though not its parts,"
+
+
 @contextmanager
 def eval_mode(model: Module) -> Iterator[None]:
     """`model.eval()` for a block; afterwards every module returns to its previous mode."""
