@@ -106,6 +106,9 @@ def split(dataset: SplittableT, fraction: float = 0.2, seed: int = 0) -> tuple[S
 
     Raises DataError if the fraction is not between 0 and 1, or if one of the parts would be empty.
     """
+    if not (hasattr(dataset, "classes") and hasattr(dataset, "subset")):
+        kind = type(dataset).__name__
+        raise DataError(f"split keeps the proportions of the classes, and a {kind} names none: use data.random_split")
     if not 0 < fraction < 1:
         raise DataError(f"the held-out fraction must lie between 0 and 1, not {fraction}")
     rng = np.random.default_rng(seed)

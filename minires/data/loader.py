@@ -191,6 +191,8 @@ def _check_whole(**settings: Any) -> None:
             operator.index(value)
         except TypeError:
             raise DataError(f"{name} = {value!r} must be a whole number") from None
+        if isinstance(value, bool):
+            raise DataError(f"{name} = {value!r} must be a whole number")
 
 
 def _check_true_or_false(**settings: Any) -> None:

@@ -181,6 +181,8 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
             )
+        if zero_init_residual and shortcut is None:
+            raise ValueError("ResNet: zero_init_residual without a shortcut would make every block 0, for ever")
         if not blocks or min(blocks) < 1:
             raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")
         if not (callable(block) and isinstance(getattr(block, "expansion", None), int)):

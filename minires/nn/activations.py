@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+
 from minires import functional as F
 from minires.core.tensor import Tensor
+from minires.nn.layers import is_number
 from minires.nn.module import Module
 
 
@@ -27,6 +30,8 @@ class LeakyReLU(Module):
     """x where x ≥ 0, else negative_slope·x (torch.nn.LeakyReLU)."""
 
     def __init__(self, negative_slope: float = 0.01) -> None:
+        if not is_number(negative_slope):
+            raise TypeError(f"LeakyReLU: negative_slope={negative_slope!r} must be a number")
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +46,7 @@ class Softmax(Module):
     """eˣ / Σ eˣ along `dim`, which must be named (torch.nn.Softmax)."""
 
     def __init__(self, dim: int) -> None:
-        self.dim = dim
+        self.dim = operator.index(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
@@ -55,7 +60,7 @@ class LogSoftmax(Module):
     """x − ln Σ eˣ along `dim`, which must be named (torch.nn.LogSoftmax)."""
 
     def __init__(self, dim: int) -> None:
-        self.dim = dim
+        self.dim = operator.index(dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""

@@ -1,4 +1,8 @@
-"""Finds layers that a Module keeps in a plain list, tuple, set or dict, where they are neither trained nor saved."""
+"""Finds what looks like a part of a Module and is none, so that it is neither trained nor saved.
+
+That is a layer in a plain list, tuple, set or dict; a layer that belongs to the class instead of the object; and a
+Tensor that requires a gradient and is no Parameter.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from minires.core.tensor import Tensor
 from minires.nn.parameter import Parameter
 from minires.nn.registration import Registration
 
@@ -14,12 +20,18 @@ LOOKED_AT = 1000  # elements of a container: a vocabulary in a dict must not slo
 
 
 def warn_of_unregistered(modules: Iterable[Registration]) -> None:
-    """Warn, once for each attribute, of Modules and Parameters in plain containers of `modules` (a whole network).
+    """Warn, once for each attribute, of what looks like a part and is none, in `modules` (a whole network).
 
     What the network also has as an attribute of its own, as in `self.blocks = [self.block1, self.block2]`, is no
     reason to warn.
     """
     everything = list(modules)
+    for module in everything:
+        for name in _class_parts(type(module)):
+            _tell(module, name, f"belongs to the class. Assign it in __init__, self.{name} = …")
+        for name, value in list(vars(module).items()):
+            if type(value) is Tensor and value.requires_grad and value.is_leaf:
+                _tell(module, name, f"is a Tensor that requires a gradient, and no Parameter. Use nn.Parameter({name})")
     suspects = [
         (module, name, parts)
         for module in everything
@@ -31,11 +43,36 @@ def warn_of_unregistered(modules: Iterable[Registration]) -> None:
     known = {id(module) for module in everything}
     known |= {id(value) for module in everything for value in vars(module).values() if isinstance(value, Parameter)}
     for module, name, parts in suspects:
-        told: set[str] = vars(module).setdefault("_told_of", set())
         hidden = [part for part in parts if id(part) not in known]
-        if hidden and name not in told:
-            told.add(name)
-            warnings.warn(_message(module, name, hidden), stacklevel=4)
+        if hidden:
+            container, kind = vars(module)[name], "Module" if isinstance(hidden[0], Registration) else "Parameter"
+            _tell(
+                module,
+                name,
+                f"is a {type(container).__name__} that holds a {type(hidden[0]).__name__}. "
+                f"Use nn.{kind}{'Dict' if isinstance(container, dict) else 'List'}, or assign each to an attribute",
+            )
+
+
+def _tell(module: Registration, name: str, what: str) -> None:
+    """Warn, unless it has been said of this attribute of this module."""
+    told: set[str] = vars(module).setdefault("_told_of", set())
+    if name not in told:
+        told.add(name)
+        where = f"{type(module).__name__}.{name}"
+        warnings.warn(f"{where} is not trained, saved, moved or switched to eval mode: it {what}", stacklevel=5)
+
+
+_CLASS_PARTS: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+
+
+def _class_parts(kind: type) -> tuple[str, ...]:
+    """The names of the Modules and Parameters among the attributes of a class."""
+    if kind not in _CLASS_PARTS:
+        attributes = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
+        parts = tuple(name for name, value in attributes.items() if isinstance(value, (Registration, Parameter)))
+        _CLASS_PARTS[kind] = parts
+    return _CLASS_PARTS[kind]
 
 
 def _parts(container: Any, depth: int = 3) -> Iterator[Any]:
@@ -45,13 +82,3 @@ def _parts(container: Any, depth: int = 3) -> Iterator[Any]:
             yield value
         elif depth and isinstance(value, (list, tuple, dict, set)):
             yield from _parts(value, depth - 1)
-
-
-def _message(module: Registration, name: str, hidden: list[Any]) -> str:
-    container, part = vars(module)[name], hidden[0]
-    kind = "Module" if isinstance(part, Registration) else "Parameter"
-    remedy = f"nn.{kind}{'Dict' if isinstance(container, dict) else 'List'}"
-    return (
-        f"{type(module).__name__}.{name} is a {type(container).__name__} that holds a {type(part).__name__}: what is "
-        f"in it is not trained, saved, moved or switched to eval mode. Use {remedy}, or assign each to an attribute"
-    )

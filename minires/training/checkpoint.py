@@ -69,7 +69,7 @@ class Checkpoint:
     @classmethod
     def of(
         cls,
-        model: Module,
+        model: Any,
         optimizer: Optimizer | Sequence[Optimizer],
         schedule: Schedule | Sequence[Schedule | None] | None = None,
         *,
@@ -85,6 +85,9 @@ class Checkpoint:
         `epoch` and `step` say where the loop goes on; `metadata` is whatever else it needs, as JSON can hold it. Save
         it before the next step: it shares memory with the model.
         """
+        if not isinstance(model, Module):
+            kind = type(model).__name__
+            raise TypeError(f'Checkpoint.of: the model is a {kind}: put several into nn.ModuleDict({{"name": model}})')
         return cls(
             model={name: tensor.numpy() for name, tensor in model.state_dict().items()},
             optimizer=_each(optimizer, lambda each: each.state_dict()),

@@ -21,6 +21,7 @@ from minires.training.device_io import IGNORE_INDEX, as_input, as_target
 from minires.training.metrics import Totals
 from minires.training.objective import Loss, Metrics, Objective
 from minires.training.prefetch import on_device_of
+from minires.training.trainer_checks import check_loader
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def evaluate(
         loss, metrics: as for `Trainer`. With a loss the result has no accuracy: it is a Measurement.
     """
     from minires.training.progress import progress_bar
+
+    check_loader("evaluate", loader)
 
     with progress_bar("evaluating", shown=progress) as update:
         after_batch: Callable[[int], None] = lambda done: update(done, len(loader))  # noqa: E731  (the only argument)

@@ -55,8 +55,13 @@ def _shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:
 
 
 def through_json(value: Any) -> Any:
-    """`value` as it returns from a JSON file: tuples become lists."""
-    return json.loads(json.dumps(value))
+    """`value` as it returns from a JSON file: tuples become lists. Raises TypeError for what JSON cannot hold."""
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError as error:
+        raise TypeError(
+            f"a checkpoint stores its metadata and settings as JSON, which cannot hold this: {error}"
+        ) from None
 
 
 def _optimizer(optimizer: Optimizer) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from minires.training.prefetch import on_device_of
 from minires.training.progress import ProgressDisplay
 from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
+from minires.training.trainer_checks import check_numbers, check_parts
 
 
 class Trainer:
@@ -75,7 +76,8 @@ class Trainer:
     Attributes:
         history: the records of the finished epochs.
 
-    Raises ValueError for settings that contradict each other, and DeviceError if `graph` is not possible.
+    Raises ValueError or TypeError for settings that contradict each other or are of the wrong kind, and DeviceError if
+    `graph` is not possible.
     """
 
     def __init__(
@@ -114,9 +116,13 @@ class Trainer:
             raise ValueError(
                 "Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader"
             )
-        for name, value in (("epochs", epochs), ("patience", patience), ("checkpoint_steps", checkpoint_steps)):
-            if value is not None and value < 1:
-                raise ValueError(f"Trainer: {name} must be 1 or more, not {value}")
+        check_numbers(
+            {"epochs": epochs, "patience": patience, "checkpoint_steps": checkpoint_steps},
+            {"clip_norm": clip_norm, "checkpoint_seconds": checkpoint_seconds},
+        )
+        if clip_norm == 0:
+            raise ValueError("Trainer: clip_norm 0 would make every gradient 0: give a number above 0, or None")
+        check_parts(model, optimizer, schedule, train_loader, validation_loader)
         self.model, self.optimizer, self.schedule, self.schedule_per = model, optimizer, schedule, schedule_per
         self.train_loader, self.validation_loader, self.epochs = train_loader, validation_loader, epochs
         self.objective = Objective(loss, metrics, label_smoothing)
@@ -148,6 +154,10 @@ class Trainer:
             NonFiniteError: the loss or a weight became NaN or infinite. The last checkpoint was saved before that.
             TrainingInterrupted: Ctrl-C (a KeyboardInterrupt). The run is saved after its last complete step.
         """
+        if self.history and not resume:
+            raise MiniResError(
+                "Trainer: fit was called before: make another Trainer, or resume the run: fit(resume=True)"
+            )
         try:
             self._begin(resume)
             self._run(resume)

@@ -327,6 +327,7 @@ class Endless(Pairs):
         ({1, 2}, {}, "a set lacks __getitem__"),
         ((np.ones((4, 2)), np.ones(4)), {}, r"a tuple of arrays is no data set: data\.TensorDataset"),
         (Endless([]), {}, "Endless.__len__ must return the number of samples"),
+        ([0], {"workers": True}, "workers = True must be a whole number"),
         ([0], {"shuffle": 1}, "shuffle = 1 must be True or False"),
         ([0], {"shuffle": "False"}, "shuffle = 'False' must be True or False"),
         ([0], {"drop_last": None}, "drop_last = None must be True or False"),
@@ -346,7 +347,13 @@ def test_what_is_no_data_set_or_no_setting(dataset, settings, message):
 
 
 @pytest.mark.parametrize(
-    ("transforms", "message"), [([Normalize], "is a class"), ([None, 1], "not 1"), (Normalize(0, 1), "takes a list")]
+    ("transforms", "message"),
+    [
+        ([Normalize], "is a class"),
+        ([lambda x, rng: x, 1], "not 1"),
+        ([None], "transform 0 is None: leave it out"),
+        (Normalize(0, 1), "takes a list"),
+    ],
 )
 def test_a_composition_checks_its_parts(transforms, message):
     with pytest.raises(DataError, match=message):

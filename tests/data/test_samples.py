@@ -103,3 +103,8 @@ def test_lengths_that_do_not_add_up(lengths):
 def test_another_kind_of_generator_is_refused(generator):
     with pytest.raises(TypeError, match=r"must be numpy\.random\.default_rng"):
         data.random_split(Squares(), [4, 3], generator)
+
+
+def test_a_split_by_classes_needs_classes():
+    with pytest.raises(DataError, match=r"a TensorDataset names none: use data\.random_split"):
+        data.split(data.TensorDataset(X))

@@ -519,10 +519,11 @@ class Hidden(nn.Module):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([nn.Linear(1, 1)], r"Hidden\.parts is a list that holds a Linear: .* not trained, saved.* Use nn\.ModuleList"),
-        ((nn.Dropout(),), r"a tuple that holds a Dropout: .*nn\.ModuleList"),
-        ({"a": nn.ReLU()}, r"a dict that holds a ReLU: .*nn\.ModuleDict"),
-        ([nn.Parameter(np.ones(1, np.float32))], r"holds a Parameter: .*nn\.ParameterList"),
+        ([nn.Linear(1, 1)], r"Hidden\.parts is not trained, saved.* a list that holds a Linear\. Use nn\.ModuleList"),
+        ((nn.Dropout(),), r"a tuple that holds a Dropout\. Use nn\.ModuleList"),
+        ({"a": nn.ReLU()}, r"a dict that holds a ReLU\. Use nn\.ModuleDict"),
+        ([nn.Parameter(np.ones(1, np.float32))], r"holds a Parameter\. Use nn\.ParameterList"),
+        (mr.ones(2, requires_grad=True), r"is a Tensor that requires a gradient, and no Parameter\. Use nn\.Parameter"),
         ({"deep": [(nn.ReLU(),)]}, r"a dict that holds a ReLU"),
     ],
 )
@@ -541,7 +542,7 @@ def test_layers_appended_later_are_told_too():
     net = Hidden([])
     assert list(net.parameters()) == []
     net.parts.append(nn.Linear(1, 1))
-    with pytest.warns(UserWarning, match="Hidden.parts is a list"):
+    with pytest.warns(UserWarning, match=r"Hidden\.parts .* is a list"):
         list(net.parameters())
 
 
@@ -551,3 +552,21 @@ def test_a_second_way_to_parts_of_the_network_is_no_mistake():
     net.register_forward_hook(nn.Identity())
     list(net.parameters())
     net.eval()
+
+
+class OfTheClass(nn.Module):
+    fc = nn.Linear(1, 1)
+    eps = mr.ones(1)
+
+
+def test_a_layer_of_the_class_is_told():
+    with pytest.warns(
+        UserWarning, match=r"OfTheClass\.fc is not trained.* belongs to the class\. Assign it in __init__"
+    ):
+        assert list(OfTheClass().parameters()) == []
+    net = OfTheClass()
+    net.kept = mr.ones(2)  # without a gradient, and results of operations, are no mistake
+    net.last = nn.Parameter(np.ones(1)) * 2
+    with pytest.warns(UserWarning, match=r"OfTheClass\.fc") as caught:
+        net.eval()
+    assert len(caught) == 1

@@ -291,3 +291,55 @@ def test_integer_inputs_stay_integers():
     run = trainer(data.TensorDataset(indices, indices[:, None] * 0.5), model=Embedding(), epochs=200)
     run.fit()
     np.testing.assert_allclose(run.model.table.numpy().ravel(), indices * 0.5, atol=0.01)
+
+
+# -- parts that do not belong together --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"epochs": 1.5}, ValueError, r"epochs must be 1 or more, not 1\.5"),
+        ({"epochs": True}, ValueError, "epochs must be 1 or more, not True"),
+        ({"clip_norm": -1.0}, ValueError, r"clip_norm must be a number, 0 or more, or None, not -1\.0"),
+        ({"clip_norm": 0}, ValueError, "clip_norm 0 would make every gradient 0"),
+        ({"checkpoint_seconds": -1}, ValueError, "checkpoint_seconds must be a number, 0 or more"),
+        (
+            {"schedule": optim.Cosine(optim.SGD(nn.Linear(1, 1).parameters(), 0.1), 9)},
+            ValueError,
+            "of another optimiser",
+        ),
+        ({"schedule": 0.1}, TypeError, "schedule must be one of minires.optim's, not a float"),
+        ({"metadata": {"a": {1}}}, TypeError, "metadata and settings as JSON, which cannot hold this: .* set"),
+    ],
+)
+def test_settings_of_the_wrong_kind(options, error, message):
+    with pytest.raises(error, match=message):
+        trainer(data.TensorDataset(X, Y), **options)
+
+
+def test_parts_of_the_wrong_kind():
+    model, other = Linear(), Linear()
+    optimizer, loader = optim.SGD(model.parameters(), 0.1), data.Loader(data.TensorDataset(X, Y), 16)
+
+    def make(*parts):
+        return lambda: training.Trainer(*parts, epochs=1, loss=F.mse_loss)
+
+    for wrong, error, message in (
+        (make(other, optimizer, loader), ValueError, "holds no parameter of this model, so nothing would be learned"),
+        (make(F.relu, optimizer, loader), TypeError, "model must be a .*Module, not a function"),
+        (make(model, "sgd", loader), TypeError, "optimizer must be a .*Optimizer, not a str"),
+        (make(model, optimizer, [(X, Y)]), TypeError, r"Trainer: needs a data\.Loader of the data set, not a list"),
+        (make(model, optimizer, loader, [(X, Y)]), TypeError, r"needs a data\.Loader"),
+        (lambda: training.evaluate(model, [(X, Y)]), TypeError, r"evaluate: needs a data\.Loader"),
+        (lambda: training.Checkpoint.of([model], optimizer), TypeError, r"a list: put several into nn\.ModuleDict"),
+    ):
+        with pytest.raises(error, match=message):
+            wrong()
+
+
+def test_a_second_fit_is_no_silent_nothing():
+    run = trainer(data.TensorDataset(X, Y), epochs=1)
+    run.fit()
+    with pytest.raises(MiniResError, match="fit was called before: make another Trainer"):
+        run.fit()

@@ -59,8 +59,10 @@ class Compose(Transform):
         if callable(transforms):
             raise DataError("Compose: takes a list of transforms: Compose([...])")
         self.transforms = tuple(transforms)
-        for transform in self.transforms:
+        for number, transform in enumerate(self.transforms):
             check_transform(transform)
+            if transform is None:
+                raise DataError(f"Compose: transform {number} is None: leave it out")
         self.random = any(map(is_random, self.transforms))
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
