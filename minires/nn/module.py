@@ -86,12 +86,15 @@ class Module(Registration):
 
     def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
+        modules = []
         for prefix, module in self.named_modules():
+            modules.append(module)
             for name, value in vars(module).items():
                 if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
-        warn_of_unregistered(self.modules())
+        if kind is Parameter:
+            warn_of_unregistered(modules)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter), each once, in the order of assignment."""

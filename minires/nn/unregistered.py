@@ -9,14 +9,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from types import FunctionType, NoneType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from minires.core.tensor import Tensor
-from minires.nn.parameter import Parameter
+from minires.nn.parameter import Buffer, Parameter
 from minires.nn.registration import Registration
 
 LOOKED_AT = 1000  # elements of a container: a vocabulary in a dict must not slow `parameters()` down
+CONTAINERS = (list, tuple, dict, set)
+Suspect = tuple[Registration, str, Any, list[Any]]  # module, name, value (None: the class has it), parts in the value
+HARMLESS = {bool, int, float, str, NoneType, FunctionType, Parameter, Buffer}  # the usual types, for speed
 
 
 def warn_of_unregistered(modules: Iterable[Registration]) -> None:
@@ -26,32 +29,49 @@ def warn_of_unregistered(modules: Iterable[Registration]) -> None:
     reason to warn.
     """
     everything = list(modules)
+    suspects: list[Suspect] = []
     for module in everything:
         for name in _class_parts(type(module)):
-            _tell(module, name, f"belongs to the class. Assign it in __init__, self.{name} = …")
-        for name, value in list(vars(module).items()):
-            if type(value) is Tensor and value.requires_grad and value.is_leaf:
-                _tell(module, name, f"is a Tensor that requires a gradient, and no Parameter. Use nn.Parameter({name})")
-    suspects = [
-        (module, name, parts)
-        for module in everything
-        for name, value in vars(module).items()
-        if isinstance(value, (list, tuple, dict, set)) and name != "_forward_hooks" and (parts := list(_parts(value)))
-    ]
-    if not suspects:
-        return
+            suspects.append((module, name, None, []))
+        for name, value in vars(module).items():
+            if type(value) in HARMLESS:
+                continue
+            if isinstance(value, CONTAINERS):
+                parts = list(_parts(value)) if name != "_forward_hooks" else []
+                if parts:
+                    suspects.append((module, name, value, parts))
+            elif type(value) is Tensor and value.requires_grad and value.is_leaf:
+                suspects.append((module, name, value, []))
+    if suspects:
+        _tell_of(suspects, everything)
+
+
+def _parts(container: Any, depth: int = 3) -> Iterator[Any]:
+    """The Modules and Parameters in a container, and in containers in it."""
+    for value in islice(container.values() if isinstance(container, dict) else container, LOOKED_AT):
+        if type(value) in HARMLESS and type(value) is not Parameter:
+            continue
+        if isinstance(value, (Registration, Parameter)):
+            yield value
+        elif depth and isinstance(value, CONTAINERS):
+            yield from _parts(value, depth - 1)
+
+
+def _tell_of(suspects: list[Suspect], everything: list[Registration]) -> None:
+    """Warn of the suspects that are not known under another name."""
     known = {id(module) for module in everything}
     known |= {id(value) for module in everything for value in vars(module).values() if isinstance(value, Parameter)}
-    for module, name, parts in suspects:
+    for module, name, value, parts in suspects:
         hidden = [part for part in parts if id(part) not in known]
-        if hidden:
-            container, kind = vars(module)[name], "Module" if isinstance(hidden[0], Registration) else "Parameter"
-            _tell(
-                module,
-                name,
-                f"is a {type(container).__name__} that holds a {type(hidden[0]).__name__}. "
-                f"Use nn.{kind}{'Dict' if isinstance(container, dict) else 'List'}, or assign each to an attribute",
-            )
+        if value is None:
+            _tell(module, name, f"belongs to the class. Assign it in __init__, self.{name} = …")
+        elif isinstance(value, Tensor):
+            _tell(module, name, f"is a Tensor that requires a gradient, and no Parameter. Use nn.Parameter({name})")
+        elif hidden:
+            remedy = "Module" if isinstance(hidden[0], Registration) else "Parameter"
+            remedy = f"nn.{remedy}{'Dict' if isinstance(value, dict) else 'List'}"
+            holds = f"is a {type(value).__name__} that holds a {type(hidden[0]).__name__}"
+            _tell(module, name, f"{holds}. Use {remedy}, or assign each to an attribute")
 
 
 def _tell(module: Registration, name: str, what: str) -> None:
@@ -60,10 +80,10 @@ def _tell(module: Registration, name: str, what: str) -> None:
     if name not in told:
         told.add(name)
         where = f"{type(module).__name__}.{name}"
-        warnings.warn(f"{where} is not trained, saved, moved or switched to eval mode: it {what}", stacklevel=5)
+        warnings.warn(f"{where} is not trained, saved, moved or switched to eval mode: it {what}", stacklevel=6)
 
 
-_CLASS_PARTS: WeakKeyDictionary[type, tuple[str, ...]] = WeakKeyDictionary()
+_CLASS_PARTS: dict[type, tuple[str, ...]] = {}  # of the classes that have been asked for
 
 
 def _class_parts(kind: type) -> tuple[str, ...]:
@@ -73,12 +93,3 @@ def _class_parts(kind: type) -> tuple[str, ...]:
         parts = tuple(name for name, value in attributes.items() if isinstance(value, (Registration, Parameter)))
         _CLASS_PARTS[kind] = parts
     return _CLASS_PARTS[kind]
-
-
-def _parts(container: Any, depth: int = 3) -> Iterator[Any]:
-    """The Modules and Parameters in a container, and in containers in it."""
-    for value in islice(container.values() if isinstance(container, dict) else container, LOOKED_AT):
-        if isinstance(value, (Registration, Parameter)):
-            yield value
-        elif depth and isinstance(value, (list, tuple, dict, set)):
-            yield from _parts(value, depth - 1)

@@ -26,7 +26,7 @@ from minires.core.readonly import is_locked
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import DeviceError, OutOfMemoryError
-from minires.nn import Dropout, Module
+from minires.nn import Dropout, Module, Parameter
 from minires.optim import SGD, Optimizer
 from minires.training.device_io import as_input, as_target, device_of, labels_are_classes, mean_loss
 
@@ -245,8 +245,10 @@ class CapturedStep:
             {key: value for key, value in group.items() if key not in ("lr", "params")}
             for group in self._optimizer.param_groups
         ]
-        trained = [parameter.requires_grad for parameter in self._model.parameters()]
-        return groups, trained, [module.training for module in self._model.modules()], tf32_allowed()
+        modules = list(self._model.modules())
+        values = (value for module in modules for value in vars(module).values())
+        trained = [value.requires_grad for value in values if isinstance(value, Parameter)]
+        return groups, trained, [module.training for module in modules], tf32_allowed()
 
 
 def _store_metrics(metrics: Array, loss: Array, logits: Array, target: Array) -> None:
