@@ -225,3 +225,30 @@ def test_parameters_in_containers_share_their_numbers_and_are_leaves():
         found.append([1.0])
     with pytest.raises(TypeError, match="result of an operation: use detach"):
         nn.ParameterDict({"w": found[0] * 2})
+
+
+def test_names_are_those_of_torch(torch):
+    def names_in(library):
+        linear = library.Linear
+        net = library.Sequential(linear(2, 2), library.ReLU(), linear(2, 2))
+        yield list(net[1:].state_dict())
+        yield list(net.append(linear(2, 2)).state_dict())
+        yield list(net.insert(1, linear(2, 2)).state_dict())
+        del net[0]
+        yield list(net.state_dict())
+        yield list(net.extend([linear(2, 2)]).state_dict())
+        yield list((net + library.Sequential(linear(2, 2))).state_dict())
+        named = library.Sequential(OrderedDict(a=linear(2, 2), b=linear(2, 2), c=linear(2, 2)))
+        yield list(named.state_dict())
+        del named[1]
+        yield list(named.state_dict())
+        yield list(library.ModuleDict({"b": linear(2, 2), "a": linear(2, 2)}).state_dict())
+        yield list(library.ModuleList([linear(2, 2), library.Tanh(), linear(2, 2)])[1:].state_dict())
+
+    assert list(names_in(nn)) == list(names_in(torch.nn))
+
+
+def test_deleting_numbers_the_names_anew_as_torch_does():
+    net = nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Tanh(), c=nn.ReLU()))
+    del net[1]
+    assert names(net) == ["0", "1"]
