@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -25,37 +25,38 @@ from minires.training.trainer_checks import check_loader
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What `evaluate` measures with any loss.
+class Evaluation:
+    """What `evaluate` measures of a classifier.
 
     Attributes:
-        n: number of samples; of a classification, those whose label counts (is not -100).
-        loss: mean loss, by default the cross-entropy.
+        n: number of images whose label counts (is not -100).
+        correct: number of images whose label has the highest logit.
+        top1: the same as a percentage.
+        top5: percentage of images whose label is among the five highest logits; 100 for five classes or fewer.
+        loss: mean cross-entropy.
         images_per_second: throughput, the loader's work included.
-        metrics: {name: mean over the samples}; the mean of the batches' values, weighted by their sizes.
+        predictions: int64 (images,), the class with the highest logit, in the loader's order.
+        metrics: {name: mean over the images}; the mean of the batches' values, weighted by their sizes.
     """
+
+    n: int
+    correct: int
+    top1: float
+    top5: float
+    loss: float
+    images_per_second: float
+    predictions: npt.NDArray[np.int64]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What `evaluate` measures with a loss of the user's own: as in an Evaluation, without the accuracy."""
 
     n: int
     loss: float
     images_per_second: float
     metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Evaluation(Measurement):
-    """What `evaluate` measures of a classifier, besides.
-
-    Attributes:
-        correct: number of images whose label has the highest logit.
-        top1: the same as a percentage.
-        top5: percentage of images whose label is among the five highest logits; 100 for five classes or fewer.
-        predictions: int64 (images,), the class with the highest logit, in the loader's order.
-    """
-
-    correct: int
-    top1: float
-    top5: float
-    predictions: npt.NDArray[np.int64]
 
 
 Forward = Callable[..., Any]
@@ -93,7 +94,7 @@ def evaluate(
     forward: Forward | None = None,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
-) -> Measurement:
+) -> Evaluation | Measurement:
     """Run `model` over epoch 0 of `loader` in eval mode, without recording a graph; then restore each module's mode.
 
     An image counts as correct if its label has the highest logit, or the first of several equally high ones (as
@@ -121,7 +122,7 @@ def measure(
     after_batch: Callable[[int], None],
     forward: Forward | None = None,
     objective: Objective | None = None,
-) -> Measurement:
+) -> Evaluation | Measurement:
     """Evaluate without a progress bar, and call `after_batch(batches done)` after each batch; see `evaluate`."""
     forward, objective = model if forward is None else forward, Objective() if objective is None else objective
     started, totals, answers = time.perf_counter(), Totals(), _Answers()
