@@ -49,7 +49,12 @@ def _stacked(samples: Sequence[Any], name: Name) -> npt.NDArray[Any]:
         return np.array(samples, np.int64)
     if kinds == {float}:
         return np.array(samples, np.float32)
-    arrays = [_array(sample, name(position)) for position, sample in enumerate(samples)]
+    arrays = []
+    for position, sample in enumerate(samples):
+        try:
+            arrays.append(sample if type(sample) is np.ndarray and sample.dtype.kind in "biufc" else as_array(sample))
+        except DataError as error:
+            raise DataError(f"{name(position)} cannot be put into a batch: {error}") from error
     advice = "give them one size, for example by transforms.Resize and transforms.CenterCrop"
     _check_alike("has shape", [array.shape for array in arrays], name, advice)
     _check_alike("has dtype", [array.dtype for array in arrays], name, "give them one dtype")
@@ -76,13 +81,6 @@ def as_array(value: Any) -> npt.NDArray[Any]:
     if value.dtype.kind not in "biufc":
         raise DataError(f"an array of dtype {value.dtype} does not hold numbers")
     return np.asarray(value)
-
-
-def _array(value: Any, name: str) -> npt.NDArray[Any]:
-    try:
-        return as_array(value)
-    except DataError as error:
-        raise DataError(f"{name} cannot be put into a batch: {error}") from error
 
 
 def _is_numeric(values: list[Any]) -> bool:

@@ -29,6 +29,7 @@ Indices = npt.NDArray[np.intp]
 # The two families of generators: one for the order of each epoch, one for each sample of each epoch. The numbers are
 # spawn keys of SeedSequence, because it pads plain lists with zeros: [s, e] and [s, e, 0] would collide.
 ORDER, SAMPLE = 0, 1
+TO_FLOAT = ToFloat()
 
 
 class Loader:
@@ -151,25 +152,26 @@ class Loader:
         return self.collate(samples)
 
     def _sample(self, epoch: int, index: int) -> Any:
-        """One prepared sample: of a tuple or list the first element is transformed, of others the whole."""
+        """One prepared sample: of a tuple or list the first element is transformed, of others the whole.
+
+        A uint8 image becomes float32 (C, H, W).
+        """
         try:
             sample = self.dataset[index]
-            if isinstance(sample, (tuple, list)) and sample:
-                return (self._input(epoch, index, sample[0]), *sample[1:])
-            return self._input(epoch, index, sample)
+            has_parts = isinstance(sample, (tuple, list)) and len(sample) > 0
+            value = sample[0] if has_parts else sample
+            if self.transform is not None:
+                # Seeding a generator takes half as long as the usual transforms, so only random ones get one.
+                rng = self._generator(SAMPLE, epoch, index) if is_random(self.transform) else None
+                value = self.transform(value, rng)
+                if value is None:
+                    raise DataError(f"the transform {self.transform!r} has returned None")
+            if _is_stored_image(value):
+                value = TO_FLOAT(value)
+            return (value, *sample[1:]) if has_parts else value
         except Exception as error:
             reason = str(error) if isinstance(error, MiniResError) else repr(error)
             raise DataError(f"{self._name(index)} cannot be prepared: {reason}") from error
-
-    def _input(self, epoch: int, index: int, value: Any) -> Any:
-        """The input of one sample, transformed; a uint8 image becomes float32 (C, H, W)."""
-        if self.transform is not None:
-            # Seeding a generator takes half as long as the usual transforms, so only random ones get one.
-            rng = self._generator(SAMPLE, epoch, index) if is_random(self.transform) else None
-            value = self.transform(value, rng)
-            if value is None:
-                raise DataError(f"the transform {self.transform!r} has returned None")
-        return ToFloat()(value) if _is_stored_image(value) else value
 
     def _name(self, index: int) -> str:
         """The name of a sample in an error: its number, and its file if it has one."""
