@@ -1,4 +1,4 @@
-"""The part of the build that pyproject.toml cannot express: the C kernels and the CUDA sources.
+"""The part of the build that pyproject.toml cannot express: the C kernels, the CUDA sources and the documentation.
 
 The sources of `kernels/cpu/` are built once for each instruction set, as extension modules of `minires.backend.cpu`.
 At import the processor decides which of them is used (`minires/backend/cpu/isa.py`), so nothing here depends on the
@@ -32,6 +32,7 @@ X86 = {
 }
 OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # the oldest NumPy that the modules run with, as in pyproject.toml
 CUDA = sorted([*glob("kernels/cuda/*.cu"), *glob("kernels/cuda/*.cuh")])
+PAGES = sorted(glob("docs/**/*.md", recursive=True))
 SLOWLY = "everything works, slowly, by the reference kernels"
 
 
@@ -112,17 +113,22 @@ class BuildKernels(build_ext):
 class CopySources(build_py):
     """`build_py` that also copies the CUDA sources, compiled on the user's machine, to minires/backend/cuda/sources/.
 
-    In a checkout they are read from kernels/cuda/, so an editable installation copies nothing.
+    The pages of docs/ go to minires/docs/, for `minires docs`. In a checkout both are read where they are, so an
+    editable installation copies nothing.
     """
 
     def run(self) -> None:
-        """Copies the CUDA sources last, when their folder exists."""
+        """Copies the CUDA sources and the pages last, when their folders exist."""
         super().run()
         if not self.editable_mode:
-            folder = os.path.join(self.build_lib, "minires", "backend", "cuda", "sources")
-            self.mkpath(folder)
-            for path in CUDA:
-                self.copy_file(path, os.path.join(folder, os.path.basename(path)))
+            package = os.path.join(self.build_lib, "minires")
+            copies = {
+                path: os.path.join(package, "backend", "cuda", "sources", os.path.basename(path)) for path in CUDA
+            }
+            copies |= {path: os.path.join(package, path) for path in PAGES}
+            for path, target in copies.items():
+                self.mkpath(os.path.dirname(target))
+                self.copy_file(path, target)
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels, "build_py": CopySources})

@@ -3,7 +3,8 @@
     import minires as mr
     from minires import nn, optim, models, data, weights, functional as F
 
-Importing it needs NumPy alone. Whatever else a part needs is imported when that part is used.
+Importing it needs NumPy alone. Whatever else a part needs is imported when that part is used. The documentation is
+installed with it: `python -m minires docs` lists its pages.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ def __getattr__(name: str) -> Any:
     if name == "draw_graph":
         return importlib.import_module("minires.inspection.drawing").draw_graph
     raise AttributeError(f"module 'minires' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

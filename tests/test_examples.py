@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import minires as mr
-from examples import classify_photo, custom_op, mnist_residual, train_digits
+from examples import autoencoder, classify_photo, custom_op, gan, mnist_residual, own_block, regression, train_digits
 from minires import data, models, weights
 from minires import functional as F
 from tests.data.samples import idx
@@ -101,3 +101,52 @@ def test_a_samoyed_is_recognised(data_root):
     name, probability = found[0]
     assert name == "Samoyed"
     assert probability == pytest.approx(0.954, abs=0.005)
+
+
+def test_a_regression_is_learned(capsys):
+    error = regression.main(["--epochs", "8", "--points", "800"])
+    assert f"root-mean-square error {error:.3f}" in capsys.readouterr().out
+    x, y = regression.samples(800).tensors
+    _, rest, _, _ = np.linalg.lstsq(np.hstack([x, np.ones((800, 1))]), y, rcond=None)
+    assert error < 0.8 * float(np.sqrt(rest[0] / 800))  # than the best linear function
+
+
+@pytest.mark.slow(reason="thirty epochs, a quarter of a minute")
+def test_the_regression_reaches_the_noise():
+    assert regression.main([]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_an_autoencoder_of_the_images_of_a_data_set_of_ones_own(capsys):
+    ours, linear = autoencoder.main(["--epochs", "1"])
+    pixels = autoencoder.Images(train=False).pixels
+    assert (
+        linear < ours < pixels.var(axis=0).mean()
+    )  # one epoch: better than the mean image, not yet than the components
+    assert f"test set: {ours:.4f}, by 8 principal components {linear:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.slow(reason="forty epochs, a quarter of a minute")
+def test_the_autoencoder_is_better_than_principal_components():
+    ours, linear = autoencoder.main([])
+    assert ours < 0.7 * linear
+
+
+def test_a_gan_goes_on_where_it_was_to_the_same_bits(tmp_path):
+    few = ["--points", "128", "--checkpoint", str(tmp_path / "gan.safetensors")]
+    whole = gan.main(["--points", "128", "--epochs", "4"])
+    gan.main(["--epochs", "2", *few])
+    assert gan.main(["--epochs", "4", *few]).tobytes() == whole.tobytes()
+    assert whole.shape == (500, 2)
+
+
+@pytest.mark.slow(reason="sixty epochs, half a minute")
+def test_the_gan_draws_a_circle():
+    radius = np.hypot(*gan.main([]).T)
+    assert radius.mean() == pytest.approx(1, abs=0.1)
+    assert radius.std() < 0.25
+
+
+def test_a_block_of_ones_own_is_trained(capsys):
+    accuracy = own_block.main(["--epochs", "1", "--limit", "256"])
+    assert f"{accuracy:.1f} % of the test images right" in capsys.readouterr().out
+    assert accuracy > 15

@@ -102,7 +102,9 @@ def installed_files(wheel: zipfile.ZipFile) -> set[str]:
 def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
     installed = installed_files(wheel)
     cuda = {CUDA + name for name in cuda_sources()}
-    assert installed == source_files() | cuda | ({KERNELS.format("baseline")} if COMPILER else set())
+    pages = {f"minires/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "docs").rglob("*.md")}
+    assert "minires/docs/gradcheck.md" in pages
+    assert installed == source_files() | cuda | pages | ({KERNELS.format("baseline")} if COMPILER else set())
     assert "minires/py.typed" in installed
     assert "minires/data/digits.npz" in installed
 

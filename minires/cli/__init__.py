@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from minires.cli import gradients, lab, machine, networks, training
+from minires.cli import docs, gradients, lab, machine, networks, training
 from minires.errors import MiniResError
 from minires.weights.messages import printable
 
 HELP = "Residual networks on NumPy, small enough to read."
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich would cut off long options
-for _module in (training, networks, gradients, machine, lab):  # the order of commands in the help
+for _module in (training, networks, gradients, machine, lab, docs):  # the order of commands in the help
     app.add_typer(_module.commands)
 
 MAX_ERROR_LENGTH = 600  # characters of an error's line; a longer one loses its middle

@@ -54,7 +54,7 @@ def evaluate(
     if predictions is not None:
         shared.save_array(predictions, result.predictions)
     if as_json:
-        numbers = {key: value for key, value in vars(result).items() if key != "predictions"}
+        numbers = {key: value for key, value in vars(result).items() if key not in ("predictions", "metrics")}
         shared.print_json({"model": network.name, **numbers})
     else:
         _print_evaluation(network.name, dataset.name, result)

@@ -1,7 +1,8 @@
-"""The interface of a data set, and the data set that lives in memory.
+"""The interface of a data set of labelled images, and the one that lives in memory.
 
-`Loader`, the training loop and evaluation use five things of a data set: its length, its i-th sample, its labels, the
-names of its classes, and its own name. Any object with these is a data set, whatever its base class.
+`Loader` and the training loop need only a length and samples (`samples.MapDataset`). `split`, fine-tuning and the
+command line use three things more: the labels, the names of the classes, and the data set's own name. Any object with
+these is such a data set, whatever its base class.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ def split(dataset: SplittableT, fraction: float = 0.2, seed: int = 0) -> tuple[S
 
     Raises DataError if the fraction is not between 0 and 1, or if one of the parts would be empty.
     """
+    if not (hasattr(dataset, "classes") and hasattr(dataset, "subset")):
+        kind = type(dataset).__name__
+        raise DataError(f"split keeps the proportions of the classes, and a {kind} names none: use data.random_split")
     if not 0 < fraction < 1:
         raise DataError(f"the held-out fraction must lie between 0 and 1, not {fraction}")
     rng = np.random.default_rng(seed)

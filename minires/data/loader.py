@@ -10,41 +10,49 @@ from __future__ import annotations
 import operator
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minires.data.base import Dataset
+from minires.data.collate import default_collate
+from minires.data.samples import MapDataset, name_of
 from minires.data.transforms import ToFloat
-from minires.data.transforms.base import AnyTransform, is_random
+from minires.data.transforms.base import AnyTransform, check_transform, is_random
 from minires.errors import DataError, MiniResError
 
-Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+Batch = Any  # of pairs (input, target): a pair of arrays, or of tuples or dicts of arrays
 Indices = npt.NDArray[np.intp]
 
 # The two families of generators: one for the order of each epoch, one for each sample of each epoch. The numbers are
 # spawn keys of SeedSequence, because it pads plain lists with zeros: [s, e] and [s, e, 0] would collide.
 ORDER, SAMPLE = 0, 1
+TO_FLOAT = ToFloat()
 
 
 class Loader:
-    """Batches `(images, labels)` of a data set: float32 (B, C, H, W), C-contiguous, and int64 (B,).
+    """Batches of a data set; of labelled images `(images, labels)`: float32 (B, C, H, W), C-contiguous, and int64 (B,).
+
+    A data set is anything with `len(dataset)` and `dataset[i]`. Its samples may be pairs `(input, target)`, longer
+    tuples, dicts or single arrays; shapes and dtypes are those that it gives (`default_collate`). Only images are
+    converted: an input that is uint8 (H, W, 1) or (H, W, 3) becomes float32 (C, H, W).
 
     `len(loader)` is the number of batches in an epoch. `loader.epoch(e)` gives the batches of epoch e. Iterating over
     the loader itself gives epoch 0 the first time, epoch 1 the next time, and so on.
 
     Args:
         dataset, batch_size: the data set, and the number of images per batch.
-        transform: prepares each sample, as `transform(image, rng)`: one of `minires.data.transforms`, or a function.
-            A uint8 result is converted by `ToFloat`. All samples of a batch must then have the same shape.
+        transform: prepares each input (the first element of a tuple; a sample that is no tuple), as
+            `transform(image, rng)`: one of `minires.data.transforms`, or a function. A result that is a uint8 image is
+            converted by `ToFloat`. All samples of a batch must then have the same shape.
         shuffle, seed: draw a new order for each epoch; the seed of the orders and of the transforms.
         drop_last: leave out a last batch that is smaller than the others.
         workers: the number of threads that prepare batches; 0 prepares each batch on request. Threads are enough,
             because decoding, resizing and array arithmetic release Python's global lock.
         prefetch: the number of batches to prepare ahead.
+        collate: joins a list of prepared samples to a batch; None for `default_collate`.
 
     Raises DataError for an empty data set or invalid settings, and during iteration for a sample that cannot be read or
     transformed, naming it.
@@ -52,7 +60,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: MapDataset[Any],
         batch_size: int,
         *,
         transform: AnyTransform | None = None,
@@ -61,10 +69,16 @@ class Loader:
         seed: int = 0,
         workers: int = 2,
         prefetch: int = 4,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> None:
+        _check_dataset(dataset)
         _check_whole(batch_size=batch_size, seed=seed, workers=workers, prefetch=prefetch)
+        _check_true_or_false(shuffle=shuffle, drop_last=drop_last)
+        check_transform(transform)
+        if collate is not None and not callable(collate):
+            raise DataError(f"collate must be a function of a list of samples, not {collate!r}")
         if len(dataset) == 0:
-            raise DataError(f"the data set {dataset.name!r} is empty: there is nothing to make batches of")
+            raise DataError(f"the data set {name_of(dataset)!r} is empty: there is nothing to make batches of")
         if batch_size <= 0:
             raise DataError(f"the batch size must be 1 or more, not {batch_size}")
         if drop_last and len(dataset) < batch_size:
@@ -73,7 +87,7 @@ class Loader:
             raise DataError(f"needs seed >= 0, workers >= 0, prefetch >= 1, not {seed=}, {workers=}, {prefetch=}")
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self.workers, self.prefetch = workers, prefetch
+        self.workers, self.prefetch, self.collate = workers, prefetch, collate
         self._next_epoch = 0
 
     def __len__(self) -> int:
@@ -127,34 +141,34 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _batch(self, epoch: int, indices: Indices, stop: threading.Event) -> Batch:
-        """The prepared and stacked samples at `indices`; stops between two samples once `stop` is set."""
-        labels = np.empty(len(indices), dtype=np.int64)
-        images = np.empty(0, dtype=np.float32)
-        for position, index in enumerate(indices.tolist()):
+        """The prepared samples at `indices` as one batch; stops between two samples once `stop` is set."""
+        samples = []
+        for index in indices.tolist():
             if stop.is_set():
                 raise InterruptedError("this batch is no longer needed")
-            sample, labels[position] = self._sample(epoch, index)
-            if position == 0:
-                images = np.empty((len(indices), *sample.shape), dtype=np.float32)
-            if sample.shape != images.shape[1:]:
-                raise DataError(
-                    f"{self._name(index)} has shape {sample.shape} and the first of its batch, "
-                    f"{self._name(int(indices[0]))}, has {images.shape[1:]}: give them one size, for example by "
-                    f"transforms.Resize and transforms.CenterCrop"
-                )
-            images[position] = sample
-        return images, labels
+            samples.append(self._sample(epoch, index))
+        if self.collate is None:
+            return default_collate(samples, lambda position: self._name(int(indices[position])))
+        return self.collate(samples)
 
-    def _sample(self, epoch: int, index: int) -> tuple[npt.NDArray[Any], int]:
-        """One prepared image, float (C, H, W), and its label."""
+    def _sample(self, epoch: int, index: int) -> Any:
+        """One prepared sample: of a tuple or list the first element is transformed, of others the whole.
+
+        A uint8 image becomes float32 (C, H, W).
+        """
         try:
-            image: npt.NDArray[Any]
-            image, label = self.dataset[index]
+            sample = self.dataset[index]
+            has_parts = isinstance(sample, (tuple, list)) and len(sample) > 0
+            value = sample[0] if has_parts else sample
             if self.transform is not None:
                 # Seeding a generator takes half as long as the usual transforms, so only random ones get one.
                 rng = self._generator(SAMPLE, epoch, index) if is_random(self.transform) else None
-                image = self.transform(image, rng)
-            return (ToFloat()(image) if image.dtype == np.uint8 else image), label
+                value = self.transform(value, rng)
+                if value is None:
+                    raise DataError(f"the transform {self.transform!r} has returned None")
+            if _is_stored_image(value):
+                value = TO_FLOAT(value)
+            return (value, *sample[1:]) if has_parts else value
         except Exception as error:
             reason = str(error) if isinstance(error, MiniResError) else repr(error)
             raise DataError(f"{self._name(index)} cannot be prepared: {reason}") from error
@@ -162,13 +176,13 @@ class Loader:
     def _name(self, index: int) -> str:
         """The name of a sample in an error: its number, and its file if it has one."""
         paths = getattr(self.dataset, "paths", None)
-        return f"sample {index} of {self.dataset.name!r}" + (f" ({paths[index]})" if paths is not None else "")
+        return f"sample {index} of {name_of(self.dataset)!r}" + (f" ({paths[index]})" if paths is not None else "")
 
     def __repr__(self) -> str:
         return (
             f"Loader({self.dataset!r}, batch_size={self.batch_size}, transform={self.transform!r}, "
             f"shuffle={self.shuffle}, drop_last={self.drop_last}, seed={self.seed}, workers={self.workers}, "
-            f"prefetch={self.prefetch})"
+            f"prefetch={self.prefetch}" + (")" if self.collate is None else f", collate={self.collate!r})")
         )
 
 
@@ -179,3 +193,28 @@ def _check_whole(**settings: Any) -> None:
             operator.index(value)
         except TypeError:
             raise DataError(f"{name} = {value!r} must be a whole number") from None
+        if isinstance(value, bool):
+            raise DataError(f"{name} = {value!r} must be a whole number")
+
+
+def _check_true_or_false(**settings: Any) -> None:
+    """Raise DataError unless all settings are True or False: "False" and [] would be taken for what they are not."""
+    for name, value in settings.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise DataError(f"{name} = {value!r} must be True or False")
+
+
+def _check_dataset(dataset: Any) -> None:
+    """Raise DataError for what is no data set, or certainly not the one that was meant."""
+    for method in ("__len__", "__getitem__"):
+        if not hasattr(dataset, method):
+            raise DataError(f"a data set needs __len__ and __getitem__: a {type(dataset).__name__} lacks {method}")
+    if isinstance(dataset, tuple) and all(hasattr(part, "shape") for part in dataset):
+        raise DataError("a tuple of arrays is no data set: data.TensorDataset(*arrays) has their rows as samples")
+    if not isinstance(dataset.__len__(), int):
+        raise DataError(f"{type(dataset).__name__}.__len__ must return the number of samples")
+
+
+def _is_stored_image(value: Any) -> bool:
+    """Whether `value` is a uint8 array (..., H, W, C) with 1 or 3 channels."""
+    return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim >= 3 and value.shape[-1] in (1, 3)

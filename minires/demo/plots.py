@@ -36,7 +36,7 @@ def learning_curves(networks: tuple[Trained, ...]) -> str:
     def draw(axes: list[Axes]) -> None:
         for network, style in zip(networks, STYLES, strict=True):
             epochs = [record.epoch for record in network.history]
-            axes[0].plot(epochs, [r.train_accuracy for r in network.history], label=network.name, **style)
+            axes[0].plot(epochs, [r.train_accuracy or 0.0 for r in network.history], label=network.name, **style)
             axes[1].plot(epochs, [r.validation_accuracy or 0.0 for r in network.history], label=network.name, **style)
         for each, title in zip(axes, panels, strict=True):
             each.set(title=title, xlabel="epoch", ylim=(0, 103))

@@ -118,12 +118,13 @@ def _graph() -> str:
 def _curves_text(findings: Findings) -> str:
     residual, plain = findings.residual, findings.plain
     last, last_plain = residual.history[-1], plain.history[-1]
-    if last_plain.train_accuracy >= last.train_accuracy or plain.correct >= residual.correct:
+    accuracy, plain_accuracy = last.train_accuracy or 0.0, last_plain.train_accuracy or 0.0
+    if plain_accuracy >= accuracy or plain.correct >= residual.correct:
         return "In this run the plain network kept up with the residual one: at this depth that can happen."
     return (
         f"The plain network is not short of capacity (it has as many parameters), and it does not overfit: it is worse "
-        f"on the very images it learns from, {last_plain.train_accuracy:.1f}&nbsp;% against "
-        f"{last.train_accuracy:.1f}&nbsp;% in the last epoch. It is harder to <em>train</em>. That is what He et al. "
+        f"on the very images it learns from, {plain_accuracy:.1f}&nbsp;% against "
+        f"{accuracy:.1f}&nbsp;% in the last epoch. It is harder to <em>train</em>. That is what He et al. "
         f"found in 2015, and what the shortcut is for."
     )
 

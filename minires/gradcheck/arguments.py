@@ -12,7 +12,7 @@ import numpy as np
 from minires import backend
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.nn.module import Module, Parameter
+from minires.nn import Module, Parameter
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from minires.gradcheck.interceptors import (
     BranchReplayer,
     RoundingPerturber,
 )
-from minires.nn.module import Buffer, Module
+from minires.nn import Buffer, Module
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is

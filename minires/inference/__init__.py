@@ -35,6 +35,7 @@ from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
 from minires.inference.trace import trace
 from minires.nn import Module
+from minires.nn.module import training_part
 
 MAX_PLANS = 8  # input shapes whose plans are kept; the least recently used one is dropped
 TOLERANCE = 1e-4  # between the plan's output and the model's, relative to the largest output
@@ -151,8 +152,8 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
     """
     constants = Constants()
     if isinstance(model, Module):
-        if any(module.training for module in model.modules()):
-            raise MiniResError("compile: the model is in training mode; call model.eval() first")
+        if part := training_part(model):
+            raise MiniResError(f"compile: {part} is in training mode; call model.eval() first")
         model = copy.deepcopy(model)
         constants = Constants([*model.parameters(), *model.buffers()])
     array = example.data if isinstance(example, Tensor) else example

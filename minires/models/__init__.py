@@ -10,7 +10,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires.models.resnet import BasicBlock, Bottleneck, ResNet
+from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
+
+__all__ = [
+    "BasicBlock",
+    "BlockClass",
+    "Bottleneck",
+    "ResNet",
+    "available",
+    "build",
+    "cifar_resnet",
+    "image_size",
+    "imagenet_resnet",
+    "make_shortcut",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet34",
+    "resnet44",
+    "resnet50",
+    "resnet56",
+    "resnet101",
+    "resnet110",
+    "resnet152",
+    "resnet1202",
+]
 
 IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -24,6 +48,7 @@ CIFAR = (20, 32, 44, 56, 110, 1202)
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
     """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`."""
+    _refuse_weights(options)
     if depth not in IMAGENET:
         raise ValueError(f"imagenet_resnet: depth {depth} must be one of {', '.join(map(str, IMAGENET))}")
     block, blocks = IMAGENET[depth]
@@ -32,6 +57,7 @@ def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResN
 
 def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
     """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; shortcut "A" by default."""
+    _refuse_weights(options)
     if not _is_cifar_depth(depth):
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
     return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})
@@ -49,6 +75,8 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
     """
     kind, depth = kind_and_depth(name)
     if kind == "plain":
+        if options.get("shortcut") is not None:
+            raise ValueError(f"{name} has no shortcuts, so shortcut={options['shortcut']!r} must be left out")
         options["shortcut"] = None
     if num_classes is not None:
         options["num_classes"] = num_classes
@@ -65,8 +93,21 @@ def kind_and_depth(name: str) -> tuple[str, int]:
     kind = name.rstrip("0123456789")
     depth = int(name[len(kind) :] or 0)
     if kind not in ("resnet", "plain") or not (depth in IMAGENET or _is_cifar_depth(depth)):
-        raise ValueError(f"no model {name!r}: known are {', '.join(available())}")
+        raise ValueError(
+            f"no model {name!r}: known are {', '.join(available())}, and every CIFAR depth resnet{{6n+2}} and "
+            "plain{6n+2}, such as resnet8"
+        )
     return kind, depth
+
+
+def _refuse_weights(options: dict[str, Any]) -> None:
+    """Raise TypeError for the options by which torchvision downloads weights."""
+    for name in ("weights", "pretrained"):
+        if name in options:
+            raise TypeError(
+                f"{name}= is torchvision's, which downloads weights. Here they come from a file: "
+                "model.load_state_dict(minires.weights.load(path))"
+            )
 
 
 def _is_cifar_depth(depth: int) -> bool:
@@ -133,3 +174,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("plain") and name in available():
         return lambda *args, **options: build(name, *args, **options)
     raise AttributeError(f"module 'minires.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *available()})

@@ -10,7 +10,7 @@ load.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from minires import functional as F
 from minires import nn
@@ -63,6 +63,11 @@ class Block(nn.Module):
     plain: bool
     downsample: nn.Module | None
 
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The last batch norm of F, for `zero_init_residual`."""
+        raise NotImplementedError
+
     def residual(self, x: Tensor) -> Tensor:
         """F(x): x (N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
         raise NotImplementedError
@@ -91,6 +96,10 @@ class BasicBlock(Block):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = make_shortcut(shortcut, inputs, width, stride)
 
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn2
+
     def residual(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x), relu=True)
         return self.bn2(self.conv2(y))
@@ -111,17 +120,38 @@ class Bottleneck(Block):
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.downsample = make_shortcut(shortcut, inputs, width * self.expansion, stride)
 
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3
+
     def residual(self, x: Tensor) -> Tensor:
         y = self.bn1(self.conv1(x), relu=True)
         y = self.bn2(self.conv2(y), relu=True)
         return self.bn3(self.conv3(y))
 
 
+class BlockClass(Protocol):
+    """What `ResNet` asks of a class of blocks, its own or a user's (`examples/own_block.py`).
+
+    `block(inputs, width, stride, shortcut)` is a Module: (N, inputs, H, W) -> (N, expansion · width, ⌈H/stride⌉,
+    ⌈W/stride⌉). The first block of a stage may change the shape; the others get inputs = expansion · width and
+    stride 1. `shortcut` is what ResNet was given; `make_shortcut` makes a Module of it. For `zero_init_residual` the
+    block has an attribute `last_norm`, the batch norm that ends F.
+    """
+
+    @property
+    def expansion(self) -> int:
+        """Output channels / width."""
+
+    def __call__(self, inputs: int, width: int, stride: int, shortcut: Any, /) -> nn.Module:
+        """A block."""
+
+
 class ResNet(nn.Module):
     """Stem, stages of blocks, global average pooling, linear classifier.
 
     Args:
-        block: BasicBlock or Bottleneck.
+        block: BasicBlock, Bottleneck, or a class of your own (`BlockClass`).
         blocks: the number of blocks in each stage, (2, 2, 2, 2) for ResNet-18. Each stage after the first halves height
             and width and doubles the channels.
         num_classes: outputs of the classifier.
@@ -130,14 +160,15 @@ class ResNet(nn.Module):
         shortcut: option "A", "B" or "C" of the paper; None for the plain network.
         zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
 
-    Raises ValueError for other values of `stem` and `shortcut`, and for a stage without blocks.
+    Raises ValueError for other values of `stem` and `shortcut`, and for a stage without blocks; TypeError for a block
+    that cannot be one.
     """
 
     aliases: ClassVar = {"linear": "fc"}
 
     def __init__(
         self,
-        block: type[BasicBlock] | type[Bottleneck],
+        block: BlockClass,
         blocks: Sequence[int],
         num_classes: int = 1000,
         *,
@@ -150,8 +181,15 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
             )
+        if zero_init_residual and shortcut is None:
+            raise ValueError("ResNet: zero_init_residual without a shortcut would make every block 0, for ever")
         if not blocks or min(blocks) < 1:
             raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")
+        if not (callable(block) and isinstance(getattr(block, "expansion", None), int)):
+            raise TypeError(
+                f"ResNet: block {block!r} must be a class with an integer `expansion`, which is called as "
+                "block(inputs, width, stride, shortcut)"
+            )
         width = 64 if stem == "imagenet" else 16
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
@@ -167,16 +205,23 @@ class ResNet(nn.Module):
             channels = (width << number) * block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
-        self._initialise(zero_init_residual)
+        self._initialise()
+        if zero_init_residual:
+            self._zero_last_norms()
 
-    def _initialise(self, zero_init_residual: bool) -> None:
+    def _initialise(self) -> None:
         """Convolutions from N(0, 2/fan_out) (arXiv 1502.01852); batch norm already has weight 1 and bias 0."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
-                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
-                nn.init.constant_(last.weight, 0.0)
+
+    def _zero_last_norms(self) -> None:
+        for stage in self.stages:
+            for block in getattr(self, stage):
+                if not hasattr(block, "last_norm"):
+                    name = type(block).__name__
+                    raise TypeError(f"ResNet: zero_init_residual needs {name}.last_norm, the batch norm that ends F")
+                nn.init.constant_(block.last_norm.weight, 0.0)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The output of every stage, {"layer1": (N, C, H, W), "layer2": …}, for detection and segmentation."""
@@ -193,7 +238,7 @@ class ResNet(nn.Module):
 
 
 def _make_stage(
-    block: type[BasicBlock] | type[Bottleneck], inputs: int, width: int, count: int, stride: int, shortcut: Shortcut
+    block: BlockClass, inputs: int, width: int, count: int, stride: int, shortcut: Shortcut
 ) -> nn.Sequential:
     """`count` blocks, of which the first changes the shape."""
     first = block(inputs, width, stride, shortcut)

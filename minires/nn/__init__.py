@@ -1,6 +1,8 @@
 """Networks as modules with parameters, under the names of torch.nn."""
 
 from minires.nn import init
+from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
+from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -14,7 +16,8 @@ from minires.nn.layers import (
     MaxPool2d,
     ReLU,
 )
-from minires.nn.module import Buffer, LoadResult, Module, Parameter, Sequential
+from minires.nn.module import LoadResult, Module
+from minires.nn.parameter import Buffer, Parameter
 
 __all__ = [
     "AdaptiveAvgPool2d",
@@ -26,12 +29,21 @@ __all__ = [
     "Flatten",
     "Identity",
     "LayerNorm",
+    "LeakyReLU",
     "Linear",
     "LoadResult",
+    "LogSoftmax",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
     "init",
 ]

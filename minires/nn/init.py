@@ -55,6 +55,8 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None
 ) -> Tensor:
     """Fill tensor, in place, with numbers drawn from N(mean, std²) (torch.nn.init.normal_)."""
+    if not std >= 0:
+        raise ValueError(f"normal_: std {std} must be 0 or more")
     generator = default_generator() if generator is None else generator
     tensor.assign_(mean + std * generator.standard_normal(tensor.shape))
     return tensor

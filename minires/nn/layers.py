@@ -17,7 +17,8 @@ from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.nn import init
-from minires.nn.module import Buffer, Module, Parameter
+from minires.nn.module import Module
+from minires.nn.parameter import Buffer, Parameter
 from minires.ops.operands import pair
 
 Size = int | Sequence[int]
@@ -27,7 +28,8 @@ def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number of Python or NumPy."""
     return isinstance(value, Real)  # a function, since mypy takes no float for a Real
 
 
@@ -40,6 +42,19 @@ def _check_sizes(layer: str, least: int = 1, **sizes: Any) -> None:
             raise ShapeError(f"{layer}: {name}={size!r} must be an integer") from None
         if size < least:
             raise ShapeError(f"{layer}: {name}={size} must be at least {least}")
+
+
+def _check_true_or_false(layer: str, **flags: Any) -> None:
+    """Raise TypeError unless all flags are True or False: `Linear(784, 128, 10)` would be a layer with a bias."""
+    for name, flag in flags.items():
+        if not isinstance(flag, (bool, np.bool_)):
+            raise TypeError(f"{layer}: {name}={flag!r} must be True or False")
+
+
+def _check_eps(layer: str, eps: Any) -> None:
+    """Raise ValueError unless eps is a number of 0 or more."""
+    if not is_number(eps) or not eps >= 0:
+        raise ValueError(f"{layer}: eps={eps!r} must be a number, 0 or more")
 
 
 def _check_pairs(layer: str, least: int = 1, **pairs: Any) -> None:
@@ -73,11 +88,14 @@ def _init_like_torch(weight: Parameter, bias: Parameter | None) -> None:
 class Linear(Module):
     """y = x Wᵀ + b; weight (out, in), bias (out,) (torch.nn.Linear)."""
 
+    bias: Parameter | None
+
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
+        _check_true_or_false("Linear", bias=bias)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_zeros(out_features, in_features))
-        self.bias = Parameter(_zeros(out_features)) if bias else None
+        self.register_parameter("bias", Parameter(_zeros(out_features)) if bias else None)
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,6 +108,8 @@ class Linear(Module):
 
 class Conv2d(Module):
     """2-D convolution; weight (out, in/groups, kh, kw), bias (out,) (torch.nn.Conv2d)."""
+
+    bias: Parameter | None
 
     def __init__(
         self,
@@ -105,13 +125,14 @@ class Conv2d(Module):
         _check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         _check_pairs("Conv2d", kernel_size=kernel_size, stride=stride, dilation=dilation)
         _check_padding("Conv2d", padding, stride)
+        _check_true_or_false("Conv2d", bias=bias)
         if in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {groups=} must divide {in_channels=} and {out_channels=}")
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
         self.weight = Parameter(_zeros(out_channels, in_channels // groups, *self.kernel_size))
-        self.bias = Parameter(_zeros(out_channels)) if bias else None
+        self.register_parameter("bias", Parameter(_zeros(out_channels)) if bias else None)
         _init_like_torch(self.weight, self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +152,8 @@ class BatchNorm2d(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         _check_sizes("BatchNorm2d", num_features=num_features)
-        if not _is_number(momentum):  # in torch, None means the cumulative average
+        _check_eps("BatchNorm2d", eps)
+        if not is_number(momentum):  # in torch, None means the cumulative average
             raise ValueError(f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
@@ -170,6 +192,7 @@ class LayerNorm(Module):
         self.normalized_shape = tuple(normalized_shape) if np.iterable(normalized_shape) else (normalized_shape,)
         for size in self.normalized_shape:
             _check_sizes("LayerNorm", normalized_shape=size)
+        _check_eps("LayerNorm", eps)
         self.eps = eps
         self.weight = Parameter(np.ones(self.normalized_shape, np.float32))
         self.bias = Parameter(_zeros(*self.normalized_shape))
@@ -211,6 +234,7 @@ class MaxPool2d(Module):
         _check_pairs("MaxPool2d", kernel_size=kernel_size, dilation=dilation)
         _check_pairs("MaxPool2d", stride=kernel_size if stride is None else stride)
         _check_pairs("MaxPool2d", 0, padding=padding)
+        _check_true_or_false("MaxPool2d", ceil_mode=ceil_mode)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
@@ -235,6 +259,7 @@ class AvgPool2d(Module):
     ) -> None:
         _check_pairs("AvgPool2d", kernel_size=kernel_size, stride=kernel_size if stride is None else stride)
         _check_pairs("AvgPool2d", 0, padding=padding)
+        _check_true_or_false("AvgPool2d", ceil_mode=ceil_mode, count_include_pad=count_include_pad)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
@@ -276,7 +301,7 @@ class Dropout(Module):
     """In training, zeroes each element with probability p and scales the rest by 1/(1 − p) (torch.nn.Dropout)."""
 
     def __init__(self, p: float = 0.5) -> None:
-        if not (_is_number(p) and 0 <= p <= 1):
+        if not (is_number(p) and 0 <= p <= 1):
             raise ValueError(f"Dropout: p = {p!r} must be a probability between 0 and 1")
         self.p = p
 

@@ -1,7 +1,7 @@
 """Module: a part of a network that has parameters and may consist of other modules.
 
 Nothing is registered: a Parameter, a Buffer or a Module that is assigned to an attribute is found there, in the order
-of assignment. `self.conv1 = Conv2d(...)` is enough.
+of assignment. `self.conv1 = Conv2d(...)` is enough. Several of them go into `containers.ModuleList`, not into a list.
 """
 
 from __future__ import annotations
@@ -16,28 +16,13 @@ from minires.core import creation
 from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
+from minires.nn.parameter import Buffer, Parameter
+from minires.nn.registration import Registration
+from minires.nn.unregistered import warn_of_unregistered
 from minires.ops.cast import device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
 ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
-
-
-class Parameter(Tensor):
-    """A leaf that is trained, and so requires gradients (torch.nn.Parameter). Raises DtypeError for other data."""
-
-    __slots__ = ()
-
-    def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        if not hasattr(data, "dtype"):
-            kind = type(data).__name__
-            raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
-        super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
-
-
-class Buffer(Tensor):
-    """State that is saved and moved with the model but not trained, such as running statistics."""
-
-    __slots__ = ()
 
 
 class LoadResult(NamedTuple):
@@ -47,7 +32,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Registration):
     """A part of a network (torch.nn.Module): subclass it, assign parameters and modules to attributes, write `forward`.
 
     Attributes:
@@ -101,11 +86,15 @@ class Module:
 
     def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
+        modules = []
         for prefix, module in self.named_modules():
+            modules.append(module)
             for name, value in vars(module).items():
                 if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
+        if kind is Parameter:
+            warn_of_unregistered(modules)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter), each once, in the order of assignment."""
@@ -134,8 +123,11 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode (batch statistics, dropout) in all modules, or eval mode with mode=False."""
+        if not isinstance(mode, (bool, np.bool_)):
+            raise ValueError(f"{type(self).__name__}.train: mode {mode!r} must be True or False")
         for module in self.modules():
-            module.training = mode
+            module.training = bool(mode)
+        warn_of_unregistered(self.modules())
         return self
 
     def eval(self: Self) -> Self:
@@ -176,12 +168,14 @@ class Module:
 
         A tensor that several modules share is there under each of its names, as in torch.
         """
+        warn_of_unregistered(self.modules())
         return {name: tensor.detach() for name, tensor in self._state().items()}
 
     def _state(self, prefix: str = "") -> dict[str, Tensor]:
         state: dict[str, Tensor] = {}
+        unsaved = vars(self).get("_unsaved_buffers", ())
         for name, value in vars(self).items():
-            if isinstance(value, (Parameter, Buffer)):
+            if isinstance(value, (Parameter, Buffer)) and name not in unsaved:
                 state[prefix + name] = value
         for name, child in self.named_children():
             state |= child._state(f"{prefix}{name}.")
@@ -194,6 +188,9 @@ class Module:
         them all. With strict=False names may be missing or unexpected, but shapes must fit. The buffer
         `num_batches_tracked` may be missing, as in torch: old checkpoints lack it.
         """
+        if not hasattr(state_dict, "items"):
+            kind = type(state_dict).__name__
+            raise TypeError(f"load_state_dict: needs {{name: array}}, got a {kind}; weights.load(path) reads a file")
         own = self._state()
         given = {self._own_name(name, own, state_dict): value for name, value in state_dict.items()}
         missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
@@ -214,10 +211,22 @@ class Module:
                 "Is it a checkpoint of another model, or of another number of classes?"
             )
         # All arrays are read before the first is written.
-        arrays = {name: _array(name, given[name]) for name in own if name in given}
+        arrays = {name: _array(name, given[name], tensor) for name, tensor in own.items() if name in given}
+        self._check_shared(own, arrays)
         for name, array in arrays.items():
             own[name].assign_(array)
         return LoadResult(missing, unexpected)
+
+    def _check_shared(self, own: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> None:
+        """Raise WeightsError if `arrays` have different values for two names of one tensor: the last would win."""
+        first: dict[int, str] = {}
+        for name, array in arrays.items():
+            other = first.setdefault(id(own[name]), name)
+            if other != name and not _equal(arrays[other], array):
+                raise WeightsError(
+                    f"{name} and {other} are one tensor in {type(self).__name__}, and these weights have two values "
+                    "for it; nothing was loaded"
+                )
 
     def _own_name(self, name: str, own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
         """The name by which this module knows `name`: its alias, unless the checkpoint holds both names."""
@@ -240,39 +249,33 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, "shape", ()))
 
 
-def _array(name: str, value: Any) -> Any:
-    """The value of a checkpoint's entry as an array. Raises WeightsError for what does not hold numbers."""
-    if isinstance(value, Tensor):
-        return value.data
-    if type(value) in (np.ndarray, np.memmap) and value.dtype.kind in "biufc":  # a masked array is another type
-        return value  # not copied: it may be large, or a memory map
-    try:
-        return creation.tensor(value).data
+def _array(name: str, value: Any, own: Tensor) -> Any:
+    """The entry `name` of a checkpoint as an array for `own`. Raises WeightsError for what `own` cannot hold."""
+    try:  # a NumPy array is not copied: it may be large, or a memory map. A masked array is another type
+        known = type(value) in (np.ndarray, np.memmap) and value.dtype.kind in "biufc"
+        array = value if known else value.data if isinstance(value, Tensor) else creation.tensor(value).data
     except (DtypeError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{name} cannot be loaded, and nothing was: {error}") from error
+    if array.dtype.kind == "c" and own.dtype.kind != "c":
+        raise WeightsError(f"{name} cannot be loaded, and nothing was: it is complex, and the model's is {own.dtype}")
+    return array
 
 
-class Sequential(Module):
-    """Modules one after another: `Sequential(a, b)(x)` is b(a(x)). The children are named "0", "1", … as in torch."""
+def _equal(some: Any, other: Any) -> bool:
+    """Whether two arrays, of any device, hold the same numbers; NaN equals NaN."""
+    return np.array_equal(Tensor(some).numpy(), Tensor(other).numpy(), equal_nan=True)
 
-    def __init__(self, *modules: Module) -> None:
-        for number, module in enumerate(modules):
-            vars(self)[str(number)] = module
 
-    def forward(self, x: Any) -> Any:
-        """Apply the modules in order."""
-        for module in self:
-            x = module(x)
-        return x
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __getitem__(self, number: int) -> Module:
-        return list(self)[number]
+def training_part(model: Module) -> str:
+    """What of `model` is in training mode, for a message: all of it, or the name of the first part; "" for nothing."""
+    modes = {name: module.training for name, module in model.named_modules()}
+    if all(modes.values()):
+        return f"the model ({type(model).__name__})"
+    part = next((name for name, training in modes.items() if training), None)
+    if part is None:
+        return ""
+    kind = type(model.get_submodule(part)).__name__
+    return f"{part!r} ({kind})" if part else f"the model itself ({kind}), though not its parts,"
 
 
 @contextmanager

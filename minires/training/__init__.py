@@ -9,7 +9,7 @@
 """
 
 from minires.training.checkpoint import Checkpoint, checkpoint_metadata, load_checkpoint
-from minires.training.evaluation import Evaluation, evaluate
+from minires.training.evaluation import Evaluation, Measurement, evaluate
 from minires.training.interrupt import TrainingInterrupted
 from minires.training.metrics import EpochRecord
 from minires.training.preprocessing import Preprocessing
@@ -20,6 +20,7 @@ __all__ = [
     "Checkpoint",
     "EpochRecord",
     "Evaluation",
+    "Measurement",
     "Preprocessing",
     "TrainSettings",
     "Trainer",

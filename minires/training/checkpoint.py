@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,12 @@ _OPTIMIZER = f"{TRAINING_STATE}optimizer/"
 
 @dataclass
 class Checkpoint:
-    """The state of a run between two steps.
+    """The state of a run between two steps. `Trainer` makes its own; `of` makes one for a hand-written loop.
 
     Attributes:
         model: {name: array}, as `Module.load_state_dict` takes it.
-        optimizer: as `Optimizer.state_dict` gives it.
-        schedule: as `Schedule.state_dict` gives it; None without a schedule.
+        optimizer: as `Optimizer.state_dict` gives it; of several optimisers a list.
+        schedule: as `Schedule.state_dict` gives it; None without a schedule; of several schedules a list.
         epoch: the number of finished epochs.
         step: the number of finished batches of the next epoch.
         totals: the running sums over these batches.
@@ -55,8 +56,8 @@ class Checkpoint:
     """
 
     model: dict[str, Array]
-    optimizer: dict[str, Any]
-    schedule: dict[str, Any] | None
+    optimizer: dict[str, Any] | list[dict[str, Any]]
+    schedule: dict[str, Any] | list[dict[str, Any] | None] | None
     epoch: int
     step: int
     totals: Totals
@@ -65,17 +66,54 @@ class Checkpoint:
     compatibility: dict[str, Any]
     metadata: dict[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        optimizer: Optimizer | Sequence[Optimizer],
+        schedule: Schedule | Sequence[Schedule | None] | None = None,
+        *,
+        epoch: int = 0,
+        step: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Checkpoint:
+        """The state of a hand-written loop: model, optimisers, schedules, and the default random generator.
+
+            Checkpoint.of(nn.ModuleDict({"g": g, "d": d}), [g_optimizer, d_optimizer], epoch=epoch).save(path)
+            saved = load_checkpoint(path);  saved.load_into(models, optimizers);  start = saved.epoch
+
+        `epoch` and `step` say where the loop goes on; `metadata` is whatever else it needs, as JSON can hold it. Save
+        it before the next step: it shares memory with the model.
+        """
+        if not isinstance(model, Module):
+            kind = type(model).__name__
+            raise TypeError(f'Checkpoint.of: the model is a {kind}: put several into nn.ModuleDict({{"name": model}})')
+        return cls(
+            model={name: tensor.numpy() for name, tensor in model.state_dict().items()},
+            optimizer=_each(optimizer, lambda each: each.state_dict()),
+            schedule=_each(schedule, lambda each: None if each is None else each.state_dict()),
+            epoch=epoch,
+            step=step,
+            totals=Totals(),
+            random=random.get_state(),
+            history=[],
+            compatibility={},
+            metadata=dict(metadata or {}),
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file atomically. Raises MiniResError if the file system refuses."""
         arrays = {name: as_stored(value, name) for name, value in self.model.items()}
         scalars: list[dict[str, Any]] = []
-        for number, state in enumerate(self.optimizer["state"]):
+        first, *others = self.optimizer if isinstance(self.optimizer, list) else [self.optimizer]
+        states = [state for optimizer in (first, *others) for state in optimizer["state"]]
+        for number, state in enumerate(states):  # counted through all optimisers
             stored = {key: value for key, value in state.items() if hasattr(value, "shape")}
             arrays |= {f"{_OPTIMIZER}{number}/{key}": as_stored(value, key) for key, value in stored.items()}
             scalars.append({key: value for key, value in state.items() if key not in stored})
         facts = {
             "version": VERSION,
-            "optimizer": {"state": scalars, "param_groups": self.optimizer["param_groups"]},
+            "optimizer": {"state": scalars, "param_groups": first["param_groups"]},
             "schedule": self.schedule,
             "epoch": self.epoch,
             "step": self.step,
@@ -85,20 +123,59 @@ class Checkpoint:
             "identity": self.compatibility,
             "metadata": self.metadata,
         }
+        if isinstance(self.optimizer, list):
+            facts["optimizers"] = [
+                {"states": len(optimizer["state"]), "param_groups": optimizer["param_groups"]}
+                for optimizer in self.optimizer
+            ]
         write(Path(path), arrays, {METADATA: json.dumps(facts)})
 
-    def load_into(self, model: Module, optimizer: Optimizer, schedule: Schedule | None) -> None:
-        """Load the model, the optimiser (its arrays on the device of their parameters), the schedule, the generator."""
+    def load_into(
+        self,
+        model: Module,
+        optimizer: Optimizer | Sequence[Optimizer],
+        schedule: Schedule | Sequence[Schedule | None] | None = None,
+    ) -> None:
+        """Load the model, the optimiser (its arrays on the device of their parameters), the schedule, the generator.
+
+        Several optimisers or schedules are given in the order in which they were saved. Raises WeightsError if there
+        are more or fewer of them than in the checkpoint, or if a state does not fit.
+        """
+        optimizers = _paired("optimisers", self.optimizer, optimizer)
+        schedules = _paired("schedules", self.schedule, schedule)
         model.load_state_dict(self.model)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        states = [
-            {key: to_device(value, parameter.device) if is_array(value) else value for key, value in state.items()}
-            for parameter, state in zip(parameters, self.optimizer["state"], strict=True)
-        ]
-        optimizer.load_state_dict({**self.optimizer, "state": states})
-        if schedule is not None and self.schedule is not None:
-            schedule.load_state_dict(self.schedule)
+        for saved, into in optimizers:
+            parameters = [parameter for group in into.param_groups for parameter in group["params"]]
+            states = saved["state"]
+            if len(states) == len(parameters):  # otherwise load_state_dict says that they do not fit
+                states = [_on_device(state, to.device) for state, to in zip(states, parameters, strict=True)]
+            into.load_state_dict({**saved, "state": states})
+        for saved, into in schedules:
+            into.load_state_dict(saved)
         random.set_state(self.random)
+
+
+def _each(given: Any, state_of: Callable[[Any], Any]) -> Any:
+    """`state_of` the one that is given, or of each in a sequence; None of None."""
+    if isinstance(given, Sequence):
+        return [state_of(each) for each in given]
+    return None if given is None else state_of(given)
+
+
+def _paired(what: str, saved: Any, given: Any) -> list[tuple[Any, Any]]:
+    """(saved state, the one to load it into) of each. Raises WeightsError if their numbers differ."""
+    states = saved if isinstance(saved, list) else [saved]
+    targets = list(given) if isinstance(given, Sequence) else [given]
+    states, targets = ([None if each in (None, []) else each for each in some] for some in (states, targets))
+    if [state is None for state in states] != [target is None for target in targets]:
+        counts = [sum(each is not None for each in some) for some in (states, targets)]
+        raise WeightsError(f"the checkpoint has {counts[0]} {what}, and {counts[1]} were given to load_into")
+    return [(state, target) for state, target in zip(states, targets, strict=True) if state is not None]
+
+
+def _on_device(state: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """The state of one parameter, with its arrays on `device`."""
+    return {key: to_device(value, device) if is_array(value) else value for key, value in state.items()}
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -114,10 +191,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         if facts["version"] != VERSION:
             raise WeightsError(f"cannot load {path}: it has version {facts['version']}, this MiniRes reads {VERSION}")
         arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  (no dictionary)
-        optimizer = facts["optimizer"]
+        states = facts["optimizer"]["state"]
         for name in [name for name in arrays if name.startswith(_OPTIMIZER)]:
             number, _, key = name.removeprefix(_OPTIMIZER).partition("/")
-            optimizer["state"][int(number)][key] = arrays.pop(name)
+            states[int(number)][key] = arrays.pop(name)
+        optimizer = facts["optimizer"]
+        if "optimizers" in facts:
+            rest = iter(states)
+            optimizer = [
+                {"state": list(islice(rest, each["states"])), "param_groups": each["param_groups"]}
+                for each in facts["optimizers"]
+            ]
         return Checkpoint(
             model=arrays,
             optimizer=optimizer,

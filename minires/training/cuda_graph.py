@@ -26,13 +26,14 @@ from minires.core.readonly import is_locked
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import DeviceError, OutOfMemoryError
-from minires.nn import Dropout, Module
+from minires.nn import Dropout, Module, Parameter
 from minires.optim import SGD, Optimizer
 from minires.training.device_io import as_input, as_target, device_of, labels_are_classes, mean_loss
 
 WARM_UP = 2  # eager steps before the capture: the first makes velocities, the second uses them and their memory
 
-Step = Callable[[Any, Any], tuple[float, int]]  # (images, labels) of a batch -> (mean loss, correct answers)
+StepResult = tuple[float, int | None]  # mean loss; correct answers, None with a loss of the user's own
+Step = Callable[[Any, Any], StepResult]  # of (images, labels) of a batch
 
 
 def _check_can_be_captured(model: Module, optimizer: Optimizer, clip_norm: float | None) -> None:
@@ -86,7 +87,8 @@ class CapturedStep:
     Raises DeviceError if it is known beforehand that the step cannot be captured.
 
     Attributes:
-        capture_error: why all further steps run eagerly: the GPU's memory is too full for a graph. Otherwise empty.
+        capture_error: why all further steps run eagerly: the GPU's memory is too full for a graph, or the inputs are
+            not one array. Otherwise empty.
     """
 
     def __init__(
@@ -104,13 +106,16 @@ class CapturedStep:
         self._warmed_up = 0
         self._workspace: Workspace | None = None  # each graph gets a new one: two graphs cannot share a memory pool
 
-    def __call__(self, images: Any, labels: Any, step: Step) -> tuple[float, int]:
+    def __call__(self, images: Any, labels: Any, step: Step) -> StepResult:
         """Train on images (B, C, H, W), labels (B,); returns the mean loss and the number of correct answers.
 
         `step` is the eager step, which serves batches of another size and the warm-up. A replay returns a loss that is
         not finite like any other, after it has changed the weights. Raises DeviceError, leaving everything unchanged,
         if the step cannot be captured.
         """
+        if not hasattr(images, "dtype"):
+            self.capture_error = f"the inputs are a {type(images).__name__}, and only one array can be captured"
+            return step(images, labels)
         is_full = len(labels) == self._full_batch
         if self.capture_error or not is_full or not isinstance(labels, np.ndarray) or labels.min() < 0:
             return step(images, labels)  # ignored labels (negative) lead to another loss kernel
@@ -136,7 +141,7 @@ class CapturedStep:
 
     # -- capture -------------------------------------------------------------------------------------------------------
 
-    def _warm_up(self, images: Any, labels: Any, step: Step) -> tuple[float, int]:
+    def _warm_up(self, images: Any, labels: Any, step: Step) -> StepResult:
         """An eager step on the stream and in the memory pool of the future graph."""
         if self._workspace is None:
             self._workspace = Workspace(device_of(self._model))
@@ -240,8 +245,10 @@ class CapturedStep:
             {key: value for key, value in group.items() if key not in ("lr", "params")}
             for group in self._optimizer.param_groups
         ]
-        trained = [parameter.requires_grad for parameter in self._model.parameters()]
-        return groups, trained, [module.training for module in self._model.modules()], tf32_allowed()
+        modules = list(self._model.modules())
+        values = (value for module in modules for value in vars(module).values())
+        trained = [value.requires_grad for value in values if isinstance(value, Parameter)]
+        return groups, trained, [module.training for module in modules], tf32_allowed()
 
 
 def _store_metrics(metrics: Array, loss: Array, logits: Array, target: Array) -> None:

@@ -16,6 +16,7 @@ from minires.core.modes import indices_checked
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.nn import Module
+from minires.training.batches import map_arrays
 
 IGNORE_INDEX = -100  # a label that does not count, as in `functional.cross_entropy`
 
@@ -25,15 +26,22 @@ def device_of(model: Module) -> str:
     return next((parameter.device for parameter in model.parameters()), "cpu")
 
 
-def as_input(images: Array, model: Module) -> Tensor:
-    """`images` (B, C, H, W) as a Tensor on the device and in the dtype of `model`."""
-    dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
-    return Tensor(backend.to_device(images.astype(dtype, copy=False), device_of(model)))
+def as_input(inputs: Any, model: Module) -> Any:
+    """`inputs` as Tensors on the device of `model`, floats in its dtype: an array, or a tuple or dict of arrays.
+
+    Integers stay integers: they may be indices.
+    """
+    first = next(model.parameters(), None)
+    device, dtype = ("cpu", None) if first is None else (first.device, first.dtype)
+
+    def moved(array: Array) -> Tensor:
+        cast = array.astype(dtype, copy=False) if array.dtype.kind == "f" and dtype is not None else array
+        return Tensor(backend.to_device(cast, device))
+
+    return moved(inputs) if hasattr(inputs, "dtype") else map_arrays(moved, inputs)
 
 
-def as_target(labels: Array, model: Module) -> Tensor:
-    """`labels` int64 (B,) as a Tensor on the device of `model`."""
-    return Tensor(backend.to_device(labels, device_of(model)))
+as_target = as_input  # labels int64 (B,), or whatever a loss takes: floats in the model's dtype too
 
 
 def labels_are_classes(labels: Any, classes: int) -> bool:

@@ -26,11 +26,13 @@ def write_log(path: Path, history: Sequence[EpochRecord]) -> None:
 
 
 def _json_number(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _json_number(number) for name, number in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Write a PNG of loss, accuracy and learning rate over the epochs."""
+    """Write a PNG of loss, accuracy (or, with a loss of one's own, the metrics) and learning rate over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # not pyplot: its current figure belongs to the user
 
@@ -39,13 +41,22 @@ def draw_curves(path: Path, history: Sequence[EpochRecord]) -> None:
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [record.epoch for record in history]
     mark = "o" if len(epochs) < 40 else ""
-    for axes, name, quantity in ((loss, "loss", "loss"), (accuracy, "accuracy (%)", "accuracy")):
+    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
         for part in ("train", "validation"):
             values = [getattr(record, f"{part}_{quantity}") for record in history]
             if any(value is not None for value in values):
                 axes.plot(epochs, values, label=part, marker=mark, markersize=3)
-        axes.set(title=name)
-        axes.legend()
+    loss.set(title="loss")
+    is_classification = any(record.train_accuracy is not None for record in history)
+    accuracy.set(title="accuracy (%)" if is_classification else "metrics")
+    if not is_classification:
+        for part in ("train_metrics", "validation_metrics"):
+            for name in getattr(history[-1], part):
+                values = [getattr(record, part).get(name) for record in history]
+                accuracy.plot(epochs, values, label=f"{part.split('_')[0]} {name}", marker=mark, markersize=3)
+    for axes in (loss, accuracy):
+        if axes.lines:
+            axes.legend()
     rate.plot(epochs, [record.learning_rate for record in history], color="tab:gray", marker=mark, markersize=3)
     rate.set(title="learning rate at the end of the epoch")
     if all(record.train_loss > 0 for record in history):

@@ -9,6 +9,7 @@ from minires.core import random
 from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.nn import Module
+from minires.training.batches import arrays_in, call
 
 
 def nonfinite_state(model: Module) -> str | None:
@@ -16,13 +17,13 @@ def nonfinite_state(model: Module) -> str | None:
     return next((name for name, tensor in model.state_dict().items() if not isfinite(tensor.data)), None)
 
 
-def locate_nonfinite(model: Module, images: Tensor, random_state: dict[str, Any]) -> str:
+def locate_nonfinite(model: Module, inputs: Any, random_state: dict[str, Any]) -> str:
     """Say which layer made the loss of this batch NaN or infinite: the first one in the order of execution.
 
-    The forward pass is repeated with the same random numbers (dropout), so `images` (B, C, H, W) and the model's
+    The forward pass is repeated with the same random numbers (dropout), so `inputs` (as of `as_input`) and the model's
     parameters must be unchanged. Running statistics are updated a second time: the model cannot be trained further.
     """
-    if not isfinite(images.data):
+    if not all(isfinite(tensor.data) for tensor in arrays_in(inputs)):
         return "the images of this batch already hold NaN or infinity"
     found: list[str] = []
 
@@ -37,7 +38,7 @@ def locate_nonfinite(model: Module, images: Tensor, random_state: dict[str, Any]
     try:
         random.set_state(random_state)
         with no_grad():
-            model(images)
+            call(model, inputs)
     finally:
         for handle in hooks:
             handle.remove()

@@ -16,15 +16,21 @@ import numpy as np
 
 from minires.backend import Array, cuda
 from minires.nn import Module
+from minires.training.batches import pair_of
 from minires.training.device_io import device_of
 
-Batch = tuple[Array, Any]  # images (B, C, H, W), labels (B,)
+Batch = tuple[Any, Any]  # inputs and targets, for example images (B, C, H, W) and labels (B,)
 
 
-def on_device_of(model: Module, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """`batches` with their images on the device of `model`; labels stay in host memory. Unchanged for the CPU."""
+def on_device_of(model: Module, batches: Iterable[Any]) -> Iterator[Batch]:
+    """`batches` with their images on the device of `model`; labels stay in host memory. Unchanged for the CPU.
+
+    Inputs that are tuples or dicts are not copied ahead: the step copies them. Raises DataError for a batch that is no
+    pair.
+    """
     device = device_of(model)
-    return iter(batches) if device == "cpu" else _prefetched(iter(batches), Copier(device))
+    pairs = map(pair_of, batches)
+    return pairs if device == "cpu" else _prefetched(pairs, Copier(device))
 
 
 def _prefetched(batches: Iterator[Batch], copier: Copier) -> Iterator[Batch]:

@@ -18,13 +18,20 @@ HEADER = (
 
 
 def format_row(record: EpochRecord, epochs: int) -> str:
-    """One line for an epoch, aligned with HEADER."""
-    validation = f"{'-':>8} {'-':>6}"
-    if record.validation_loss is not None:
-        validation = f"{record.validation_loss:8.4f} {record.validation_accuracy:6.2f}"
-    return (
-        f"{f'{record.epoch}/{epochs}':>9}  {record.train_loss:7.4f} {record.train_accuracy:6.2f}  {validation}  "
-        f"{record.learning_rate:8.2g}  {record.images_per_second:8.0f} {record.seconds:8.1f}"
+    """One line for an epoch, aligned with HEADER; metrics follow after it, of training and (validation)."""
+    loss, accuracy = (
+        "-" if value is None else f"{value:.{digits}f}"
+        for value, digits in ((record.validation_loss, 4), (record.validation_accuracy, 2))
+    )
+    train_accuracy = "-" if record.train_accuracy is None else f"{record.train_accuracy:.2f}"
+    validated = {name: f" ({value:.4g})" for name, value in record.validation_metrics.items()}
+    metrics = [f"{name} {value:.4g}{validated.get(name, '')}" for name, value in record.train_metrics.items()]
+    return "  ".join(
+        [
+            f"{f'{record.epoch}/{epochs}':>9}  {record.train_loss:7.4f} {train_accuracy:>6}  {loss:>8} {accuracy:>6}  "
+            f"{record.learning_rate:8.2g}  {record.images_per_second:8.0f} {record.seconds:8.1f}",
+            *metrics,
+        ]
     )
 
 
@@ -81,7 +88,9 @@ class ProgressDisplay:
         """Update the bars after `step` batches of epoch `epoch` (from 0)."""
         if self.bars is None:
             return
-        metrics = f"loss {totals.mean_loss:.4f}  acc {totals.accuracy:.2f} %"
+        metrics = f"loss {totals.mean_loss:.4f}" + (
+            f"  acc {totals.accuracy:.2f} %" if totals.accuracy is not None else ""
+        )
         pace = f"lr {totals.learning_rate:.2g}  {totals.images_per_second:.0f} images/s"
         name = f"epoch {epoch + 1}/{self.epochs}"
         self.bars.update(self.epoch_bar, description=name, completed=step, total=self.steps, metrics=metrics)

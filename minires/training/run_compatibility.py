@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.data import Loader
+from minires.data.samples import name_of
 from minires.errors import MiniResError
 from minires.nn import Module
 from minires.optim import Optimizer, Schedule
@@ -22,7 +23,7 @@ def compatibility_of(
         "optimizer": _optimizer(optimizer),
         "schedule": None if schedule is None else _schedule(schedule),
         "training data": {
-            "name": loader.dataset.name,
+            "name": name_of(loader.dataset),
             "images": len(loader.dataset),
             "batch size": loader.batch_size,
             "drop_last": loader.drop_last,
@@ -54,8 +55,13 @@ def _shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:
 
 
 def through_json(value: Any) -> Any:
-    """`value` as it returns from a JSON file: tuples become lists."""
-    return json.loads(json.dumps(value))
+    """`value` as it returns from a JSON file: tuples become lists. Raises TypeError for what JSON cannot hold."""
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError as error:
+        raise TypeError(
+            f"a checkpoint stores its metadata and settings as JSON, which cannot hold this: {error}"
+        ) from None
 
 
 def _optimizer(optimizer: Optimizer) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The training loop, one for every model, optimiser and data set.
 
-    for each epoch:  for each batch:  loss = cross_entropy(model(images), labels)
+    for each epoch:  for each batch:  loss = cross_entropy(model(inputs), targets), or any other
                                       gradients ← backward;  optimizer.step();  schedule.step()
                      validate, record, save
 
@@ -20,52 +20,64 @@ from typing import Any, Literal, NoReturn
 from minires.core import random
 from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.errors import MiniResError, NonFiniteError
+from minires.errors import DeviceError, MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
+from minires.training.batches import call, sample_count
 from minires.training.checkpoint import Checkpoint
-from minires.training.cuda_graph import CapturedStep
-from minires.training.device_io import as_input, as_target, mean_loss
-from minires.training.evaluation import measure
+from minires.training.cuda_graph import CapturedStep, StepResult
+from minires.training.device_io import as_input, as_target
+from minires.training.evaluation import Evaluation, measure
 from minires.training.interrupt import InterruptHandler, TrainingInterrupted
 from minires.training.metrics import EpochRecord, Totals, best_epoch
 from minires.training.nonfinite import locate_nonfinite, nonfinite_state
+from minires.training.objective import Loss, Metrics, Objective
 from minires.training.prefetch import on_device_of
 from minires.training.progress import ProgressDisplay
 from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
+from minires.training.trainer_checks import check_numbers, check_parts
 
 
 class Trainer:
-    """Trains `model` on classification batches. Make one for each run, and call `fit` once.
+    """Trains `model`, as a classifier or with a `loss` of your own. Make one for each run, and call `fit` once.
 
     Args:
-        model: images (B, C, H, W) -> logits (B, classes). It is trained on the device of its parameters
-            (`model.to("cuda")`). A module whose own parameters are all frozen stays in eval mode: frozen batch norm
-            keeps its statistics.
+        model: images (B, C, H, W) -> logits (B, classes); with a `loss`, whatever goes in and out. It is trained on the
+            device of its parameters (`model.to("cuda")`). A module whose own parameters are all frozen stays in eval
+            mode: frozen batch norm keeps its statistics.
         optimizer: updates the parameters to train.
-        train_loader: its `epoch(e, start)` gives the batches; the loss is the mean cross-entropy.
+        train_loader: its `epoch(e, start)` gives the batches, pairs (inputs, targets). Of inputs that are a tuple
+            `model(*inputs)` is called, of a dict `model(**inputs)`. Floats get the dtype of the model.
         validation_loader: measured after each epoch; None for no validation.
+        loss: (outputs, targets) -> a Tensor with one element, the mean over the batch, for example `F.mse_loss`. None
+            for the cross-entropy of logits (B, classes) and integer labels (B,), with the accuracy.
+        metrics: {"name": function of (outputs, targets) that returns a number}, averaged over the samples of each
+            epoch. Each number that is read from a GPU waits for it.
         epochs: the total number, including those before a resume.
         schedule: advances after each step, or with schedule_per="epoch" after each epoch. `ReduceOnPlateau` needs
-            "epoch" and watches the validation loss (with mode "max" the accuracy); without validation, the training's.
+            "epoch" and watches the validation loss (with mode "max" the accuracy, which a `loss` of your own lacks);
+            without validation, the training's.
         schedule_per: "step" or "epoch".
         out: the folder for log.jsonl, curves.png, last.safetensors and best.safetensors; None saves nothing.
         metadata: facts to store in checkpoints (model name, class names, …), as JSON can hold them; must be equal on
             resume.
-        label_smoothing: the label smoothing of the training loss.
+        label_smoothing: the label smoothing of the usual training loss.
         clip_norm: scale the gradients so that their common norm is at most this; None for no clipping.
-        patience: stop after this many epochs without a better validation accuracy; None for never.
+        patience: stop after this many epochs without a better validation accuracy (with a `loss` of your own: without a
+            lower validation loss); None for never.
         progress: print a line per epoch, with progress bars below if standard output is a terminal.
         graph: capture the step of a model on a GPU as a CUDA graph, and replay it for each full batch
             (`minires.training.cuda_graph`). The weights are the same, bit for bit. It needs SGD without clip_norm and a
-            forward pass without dropout that reads no numbers from the GPU. Module hooks run only before the capture.
+            forward pass without dropout that reads no numbers from the GPU, inputs that are one array, the usual loss,
+            and no metrics. Module hooks run only before the capture.
         checkpoint_seconds, checkpoint_steps: also save within an epoch, at these intervals; None for no such interval.
 
     Attributes:
         history: the records of the finished epochs.
 
-    Raises ValueError for settings that contradict each other, and DeviceError if `graph` is not possible.
+    Raises ValueError or TypeError for settings that contradict each other or are of the wrong kind, and DeviceError if
+    `graph` is not possible.
     """
 
     def __init__(
@@ -87,29 +99,44 @@ class Trainer:
         graph: bool = False,
         checkpoint_seconds: float | None = 300.0,
         checkpoint_steps: int | None = None,
+        loss: Loss | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         if schedule_per not in ("step", "epoch"):
             raise ValueError(f"Trainer: schedule_per {schedule_per!r} must be 'step' or 'epoch'")
         if isinstance(schedule, ReduceOnPlateau) and schedule_per != "epoch":
             raise ValueError("Trainer: ReduceOnPlateau watches the results of whole epochs: schedule_per='epoch'")
+        if isinstance(schedule, ReduceOnPlateau) and schedule.mode == "max" and loss is not None:
+            raise ValueError("Trainer: ReduceOnPlateau(mode='max') watches the accuracy, which loss= lacks: mode='min'")
+        if graph and (loss is not None or metrics):
+            raise DeviceError(
+                "Trainer: graph=True captures the usual loss alone: leave out loss= and metrics=, or graph"
+            )
         if patience is not None and validation_loader is None:
             raise ValueError(
                 "Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader"
             )
-        for name, value in (("epochs", epochs), ("patience", patience), ("checkpoint_steps", checkpoint_steps)):
-            if value is not None and value < 1:
-                raise ValueError(f"Trainer: {name} must be 1 or more, not {value}")
+        check_numbers(
+            {"epochs": epochs, "patience": patience, "checkpoint_steps": checkpoint_steps},
+            {"clip_norm": clip_norm, "checkpoint_seconds": checkpoint_seconds},
+        )
+        if clip_norm == 0:
+            raise ValueError("Trainer: clip_norm 0 would make every gradient 0: give a number above 0, or None")
+        check_parts(model, optimizer, schedule, train_loader, validation_loader)
         self.model, self.optimizer, self.schedule, self.schedule_per = model, optimizer, schedule, schedule_per
         self.train_loader, self.validation_loader, self.epochs = train_loader, validation_loader, epochs
-        self.label_smoothing, self.clip_norm, self.patience = label_smoothing, clip_norm, patience
+        self.objective = Objective(loss, metrics, label_smoothing)
+        self.clip_norm, self.patience = clip_norm, patience
         self.progress, self.metadata = progress, through_json(metadata or {})
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
         self.folder = None if out is None else RunFolder(Path(out))
         self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
+        settings |= self.objective.facts()
         self.compatibility = compatibility_of(model, optimizer, schedule, train_loader, settings)
         self.epoch, self.step, self.totals = 0, 0, Totals()
         self.history: list[EpochRecord] = []
+        self._measured: dict[str, float] = {}  # the metrics of the last batch
         self._is_consistent = True  # False within a step, when only a part of the state has been updated
         self._saved_at = time.monotonic()
         self._has_saved_steps = False  # whether the checkpoint holds more than the initial state
@@ -127,6 +154,10 @@ class Trainer:
             NonFiniteError: the loss or a weight became NaN or infinite. The last checkpoint was saved before that.
             TrainingInterrupted: Ctrl-C (a KeyboardInterrupt). The run is saved after its last complete step.
         """
+        if self.history and not resume:
+            raise MiniResError(
+                "Trainer: fit was called before: make another Trainer, or resume the run: fit(resume=True)"
+            )
         try:
             self._begin(resume)
             self._run(resume)
@@ -159,10 +190,11 @@ class Trainer:
         """Run the remaining steps of this epoch."""
         _training_mode(self.model)
         started = time.perf_counter()
-        for images, labels in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
+        for inputs, targets in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
             self._is_consistent = False
-            loss, correct = self._train_step(images, labels)
-            self.totals.add(loss, correct, len(labels))
+            loss, correct = self._train_step(inputs, targets)
+            count, ignored = sample_count(inputs, targets), self.objective.ignored(targets)
+            self.totals.add(loss, correct, count, ignored, self._measured)
             self.totals.seconds += time.perf_counter() - started
             self.step += 1
             self._is_consistent = True
@@ -172,13 +204,13 @@ class Trainer:
                 self._save()
             started = time.perf_counter()
 
-    def _train_step(self, images: Any, labels: Any) -> tuple[float, int]:
-        """Train on images (B, C, H, W), labels (B,); returns the mean loss and the number of correct answers."""
+    def _train_step(self, inputs: Any, targets: Any) -> StepResult:
+        """Train on a batch; returns the mean loss and, of a classification, the number of correct answers."""
         self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         if self._captured is None:
-            loss, correct = self._eager_step(images, labels)
+            loss, correct = self._eager_step(inputs, targets)
         else:
-            loss, correct = self._captured(images, labels, self._eager_step)
+            loss, correct = self._captured(inputs, targets, self._eager_step)
             if self._captured.capture_error:
                 self._display.print(f"no CUDA graph: {self._captured.capture_error}")
                 self._captured = None
@@ -188,17 +220,17 @@ class Trainer:
             self.schedule.step()
         return loss, correct
 
-    def _eager_step(self, images: Any, labels: Any) -> tuple[float, int]:
+    def _eager_step(self, inputs: Any, targets: Any) -> StepResult:
         """One update of the weights, without a CUDA graph or the schedule: (loss, number of correct answers)."""
         random_state = random.get_state()
         self.optimizer.zero_grad()
-        x, target = as_input(images, self.model), as_target(labels, self.model)
-        logits = self.model(x)
-        loss = mean_loss(logits, labels, target, self.label_smoothing)
-        is_correct = logits.data.argmax(axis=1) == target.data
-        value, correct = float(loss.item()), int(is_correct.sum())  # read now: nothing after it waits for the GPU
+        x, target = as_input(inputs, self.model), as_target(targets, self.model)
+        outputs = call(self.model, x)
+        loss = self.objective.loss_of(outputs, targets, target)
+        value, correct = float(loss.item()), self.objective.correct(outputs, target)  # nothing later waits for the GPU
         if not math.isfinite(value):
             self._stop_for_loss(value, locate_nonfinite(self.model, x, random_state))
+        self._measured = self.objective.measure(outputs, target)
         loss.backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_norm)
@@ -235,17 +267,21 @@ class Trainer:
         started = time.perf_counter()
         validation = None
         if self.validation_loader is not None:
-            validation = measure(self.model, self.validation_loader, self._after_validation_batch)
+            validation = measure(
+                self.model, self.validation_loader, self._after_validation_batch, objective=self.objective.validating()
+            )
         totals = self.totals
         return EpochRecord(
             epoch=self.epoch + 1,
             train_loss=totals.mean_loss,
             train_accuracy=totals.accuracy,
             validation_loss=None if validation is None else validation.loss,
-            validation_accuracy=None if validation is None else validation.top1,
+            validation_accuracy=validation.top1 if isinstance(validation, Evaluation) else None,
             learning_rate=totals.learning_rate,
             images_per_second=totals.images_per_second,
             seconds=totals.seconds + time.perf_counter() - started,
+            train_metrics=totals.mean_metrics,
+            validation_metrics={} if validation is None else validation.metrics,
         )
 
     def _after_validation_batch(self, number: int) -> None:
@@ -257,9 +293,12 @@ class Trainer:
     def _watched(record: EpochRecord, schedule: ReduceOnPlateau) -> float:
         """The value that the schedule monitors."""
         loss, accuracy = record.validation_loss, record.validation_accuracy
-        if loss is None or accuracy is None:
+        if loss is None:
             loss, accuracy = record.train_loss, record.train_accuracy
-        return loss if schedule.mode == "min" else accuracy
+        if schedule.mode == "min":
+            return loss
+        assert accuracy is not None  # the constructor refuses mode "max" without one
+        return accuracy
 
     def _is_over(self) -> bool:
         """Whether all epochs are finished, or early stopping applies."""
@@ -267,7 +306,7 @@ class Trainer:
         return stops_early or self.epoch >= self.epochs
 
     def _epochs_without_improvement(self) -> int:
-        """The number of epochs since the highest validation accuracy."""
+        """The number of epochs since the best one."""
         best = best_epoch(self.history)
         return 0 if best is None else self.epoch - best.epoch
 

@@ -21,7 +21,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("gradcheck", "info", "bench", "lab")
+OTHERS = ("gradcheck", "info", "bench", "lab", "docs")
 
 
 def start(*arguments, **options):
@@ -566,3 +566,18 @@ def test_the_published_resnet20_scores_what_pytorch_measures(data_root, capsys, 
     assert right.sum() == found["correct"]
     assert exact.sum() == 9_980
     assert abs(int(right[exact].sum()) - 9_155) <= 2
+
+
+# -- docs -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_is_listed_and_printed(capsys, fails):
+    assert main(["docs"]) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^gradcheck +Gradient checks", listed, re.MULTILINE)
+    assert re.search(r"^lab/\w+ ", listed, re.MULTILINE)
+    assert main(["docs", "pooling"]) == 0
+    page = Path(mr.__file__).parents[1] / "docs" / "pooling.md"
+    assert capsys.readouterr().out == page.read_text("utf-8") + "\n"
+    assert "no page is called 'x'; there are architecture, " in fails("docs", "x")
+    assert "python -m minires docs" in mr.__doc__

@@ -248,3 +248,118 @@ def test_readable_repr():
         "Loader(ArrayDataset('noise': 23 images 6x6x3, 23 classes), batch_size=4, transform=Normalize(mean=(0.0,), "
         "std=(1.0,)), shuffle=True, drop_last=False, seed=0, workers=2, prefetch=4)"
     )
+
+
+# -- data sets of anything --------------------------------------------------------------------------------------------
+
+
+class Pairs:
+    """A data set without a name, of whatever samples it is given."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        return self.samples[index]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_targets_of_a_regression_arrive_as_they_are(workers):
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    vectors = np.random.default_rng(1).normal(size=(5, 2))
+    for targets in (np.float32([0.7, 1.7, -0.2, 3.5, 0.1]), vectors):
+        [(inputs, found)] = data.Loader(Pairs(list(zip(x, targets, strict=True))), 5, workers=workers)
+        np.testing.assert_array_equal(inputs, x)
+        np.testing.assert_array_equal(found, targets)
+        assert found.dtype == targets.dtype
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float64, np.float16, bool])
+def test_inputs_that_are_no_images_keep_their_dtype(dtype):
+    x = np.random.default_rng(0).integers(0, 2, (4, 6)).astype(dtype)
+    [(inputs, _)] = data.Loader(Pairs([(row, 0) for row in x]), 4, workers=0)
+    assert inputs.dtype == dtype
+    np.testing.assert_array_equal(inputs, x)
+
+
+def test_only_the_input_is_taken_for_an_image():
+    image, mask = np.full((4, 4, 3), 255, np.uint8), np.full((4, 4, 1), 2, np.uint8)
+    [(inputs, masks)] = data.Loader(Pairs([(image, mask)]), 1, workers=0)
+    assert (inputs.dtype, inputs.shape, inputs.max()) == (np.float32, (1, 3, 4, 4), 1.0)
+    assert (masks.dtype, masks.shape, masks.max()) == (np.uint8, (1, 4, 4, 1), 2)
+
+
+def test_samples_without_targets_and_dicts():
+    [batch] = data.Loader([np.ones(2), np.zeros(2)], 2, transform=lambda x, rng: x + 1, workers=0)
+    np.testing.assert_array_equal(batch, [[2, 2], [1, 1]])
+    samples = [{"a": np.ones(2), "b": 1}, {"a": np.zeros(2), "b": 2}]
+    [batch] = data.Loader(samples, 2, transform=lambda sample, rng: {**sample, "b": 0.5}, workers=0)
+    np.testing.assert_array_equal(batch["a"], [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(batch["b"], np.float32([0.5, 0.5]))
+
+
+def test_a_collate_function_makes_the_batch():
+    def padded(samples):
+        longest = max(len(values) for values, _ in samples)
+        rows = [np.pad(values, (0, longest - len(values))) for values, _ in samples]
+        return np.stack(rows), np.array([label for _, label in samples])
+
+    samples = [(np.ones(2), 0), (np.ones(3), 1)]
+    with pytest.raises(DataError, match=r"sample 1 of 'Pairs' has shape \(3,\) and the first .* \(2,\)"):
+        list(data.Loader(Pairs(samples), 2, workers=0))
+    [(inputs, labels)] = data.Loader(Pairs(samples), 2, collate=padded)
+    np.testing.assert_array_equal(inputs, [[1, 1, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(labels, [0, 1])
+
+
+class Endless(Pairs):
+    def __len__(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "settings", "message"),
+    [
+        ((x for x in range(3)), {}, "a generator lacks __len__"),
+        ({1, 2}, {}, "a set lacks __getitem__"),
+        ((np.ones((4, 2)), np.ones(4)), {}, r"a tuple of arrays is no data set: data\.TensorDataset"),
+        (Endless([]), {}, "Endless.__len__ must return the number of samples"),
+        ([0], {"workers": True}, "workers = True must be a whole number"),
+        ([0], {"shuffle": 1}, "shuffle = 1 must be True or False"),
+        ([0], {"shuffle": "False"}, "shuffle = 'False' must be True or False"),
+        ([0], {"drop_last": None}, "drop_last = None must be True or False"),
+        ([0], {"transform": [Normalize(0.5, 0.5)]}, r"use transforms\.Compose"),
+        (
+            [0],
+            {"transform": RandomHorizontalFlip},
+            r"RandomHorizontalFlip is a class: write RandomHorizontalFlip\(\.\.\.\)",
+        ),
+        ([0], {"transform": 3}, "a transform is a function"),
+        ([0], {"collate": [1]}, "collate must be a function"),
+    ],
+)
+def test_what_is_no_data_set_or_no_setting(dataset, settings, message):
+    with pytest.raises(DataError, match=message):
+        data.Loader(dataset, 1, **settings)
+
+
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        ([Normalize], "is a class"),
+        ([lambda x, rng: x, 1], "not 1"),
+        ([None], "transform 0 is None: leave it out"),
+        (Normalize(0, 1), "takes a list"),
+    ],
+)
+def test_a_composition_checks_its_parts(transforms, message):
+    with pytest.raises(DataError, match=message):
+        Compose(transforms)
+
+
+def test_a_transform_that_forgets_to_return():
+    with pytest.raises(DataError, match=r"sample 0 of 'noise' cannot be prepared: the transform .* has returned None"):
+        list(data.Loader(dataset(), 4, transform=lambda image, rng: None, workers=0))

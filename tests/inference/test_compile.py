@@ -342,8 +342,20 @@ def test_any_network(program, more_outputs):
 
 
 def test_a_model_in_training_mode_is_refused():
-    with pytest.raises(MiniResError, match=r"training mode; call model\.eval\(\)"):
+    with pytest.raises(MiniResError, match=r"the model \(ResNet\) is in training mode; call model\.eval\(\)"):
         inference.compile(models.resnet20(), images(2, 3, 32, 32))
+
+
+def test_the_part_that_is_in_training_mode_is_named():
+    model = models.resnet20().eval()
+    model.fc = nn.Sequential(nn.Linear(64, 10), nn.Dropout(0.5))  # after eval(), as in fine-tuning
+    with pytest.raises(MiniResError, match=r"'fc' \(Sequential\) is in training mode; call model\.eval\(\) first"):
+        inference.compile(model, images(2, 3, 32, 32))
+    model.train()
+    for part in model.children():
+        part.eval()
+    with pytest.raises(MiniResError, match=r"the model itself \(ResNet\), though not its parts, is in training mode"):
+        inference.compile(model, images(2, 3, 32, 32))
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ def test_every_name_builds_its_depth():
     ("make", "message"),
     [
         (lambda: models.build("resnet19"), "no model 'resnet19': known are resnet18, resnet34"),
-        (lambda: models.build("vgg16"), "no model 'vgg16'"),
+        (lambda: models.build("vgg16"), r"no model 'vgg16': .* every CIFAR depth resnet\{6n\+2\} and .* resnet8"),
+        (lambda: models.build("plain18", shortcut="B"), "plain18 has no shortcuts, so shortcut='B' must be left out"),
         (lambda: models.build("resnet"), "no model 'resnet'"),
         (lambda: models.build(""), "no model ''"),
         (lambda: models.imagenet_resnet(20), "depth 20 must be one of 18, 34, 50, 101, 152"),
@@ -141,6 +142,7 @@ def test_every_name_builds_its_depth():
         (lambda: models.cifar_resnet(2), r"depth 2 must be 6n \+ 2"),
         (lambda: models.resnet18(shortcut="D"), "shortcut 'D' 'A', 'B', 'C' or None"),
         (lambda: ResNet(BasicBlock, (1,), stem="mnist"), "stem 'mnist' must be 'imagenet' or 'cifar'"),
+        (lambda: models.build("plain20", zero_init_residual=True), "without a shortcut would make every block 0"),
         (lambda: ResNet(BasicBlock, (1, 0)), r"blocks \(1, 0\) must be at least one in each stage"),
         (lambda: ResNet(BasicBlock, ()), r"blocks \(\) must be at least one"),
     ],
@@ -155,6 +157,68 @@ def test_an_unknown_attribute_is_an_attribute_error():
         _ = models.plain19
     with pytest.raises(AttributeError, match="no attribute 'vgg16'"):
         _ = models.vgg16
+
+
+@pytest.mark.parametrize("option", [{"weights": "DEFAULT"}, {"pretrained": True}])
+@pytest.mark.parametrize(
+    "make", [models.resnet18, models.resnet20, lambda **options: models.build("plain18", **options)]
+)
+def test_weights_are_no_option_of_a_network(make, option):
+    with pytest.raises(
+        TypeError, match=r"is torchvision's, .* model\.load_state_dict\(minires\.weights\.load\(path\)\)"
+    ):
+        make(**option)
+
+
+def test_completion_finds_every_network():
+    assert set(models.available()) | {"ResNet", "build"} <= set(dir(models))
+
+
+class Wide(nn.Module):
+    """y = x-shortcut + conv(x), twice as many channels as `width`: a block that knows nothing of ours."""
+
+    expansion = 2
+
+    def __init__(self, inputs, width, stride, shortcut):
+        self.conv = nn.Conv2d(inputs, 2 * width, 3, stride, padding=1, bias=False)
+        self.last_norm = nn.BatchNorm2d(2 * width)
+        self.shortcut = models.make_shortcut(shortcut, inputs, 2 * width, stride) or nn.Identity()
+
+    def forward(self, x):
+        return self.shortcut(x) + self.last_norm(self.conv(x))
+
+
+def test_a_network_of_a_block_of_ones_own():
+    mr.manual_seed(0)
+    net = ResNet(Wide, (1, 2), 3, stem="cifar", in_channels=1, zero_init_residual=True).eval()
+    x = mr.randn(2, 1, 8, 8)
+    assert net(x).shape == (2, 3)
+    assert [name for name, _ in net.layer2[0].named_children()] == ["conv", "last_norm", "shortcut"]
+    assert net.fc.in_features == 2 * 32
+    assert all(block.last_norm.weight.tolist() == [0.0] * len(block.last_norm.weight) for block in net.layer2)
+    stem = F.relu(net.bn1(net.conv1(x)))
+    expected = net.layer2[0].shortcut(net.layer1[0].shortcut(stem))  # with weight 0 each F(x) is 0
+    np.testing.assert_array_equal(net.features(x)["layer2"].numpy(), expected.numpy())
+
+
+class WithoutNorm(Wide):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.norm = self.last_norm
+        del self.last_norm
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ResNet("basic", (1,)), r"block 'basic' must be a class with an integer `expansion`"),
+        (lambda: ResNet(nn.Identity, (1,)), r"which is called as block\(inputs, width, stride, shortcut\)"),
+        (lambda: ResNet(WithoutNorm, (1,), zero_init_residual=True), "needs WithoutNorm.last_norm"),
+    ],
+)
+def test_what_is_no_block(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 def test_images_of_other_channels_are_refused():

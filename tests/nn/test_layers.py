@@ -195,3 +195,23 @@ def test_relu_leaves_its_input_alone_even_inplace(inplace):
     x = mr.tensor([-1.0, 2.0])
     assert nn.ReLU(inplace=inplace)(x).tolist() == [0.0, 2.0]
     assert x.tolist() == [-1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Linear(784, 128, 10), "Linear: bias=10 must be True or False"),
+        (lambda: nn.Conv2d(3, 4, 3, bias="same"), "Conv2d: bias='same' must be True or False"),
+        (lambda: nn.MaxPool2d(2, ceil_mode="no"), "MaxPool2d: ceil_mode='no' must be True or False"),
+        (lambda: nn.AvgPool2d(2, count_include_pad=2), "AvgPool2d: count_include_pad=2 must be True or False"),
+        (lambda: nn.BatchNorm2d(3, eps=-1e-5), "BatchNorm2d: eps=-1e-05 must be a number, 0 or more"),
+        (lambda: nn.BatchNorm2d(3, "1e-5"), "BatchNorm2d: eps='1e-5' must be a number"),
+        (lambda: nn.LayerNorm(3, None), "LayerNorm: eps=None must be a number"),
+        (lambda: nn.LeakyReLU("0.1"), "LeakyReLU: negative_slope='0.1' must be a number"),
+        (lambda: nn.Softmax(None), "'NoneType' object cannot be interpreted as an integer"),
+        (lambda: nn.init.normal_(nn.Linear(1, 1).weight, 0.0, -1.0), r"normal_: std -1\.0 must be 0 or more"),
+    ],
+)
+def test_settings_of_the_wrong_kind(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()

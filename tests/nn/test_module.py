@@ -374,3 +374,199 @@ def test_loading_beside_a_live_graph_leaves_its_numbers_alone():
     net.load_state_dict({"weight": np.zeros((2, 2)), "bias": np.zeros(2)})
     assert y.tolist() == was
     assert net(x).tolist() == [[0.0, 0.0]]
+
+
+def test_two_names_of_one_tensor_must_agree():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    net[1].weight = net[0].weight
+    net.load_state_dict({"0.weight": np.eye(2), "1.weight": np.eye(2)})
+    before = contents(net)
+    with pytest.raises(WeightsError, match=r"1\.weight and 0\.weight are one tensor in Sequential"):
+        net.load_state_dict({"0.weight": np.ones((2, 2)), "1.weight": np.zeros((2, 2))})
+    assert contents(net) == before
+    net.load_state_dict({"0.weight": np.full((2, 2), np.nan), "1.weight": np.full((2, 2), np.nan)})
+
+
+@pytest.mark.parametrize("given", ["weights.pth", None, [("weight", np.eye(2))]])
+def test_a_state_dict_is_a_mapping(given):
+    with pytest.raises(TypeError, match=r"load_state_dict: needs \{name: array\}.*weights\.load"):
+        nn.Linear(2, 2).load_state_dict(given)
+
+
+def test_complex_weights_are_not_cut_to_their_real_part():
+    net = nn.Linear(2, 2, bias=False)
+    with pytest.raises(WeightsError, match="weight cannot be loaded, and nothing was: it is complex"):
+        net.load_state_dict({"weight": np.eye(2) * 1j})
+
+
+# -- what may be assigned ---------------------------------------------------------------------------------------------
+
+
+def test_a_parameter_does_not_cease_to_be_one():
+    layer = nn.Linear(2, 3)
+    weight = layer.weight
+    for value in (mr.zeros(3, 2), np.zeros((3, 2), np.float32), 0.0, nn.ReLU(), nn.Buffer(np.zeros(3))):
+        with pytest.raises(TypeError, match=r"Linear\.weight is a parameter, .* assign an nn\.Parameter or None"):
+            layer.weight = value
+    assert layer.weight is weight
+    other = nn.Parameter(np.zeros((3, 2), np.float32))
+    layer.weight = other
+    assert next(layer.parameters()) is other
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    with pytest.raises(TypeError, match=r"Linear\.bias is a parameter"):
+        layer.bias = mr.zeros(3)
+    layer.bias = nn.Parameter(np.ones(3, np.float32))
+    assert layer(mr.zeros(1, 2)).tolist() == [[1.0, 1.0, 1.0]]
+    del layer.bias
+    layer.bias = mr.zeros(3)  # after del the name is free, as in torch
+    assert list(layer.state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(2, 3, bias=False), nn.Conv2d(2, 3, 1, bias=False)])
+def test_a_layer_without_bias_gets_one_only_as_a_parameter(layer):
+    with pytest.raises(TypeError, match="bias is a parameter"):
+        layer.bias = mr.zeros(3)
+    layer.bias = nn.Parameter(np.zeros(3, np.float32))
+    assert list(layer.state_dict()) == ["weight", "bias"]
+
+
+def test_a_buffer_stays_one_and_takes_tensors():
+    norm = nn.BatchNorm2d(2)
+    values = mr.tensor([1.0, 2.0])
+    norm.running_mean = values
+    assert isinstance(norm.running_mean, nn.Buffer)
+    assert norm.state_dict()["running_mean"].tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"BatchNorm2d\.running_mean is a buffer, and a ndarray .* minires\.tensor"):
+        norm.running_mean = np.zeros(2)
+    with pytest.raises(TypeError, match=r"is a buffer, which has no gradient: assign running_mean\.detach\(\)"):
+        norm.running_mean = norm.weight * 2
+    norm.running_mean = None
+    norm.running_mean = values
+    assert "running_mean" in dict(norm.named_buffers())
+
+
+def test_a_module_stays_one():
+    net = Net()
+    for value in (lambda x: x, mr.zeros(1), "relu"):
+        with pytest.raises(TypeError, match=r"Net\.fc is a module"):
+            net.fc = value
+    net.fc = nn.Identity()
+    net.fc = None
+    assert [name for name, _ in net.named_children()] == ["stem", "again"]
+
+
+def test_registering_by_name():
+    net = nn.Module()
+    net.register_parameter("w", nn.Parameter(np.ones(2, np.float32)))
+    net.register_buffer("kept", mr.zeros(1))
+    net.register_buffer("passing", mr.zeros(3), persistent=False)
+    net.register_parameter("later", None)
+    net.add_module("0", nn.Linear(1, 1))
+    assert list(net.state_dict()) == ["w", "kept", "0.weight", "0.bias"]
+    assert [name for name, _ in net.named_buffers()] == ["kept", "passing"]
+    assert net.to(np.float64).passing.dtype == np.float64
+    net.load_state_dict(net.state_dict())
+    with pytest.raises(TypeError, match="later is a parameter"):
+        net.later = mr.zeros(2)
+    net.passing = mr.ones(3)
+    assert list(net.state_dict()) == ["w", "kept", "0.weight", "0.bias"]  # still not persistent
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda net: net.register_parameter("w", mr.zeros(1)), TypeError, r"a parameter is an nn\.Parameter or None"),
+        (lambda net: net.register_buffer("b", np.zeros(1)), TypeError, "'b' must be a Tensor or None"),
+        (lambda net: net.register_buffer("b", net.fc.weight * 2), TypeError, "requires a gradient"),
+        (lambda net: net.register_parameter("a.b", None), KeyError, "dots separate"),
+        (lambda net: net.register_buffer("", None), KeyError, "cannot be called ''"),
+        (lambda net: net.register_buffer("forward", None), KeyError, "there is an attribute of that name"),
+        (lambda net: net.add_module("note", nn.ReLU()), KeyError, "there is an attribute of that name"),
+        (lambda net: net.add_module(3, nn.ReLU()), TypeError, "needs a name of type str, got 3"),
+    ],
+)
+def test_registering_what_cannot_be(wrong, error, message):
+    with pytest.raises(error, match=message):
+        wrong(Net())
+
+
+def test_parts_by_their_dotted_names():
+    net = Net()
+    assert net.get_submodule("") is net
+    assert net.get_submodule("stem.1") is net.stem[1]
+    assert net.get_parameter("stem.0.weight") is net.stem[0].weight
+    assert net.get_buffer("stem.1.running_var") is net.stem[1].running_var
+    for method, name in ((net.get_submodule, "stem.7"), (net.get_parameter, "stem.1.running_var"),
+                         (net.get_buffer, "fc.weight"), (net.get_submodule, "note")):  # fmt: skip
+        with pytest.raises(AttributeError, match=f"Net has no .* '{name}'"):
+            method(name)
+
+
+def test_a_mode_is_true_or_false():
+    with pytest.raises(ValueError, match="mode 'eval' must be True or False"):
+        Net().train("eval")
+
+
+# -- layers where they are not found ----------------------------------------------------------------------------------
+
+
+class Hidden(nn.Module):
+    def __init__(self, value):
+        self.parts = value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([nn.Linear(1, 1)], r"Hidden\.parts is not trained, saved.* a list that holds a Linear\. Use nn\.ModuleList"),
+        ((nn.Dropout(),), r"a tuple that holds a Dropout\. Use nn\.ModuleList"),
+        ({"a": nn.ReLU()}, r"a dict that holds a ReLU\. Use nn\.ModuleDict"),
+        ([nn.Parameter(np.ones(1, np.float32))], r"holds a Parameter\. Use nn\.ParameterList"),
+        (mr.ones(2, requires_grad=True), r"is a Tensor that requires a gradient, and no Parameter\. Use nn\.Parameter"),
+        ({"deep": [(nn.ReLU(),)]}, r"a dict that holds a ReLU"),
+    ],
+)
+@pytest.mark.parametrize(
+    "notice", [lambda net: list(net.parameters()), nn.Module.state_dict, nn.Module.eval, nn.Module.to]
+)
+def test_layers_in_a_plain_container_are_told_once(value, message, notice):
+    outer = nn.Sequential(Hidden(value))
+    with pytest.warns(UserWarning, match=message) as caught:
+        notice(outer)
+    assert len(caught) == 1
+    list(outer.parameters())  # a second warning would be an error here
+
+
+def test_layers_appended_later_are_told_too():
+    net = Hidden([])
+    assert list(net.parameters()) == []
+    net.parts.append(nn.Linear(1, 1))
+    with pytest.warns(UserWarning, match=r"Hidden\.parts .* is a list"):
+        list(net.parameters())
+
+
+def test_a_second_way_to_parts_of_the_network_is_no_mistake():
+    net = Net()
+    net.order, net.hooked = [net.stem, net.fc], [net.fc.weight, 1, "a"]
+    net.register_forward_hook(nn.Identity())
+    list(net.parameters())
+    net.eval()
+
+
+class OfTheClass(nn.Module):
+    fc = nn.Linear(1, 1)
+    eps = mr.ones(1)
+
+
+def test_a_layer_of_the_class_is_told():
+    with pytest.warns(
+        UserWarning, match=r"OfTheClass\.fc is not trained.* belongs to the class\. Assign it in __init__"
+    ):
+        assert list(OfTheClass().parameters()) == []
+    net = OfTheClass()
+    net.kept = mr.ones(2)  # without a gradient, and results of operations, are no mistake
+    net.last = nn.Parameter(np.ones(1)) * 2
+    with pytest.warns(UserWarning, match=r"OfTheClass\.fc") as caught:
+        net.eval()
+    assert len(caught) == 1

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minires import manual_seed, optim, training, weights
+import minires as mr
+from minires import data, manual_seed, nn, optim, training, weights
+from minires import functional as F
 from minires.core import random
 from minires.errors import WeightsError
 from minires.training.checkpoint import METADATA
@@ -254,3 +256,69 @@ def test_an_optimisers_steps_go_on(tmp_path):
     model.conv.weight.grad = model.conv.weight.detach()
     optimizer.step()
     np.testing.assert_array_equal(loaded.optimizer["state"][0]["velocity"], before)
+
+
+def adversaries():
+    """Two networks with batch norm, an optimiser for each, and a schedule for the first."""
+    manual_seed(0)
+    models = nn.ModuleDict({
+        "generator": nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
+        "discriminator": nn.Sequential(nn.Linear(2, 8), nn.LeakyReLU(0.2), nn.Dropout(0.2), nn.Linear(8, 1)),
+    })  # fmt: skip
+    optimizers = [
+        optim.Adam(models["generator"].parameters(), 0.01, betas=(0.5, 0.999)),
+        optim.SGD(models["discriminator"].parameters(), 0.05, momentum=0.9),
+    ]
+    return models, optimizers, optim.Cosine(optimizers[0], total=40)
+
+
+def play(models, optimizers, schedule, epochs, save=lambda epoch: None):
+    """Epochs of a least-squares GAN on points of a circle."""
+    points = data.random_split([np.float32([np.cos(a), np.sin(a)]) for a in range(24)], [24])[0]
+    loader, (for_g, for_d) = data.Loader(points, 6, shuffle=True, workers=0), optimizers
+    generate, judge = models["generator"], models["discriminator"]
+    for epoch in epochs:
+        for batch in loader.epoch(epoch):
+            fake = generate(mr.randn(6, 3))
+            for_d.zero_grad()
+            loss = F.mse_loss(judge(mr.tensor(batch)), mr.ones(6, 1)) + F.mse_loss(judge(fake.detach()), mr.zeros(6, 1))
+            loss.backward()
+            for_d.step()
+            for_g.zero_grad()
+            F.mse_loss(judge(fake), mr.ones(6, 1)).backward()
+            for_g.step()
+            schedule.step()
+        save(epoch + 1)
+
+
+def test_two_optimisers_are_resumed_bit_for_bit(tmp_path):
+    whole, path = adversaries(), tmp_path / "gan.safetensors"
+    play(*whole, range(6))
+
+    first = adversaries()
+    play(*first, range(2), lambda epoch: training.Checkpoint.of(*first, epoch=epoch, metadata={"z": 3}).save(path))
+    models, optimizers, schedule = adversaries()
+    manual_seed(99)
+    saved = training.load_checkpoint(path)
+    saved.load_into(models, optimizers, schedule)
+    assert (saved.epoch, saved.metadata) == (2, {"z": 3})
+    play(models, optimizers, schedule, range(saved.epoch, 6))
+    assert bits(models) == bits(whole[0])
+    assert set(weights.load(path)) == set(models.state_dict())
+
+
+def test_a_checkpoint_for_another_number_of_optimisers_changes_nothing(tmp_path):
+    models, optimizers, schedule = adversaries()
+    training.Checkpoint.of(models, optimizers, schedule).save(tmp_path / "c.safetensors")
+    saved = training.load_checkpoint(tmp_path / "c.safetensors")
+    play(models, optimizers, schedule, range(1))
+    before = bits(models)
+    for wrong, message in (
+        ((optimizers[:1], schedule), "has 2 optimisers, and 1 were given"),
+        ((optimizers[0], schedule), "has 2 optimisers, and 1 were given"),
+        ((optimizers, None), "has 1 schedules, and 0 were given"),
+        ((optimizers, [schedule, optim.Constant(optimizers[1])]), "has 1 schedules, and 2 were given"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            saved.load_into(models, *wrong)
+    assert bits(models) == before

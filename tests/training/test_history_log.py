@@ -50,6 +50,14 @@ def test_curves_without_validation(tmp_path):
     assert ORANGE not in colours(tmp_path / "c.png")
 
 
+@pytest.mark.parametrize("metrics", [{}, {"rmse": 0.5}])
+def test_curves_of_a_regression(tmp_path, metrics):
+    changes = {"train_accuracy": None, "validation_accuracy": None}
+    history = [record(epoch, **changes, train_metrics=metrics, validation_metrics=metrics) for epoch in (1, 2)]
+    history_log.draw_curves(tmp_path / "c.png", history)
+    assert {BLUE, ORANGE} <= colours(tmp_path / "c.png")
+
+
 def test_curves_of_what_no_logarithm_takes(tmp_path):
     history_log.draw_curves(tmp_path / "c.png", [record(1, train_loss=0.0), record(2, validation_loss=float("inf"))])
     assert BLUE in colours(tmp_path / "c.png")

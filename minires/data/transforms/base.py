@@ -42,11 +42,27 @@ def is_random(transform: AnyTransform) -> bool:
     return bool(getattr(transform, "random", True))
 
 
+def check_transform(transform: Any) -> None:
+    """Raise DataError unless `transform` can be called with an image, or is None."""
+    if isinstance(transform, (list, tuple)):
+        raise DataError("a list of transforms is none: use transforms.Compose([...])")
+    if isinstance(transform, type):
+        raise DataError(f"the transform {transform.__name__} is a class: write {transform.__name__}(...)")
+    if transform is not None and not callable(transform):
+        raise DataError(f"a transform is a function (image, rng) -> image, not {transform!r}")
+
+
 class Compose(Transform):
     """Applies transforms (or functions of the same form) one after another, all with the same `rng`."""
 
     def __init__(self, transforms: Sequence[AnyTransform]) -> None:
+        if callable(transforms):
+            raise DataError("Compose: takes a list of transforms: Compose([...])")
         self.transforms = tuple(transforms)
+        for number, transform in enumerate(self.transforms):
+            check_transform(transform)
+            if transform is None:
+                raise DataError(f"Compose: transform {number} is None: leave it out")
         self.random = any(map(is_random, self.transforms))
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:

@@ -1,0 +1,70 @@
+"""Activation functions as layers, for `Sequential`. `ReLU` is among the layers."""
+
+from __future__ import annotations
+
+import operator
+
+from minires import functional as F
+from minires.core.tensor import Tensor
+from minires.nn.layers import is_number
+from minires.nn.module import Module
+
+
+class Tanh(Module):
+    """tanh x (torch.nn.Tanh)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.tanh(x)
+
+
+class Sigmoid(Module):
+    """1/(1 + e⁻ˣ) (torch.nn.Sigmoid)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.sigmoid(x)
+
+
+class LeakyReLU(Module):
+    """x where x ≥ 0, else negative_slope·x (torch.nn.LeakyReLU)."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        if not is_number(negative_slope):
+            raise TypeError(f"LeakyReLU: negative_slope={negative_slope!r} must be a number")
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+class Softmax(Module):
+    """eˣ / Σ eˣ along `dim`, which must be named (torch.nn.Softmax)."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = operator.index(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.softmax(x, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Module):
+    """x − ln Σ eˣ along `dim`, which must be named (torch.nn.LogSoftmax)."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = operator.index(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.log_softmax(x, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"

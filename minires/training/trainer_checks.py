@@ -1,0 +1,54 @@
+"""What a Trainer refuses at once: settings of the wrong kind, and parts that do not belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from minires.nn import Module
+from minires.optim import Optimizer, Schedule
+
+
+def check_numbers(counts: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the counts are integers from 1 on, the limits numbers of 0 or more; each may be None."""
+    for name, value in counts.items():
+        if value is not None and not (_is(Integral, value) and value >= 1):
+            raise ValueError(f"Trainer: {name} must be 1 or more, not {value!r}")
+    for name, value in limits.items():
+        if value is not None and not (_is(Real, value) and value >= 0):
+            raise ValueError(f"Trainer: {name} must be a number, 0 or more, or None, not {value!r}")
+
+
+def _is(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_parts(model: Any, optimizer: Any, schedule: Any, *loaders: Any) -> None:
+    """Raise TypeError for parts of the wrong kind, ValueError for an optimiser or a schedule that would change nothing.
+
+    The optimiser must hold a parameter of the model, and the schedule must be that of the optimiser.
+    """
+    for name, value, kind in (("model", model, Module), ("optimizer", optimizer, Optimizer)):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"Trainer: {name} must be a {kind.__module__}.{kind.__name__}, not a {type(value).__name__}"
+            )
+    for loader in loaders:
+        check_loader("Trainer", loader)
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise TypeError(f"Trainer: schedule must be one of minires.optim's, not a {type(schedule).__name__}")
+    if schedule is not None and getattr(schedule, "optimizer", optimizer) is not optimizer:
+        raise ValueError("Trainer: the schedule is that of another optimiser, and would not change this one's rates")
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if held.isdisjoint(map(id, model.parameters())):
+        raise ValueError(
+            "Trainer: the optimiser holds no parameter of this model, so nothing would be learned: make the optimiser "
+            "of model.parameters(), after the model"
+        )
+
+
+def check_loader(where: str, loader: Any) -> None:
+    """Raise TypeError unless `loader` has epochs, as `data.Loader` has; None is allowed."""
+    if loader is not None and not hasattr(loader, "epoch"):
+        raise TypeError(f"{where}: needs a data.Loader of the data set, not a {type(loader).__name__}")
