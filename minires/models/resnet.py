@@ -160,8 +160,8 @@ class ResNet(nn.Module):
         shortcut: option "A", "B" or "C" of the paper; None for the plain network.
         zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
 
-    Raises ValueError for other values of `stem` and `shortcut`, and for a stage without blocks; TypeError for a block
-    that cannot be one.
+    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, and for a stage
+    without blocks; TypeError for a block that cannot be one.
     """
 
     aliases: ClassVar = {"linear": "fc"}
@@ -180,6 +180,11 @@ class ResNet(nn.Module):
         if stem not in ("imagenet", "cifar") or shortcut not in ("A", "B", "C", None):
             raise ValueError(
                 f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
+            )
+        if zero_init_residual and shortcut is None:
+            raise ValueError(
+                "ResNet: zero_init_residual starts each block as its shortcut, and a plain network has none: all its "
+                "features and gradients would stay 0"
             )
         if not blocks or min(blocks) < 1:
             raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")

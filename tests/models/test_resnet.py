@@ -342,3 +342,9 @@ def test_repr_shows_the_parts():
     assert text.startswith("ResNet(\n  (conv1): Conv2d(3, 16, kernel_size=(3, 3), stride=1, padding=1, bias=False)\n")
     assert "(downsample): SubsampleAndPad(stride=2, zero_channels=16)" in text
     assert text.count("BasicBlock(") == 9
+
+
+@pytest.mark.parametrize("name", ["plain18", "plain20"])
+def test_a_plain_network_has_no_shortcut_to_start_as(name):
+    with pytest.raises(ValueError, match="a plain network has none"):
+        models.build(name, zero_init_residual=True)
