@@ -160,8 +160,8 @@ class ResNet(nn.Module):
         shortcut: option "A", "B" or "C" of the paper; None for the plain network.
         zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
 
-    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, and for a stage
-    without blocks; TypeError for a block that cannot be one.
+    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, and for a
+    stage without blocks; TypeError for a block that cannot be one.
     """
 
     aliases: ClassVar = {"linear": "fc"}
