@@ -59,6 +59,11 @@ class Module(Registration):
         """Call `hook(module, inputs, output)` after each forward. Unless it returns None, that replaces the output."""
         return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
 
+    @property
+    def has_forward_hooks(self) -> bool:
+        """Whether forward hooks are registered here."""
+        return bool(vars(self).get("_forward_hooks"))
+
     # -- its parts ----------------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
