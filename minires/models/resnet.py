@@ -56,11 +56,20 @@ def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> n
     return SubsampleAndPad(inputs, outputs, stride) if option == "A" and changes else None
 
 
+def relu_of_norm(relu: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """relu(norm(x)): in one pass, unless someone has put other layers in their places or hooked into them."""
+    are_usual = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
+    if are_usual and not (relu.has_forward_hooks or norm.has_forward_hooks):
+        return norm(x, relu=True)
+    return relu(norm(x))
+
+
 class Block(nn.Module):
     """The part that both kinds of block share: the sum of F(x) and the shortcut, and the ReLU after it."""
 
     expansion: ClassVar[int]  # output channels / width
     plain: bool
+    relu: nn.Module
     downsample: nn.Module | None
 
     @property
@@ -79,8 +88,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
         if self.plain:
-            return F.relu(self.residual(x))
-        return F.relu(self.residual(x) + self.shortcut(x))
+            return self.relu(self.residual(x))
+        return self.relu(self.residual(x) + self.shortcut(x))
 
 
 class BasicBlock(Block):
@@ -92,6 +101,7 @@ class BasicBlock(Block):
         self.plain = shortcut is None
         self.conv1 = conv3x3(inputs, width, stride)
         self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
         self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = make_shortcut(shortcut, inputs, width, stride)
@@ -101,7 +111,7 @@ class BasicBlock(Block):
         return self.bn2
 
     def residual(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x), relu=True)
+        y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
         return self.bn2(self.conv2(y))
 
 
@@ -118,6 +128,7 @@ class Bottleneck(Block):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = conv1x1(width, width * self.expansion)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = nn.ReLU()
         self.downsample = make_shortcut(shortcut, inputs, width * self.expansion, stride)
 
     @property
@@ -125,8 +136,8 @@ class Bottleneck(Block):
         return self.bn3
 
     def residual(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x), relu=True)
-        y = self.bn2(self.conv2(y), relu=True)
+        y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
+        y = relu_of_norm(self.relu, self.bn2, self.conv2(y))
         return self.bn3(self.conv3(y))
 
 
@@ -160,8 +171,8 @@ class ResNet(nn.Module):
         shortcut: option "A", "B" or "C" of the paper; None for the plain network.
         zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
 
-    Raises ValueError for other values of `stem` and `shortcut`, and for a stage without blocks; TypeError for a block
-    that cannot be one.
+    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, and for a
+    stage without blocks; TypeError for a block that cannot be one.
     """
 
     aliases: ClassVar = {"linear": "fc"}
@@ -182,7 +193,10 @@ class ResNet(nn.Module):
                 f"ResNet: stem {stem!r} must be 'imagenet' or 'cifar', shortcut {shortcut!r} 'A', 'B', 'C' or None"
             )
         if zero_init_residual and shortcut is None:
-            raise ValueError("ResNet: zero_init_residual without a shortcut would make every block 0, for ever")
+            raise ValueError(
+                "ResNet: zero_init_residual starts each block as its shortcut, and a plain network has none: all its "
+                "features and gradients would stay 0"
+            )
         if not blocks or min(blocks) < 1:
             raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")
         if not (callable(block) and isinstance(getattr(block, "expansion", None), int)):
@@ -196,6 +210,7 @@ class ResNet(nn.Module):
         else:
             self.conv1 = conv3x3(in_channels, width)
         self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "imagenet" else nn.Identity()
         channels = width
         self.stages = [f"layer{number + 1}" for number in range(len(blocks))]
@@ -225,7 +240,7 @@ class ResNet(nn.Module):
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """The output of every stage, {"layer1": (N, C, H, W), "layer2": …}, for detection and segmentation."""
-        x = self.maxpool(self.bn1(self.conv1(x), relu=True))
+        x = self.maxpool(relu_of_norm(self.relu, self.bn1, self.conv1(x)))
         outputs = {}
         for stage in self.stages:
             outputs[stage] = x = getattr(self, stage)(x)

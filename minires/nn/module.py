@@ -59,6 +59,11 @@ class Module(Registration):
         """Call `hook(module, inputs, output)` after each forward. Unless it returns None, that replaces the output."""
         return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
 
+    @property
+    def has_forward_hooks(self) -> bool:
+        """Whether forward hooks are registered here."""
+        return bool(vars(self).get("_forward_hooks"))
+
     # -- its parts ----------------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -125,10 +130,17 @@ class Module(Registration):
         """Set training mode (batch statistics, dropout) in all modules, or eval mode with mode=False."""
         if not isinstance(mode, (bool, np.bool_)):
             raise ValueError(f"{type(self).__name__}.train: mode {mode!r} must be True or False")
-        for module in self.modules():
-            module.training = bool(mode)
         warn_of_unregistered(self.modules())
+        self._set_training(bool(mode))
         return self
+
+    def _set_training(self, mode: bool) -> None:
+        self.training = mode
+        for child in self.children():
+            if type(child).train is Module.train:
+                child._set_training(mode)
+            else:
+                child.train(mode)  # its own, as a batch norm has that stays frozen
 
     def eval(self: Self) -> Self:
         """Set eval mode: running statistics, no dropout."""

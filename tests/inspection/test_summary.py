@@ -66,7 +66,7 @@ def test_resnet18_row_by_row():
 def test_levels_fold_parts_into_the_module_they_belong_to():
     summary = summarize(models.build("resnet8"), (3, 32, 32))
     names = [row.name for row in summary.layers(1)]
-    assert names == ["conv1", "bn1", "maxpool", "layer1", "layer2", "layer3", "avgpool", "fc"]
+    assert names == ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "avgpool", "fc"]
     assert sum(row.parameters for row in summary.layers(1)) == summary.parameters
     assert sum(row.multiply_adds for row in summary.layers(1)) == summary.multiply_adds
     assert summary.layers(0) == [summary.rows[-1]]

@@ -343,3 +343,32 @@ def test_repr_shows_the_parts():
     assert text.startswith("ResNet(\n  (conv1): Conv2d(3, 16, kernel_size=(3, 3), stride=1, padding=1, bias=False)\n")
     assert "(downsample): SubsampleAndPad(stride=2, zero_channels=16)" in text
     assert text.count("BasicBlock(") == 9
+
+
+@pytest.mark.parametrize("name", ["plain18", "plain20"])
+def test_a_plain_network_has_no_shortcut_to_start_as(name):
+    with pytest.raises(ValueError, match="a plain network has none"):
+        models.build(name, zero_init_residual=True)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet20"])
+def test_the_children_in_a_row_are_the_network_without_its_head(name):
+    """The usual way to features: nn.Sequential(*list(model.children())[:-1])."""
+    model = models.build(name, num_classes=3).eval()
+    x = mr.randn(2, 3, 40, 40)
+    features = nn.Sequential(*list(model.children())[:-1])(x)
+    np.testing.assert_allclose(model.fc(F.flatten(features, 1)).numpy(), model(x).numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_hooks_and_other_layers_see_what_stands_in_the_network():
+    model = models.resnet20().eval()
+    x = mr.randn(2, 3, 8, 8)
+    expected, seen = model(x).numpy(), []
+    handle = model.layer1[0].bn1.register_forward_hook(lambda module, inputs, output: seen.append(output.numpy().min()))
+    np.testing.assert_allclose(model(x).numpy(), expected, rtol=1e-5, atol=1e-5)
+    handle.remove()
+    assert seen[0] < 0  # before the ReLU
+    model.layer1[0].relu = nn.LeakyReLU(0.5)
+    assert not np.allclose(model(x).numpy(), expected, atol=1e-3)
+    model.bn1 = nn.Identity()
+    assert model(x).shape == (2, 10)

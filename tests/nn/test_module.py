@@ -121,6 +121,22 @@ def test_repr():
 # -- what can be done to all of it ------------------------------------------------------------------------------------
 
 
+class Frozen(nn.BatchNorm2d):
+    """The usual way to keep the statistics of a pretrained network as they are."""
+
+    def train(self, mode=True):
+        return super().train(False)
+
+
+def test_a_part_that_defines_train_itself_is_asked():
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(Frozen(3), nn.BatchNorm2d(3)))
+    assert net.eval().train() is net
+    assert [module.training for module in net.modules()] == [True, True, True, False, True]
+    net(mr.randn(4, 3, 2, 2))
+    assert not net[1][0].running_mean.numpy().any()
+    assert net[1][1].running_mean.numpy().any()
+
+
 def test_train_and_eval_reach_every_part():
     net = Net()
     assert all(module.training for module in net.modules())
