@@ -142,7 +142,7 @@ def test_every_name_builds_its_depth():
         (lambda: models.cifar_resnet(2), r"depth 2 must be 6n \+ 2"),
         (lambda: models.resnet18(shortcut="D"), "shortcut 'D' 'A', 'B', 'C' or None"),
         (lambda: ResNet(BasicBlock, (1,), stem="mnist"), "stem 'mnist' must be 'imagenet' or 'cifar'"),
-        (lambda: models.build("plain20", zero_init_residual=True), "without a shortcut would make every block 0"),
+        (lambda: models.build("plain20", zero_init_residual=True), "a plain network has none"),
         (lambda: ResNet(BasicBlock, (1, 0)), r"blocks \(1, 0\) must be at least one in each stage"),
         (lambda: ResNet(BasicBlock, ()), r"blocks \(\) must be at least one"),
     ],
