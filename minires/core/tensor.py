@@ -16,9 +16,11 @@ from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.hooks import RemovableHandle
+from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import copy_of_view, is_writeable
+from minires.core.sharing import Sharing, note_sharing
 from minires.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 Hook = Callable[["Tensor"], Union["Tensor", None]]
 
 
-class Tensor(Operators):
+class Tensor(Operators, InPlaceOperators):
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying it, unless it is a writeable view of another array.
@@ -41,7 +43,9 @@ class Tensor(Operators):
         version: how often this tensor has been changed in place.
     """
 
-    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "grad", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "_sharing", "grad", "node", "version")
+
+    _sharing: Sharing  # set once another tensor shares the memory; see `sharing.py`
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.version = 0
@@ -197,7 +201,9 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """The same array outside of the graph; both share memory (torch.Tensor.detach)."""
-        return Tensor(self._data)
+        detached = Tensor(self._data)
+        note_sharing(self, detached)
+        return detached
 
     def retain_grad(self) -> None:
         """Keep `.grad` on this non-leaf too (torch.Tensor.retain_grad)."""

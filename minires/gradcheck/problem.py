@@ -196,12 +196,11 @@ class Problem:
         record: whether the variables, or those in `subset`, require gradients.
         """
         dtype = np.result_type(*(array.dtype for array in arrays))
-        written: dict[int, tuple[Tensor, Array, int]] = {}
+        written: dict[int, Snapshot] = {}
 
         def watch(tensor: Tensor) -> None:
-            if id(tensor) not in written:  # the engine writes into a copy: the original array stays unchanged
-                written[id(tensor)] = tensor, tensor.data, tensor.version
-                tensor.data = tensor.data.copy()
+            if id(tensor) not in written:
+                written[id(tensor)] = Snapshot(tensor)
 
         state = get_state()
         _restore(self.random_state)
@@ -210,8 +209,8 @@ class Problem:
             with modes.watching_writes(watch):
                 yield self._install(arrays, dtype, record, subset)
         finally:
-            for tensor, array, version in written.values():
-                tensor.data, tensor.version = array, version
+            for snapshot in written.values():
+                snapshot.restore()
             for tensor, array, version, requires_grad in swapped:
                 tensor.data, tensor.version, tensor.requires_grad = array, version, requires_grad
             _restore(state)

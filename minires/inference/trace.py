@@ -15,6 +15,7 @@ from typing import Any
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
+from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.inference.constants import Constants
@@ -116,18 +117,18 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
 @contextmanager
 def _writes_undone() -> Iterator[None]:
     """Restore, after this block, the Tensors that are written in it (running statistics)."""
-    before: dict[int, tuple[Tensor, Array]] = {}
+    before: dict[int, Snapshot] = {}
 
     def keep(tensor: Tensor) -> None:
         if id(tensor) not in before:
-            before[id(tensor)] = tensor, tensor.data.copy()
+            before[id(tensor)] = Snapshot(tensor)
 
     try:
         with modes.watching_writes(keep):
             yield
     finally:
-        for tensor, array in before.values():
-            tensor.assign_(array)
+        for snapshot in before.values():
+            snapshot.restore()
 
 
 def _parts(returned: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:

@@ -9,6 +9,7 @@ from minires.backend import Array
 from minires.core.function import Function
 from minires.core.random import default_generator
 from minires.core.tensor import Tensor
+from minires.ops.inplace import change
 from minires.ops.operands import check_floating
 
 
@@ -31,12 +32,14 @@ def dropout(
     input: Tensor,
     p: float = 0.5,
     training: bool = True,
+    inplace: bool = False,
     *,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1 − p) (torch.nn.functional.dropout).
 
-    Draws from `generator` or the thread's default. Returns input itself unless training. Raises ValueError unless
+    Draws from `generator` or the thread's default. Returns input itself unless training; with `inplace`, always, after
+    changing it. Raises ValueError unless
     0 ≤ p ≤ 1, DtypeError for integers.
     """
     check_floating("dropout", input)
@@ -47,4 +50,5 @@ def dropout(
     generator = default_generator() if generator is None else generator
     survives = generator.random(input.shape, dtype=np.float32) >= p
     mask = survives.astype(input.dtype) * input.dtype.type(1 / (1 - p) if p < 1 else 0)
-    return Dropout(backend.to_device(mask, input.device))(input)
+    op = Dropout(backend.to_device(mask, input.device))
+    return change("dropout", input, op) if inplace else op(input)

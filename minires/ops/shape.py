@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 class Reshape(Function):
     """The same elements in another shape."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -42,7 +42,7 @@ class Reshape(Function):
 class Permute(Function):
     """Axis k of y is axis axes[k] of x; backward takes the inverse order."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -58,7 +58,7 @@ class Permute(Function):
 class Flip(Function):
     """x in reverse order along axes; it is its own adjoint."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -73,7 +73,7 @@ class Flip(Function):
 class BroadcastTo(Function):
     """x repeated along axes; the gradients of the copies are summed."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -141,7 +141,7 @@ class Concatenate(Function):
 class Index(Function):
     """y = x[key]; an element that is taken twice gets the sum of both gradients."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -309,11 +309,15 @@ def index(input: Tensor, key: Any) -> Tensor:
     The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
     ShapeError for what input does not have.
     """
-    parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
-        return Index(parts if isinstance(key, tuple) else parts[0])(input)
+        return Index(index_key(key, input))(input)
     except IndexError as error:
         raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
+
+
+def index_key(key: Any, x: Tensor) -> Any:
+    """What a user writes in x[…] as a backend takes it."""
+    return tuple(_key_part(part, x) for part in key) if isinstance(key, tuple) else _key_part(key, x)
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
