@@ -1,4 +1,4 @@
-"""What `copy` and `pickle` make of a tensor. Only leaves can be copied, as in torch: a graph cannot be copied with them.
+"""What `copy` and `pickle` make of a tensor. Only leaves can be copied, as in torch: a graph cannot be.
 
 A deep copy has arrays of its own. Tensors that are copied together and share a memory share one again; those that are
 pickled do only if they have the same array (`x` and `x.detach()`), and a view comes back with an array of its own.

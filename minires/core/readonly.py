@@ -27,7 +27,9 @@ _locks: dict[int, tuple[int, bool]] = {}
 if hasattr(os, "register_at_fork"):
     # A forked child has only the thread that forked. If another thread held the lock at that moment, the child would
     # find it locked for ever, and the counts half written. So fork waits for the lock.
-    os.register_at_fork(before=bookkeeping.acquire, after_in_parent=bookkeeping.release, after_in_child=bookkeeping.release)
+    os.register_at_fork(
+        before=bookkeeping.acquire, after_in_parent=bookkeeping.release, after_in_child=bookkeeping.release
+    )
 
 
 class ReadOnlyLock:

@@ -94,6 +94,7 @@ class Snapshot:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor, self.array, self.numbers = tensor, tensor.data, tensor.data.copy()
         self.state = tensor.version, tensor.node, tensor.requires_grad, sharing_of(tensor)
+        self.was_free = readonly.is_memory_writeable(self.array)
 
     def restore(self) -> None:
         """Give the tensor back its array with its numbers, and so the version too."""
@@ -102,8 +103,10 @@ class Snapshot:
         tensor.version, tensor.node, tensor._requires_grad, sharing = self.state
         if sharing is not None:
             tensor._sharing = sharing
-        if readonly.is_memory_writeable(self.array):  # else nobody has written into it
+        if readonly.is_memory_writeable(self.array):
             readonly.writeable_view(self.array)[...] = self.numbers
+        elif self.was_free:  # a graph needs what was written since
+            tensor._data = self.numbers
 
 
 def _is_view_in_graph(op: Function, source: Tensor, view: Tensor) -> bool:

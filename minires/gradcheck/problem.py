@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.backend import Array, use_backend
+from minires.backend import use_backend
 from minires.core import modes
 from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
+from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
 from minires.errors import GraphError
 from minires.gradcheck.arguments import (
@@ -209,7 +210,7 @@ class Problem:
             with modes.watching_writes(watch):
                 yield self._install(arrays, dtype, record, subset)
         finally:
-            for snapshot in written.values():
+            for snapshot in reversed(written.values()):  # the first that was taken of a memory has the last word
                 snapshot.restore()
             for tensor, array, version, requires_grad in swapped:
                 tensor.data, tensor.version, tensor.requires_grad = array, version, requires_grad

@@ -66,6 +66,10 @@ class Trace:
         self.arrays.append(array)
         return len(self.arrays) - 1
 
+    def has(self, array: Array) -> bool:
+        """Whether `array` is that of a value."""
+        return id(array) in self._numbers
+
     def compute(self, op: Function, arrays: list[Array]) -> Array:
         """The output of an operation, computed from the constants as they were."""
         if isinstance(op, BatchNormEval):
@@ -107,7 +111,7 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
     found.number(tensor.data)
     found.constants.start()
     try:
-        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone():
+        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone(found):
             found.finish(model(tensor))
     finally:
         found.constants.finish()
@@ -115,19 +119,19 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
 
 
 @contextmanager
-def _writes_undone() -> Iterator[None]:
-    """Restore, after this block, the Tensors that are written in it (running statistics)."""
+def _writes_undone(found: Trace) -> Iterator[None]:
+    """Restore, after this block, the Tensors that are written in it (running statistics), but not the run's values."""
     before: dict[int, Snapshot] = {}
 
     def keep(tensor: Tensor) -> None:
-        if id(tensor) not in before:
+        if id(tensor) not in before and not found.has(tensor.data):
             before[id(tensor)] = Snapshot(tensor)
 
     try:
         with modes.watching_writes(keep):
             yield
     finally:
-        for snapshot in before.values():
+        for snapshot in reversed(before.values()):  # the first that was taken of a memory has the last word
             snapshot.restore()
 
 

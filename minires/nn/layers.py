@@ -183,7 +183,10 @@ class LayerNorm(Module):
 
 
 class ReLU(Module):
-    """max(x, 0) (torch.nn.ReLU). With `inplace`, x itself becomes that: wherever else x is used, it is max(x, 0) too."""
+    """max(x, 0) (torch.nn.ReLU).
+
+    With `inplace`, x itself becomes that: whoever uses x afterwards, as a shortcut does, finds max(x, 0).
+    """
 
     inplace = False  # also of a layer that was pickled before layers had this attribute
 

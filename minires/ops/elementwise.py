@@ -456,10 +456,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return METHODS["relu_"](input) if inplace else _unary("relu", ReLU(), input)
 
 
-@method("leaky_relu")
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where x > 0, else negative_slope · x; `inplace` as in relu (torch.nn.functional.leaky_relu)."""
-    return METHODS["leaky_relu_"](input, negative_slope) if inplace else _unary("leaky_relu", LeakyReLU(negative_slope), input)
+    if inplace:
+        return METHODS["leaky_relu_"](input, negative_slope)
+    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
 
 
 @method("absolute")
