@@ -130,7 +130,7 @@ def overwrite(name: str, x: Tensor, numbers: Tensor) -> Tensor:
         return put(name, x, ..., numbers)
     _check_may_change(name, x)
     _tell_watcher(x)
-    array = backend.array_module(x.data).empty_like(x.data)
+    array = backend.array_module(x.data).zeros_like(x.data)
     array[...] = numbers.data
     _take_over(x, Tensor(array))
     return x
@@ -152,14 +152,19 @@ def _check_may_change(name: str, x: Tensor) -> None:
 
 
 def _in_dtype_of(name: str, x: Tensor, value: Tensor) -> Tensor:
-    """`value` in x's dtype. Raises DtypeError where it is of a higher kind, as torch does."""
+    """`value` in x's dtype. Raises DtypeError where it is of a higher kind, as torch does, or an integer too large."""
     kinds = [_KINDS.index(dtype.kind.replace("u", "i")) for dtype in (value.dtype, x.dtype)]
     if kinds[0] > kinds[1]:
         raise DtypeError(
             f"{name}: a result of dtype {value.dtype} cannot be cast to {x.dtype} in place: convert the tensor, as in "
             f"x.astype('{value.dtype}'), or the other operand"
         )
-    return value if value.dtype == x.dtype else METHODS["astype"](value, x.dtype)
+    if value.dtype == x.dtype:
+        return value
+    cast: Tensor = METHODS["astype"](value, x.dtype)
+    if cast.dtype.kind in "iu" and not bool((METHODS["astype"](cast, value.dtype).data == value.data).all()):
+        raise DtypeError(f"{name}: a number of dtype {value.dtype} is too large for {x.dtype}")
+    return cast
 
 
 def _without_leading_ones(name: str, value: Tensor, place: tuple[int, ...]) -> Tensor:
@@ -238,7 +243,7 @@ def _take_over(x: Tensor, after: Tensor) -> None:
         whole = _put_back(root, sharing.ops, after)
     if modes.interceptor() is None:  # in the old layout, of which the other arrays are views
         old = base.data if is_recorded or sharing.root is None else sharing.root
-        whole._data, numbers = backend.array_module(old).empty_like(old), whole.data
+        whole._data, numbers = backend.array_module(old).zeros_like(old), whole.data
         whole._data[...] = numbers
     if is_recorded:
         _become(base, whole, True)
@@ -315,7 +320,7 @@ def _register(name: str, operation: Callable[..., Tensor]) -> Callable[..., Tens
     """Register as the method `name` what changes a tensor as `operation` computes it."""
 
     def changed(x: Tensor, *arguments: Any) -> Tensor:
-        return change(name, x, lambda before: operation(before, *arguments))
+        return change(name, x, lambda before: operation(before, *(before if a is x else a for a in arguments)))
 
     return method(name)(changed)
 
@@ -398,12 +403,20 @@ def _drawn(name: str, x: Tensor, generator: Any, draw: Callable[[np.random.Gener
     return overwrite(name, x, Tensor(backend.to_device(numbers, x.device)))
 
 
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    """Whether `dtype` has the very number `value`, or is floating-point."""
+    try:
+        return dtype.kind in "fc" or bool(dtype.type(value) == value)
+    except (ValueError, OverflowError):  # NaN or infinity, or too large an integer
+        return False
+
+
 def _operand(name: str, x: Tensor, value: Any) -> Tensor:
     """What a user writes into x, as a Tensor of x's dtype and, unless it is a Tensor, on its device.
 
     A Python number may be of a higher kind if x's dtype holds it exactly: `mask[i] = 1`.
     """
-    if isinstance(value, (bool, int, float)) and x.dtype.type(value) == value:
+    if isinstance(value, (bool, int, float)) and _holds(x.dtype, value):
         return Tensor(backend.scalar(value, x.dtype, x.data))
     if not isinstance(value, Tensor):
         value = as_tensor(value, x)

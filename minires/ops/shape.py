@@ -316,8 +316,11 @@ def index(input: Tensor, key: Any) -> Tensor:
 
 
 def index_key(key: Any, x: Tensor) -> Any:
-    """What a user writes in x[…] as a backend takes it."""
-    return tuple(_key_part(part, x) for part in key) if isinstance(key, tuple) else _key_part(key, x)
+    """What a user writes in x[…] as a backend takes it. An element is a view too, as in torch; `...` makes it one."""
+    parts = tuple(_key_part(part, x) for part in (key if isinstance(key, tuple) else (key,)))
+    if parts and len(parts) == x.ndim and all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
+        return (*parts, ...)
+    return parts if isinstance(key, tuple) else parts[0]
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
@@ -327,6 +330,8 @@ def _key_part(part: Any, x: Tensor) -> Any:
     elif backend.is_array(part):
         part = part.copy()
     part = part.data if isinstance(part, Tensor) else part
+    if isinstance(part, (np.integer, np.ndarray)) and part.ndim == 0 and part.dtype.kind in "iu":
+        return int(part)
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 
 
