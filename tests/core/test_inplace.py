@@ -1,7 +1,7 @@
 """Operations in place have torch's meaning: what they change, what shares it, and what they refuse.
 
-Numbers are PyTorch's (literal, or compared where it is installed), or those of NumPy, whose views share memory as torch's
-do: a program runs on NumPy's arrays too, and the complex step gives its derivatives.
+Numbers are PyTorch's (literal, or compared where it is installed), or those of NumPy, whose views share memory as
+torch's do: a program runs on NumPy's arrays too, and the complex step gives its derivatives.
 """
 
 from __future__ import annotations
