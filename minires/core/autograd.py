@@ -153,7 +153,7 @@ class BackwardPass:
         """`gradient`, copied if it is a view or in use elsewhere, so that no two tensors' gradients share memory."""
         is_shared = gradient.data.base is not None or id(gradient.data) in self.shared
         gradient = gradient.clone() if is_shared else gradient
-        gradient = gradient if self.create_graph else gradient.detach()
+        gradient = gradient if self.create_graph else Tensor(gradient.data)
         self.shared.add(id(gradient.data))
         return gradient
 

@@ -263,7 +263,7 @@ def test_a_compiled_model_is_its_own_copy_and_is_not_pickled():
         model[0].weight.zero_()
     assert holder["fast"](x).tolist() == holder["model"](x).tolist()
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(MiniResError, match="cannot be pickled.*compile it there"):
+        with pytest.raises(MiniResError, match=r"cannot be pickled.*compile it there"):
             pickle.dumps(fast, protocol)
 
 
