@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minires.backend import Array, memory_owner
-from minires.errors import GraphError
+from minires.backend import Array, is_array, memory_owner
+from minires.errors import DtypeError, GraphError
 
 bookkeeping = threading.RLock()  # re-entrant: the garbage collector may run a ReadOnlyLock's __del__ while it is held
 # id of the memory's owner -> (number of locks, whether it was writeable before the first). A ReadOnlyLock keeps the
@@ -83,6 +83,14 @@ def writeable_view(array: Array) -> Array:
     if isinstance(array, np.ndarray) and not array.flags.writeable:
         array = array.view()
         array.flags.writeable = True
+    return array
+
+
+def array_of(value: Any) -> Array:
+    """The array of what is assigned to `tensor.data`, an array or a Tensor. Raises DtypeError for anything else."""
+    array = getattr(value, "data", None) if not is_array(value) and hasattr(value, "requires_grad") else value
+    if not is_array(array) and not isinstance(array, np.generic):
+        raise DtypeError(f"tensor.data: needs an array or a Tensor, got a {type(value).__name__}")
     return array
 
 

@@ -19,7 +19,7 @@ from minires.core.hooks import RemovableHandle
 from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
 from minires.core.operators import METHODS, Operand, Operators
-from minires.core.readonly import copy_of_view, is_writeable
+from minires.core.readonly import array_of, copy_of_view, is_writeable
 from minires.core.sharing import Sharing, note_sharing
 from minires.errors import DtypeError, GraphError, ShapeError
 
@@ -33,7 +33,8 @@ class Tensor(Operators, InPlaceOperators):
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying it, unless it is a writeable view of another array.
-    `minires.tensor(...)` always copies, which is what users want.
+    `minires.tensor(...)` always copies, which is what users want. What changes a Tensor in place (`x += y`, `x.mul_(2)`,
+    `x[i] = v`) is in `inplace.py`.
 
     Attributes:
         data: the array. It is read-only if a live graph needs it, or if it is a view of another array.
@@ -69,8 +70,8 @@ class Tensor(Operators, InPlaceOperators):
         return self._data
 
     @data.setter
-    def data(self, array: Array) -> None:
-        self._data = copy_of_view(array)
+    def data(self, array: Array | Tensor) -> None:
+        self._data = copy_of_view(array_of(array))
         self.version += 1
 
     shape = property(lambda self: tuple(self._data.shape), doc="Lengths of the axes.")

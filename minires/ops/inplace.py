@@ -108,12 +108,12 @@ def put(name: str, x: Tensor, key: Any, value: Tensor) -> Tensor:
         place = backend.index(x.data, key)
     except IndexError as error:
         raise ShapeError(f"{name}: {key!r} does not fit shape {x.shape}: {error}") from error
-    if _is_same_place(place, value.data):
+    is_recorded = modes.is_grad_enabled() and x.dtype.kind in "fc" and (x.requires_grad or value.requires_grad)
+    if _is_same_place(place, value.data) and (not is_recorded or _base(value) is _base(x)):
         return x  # the second half of x[i] += 1, whose first half has changed x[i], a view
     value = _without_leading_ones(name, value, tuple(place.shape))
     check_device(name, x, value)
     _tell_watcher(x)
-    is_recorded = modes.is_grad_enabled() and x.dtype.kind in "fc" and (x.requires_grad or value.requires_grad)
     if is_recorded or not _is_memory_free(x):
         _take_over(x, IndexPut(key)(_alias(x), value))
     else:
@@ -138,8 +138,7 @@ def overwrite(name: str, x: Tensor, numbers: Tensor) -> Tensor:
 
 def _check_may_change(name: str, x: Tensor) -> None:
     check_tensor(name, x)
-    sharing = sharing_of(x)
-    leaf = x if sharing is None or sharing.base is None else sharing.base
+    leaf = _base(x)
     if modes.is_grad_enabled() and leaf.requires_grad and leaf.is_leaf:
         what = "a leaf Tensor" if leaf is x else "a view of a leaf Tensor"
         raise GraphError(
@@ -199,7 +198,7 @@ def _alias(x: Tensor) -> Tensor:
 
 
 def _is_memory_free(x: Tensor) -> bool:
-    """Whether x's memory may be written into. What intercepts operations knows values by their arrays: there it not."""
+    """Whether x may be written into directly. Where operations are intercepted they must be seen: arrays tell values."""
     return modes.interceptor() is None and is_memory_writeable(x.data)
 
 
@@ -217,6 +216,13 @@ def _tell_watcher(x: Tensor) -> None:
                 watcher(tensor)
 
 
+def _base(x: Tensor) -> Tensor:
+    """The tensor of which the graph knows x to be a view, as long as they share a memory; else x itself."""
+    sharing = sharing_of(x)
+    base = None if sharing is None else sharing.base
+    return x if base is None or memory_owner(base.data) is not memory_owner(x.data) else base
+
+
 def _members(x: Tensor) -> list[Tensor]:
     sharing = sharing_of(x)
     return [] if sharing is None else sharing.memory.live()
@@ -232,19 +238,15 @@ def _take_over(x: Tensor, after: Tensor) -> None:
     if sharing is None or all(member is x for member in members):
         _become(x, after, is_recorded)
         return
-    base = x if sharing.base is None else sharing.base
+    base = _base(x)
     if is_recorded:
         inner = len(base._sharing.ops)
         _check_is_first(base, members)
-        whole = _put_back(_alias(base), sharing.ops[inner:], after)
+        old = _alias(base)
     else:
         inner = 0
-        root = Tensor(x.data if sharing.root is None else sharing.root)
-        whole = _put_back(root, sharing.ops, after)
-    if modes.interceptor() is None:  # in the old layout, of which the other arrays are views
-        old = base.data if is_recorded or sharing.root is None else sharing.root
-        whole._data, numbers = backend.array_module(old).zeros_like(old), whole.data
-        whole._data[...] = numbers
+        old = Tensor(x.data if sharing.root is None else sharing.root)
+    whole = _in_layout_of(old.data, _put_back(old, sharing.ops[inner:], after))
     if is_recorded:
         _become(base, whole, True)
         whole = base
@@ -307,6 +309,33 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
     else:
         _refuse_view(op)
     return _put_back(source, before, value)
+
+
+class _Relayout(Function):
+    """The same numbers, whose axes lie in memory in the order `axes`, the slowest first."""
+
+    saved_inputs = ()
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        inverse = tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__))
+        return backend.transpose(backend.transpose(x, self.axes).copy(), inverse)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g
+
+
+def _in_layout_of(old: Array, x: Tensor) -> Tensor:
+    """x with the axes in memory in the same order as in `old`, and no gaps: what was a view of `old` is one of x."""
+    axes = tuple(sorted(range(x.ndim), key=lambda axis: -abs(old.strides[axis])))
+    step = x.data.itemsize
+    for axis in reversed(axes):
+        if x.shape[axis] != 1 and x.data.strides[axis] != step:
+            return _Relayout(axes)(x)
+        step *= x.shape[axis]
+    return x
 
 
 def _refuse_view(op: Function) -> NoReturn:

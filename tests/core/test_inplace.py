@@ -7,7 +7,9 @@ torch's do: a program runs on NumPy's arrays too, and the complex step gives its
 from __future__ import annotations
 
 import gc
+import re
 import weakref
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,7 +19,7 @@ from hypothesis import given, settings
 import minires as mr
 from minires import functional as F
 from minires import nn, optim
-from minires.core import modes
+from minires.core import modes, readonly
 from minires.core.readonly import is_locked
 from minires.errors import DtypeError, GraphError, ShapeError
 
@@ -620,3 +622,67 @@ def test_an_integer_that_does_not_fit():
         with pytest.raises(DtypeError, match="int64 is too large for int32"):
             change()
     assert x.tolist() == [300]
+
+
+def test_the_numbers_of_a_detached_tensor_put_into_its_source_cut_the_graph():
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    h[0] = h.detach()[0]
+    h.backward(np.ones(2))
+    assert h.tolist() == [3.0, 6.0]
+    assert x.grad.tolist() == [0.0, 3.0]
+
+
+def test_data_takes_a_tensor():
+    """A Tensor that was assigned had become the "array"."""
+    p = leaf(1.0, 2.0)
+    (p * p).sum().backward()
+    p.data = p.detach() - 0.5 * p.grad
+    assert p.tolist() == [0.0, 0.0]
+    assert isinstance(p.data, np.ndarray)
+    with pytest.raises(DtypeError, match=r"tensor\.data: needs an array or a Tensor, got a list"):
+        p.data = [1.0, 2.0]
+
+
+def test_a_view_whose_base_has_an_array_of_its_own_since():
+    """`assign_` gave the base another array; a write into the view leaves it alone."""
+    h = mr.zeros(2, 2, dtype=np.float64)
+    view, w = h[0], leaf(1.0, 1.0)
+    graph = w * h
+    h.assign_(5.0)
+    view += w
+    assert h.tolist() == [[5.0] * 2] * 2
+    assert view.tolist() == [1.0, 1.0]
+    view.sum().backward()
+    assert w.grad.tolist() == [1.0, 1.0]
+    del graph
+
+
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_views_of_another_layout_stay_views(is_traced):
+    """A channels-last image seen as rows of pixels: C order would make a copy of the rows."""
+    h = mr.Tensor(readonly.read_only(np.zeros((2, 4, 5, 3)).transpose(0, 3, 1, 2))) * leaf(1.0)
+    rows = h.permute(0, 2, 3, 1).reshape(-1, 3)
+    with modes.intercepting() if is_traced else mr.enable_grad():
+        h[:, 1] = 1.0
+        rows += leaf(0.0, 0.0, 2.0)
+        h *= 2
+    assert rows[0].tolist() == [0.0, 2.0, 4.0]
+    assert h[1, :, 3, 4].tolist() == [0.0, 2.0, 4.0]
+
+
+def test_the_examples_of_the_page_run():
+    page = (Path(__file__).parents[2] / "docs" / "in-place.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})
+
+
+def test_an_operation_that_kept_its_output_goes_on():
+    """Where torch refuses: what exp kept is an array that nobody changes."""
+    x = leaf(0.0, 1.0)
+    h = x.exp()
+    h += 1
+    h.backward(np.array([1.0, 10.0]))
+    np.testing.assert_allclose(x.grad.numpy(), [1.0, 10 * np.e], rtol=1e-15)
