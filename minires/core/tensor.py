@@ -33,8 +33,8 @@ class Tensor(Operators, InPlaceOperators):
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying it, unless it is a writeable view of another array.
-    `minires.tensor(...)` always copies, which is what users want. What changes a Tensor in place (`x += y`, `x.mul_(2)`,
-    `x[i] = v`) is in `inplace.py`.
+    `minires.tensor(...)` always copies, which is what users want. What changes a Tensor in place (`x += y`, `x[i] = v`,
+    `x.mul_(2)`) is declared in `inplace.py`.
 
     Attributes:
         data: the array. It is read-only if a live graph needs it, or if it is a view of another array.

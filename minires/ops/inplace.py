@@ -198,7 +198,7 @@ def _alias(x: Tensor) -> Tensor:
 
 
 def _is_memory_free(x: Tensor) -> bool:
-    """Whether x may be written into directly. Where operations are intercepted they must be seen: arrays tell values."""
+    """Whether x may be written into directly. Not where operations are intercepted: a write would not be seen there."""
     return modes.interceptor() is None and is_memory_writeable(x.data)
 
 

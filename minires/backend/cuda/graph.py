@@ -58,7 +58,7 @@ class Workspace:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise DeviceError(
-            "a CUDA graph cannot be copied or pickled, nor its memory: copy the model and the optimiser, and capture anew"
+            "a CUDA graph cannot be copied or pickled, nor its memory: copy the model and optimiser, and capture anew"
         )
 
     @contextmanager

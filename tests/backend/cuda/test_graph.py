@@ -73,7 +73,8 @@ def test_a_capture_computes_nothing(device, workspace):
 
 def test_a_graph_and_its_memory_are_not_copied(device, workspace):
     """A copy of the workspace would not give its pool back."""
-    captured, _ = workspace.capture(lambda: None, "it")
+    x = device.upload(numbers(4))
+    captured, _ = workspace.capture(lambda: x + 1, "it")
     for each in (workspace, captured):
         for make in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(DeviceError, match="cannot be copied or pickled"):
