@@ -205,13 +205,14 @@ def _is_memory_free(x: Tensor) -> bool:
 def _write(x: Tensor, key: Any, array: Array) -> None:
     overlaps = memory_owner(array) is memory_owner(x.data)
     writeable_view(x.data)[key] = array.copy() if overlaps else array
-    x.version += 1
+    for tensor in _sharers(x):
+        tensor.version += 1
 
 
 def _tell_watcher(x: Tensor) -> None:
     """Tell the watcher of writes, if there is one, of x and all that share its memory, but not of results."""
     if (watcher := modes.write_watcher()) is not None:
-        for tensor in {id(each): each for each in (x, *_members(x))}.values():
+        for tensor in _sharers(x):
             if tensor.node is None:
                 watcher(tensor)
 
@@ -223,9 +224,10 @@ def _base(x: Tensor) -> Tensor:
     return x if base is None or memory_owner(base.data) is not memory_owner(x.data) else base
 
 
-def _members(x: Tensor) -> list[Tensor]:
+def _sharers(x: Tensor) -> list[Tensor]:
+    """All tensors that are known to share x's memory, x included."""
     sharing = sharing_of(x)
-    return [] if sharing is None else sharing.memory.live()
+    return [x] if sharing is None else sharing.memory.live()
 
 
 # -- into a new memory ------------------------------------------------------------------------------------------------
@@ -234,7 +236,7 @@ def _members(x: Tensor) -> list[Tensor]:
 def _take_over(x: Tensor, after: Tensor) -> None:
     """Give x the array of `after`, and its place in the graph; and those that share x's memory new arrays too."""
     sharing, is_recorded = sharing_of(x), after.requires_grad
-    members = _members(x)
+    members = _sharers(x)
     if sharing is None or all(member is x for member in members):
         _become(x, after, is_recorded)
         return

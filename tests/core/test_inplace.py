@@ -389,7 +389,7 @@ def test_a_write_to_an_item_happens_once():
     """`x[i] += 1` is x.__setitem__(i, x[i].__iadd__(1)), and x[i] is a view."""
     x = mr.tensor(np.zeros(2))
     x[0] += 1
-    assert (x.tolist(), x.version) == ([1.0, 0.0], 0)
+    assert (x.tolist(), x.version) == ([1.0, 0.0], 1)
     h = leaf(1.0, 2.0) * 1
     h[0] *= 3
     assert (h.tolist(), h.node.name, h.version) == ([3.0, 2.0], "IndexPut", 1)
@@ -686,3 +686,47 @@ def test_an_operation_that_kept_its_output_goes_on():
     h += 1
     h.backward(np.array([1.0, 10.0]))
     np.testing.assert_allclose(x.grad.numpy(), [1.0, 10 * np.e], rtol=1e-15)
+
+
+# -- gradients on their way ------------------------------------------------------------------------------------------
+
+
+class Doubling(mr.Function):
+    """2x, with a backward that writes into the gradient it is given: as `g *= 2` (a new tensor, formerly) or a view."""
+
+    def __init__(self, through_a_view):
+        self.through_a_view = through_a_view
+
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, g):
+        target = g.reshape(-1) if self.through_a_view else g
+        target *= 2
+        return g
+
+
+@pytest.mark.parametrize("through_a_view", [False, True])
+def test_a_backward_that_writes_into_its_gradient_is_refused(through_a_view):
+    """In F(x) + x the shortcut gets the same gradient: it would be doubled too."""
+    x = leaf(1.0, 2.0)
+    y = Doubling(through_a_view)(x) + x
+    with pytest.raises(GraphError, match=r"Doubling: backward changed the gradient that it was given in place"):
+        y.backward(np.ones(2))
+
+
+@pytest.mark.parametrize("returns", [False, True])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_hook_that_changes_its_gradient_in_place(returns, create_graph):
+    """It counts for its own tensor, returned or not, and for no other one."""
+    x = leaf(1.0, 2.0)
+    a, b = x * 1, x * 1
+
+    def hook(g):
+        with mr.no_grad():
+            g *= 10
+        return g if returns else None
+
+    a.register_hook(hook)
+    ga, gb = mr.grad(a + b, [a, b], np.array([1.0, 2.0]), create_graph=create_graph)
+    assert (ga.tolist(), gb.tolist()) == ([10.0, 20.0], [1.0, 2.0])
