@@ -332,7 +332,7 @@ class _Relayout(Function):
 def _in_layout_of(old: Array, x: Tensor) -> Tensor:
     """x with the axes in memory in the same order as in `old`, and no gaps: what was a view of `old` is one of x."""
     axes = tuple(sorted(range(x.ndim), key=lambda axis: -abs(old.strides[axis])))
-    step = x.data.itemsize
+    step = x.dtype.itemsize
     for axis in reversed(axes):
         if x.shape[axis] != 1 and x.data.strides[axis] != step:
             return _Relayout(axes)(x)
