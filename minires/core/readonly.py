@@ -88,7 +88,7 @@ def writeable_view(array: Array) -> Array:
 
 def array_of(value: Any) -> Array:
     """The array of what is assigned to `tensor.data`, an array or a Tensor. Raises DtypeError for anything else."""
-    array = getattr(value, "data", None) if not is_array(value) and hasattr(value, "requires_grad") else value
+    array: Any = value if is_array(value) or not hasattr(value, "requires_grad") else value.data
     if not is_array(array) and not isinstance(array, np.generic):
         raise DtypeError(f"tensor.data: needs an array or a Tensor, got a {type(value).__name__}")
     return array

@@ -7,7 +7,8 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires import nn, optim
+from minires import gradcheck, nn, optim
+from minires.inspection.summary import summarize
 
 
 class PreActivation(nn.Module):
@@ -120,3 +121,36 @@ def test_torchvisions_block_trains_as_the_one_without_in_place():
             optimizer.step()
         results.append([loss.item(), *(p.tolist() for p in (*model.parameters(), *model.buffers()))])
     assert results[0] == results[1]
+
+
+def test_a_summary_of_a_model_that_begins_in_place():
+    def shapes(inplace):
+        model = nn.Sequential(nn.ReLU(inplace), nn.Conv2d(3, 2, 3), nn.ReLU(inplace))
+        return [(row.output_shape, row.receptive_field) for row in summarize(model, (3, 5, 5)).rows]
+
+    assert shapes(True) == shapes(False)
+
+
+def test_gradient_checks_of_what_is_in_place_leave_the_model_alone():
+    class Net(nn.Module):
+        def __init__(self):
+            self.relu, self.fc = nn.ReLU(inplace=True), nn.Linear(3, 3)
+            self.calls, self.last = nn.Buffer(np.zeros(1)), nn.Buffer(np.zeros((2, 3)))
+
+        def forward(self, x):
+            h = self.fc(x)
+            y = self.relu(h) * h + x
+            y[:, 1:] *= h[:, :1]
+            y.T[0] -= 1.0
+            with mr.no_grad():
+                self.calls += 1
+                self.last[0].copy_(y[0])
+            return y
+
+    mr.manual_seed(0)
+    net = Net().to(dtype=np.float64)
+    before = {name: each.tolist() for name, each in net.state_dict().items()}
+    x = mr.tensor(np.random.default_rng(0).normal(size=(2, 3)))
+    report = gradcheck.gradcheck(net, [x])
+    assert report, report
+    assert {name: each.tolist() for name, each in net.state_dict().items()} == before
