@@ -264,7 +264,10 @@ def test_an_index_by_a_number_from_the_data_is_replayed():
     with modes.intercepting(compute=BranchReplayer(recorder.records)):
         other = mr.tensor(np.array([9.0, 3.0, 2.0]))
         assert other[other.argmax()].item() == 3.0
+    recorder = BranchRecorder()
+    with modes.intercepting(compute=recorder):
+        x.detach()[1]
     with modes.intercepting(compute=BranchReplayer(recorder.records)):
         view = x.detach()[1]
-        view.zero_()
+    view.zero_()
     assert x.tolist() == [1.0, 0.0, 2.0]
