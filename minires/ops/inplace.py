@@ -210,11 +210,10 @@ def _write(x: Tensor, key: Any, array: Array) -> None:
 
 
 def _tell_watcher(x: Tensor) -> None:
-    """Tell the watcher of writes, if there is one, of x and all that share its memory, but not of results."""
+    """Tell the watcher of writes, if there is one, of x and all that share its memory."""
     if (watcher := modes.write_watcher()) is not None:
         for tensor in _sharers(x):
-            if tensor.node is None:
-                watcher(tensor)
+            watcher(tensor)
 
 
 def _base(x: Tensor) -> Tensor:

@@ -114,3 +114,19 @@ def test_the_relus_in_place_are_fused():
     in_place = inference.compile(model, x).describe()
     model.relu = nn.ReLU().eval()
     assert inference.compile(model, x).describe() == in_place
+
+
+def test_a_result_of_outside_that_a_function_writes_is_restored():
+    w = mr.ones(2, requires_grad=True)
+    h = w * 3
+    node = h.node
+
+    def f(x):
+        h.mul_(2)
+        return x + h
+
+    x = np.ones((1, 2), np.float32)
+    assert inference.compile(f, x)(x).tolist() == [[7.0, 7.0]]
+    assert (h.tolist(), h.node is node) == ([3.0, 3.0], True)
+    (h * h).sum().backward()
+    assert w.grad.tolist() == [18.0, 18.0]
