@@ -105,7 +105,7 @@ def test_the_loop_of_every_tutorial_trains():
     optimizer = optim.SGD(layer.parameters(), lr=0.1)
     weight, state = layer.weight, layer.state_dict()
     x = mr.tensor(np.linspace(-1, 1, 16, dtype=np.float32).reshape(16, 1))
-    for _ in range(200):
+    for _ in range(70):
         loss = F.mse_loss(layer(x), 2 * x + 1)
         loss.backward()
         with mr.no_grad():
