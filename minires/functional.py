@@ -22,6 +22,7 @@ from minires.ops.elementwise import (
     tanh,
     where,
 )
+from minires.ops.inplace import relu_
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
@@ -93,6 +94,7 @@ __all__ = [
     "permute",
     "power",
     "relu",
+    "relu_",
     "reshape",
     "scatter_add",
     "sigmoid",

@@ -18,7 +18,15 @@ from typing import Any
 
 from minires import backend
 from minires.core import modes
-from minires.core.checks import check_gradients, check_like, check_returned, check_root, check_unchanged, root_gradient
+from minires.core.checks import (
+    check_gradients,
+    check_like,
+    check_not_written,
+    check_returned,
+    check_root,
+    check_unchanged,
+    root_gradient,
+)
 from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.readonly import read_only
@@ -142,7 +150,10 @@ class BackwardPass:
     def run_hooks(self, vertex: Vertex, gradient: Tensor) -> Tensor:
         """`gradient` after the vertex's hooks, each of which may replace it."""
         for hook in list(vertex.hooks.values()):
-            replaced = hook(gradient)
+            given = gradient.clone()  # the hook may change it, and another edge may have the same gradient
+            replaced = hook(given)
+            if replaced is None and given.version:
+                replaced = given
             if replaced is not None:
                 check_like("register_hook: what the hook returned", replaced, vertex)
                 self.shared.add(id(replaced.data))
@@ -153,7 +164,7 @@ class BackwardPass:
         """`gradient`, copied if it is a view or in use elsewhere, so that no two tensors' gradients share memory."""
         is_shared = gradient.data.base is not None or id(gradient.data) in self.shared
         gradient = gradient.clone() if is_shared else gradient
-        gradient = gradient if self.create_graph else gradient.detach()
+        gradient = gradient if self.create_graph else Tensor(gradient.data)
         self.shared.add(id(gradient.data))
         return gradient
 
@@ -191,7 +202,9 @@ def gradients_of(node: Function, gradient: Tensor) -> list[Tensor | None]:
     is_formula_needed = modes.is_grad_enabled() or modes.is_fused_backward_disabled()
     fused = None if is_formula_needed else node.backward_fused
     with modes.inside_backward():
+        version = gradient.version
         returned: Any = node.backward(gradient) if fused is None else fused(gradient.data)
+        check_not_written(node, gradient, version)
     check_returned(node, returned)
     gradients = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if fused is not None:

@@ -79,6 +79,15 @@ def check_returned(node: Function, returned: Any) -> None:
         )
 
 
+def check_not_written(node: Function, gradient: Tensor, version: int) -> None:
+    """Raise GraphError if backward has changed, in place, the gradient that it was given."""
+    if gradient.version != version:
+        raise GraphError(
+            f"{node.name}: backward changed the gradient that it was given in place, and it may be that of another "
+            "node too, as in F(x) + x: make a new one, as in g = g * 2"
+        )
+
+
 def check_gradients(node: Function, gradients: list[Any]) -> None:
     """Raise unless backward has returned one gradient for each input, each like its input where it is needed."""
     if len(gradients) != len(node.inputs):

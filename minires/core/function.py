@@ -16,6 +16,7 @@ from minires.backend import Array
 from minires.core import anomaly, modes
 from minires.core.checks import check_inputs, check_is_no_torch_function
 from minires.core.readonly import ReadOnlyLock, read_only
+from minires.core.sharing import note_sharing
 from minires.core.tensor import Hook, Tensor
 from minires.errors import DtypeError
 
@@ -34,6 +35,7 @@ class Function:
 
     saved_inputs: ClassVar[Sequence[int] | None] = None  # which inputs' arrays backward reads; None: all
     saves_output: bool = False  # whether backward calls self.output()
+    is_view: ClassVar[bool] = False  # whether the output may lie in the memory of the input
     parts: ClassVar[Sequence[str]] = ()  # the ops that a fused op stands for, in pictures of the graph
 
     inputs: tuple[Tensor, ...] = ()
@@ -90,6 +92,8 @@ class Function:
         # Integer outputs have zero gradient almost everywhere, so they are not recorded.
         if modes.is_grad_enabled() and output.dtype.kind in "fc" and any(tensor.requires_grad for tensor in inputs):
             self._record(inputs, output)
+        if self.is_view:
+            note_sharing(inputs[0], output, self)
         if interceptor is not None:
             interceptor.observe(self, inputs, output)
         return output

@@ -107,6 +107,20 @@ class Operators:
 
     __hash__ = object.__hash__
 
+    # -- copies -------------------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> Tensor:
+        """A leaf with the same array."""
+        return METHODS["copy"](self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A leaf with a copied array, and with copies of `.grad` and of hooks. Raises GraphError for a result."""
+        return METHODS["deepcopy"](self, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For pickle. Raises GraphError for a result."""
+        return METHODS["reduce"](self)
+
     # -- methods ------------------------------------------------------------------------------------------------------
 
     def clone(self) -> Tensor:

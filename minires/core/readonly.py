@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from minires.backend import Array, is_array, memory_owner
 from minires.backend.foreign import is_plain, native
-from minires.errors import DtypeError
+from minires.errors import DtypeError, GraphError
 
-_lock = threading.RLock()  # re-entrant: the garbage collector may run a ReadOnlyLock's __del__ while it is held
+bookkeeping = threading.RLock()  # re-entrant: the garbage collector may run a ReadOnlyLock's __del__ while it is held
 # id of the memory's owner -> (number of locks, whether it was writeable before the first). A ReadOnlyLock keeps the
 # owner alive, so ids are stable.
 _locks: dict[int, tuple[int, bool]] = {}
@@ -28,7 +28,9 @@ _locks: dict[int, tuple[int, bool]] = {}
 if hasattr(os, "register_at_fork"):
     # A forked child has only the thread that forked. If another thread held the lock at that moment, the child would
     # find it locked for ever, and the counts half written. So fork waits for the lock.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(
+        before=bookkeeping.acquire, after_in_parent=bookkeeping.release, after_in_child=bookkeeping.release
+    )
 
 
 class ReadOnlyLock:
@@ -39,15 +41,19 @@ class ReadOnlyLock:
     def __init__(self, array: Array) -> None:
         self.array = array
         self._owner = owner = memory_owner(array)  # views of one memory share its count
-        with _lock:
+        with bookkeeping:
             count, writeable = _locks.get(id(owner), (0, isinstance(owner, np.ndarray) and owner.flags.writeable))
             _locks[id(owner)] = count + 1, writeable
             if writeable:
                 owner.flags.writeable = False
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """A copy would take back, when it dies, what it has never locked."""
+        raise GraphError("what a live graph keeps cannot be copied or pickled: copy the leaves, or x.detach()")
+
     def __del__(self) -> None:
         owner = self._owner
-        with _lock:
+        with bookkeeping:
             count, writeable = _locks[id(owner)]
             if count > 1:
                 _locks[id(owner)] = count - 1, writeable
@@ -65,6 +71,28 @@ def is_locked(array: Array) -> bool:
 def is_writeable(array: Array) -> bool:
     """Whether the engine may write into `array`: no live graph needs it, and NumPy's flag does not forbid it."""
     return not is_locked(array) and (not isinstance(array, np.ndarray) or bool(array.flags.writeable))
+
+
+def is_memory_writeable(array: Array) -> bool:
+    """Whether the engine may write into the memory of `array`, though `array` itself may be a read-only view of it."""
+    owner = memory_owner(array)
+    return not is_locked(owner) and (not isinstance(owner, np.ndarray) or bool(owner.flags.writeable))
+
+
+def writeable_view(array: Array) -> Array:
+    """`array` for the engine to write into, where `is_memory_writeable`. Nobody else may get hold of it."""
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = True
+    return array
+
+
+def array_of(value: Any) -> Array:
+    """The array of what is assigned to `tensor.data`, an array or a Tensor. Raises DtypeError for anything else."""
+    array: Any = value if is_array(value) or not hasattr(value, "requires_grad") else value.data
+    if not is_array(array) and not isinstance(array, np.generic):
+        raise DtypeError(f"tensor.data: needs an array or a Tensor, got a {type(value).__name__}")
+    return array
 
 
 def copy_of_view(array: Any) -> Array:

@@ -17,9 +17,11 @@ from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.hooks import RemovableHandle
+from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
 from minires.core.operators import METHODS, Operand, Operators
-from minires.core.readonly import copy_of_view, is_writeable
+from minires.core.readonly import array_of, copy_of_view, is_writeable
+from minires.core.sharing import Sharing, note_sharing
 from minires.errors import DtypeError, GraphError, ShapeError
 
 if TYPE_CHECKING:
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
 Hook = Callable[["Tensor"], Union["Tensor", None]]
 
 
-class Tensor(Operators):
+class Tensor(Operators, InPlaceOperators):
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying it, unless it is a writeable view of another array.
-    `minires.tensor(...)` always copies, which is what users want.
+    `minires.tensor(...)` always copies, which is what users want. What changes a Tensor in place (`x += y`, `x[i] = v`,
+    `x.mul_(2)`) is declared in `inplace.py`.
 
     Attributes:
         data: the array. It is read-only if a live graph needs it, or if it is a view of another array.
@@ -42,7 +45,9 @@ class Tensor(Operators):
         version: how often this tensor has been changed in place.
     """
 
-    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "grad", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "_sharing", "grad", "node", "version")
+
+    _sharing: Sharing  # set once another tensor shares the memory; see `sharing.py`
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.version = 0
@@ -66,8 +71,8 @@ class Tensor(Operators):
         return self._data
 
     @data.setter
-    def data(self, array: Array) -> None:
-        self._data = copy_of_view(array)
+    def data(self, array: Array | Tensor) -> None:
+        self._data = copy_of_view(array_of(array))
         self.version += 1
 
     shape = property(lambda self: tuple(self._data.shape), doc="Lengths of the axes.")
@@ -201,7 +206,9 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """The same array outside of the graph; both share memory (torch.Tensor.detach)."""
-        return Tensor(self._data)
+        detached = Tensor(self._data)
+        note_sharing(self, detached)
+        return detached
 
     def retain_grad(self) -> None:
         """Keep `.grad` on this non-leaf too (torch.Tensor.retain_grad)."""

@@ -18,6 +18,7 @@ from minires import functional as F
 from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
 from minires.ops import conv, pool
+from minires.ops.inplace import IndexPut
 from minires.ops.shape import SumTo
 
 Shape = Sequence[int]
@@ -87,6 +88,7 @@ def _few_levels(*shapes: tuple[int, ...]) -> Inputs:
 
 MASK = np.arange(6).reshape(2, 3) % 2 == 0
 LABELS = np.array([2, 0, 1, 2])
+PLACES = (np.array([0, 2, 0]), slice(1, None))  # a row twice: the last value stays
 INDICES = np.array([[0, 2, 2], [1, 1, 0]])
 IMAGE = np.array([[[[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 2, 0]]]])
 GEOMETRY = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
@@ -229,6 +231,7 @@ EXAMPLES = (
     _op("pad", F.pad, _normal((2, 3)), pad=(1, 2, 0, 1), value=-1.0),
     _op("concatenate", lambda *tensors, dim: F.concatenate(tensors, dim), _normal((2, 1), (2, 3)), dim=1),
     _op("stack", lambda *tensors, dim: F.stack(tensors, dim), _normal((2, 3), (2, 3)), dim=0),
+    _op("index_put", lambda input, value, key: IndexPut(key)(input, value), _normal((3, 3), (2,)), key=PLACES),
     _op("index", lambda input, key: input[key], _normal((3, 3)), key=(INDICES, slice(1, None))),
     _op("gather", lambda input, index, dim: F.gather(input, dim, index), _normal((2, 3)), INDICES, dim=1),
     _op(

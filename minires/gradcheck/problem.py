@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.backend import Array, use_backend
+from minires.backend import use_backend
 from minires.core import modes
 from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
+from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
 from minires.errors import GraphError
 from minires.gradcheck.arguments import (
@@ -196,12 +197,11 @@ class Problem:
         record: whether the variables, or those in `subset`, require gradients.
         """
         dtype = np.result_type(*(array.dtype for array in arrays))
-        written: dict[int, tuple[Tensor, Array, int]] = {}
+        written: dict[int, Snapshot] = {}
 
         def watch(tensor: Tensor) -> None:
-            if id(tensor) not in written:  # the engine writes into a copy: the original array stays unchanged
-                written[id(tensor)] = tensor, tensor.data, tensor.version
-                tensor.data = tensor.data.copy()
+            if id(tensor) not in written:
+                written[id(tensor)] = Snapshot(tensor)
 
         state = get_state()
         _restore(self.random_state)
@@ -211,8 +211,8 @@ class Problem:
             with modes.watching_writes(watch), modes.complex_step() if is_complex_step else nullcontext():
                 yield self._install(arrays, dtype, record, subset)
         finally:
-            for tensor, array, version in written.values():
-                tensor.data, tensor.version = array, version
+            for snapshot in reversed(written.values()):  # the first that was taken of a memory has the last word
+                snapshot.restore()
             for tensor, array, version, requires_grad in swapped:
                 tensor.data, tensor.version, tensor.requires_grad = array, version, requires_grad
             _restore(state)

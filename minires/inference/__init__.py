@@ -18,7 +18,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 import numpy as np
@@ -72,6 +72,18 @@ class CompiledModel:
         if isinstance(x, Tensor):
             return plan.rebuild([Tensor(read_only(output)) for output in outputs])
         return plan.rebuild(outputs)
+
+    def __deepcopy__(self, memo: Any) -> CompiledModel:
+        return self  # it never changes, and threads may share it
+
+    def __copy__(self) -> CompiledModel:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise MiniResError(
+            "a compiled model cannot be pickled, since its plans belong to this process: send the model, and compile "
+            "it there"
+        )
 
     def describe(self, shape: tuple[int, ...] | None = None) -> str:
         """One line for each step of the plan for inputs of `shape`, by default the plan that was used last.

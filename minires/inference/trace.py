@@ -16,6 +16,7 @@ from weakref import ref
 from minires.backend import Array, array_module
 from minires.core import modes
 from minires.core.function import Function
+from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.inference.constants import Constants
@@ -76,6 +77,10 @@ class Trace:
         known, number = self._numbers.get(id(array), (lambda: None, 0))
         return number if known() is array else None  # another array may have got the id of a value that was freed
 
+    def has(self, array: Array) -> bool:
+        """Whether `array` is that of a value."""
+        return self.number_of(array) is not None
+
     def compute(self, op: Function, arrays: list[Array]) -> Array:
         """The output of an operation, computed from the constants as they were."""
         if isinstance(op, BatchNormEval):
@@ -127,7 +132,7 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
     found.number(tensor.data)
     found.constants.start()
     try:
-        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone():
+        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone(found):
             found.finish(model(tensor))
     finally:
         found.constants.finish()
@@ -135,20 +140,20 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
 
 
 @contextmanager
-def _writes_undone() -> Iterator[None]:
-    """Restore, after this block, the Tensors that are written in it (running statistics)."""
-    before: dict[int, tuple[Tensor, Array]] = {}
+def _writes_undone(found: Trace) -> Iterator[None]:
+    """Restore, after this block, the Tensors that are written in it (running statistics), but not the run's values."""
+    before: dict[int, Snapshot] = {}
 
     def keep(tensor: Tensor) -> None:
-        if id(tensor) not in before:
-            before[id(tensor)] = tensor, tensor.data.copy()
+        if id(tensor) not in before and not found.has(tensor.data):
+            before[id(tensor)] = Snapshot(tensor)
 
     try:
         with modes.watching_writes(keep):
             yield
     finally:
-        for tensor, array in before.values():
-            tensor.assign_(array)
+        for snapshot in reversed(before.values()):  # the first that was taken of a memory has the last word
+            snapshot.restore()
 
 
 def _parts(returned: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:

@@ -127,7 +127,8 @@ def summarize(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     try:
         with eval_mode(model), enable_grad():
             image = tensor(np.zeros((1, *shape), np.float32), requires_grad=True, device=device)
-            recorder.fields[image] = PIXEL
+            image = image.clone()  # a result: a model may begin with a layer in place
+            recorder.fields[vertex_of(image)] = PIXEL
             model(image)
     finally:
         for hook in hooks:

@@ -27,19 +27,19 @@ class Sigmoid(Module):
 
 
 class LeakyReLU(Module):
-    """x where x ≥ 0, else negative_slope·x (torch.nn.LeakyReLU)."""
+    """x where x ≥ 0, else negative_slope·x; with `inplace`, x itself becomes that (torch.nn.LeakyReLU)."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         if not is_number(negative_slope):
             raise TypeError(f"LeakyReLU: negative_slope={negative_slope!r} must be a number")
-        self.negative_slope = negative_slope
+        self.negative_slope, self.inplace = negative_slope, bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.leaky_relu(x, self.negative_slope)
+        return F.leaky_relu(x, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"negative_slope={self.negative_slope}"
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
 class Softmax(Module):

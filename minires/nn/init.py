@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from minires.core.random import default_generator
+from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 
@@ -57,22 +57,20 @@ def normal_(
     """Fill tensor, in place, with numbers drawn from N(mean, std²) (torch.nn.init.normal_)."""
     if not std >= 0:
         raise ValueError(f"normal_: std {std} must be 0 or more")
-    generator = default_generator() if generator is None else generator
-    tensor.assign_(mean + std * generator.standard_normal(tensor.shape))
-    return tensor
+    with no_grad():
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
     """Fill tensor, in place, with numbers drawn uniformly from [a, b) (torch.nn.init.uniform_)."""
-    generator = default_generator() if generator is None else generator
-    tensor.assign_(generator.uniform(a, b, tensor.shape))
-    return tensor
+    with no_grad():
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """Fill tensor, in place, with one value (torch.nn.init.constant_)."""
-    tensor.assign_(value)
-    return tensor
+    with no_grad():
+        return tensor.fill_(value)
 
 
 def zeros_(tensor: Tensor) -> Tensor:

@@ -208,15 +208,20 @@ class LayerNorm(Module):
 class ReLU(Module):
     """max(x, 0) (torch.nn.ReLU).
 
-    `inplace` is accepted for compatibility with torch and has no effect: no operation here overwrites its input.
+    With `inplace`, x itself becomes that: whoever uses x afterwards, as a shortcut does, finds max(x, 0).
     """
 
+    inplace = False  # also of a layer that was pickled before layers had this attribute
+
     def __init__(self, inplace: bool = False) -> None:
-        pass
+        self.inplace = bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.relu(x)
+        return F.relu(x, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class MaxPool2d(Module):
@@ -298,19 +303,25 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training, zeroes each element with probability p and scales the rest by 1/(1 − p) (torch.nn.Dropout)."""
+    """In training, zeroes each element with probability p and scales the rest by 1/(1 − p) (torch.nn.Dropout).
 
-    def __init__(self, p: float = 0.5) -> None:
+    With `inplace`, x itself becomes that.
+    """
+
+    inplace = False
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         if not (is_number(p) and 0 <= p <= 1):
             raise ValueError(f"Dropout: p = {p!r} must be a probability between 0 and 1")
         self.p = p
+        self.inplace = bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.dropout(x, self.p, self.training)
+        return F.dropout(x, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}" + (", inplace=True" if self.inplace else "")
 
 
 class Identity(Module):

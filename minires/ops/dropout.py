@@ -10,6 +10,7 @@ from minires.core.function import Function
 from minires.core.random import default_generator
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
+from minires.ops.inplace import change
 from minires.ops.operands import check_floating
 
 
@@ -32,12 +33,14 @@ def dropout(
     input: Tensor,
     p: float = 0.5,
     training: bool = True,
+    inplace: bool = False,
     *,
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1 − p) (torch.nn.functional.dropout).
 
-    Draws from `generator` or the thread's default. Returns input itself unless training. Raises ValueError unless
+    Draws from `generator` or the thread's default. Returns input itself unless training; with `inplace`, always, after
+    changing it. Raises ValueError unless
     0 ≤ p ≤ 1, DtypeError for integers.
     """
     check_floating("dropout", input)
@@ -49,4 +52,5 @@ def dropout(
     scale = 1 / (1 - p) if p < 1 else 0.0
     with np.errstate(over="ignore"):  # 1/(1 − p) may be more than float16 holds
         mask = np.where(survives, scale, 0.0).astype(input.dtype)
-    return Dropout(backend.to_device(mask, input.device))(input)
+    op = Dropout(backend.to_device(mask, input.device))
+    return change("dropout", input, op) if inplace else op(input)

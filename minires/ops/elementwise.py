@@ -11,7 +11,7 @@ import math
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.operators import Operand, Scalar, method
+from minires.core.operators import METHODS, Operand, Scalar, method
 from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
@@ -467,14 +467,17 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 @method("relu")
-def relu(input: Tensor) -> Tensor:
-    """max(x, 0) (torch.nn.functional.relu)."""
-    return _unary("relu", ReLU(), input)
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0); if `inplace`, input itself becomes that (torch.nn.functional.relu)."""
+    return METHODS["relu_"](input) if inplace else _unary("relu", ReLU(), input)
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, else negative_slope · x (torch.nn.functional.leaky_relu)."""
-    return _unary("leaky_relu", LeakyReLU(number("leaky_relu", "negative_slope", negative_slope)), input)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where x > 0, else negative_slope · x; `inplace` as in relu (torch.nn.functional.leaky_relu)."""
+    negative_slope = number("leaky_relu", "negative_slope", negative_slope)
+    if inplace:
+        return METHODS["leaky_relu_"](input, negative_slope)
+    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
 
 
 @method("absolute")

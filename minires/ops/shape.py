@@ -38,7 +38,7 @@ Shape = tuple[int, ...]
 class Reshape(Function):
     """The same elements in another shape."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -53,7 +53,7 @@ class Reshape(Function):
 class Permute(Function):
     """Axis k of y is axis axes[k] of x; backward takes the inverse order."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -69,7 +69,7 @@ class Permute(Function):
 class Flip(Function):
     """x in reverse order along axes; it is its own adjoint."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -84,7 +84,7 @@ class Flip(Function):
 class BroadcastTo(Function):
     """x repeated along axes; the gradients of the copies are summed."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -152,7 +152,7 @@ class Concatenate(Function):
 class Index(Function):
     """y = x[key]; an element that is taken twice gets the sum of both gradients."""
 
-    saved_inputs = ()
+    saved_inputs, is_view = (), True
 
     def __init__(self, key: Any) -> None:
         self.key = key
@@ -169,7 +169,9 @@ class Index(Function):
         return backend.index(positions, self.key)
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        self.key = backend.array_module(x).unravel_index(branches, x.shape)
+        xp = backend.array_module(x)
+        if not xp.array_equal(branches, self.branches(x)):  # else the key may stay one that makes a view
+            self.key = xp.unravel_index(branches, x.shape)
         return self.forward(x)
 
 
@@ -337,11 +339,18 @@ def index(input: Tensor, key: Any) -> Tensor:
     The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
     ShapeError for what input does not have.
     """
-    parts = tuple(_key_part(part, input) for part in (key if isinstance(key, tuple) else (key,)))
     try:
-        return Index(parts if isinstance(key, tuple) else parts[0])(input)
+        return Index(index_key(key, input))(input)
     except IndexError as error:
         raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
+
+
+def index_key(key: Any, x: Tensor) -> Any:
+    """What a user writes in x[…] as a backend takes it. An element is a view too, as in torch; `...` makes it one."""
+    parts = tuple(_key_part(part, x) for part in (key if isinstance(key, tuple) else (key,)))
+    if parts and len(parts) == x.ndim and all(isinstance(part, int) and not isinstance(part, bool) for part in parts):
+        return (*parts, ...)
+    return parts if isinstance(key, tuple) else parts[0]
 
 
 def _key_part(part: Any, x: Tensor) -> Any:
@@ -351,6 +360,8 @@ def _key_part(part: Any, x: Tensor) -> Any:
     elif backend.is_array(part):
         part = native("index", part).copy()
     part = part.data if isinstance(part, Tensor) else part
+    if isinstance(part, (np.integer, np.ndarray)) and part.ndim == 0 and part.dtype.kind in "iu":
+        return int(part)
     return backend.to_device(part, x.device) if backend.is_array(part) else part
 
 

@@ -202,6 +202,36 @@ def test_the_engines_writers_keep_away_from_a_live_graph(cupy):
     assert not is_locked(kept)
 
 
+def test_changes_in_place_on_a_device(cupy):
+    """Into the memory itself without a graph, and into a new one where a graph needs the numbers."""
+    x = mr.tensor(np.arange(6.0).reshape(2, 3), device="cuda")
+    array, row, detached = x.data, x[1], x.detach()
+    x += 1
+    row *= mr.tensor(np.array([1.0, 2.0, 3.0]), device="cuda")
+    x[:, 0] = -1.0
+    x[0, 1].zero_()
+    detached.clamp_(max=17).sub_(mr.ones(3, dtype=np.float64).to("cuda"), alpha=2)
+    assert x.data is array
+    assert x.tolist() == detached.tolist() == [[-3.0, -2.0, 1.0], [-3.0, 8.0, 15.0]]
+    w = mr.tensor(np.ones(3), requires_grad=True, device="cuda")
+    product = w * x
+    row.fill_(4.0)
+    assert x.tolist() == [[-3.0, -2.0, 1.0], [4.0] * 3]
+    with pytest.raises(mr.MiniResError, match="Multiply: its input 1"):
+        product.sum().backward()
+    h = w * 3
+    h[1:].mul_(2)
+    h[0] = w[2] * 5
+    h.backward(np.array([1.0, 10.0, 100.0]))
+    assert w.grad.tolist() == [0.0, 60.0, 605.0]
+    with mr.no_grad():
+        w -= 0.1 * w.grad
+        w.normal_(1.0, 0.0).copy_(np.arange(3.0))
+    assert w.tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(DeviceError, match="different devices"):
+        x.add_(mr.ones(3))
+
+
 def test_anomalies_are_found_there(cupy):
     with mr.detect_anomaly(), pytest.raises(mr.MiniResError, match="Log: the first NaN or infinity"):
         mr.tensor(np.zeros(2), device="cuda").log()

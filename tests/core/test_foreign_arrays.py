@@ -131,7 +131,9 @@ def test_an_object_array_that_holds_numbers_is_told_how_to_become_one():
         mr.tensor(np.array([1, 2.5], object))
 
 
-@pytest.mark.parametrize("data", [[1.0], 1.0, "text", None, Table(np.ones(2))], ids=["list", "number", "text", "None", "table"])
+@pytest.mark.parametrize(
+    "data", [[1.0], 1.0, "text", None, Table(np.ones(2))], ids=["list", "number", "text", "None", "table"]
+)
 def test_tensor_wraps_arrays_alone(data):
     with pytest.raises(DtypeError, match=r"Tensor: wraps arrays, got .*minires\.tensor\(\.\.\.\)"):
         mr.Tensor(data)

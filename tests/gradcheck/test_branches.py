@@ -12,8 +12,10 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires.backend.shapes import Window
+from minires.core import modes
 from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
+from minires.gradcheck.interceptors import BranchRecorder, BranchReplayer
 from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
 from minires.ops.elementwise import Absolute, Clip, LeakyReLU, Maximum, Minimum, ReLU, Where
 from minires.ops.norm import BatchNormEval, BatchNormTraining
@@ -251,3 +253,21 @@ def test_relu_at_zero_alone_counts_as_nothing():
     assert report.verdict is Verdict.KINK
     assert not report
     assert "nothing passed" in str(report)
+
+
+def test_an_index_by_a_number_from_the_data_is_replayed():
+    """x[x.argmax()], whose argmax is a number and not an array; and a view that is written through stays one."""
+    x = mr.tensor(np.array([1.0, 3.0, 2.0]), requires_grad=True)
+    recorder = BranchRecorder()
+    with modes.intercepting(compute=recorder):
+        x[x.argmax()]
+    with modes.intercepting(compute=BranchReplayer(recorder.records)):
+        other = mr.tensor(np.array([9.0, 3.0, 2.0]))
+        assert other[other.argmax()].item() == 3.0
+    recorder = BranchRecorder()
+    with modes.intercepting(compute=recorder):
+        x.detach()[1]
+    with modes.intercepting(compute=BranchReplayer(recorder.records)):
+        view = x.detach()[1]
+    view.zero_()
+    assert x.tolist() == [1.0, 0.0, 2.0]

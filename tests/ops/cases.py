@@ -174,6 +174,20 @@ def torch_key(t: Any, key: Any) -> Any:
     return tuple(t.from_numpy(part) if isinstance(part, np.ndarray) else part for part in parts)
 
 
+def index_put_(d: Draw) -> Problem:
+    """Keys that name no place twice: PyTorch leaves the gradient of those undefined."""
+    key = d.choose([name for name in KEYS if name not in ("list", "array", "two arrays")])
+    x = d.normal((3, 4, 5))
+    place = x[KEYS[key]].shape
+    value = tuple(1 if d.flag() else n for n in place)[d.integer(0, len(place)) :]
+    return Problem([x, d.normal(value)], options={"key": key})
+
+
+def put_(x: Any, key: Any, value: Any) -> Any:
+    x[key] = value
+    return x
+
+
 def gather_(d: Draw) -> Problem:
     x = d.normal(d.shape(1))
     axis = d.integer(0, x.ndim - 1)
@@ -475,6 +489,12 @@ SHAPES = [
     Case("concatenate", concatenate_, lambda t, *x, dim: t.cat(x, dim)),
     Case("stack", stack_, lambda t, *x, dim: t.stack(x, dim)),
     Case("index", index_, lambda t, x, key: x[torch_key(t, KEYS[key])], lambda x, key: x[KEYS[key]]),
+    Case(
+        "index_put",
+        index_put_,
+        lambda t, x, v, key: put_(x.clone(), torch_key(t, KEYS[key]), v),
+        lambda x, v, key: put_(x.clone(), KEYS[key], v),
+    ),
     Case("gather", gather_, lambda t, x, i, dim: x.gather(dim, i)),
     Case(
         "scatter_add",

@@ -100,6 +100,35 @@ def test_resnet8(device, replays):
     assert len(replays) == 2
 
 
+class InPlace(Block):
+    """The same block with a ReLU, a sum and a scaling in place, and a buffer that it changes under no_grad."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.steps = nn.ReLU(inplace=True), nn.Buffer(np.zeros(1, np.float32))
+
+    def forward(self, x):
+        y = super().forward(x)
+        self.relu(y)
+        y += 0.5
+        y[:, :1].mul_(2.0)
+        with mr.no_grad():
+            self.steps += 1.0
+        return y
+
+
+def test_changes_in_place_are_captured(device, replays):
+    """The buffer too, whose array every replay writes into."""
+    trained = []
+    for graph in (True, False):
+        trainer = make(InPlace, graph=graph)
+        trainer.fit()
+        trained.append((results(trainer), trainer.model.steps.tolist()))
+    assert trained[0] == trained[1]
+    assert trained[0][1] == [float(EPOCHS * STEPS)]
+    assert replays
+
+
 VARIANTS = {
     "without momentum": {"optimizer": lambda model: optim.SGD(model.parameters(), 0.1)},
     "smoothed labels": {"label_smoothing": 0.1},

@@ -21,7 +21,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from minires.backend import cuda
 from minires.backend.capturing import Refused, capturing, is_capturing
@@ -55,6 +55,11 @@ class Workspace:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
             self.pool = _new_pool(self.cupy)
         weakref.finalize(self, retire_pool, self.device, self.pool).atexit = False
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise DeviceError(
+            "a CUDA graph cannot be copied or pickled, nor its memory: copy the model and optimiser, and capture anew"
+        )
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -147,6 +152,8 @@ class Graph:
         with workspace.cupy.cuda.Device(workspace.device):
             self._done = workspace.cupy.cuda.Event(disable_timing=True)
             self._done.record(workspace.stream)  # the first turn comes after the warm-up, whose results the graph reads
+
+    __reduce_ex__ = Workspace.__reduce_ex__
 
     @contextmanager
     def turn(self) -> Iterator[None]:

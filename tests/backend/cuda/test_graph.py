@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +69,16 @@ def test_a_capture_computes_nothing(device, workspace):
     with captured.turn():
         captured.replay()
     np.testing.assert_array_equal(x.get(), np.full(4, 3.0))
+
+
+def test_a_graph_and_its_memory_are_not_copied(device, workspace):
+    """A copy of the workspace would not give its pool back."""
+    x = device.upload(numbers(4))
+    captured, _ = workspace.capture(lambda: x + 1, "it")
+    for each in (workspace, captured):
+        for make in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(DeviceError, match="cannot be copied or pickled"):
+                make(each)
 
 
 def test_the_memory_of_a_graph_lives_as_long_as_it(device):

@@ -1,0 +1,126 @@
+"""The operators and methods of Tensor that change it in place, declared; `minires.ops.inplace` computes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minires.core.operators import METHODS, Operand, Scalar
+
+if TYPE_CHECKING:
+    from minires.core.tensor import Tensor
+
+
+class InPlaceOperators:
+    """The part of `Tensor` that changes it in place, as torch does; each method returns the tensor itself.
+
+    A change reaches every tensor that shares the memory (views, detached ones). It is recorded if the tensor, or the
+    other operand, takes part in a graph. The tensor keeps its shape and its dtype.
+
+    Raises GraphError for a leaf that requires gradients, unless in `no_grad()`, and for an expanded tensor; ShapeError
+    where the other operand does not broadcast to the tensor's shape; DtypeError where the result is of a higher kind
+    than the tensor (a float into an integer tensor).
+    """
+
+    __slots__ = ()
+
+    def __iadd__(self, other: Operand) -> Tensor:
+        return METHODS["add_"](self, other)
+
+    def __isub__(self, other: Operand) -> Tensor:
+        return METHODS["sub_"](self, other)
+
+    def __imul__(self, other: Operand) -> Tensor:
+        return METHODS["mul_"](self, other)
+
+    def __itruediv__(self, other: Operand) -> Tensor:
+        return METHODS["div_"](self, other)
+
+    def __ipow__(self, other: Operand) -> Tensor:
+        return METHODS["pow_"](self, other)
+
+    def __imatmul__(self, other: Operand) -> Tensor:
+        raise TypeError("x @= y does not change x in place, since a product has another shape: write x = x @ y")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """x[key] = value, where value broadcasts to the shape of x[key]."""
+        METHODS["setitem"](self, key, value)
+
+    def add_(self, other: Operand, alpha: Scalar = 1) -> Tensor:
+        """x ← x + alpha · other."""
+        return METHODS["add_"](self, other, alpha)
+
+    def sub_(self, other: Operand, alpha: Scalar = 1) -> Tensor:
+        """x ← x − alpha · other."""
+        return METHODS["sub_"](self, other, alpha)
+
+    def mul_(self, other: Operand) -> Tensor:
+        """x ← x · other."""
+        return METHODS["mul_"](self, other)
+
+    def div_(self, other: Operand) -> Tensor:
+        """x ← x / other."""
+        return METHODS["div_"](self, other)
+
+    def pow_(self, exponent: Operand) -> Tensor:
+        """x ← x to the power exponent."""
+        return METHODS["pow_"](self, exponent)
+
+    def neg_(self) -> Tensor:
+        """x ← −x."""
+        return METHODS["neg_"](self)
+
+    def abs_(self) -> Tensor:
+        """x ← |x|."""
+        return METHODS["abs_"](self)
+
+    def exp_(self) -> Tensor:
+        """x ← eˣ."""
+        return METHODS["exp_"](self)
+
+    def log_(self) -> Tensor:
+        """x ← ln x."""
+        return METHODS["log_"](self)
+
+    def sqrt_(self) -> Tensor:
+        """x ← √x."""
+        return METHODS["sqrt_"](self)
+
+    def tanh_(self) -> Tensor:
+        """x ← tanh x."""
+        return METHODS["tanh_"](self)
+
+    def sigmoid_(self) -> Tensor:
+        """x ← 1 / (1 + e⁻ˣ)."""
+        return METHODS["sigmoid_"](self)
+
+    def relu_(self) -> Tensor:
+        """x ← max(x, 0)."""
+        return METHODS["relu_"](self)
+
+    def clip_(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
+        """x ← x limited to [min, max]."""
+        return METHODS["clip_"](self, min, max)
+
+    clamp_ = clip_
+
+    def zero_(self) -> Tensor:
+        """x ← 0."""
+        return METHODS["fill_"](self, 0)
+
+    def fill_(self, value: Operand) -> Tensor:
+        """x ← value, a number or a Tensor with one element."""
+        return METHODS["fill_"](self, value)
+
+    def copy_(self, source: Operand) -> Tensor:
+        """x ← source, which broadcasts to x and is converted to its dtype, of whatever kind, and device."""
+        return METHODS["copy_"](self, source)
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+        """x ← numbers drawn from N(mean, std²), by `generator` or the thread's default. ValueError for std < 0."""
+        return METHODS["normal_"](self, mean, std, generator)
+
+    def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: np.random.Generator | None = None) -> Tensor:
+        """x ← numbers drawn uniformly from [a, b), by `generator` or the thread's default. ValueError for a > b."""
+        return METHODS["uniform_"](self, a, b, generator)
