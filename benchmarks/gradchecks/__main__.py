@@ -23,14 +23,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.gradchecks import broken, honest
+from benchmarks.gradchecks.cases import BROKEN, HONEST
 from benchmarks.gradchecks.checkers import CHECKERS, run
 from minires.errors import MiniResError
 from minires.files import atomic_write
 
 BEGIN = "<!-- gradchecks: begin, written by python -m benchmarks.gradchecks --write -->"
 END = "<!-- gradchecks: end -->"
-SETS = {"broken": broken.CASES, "honest": honest.CASES}
+SETS = {"broken": BROKEN, "honest": HONEST}
 WORDS = {"broken": {True: "caught", False: "missed"}, "honest": {True: "accused", False: "passed"}}
 GOOD = {"broken": "caught", "honest": "passed"}
 
