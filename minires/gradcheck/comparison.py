@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minires.gradcheck.consistency import input_subset_errors, linearity_errors
+from minires.gradcheck.consistency import input_subset_errors, interleaving_errors, linearity_errors
 from minires.gradcheck.judge import Measurement, Tolerances, measure
 from minires.gradcheck.line import FEW
 from minires.gradcheck.network import check_network, is_network
@@ -58,7 +58,7 @@ def compare_gradients(
             for variable, x in zip(problem.variables, problem.point, strict=True)
         ]
         return Comparison(tuple(results), tested.nondeterministic, tested.float32_branches)
-    wrong = [*linearity_errors(tested), *input_subset_errors(tested)]
+    wrong = [*linearity_errors(tested), *input_subset_errors(tested), *interleaving_errors(tested)]
     if is_network(tested):
         results = check_network(tested, wrong, one_result, progress)
         return Comparison(tuple(results), "", tested.float32_branches)

@@ -6,6 +6,7 @@ compute.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def gradient_problem(problem: Problem, by_cotangent_only: bool = False) -> Probl
 
     size = problem.outputs(problem.point).size
     u = Tensor(cotangent(np.random.default_rng(size), size).astype(problem.dtype), requires_grad=True)
-    return Problem(
+    second = Problem(
         gradient,
         [*problem.arguments, u],
         [*problem.names, "cotangent"],
@@ -61,3 +62,6 @@ def gradient_problem(problem: Problem, by_cotangent_only: bool = False) -> Probl
         problem.modules,
         by_cotangent_only,
     )
+    second.constants = problem.constants
+    second.held = replace(problem.held, outputs={})  # the operations of f come first; stopped outputs have no gradient
+    return second

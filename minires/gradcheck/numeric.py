@@ -143,15 +143,23 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
     the three smallest steps whose rounding error is far below the difference must agree on both slopes.
     """
     clear = [each for each in steps if each.bend > 100 * each.rounding]
-    if len(clear) < 3:
+    if len(clear) < 3 or not _alike([each.bend for each in clear[-3:]]):
         return None
-    last = clear[-3:]
-    bends = [each.bend for each in last]
-    if min(bends) < 0.9 * max(bends):
-        return None
-    lows, highs = [each.low for each in last], [each.high for each in last]
+    # Larger steps with the same bend round less.
+    kinks = [_kink(clear[k : k + 3]) for k in range(len(clear) - 2) if _alike([s.bend for s in (*clear[k:][:3], clear[-1])])]
+    return min(kinks, key=lambda each: each.error)
+
+
+def _alike(sizes: Sequence[float]) -> bool:
+    """Whether these sizes differ by no more than a tenth."""
+    return min(sizes) >= 0.9 * max(sizes)
+
+
+def _kink(steps: Sequence[Step]) -> Kink:
+    """The slopes at the smallest of these steps, on which all agree within the error."""
+    lows, highs = [each.low for each in steps], [each.high for each in steps]
     spread = max(max(lows) - min(lows), max(highs) - min(highs))
-    end = last[-1]
+    end = steps[-1]
     return Kink(end.left, end.right, end.low, end.high, spread + end.rounding)
 
 

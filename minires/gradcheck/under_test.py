@@ -45,6 +45,8 @@ class GradientUnderTest:
     ) -> None:
         self.problem, self.tolerances, self.rng = problem, tolerances, rng
         self.base, self.records = problem.record_branches(problem.point)
+        if not problem.held and any(record.straight for record in self.records):
+            problem.hold(stops=False)
         if self.base.dtype.kind == "c":
             raise DtypeError(
                 "gradcheck: f returns complex numbers of real ones; check its real and its imaginary part, as functions"
