@@ -1,4 +1,8 @@
-"""Narrow features: what happens within 10⁻⁶ of the point, and is invisible to steps of ordinary size."""
+"""Narrow features: what happens within 10⁻⁶ of the point, and is invisible to steps of ordinary size.
+
+Two of them call `np.hypot`, which takes no complex numbers, so that differences alone must see them. The tests give the
+analytic form as `on_branches`: there is one branch only.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,12 @@ def with_root(backward: Backward, right: Backward | None = None) -> Case:
     """x + 0.05 √((x − t)² + 10⁻¹⁴)."""
     return Case(
         inputs=(near(1e-7),),
-        forward=lambda x: x + 0.05 * np.sqrt((x - T) ** 2 + 1e-14),
+        forward=lambda x: x + 0.05 * np.hypot(x - T, 1e-7),
         backward=backward,
         right=right,
+        branches=np.zeros_like,
+        on_branches=lambda none, x: x + 0.05 * np.sqrt((x - T) ** 2 + 1e-14),
+        declared=False,
     )
 
 
@@ -111,9 +118,12 @@ def larger_eigenvalue(backward: Backward, right: Backward | None = None) -> Case
     c = normal(4)
     return Case(
         inputs=(c + np.array([1e-7, -2e-7, 0.0, 3e-8]), np.array([1e-7, 5e-8, -1e-7, 4e-8]), c),
-        forward=lambda a, b, c: (a + c) / 2 + np.sqrt(((a - c) / 2) ** 2 + b * b),
+        forward=lambda a, b, c: (a + c) / 2 + np.hypot((a - c) / 2, b),
         backward=backward,
         right=right,
+        branches=lambda a, b, c: np.zeros_like(a),
+        on_branches=lambda none, a, b, c: (a + c) / 2 + np.sqrt(((a - c) / 2) ** 2 + b * b),
+        declared=False,
     )
 
 

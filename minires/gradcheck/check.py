@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires.errors import MiniResError
-from minires.gradcheck.comparison import Comparison, compare_gradients
+from minires.gradcheck.comparison import UNUSED, Comparison, compare_gradients
 from minires.gradcheck.double_backward import gradient_problem
 from minires.gradcheck.judge import METHODS, Tolerances
 from minires.gradcheck.network import MANY_VARIABLES
@@ -19,7 +19,7 @@ from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.report import Report
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict
 from minires.gradcheck.stop_report import explain_stops, stopped_note
-from minires.gradcheck.single_op import UNUSED, SingleOpChecker
+from minires.gradcheck.single_op import SingleOpChecker
 
 RTOL = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 NEGLIGIBLE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}

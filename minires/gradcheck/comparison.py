@@ -15,11 +15,13 @@ from minires.gradcheck.network import check_network, is_network
 from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.result import ArrayResult, Curve, Element, Verdict, worst
+from minires.gradcheck.small_outputs import check_small_outputs
 from minires.gradcheck.tied_inputs import check_tied_inputs
 from minires.gradcheck.under_test import GradientUnderTest
 
 ALL_ELEMENTS = 400  # up to so many numbers in all are checked one by one
 SOME_ELEMENTS = 16  # of each array, if there are more
+UNUSED = "f does not depend on it"
 PROJECTIONS = 2  # random directions in each array
 
 
@@ -69,7 +71,25 @@ def compare_gradients(
         curve = _curve(tested, number, measured, full_sweeps)
         results.append(_result(variable.name, problem.point[number].shape, elements, curve, number))
         progress(number + 1, len(problem.variables))
-    return Comparison(tuple(check_tied_inputs(tested, results)), "", tested.float32_branches)
+    results = check_small_outputs(tested, check_tied_inputs(tested, _without_unused(tested, results)))
+    return Comparison(tuple(results), "", tested.float32_branches)
+
+
+def _without_unused(tested: GradientUnderTest, results: Sequence[ArrayResult]) -> list[ArrayResult]:
+    """`results`, of which those for variables that f does not use say so and are no failure, unless all are."""
+    unused = [
+        result.verdict is Verdict.VACUOUS
+        and result.number is not None
+        and all(not element.analytic for element in result.elements)
+        and tested.is_unused(result.number)
+        for result in results
+    ]
+    if all(unused):
+        return list(results)
+    return [
+        ArrayResult(each.name, each.shape, (), Verdict.PASS, UNUSED, number=each.number) if is_unused else each
+        for each, is_unused in zip(results, unused, strict=True)
+    ]
 
 
 def _measured(tested: GradientUnderTest, number: int, projections_only: bool) -> Iterator[tuple[Element, Measurement]]:

@@ -120,7 +120,10 @@ def interleaving_errors(tested: GradientUnderTest) -> Iterator[Finding]:
             return
         for number, expected in enumerate(tested.gradients[label]):
             noise = float(tested.noise[number].max(initial=0.0))
-            yield from _unequal(tested, number, found[number], expected, noise, reason)
+            differing = list(_unequal(tested, number, found[number], expected, noise, reason))
+            yield from differing
+            if differing:
+                return
 
 
 def input_subset_errors(tested: GradientUnderTest) -> Iterator[Finding]:

@@ -22,6 +22,9 @@ import numpy as np
 from minires.gradcheck.line import RATIO, Estimate, Line, Step
 
 
+BELIEVED = 10  # times the scatter of three steps: the distance of a value that they contradict
+
+
 def fixed_step(steps: Sequence[Step]) -> Estimate | None:
     """The three-point difference at the smaller of two steps; the larger step estimates its truncation error."""
     if len(steps) < 2:
@@ -88,15 +91,16 @@ def richardson(steps: Sequence[Step]) -> Estimate | None:
 
 
 def contradicted(value: float, smaller: Sequence[Step]) -> bool:
-    """Whether three successive smaller steps agree to a hundredth on a derivative that is not `value`.
+    """Whether three successive smaller steps agree within their scatter on a derivative that is not `value`.
 
-    Large steps can agree on a wrong derivative: for h far larger than x, a function of x² looks even, with slope zero.
+    Large steps can agree on a wrong derivative: for h far larger than x, a function of x² looks even, with slope zero;
+    and what happens within 10⁻⁶ of x they do not see.
     """
     for k in range(len(smaller) - 2):
         three = [each.central for each in smaller[k : k + 3]]
         size = max(map(abs, three))
-        alike = max(three) - min(three) <= 0.01 * size and smaller[k + 2].rounding <= 0.01 * size
-        if size and alike and abs(three[-1] - value) > 0.1 * max(size, abs(value)):
+        scatter = max(three) - min(three) + smaller[k + 2].rounding
+        if size and scatter <= 0.01 * size and abs(three[-1] - value) > BELIEVED * scatter:
             return True
     return False
 

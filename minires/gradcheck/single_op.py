@@ -16,7 +16,7 @@ from minires.core import modes
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.gradcheck.arguments import tensors_of
-from minires.gradcheck.comparison import compare_gradients
+from minires.gradcheck.comparison import UNUSED, compare_gradients
 from minires.gradcheck.double_backward import gradient_problem
 from minires.gradcheck.judge import Tolerances
 from minires.gradcheck.patterns import guess
@@ -30,7 +30,6 @@ RIGHT = {Verdict.PASS, Verdict.KINK}
 FIRST_ORDER_ONLY = (
     "right to first order only: what it kept for backward is a constant there, or its backward leaves the graph"
 )
-UNUSED = "f does not depend on it"
 MOST_ELEMENTS = 48  # an operation with more numbers than this is checked along random directions
 
 

@@ -6,6 +6,7 @@ zeros would pass.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -69,6 +70,35 @@ class GradientUnderTest:
         }
         self.nondeterministic = backward_mismatch(problem, self.u, self.gradients["backward_fused"], nondet_tol)
         self.noise = gradient_rounding(self.origin, self.u, self.gradients, rng, self.single_precision)
+
+    def with_cotangent(self, u: np.ndarray) -> GradientUnderTest:
+        """The same problem at the same point, with another cotangent."""
+        other = copy.copy(self)
+        other.u = u
+        other.gradients = {
+            "backward_fused": self.problem.gradient(u),
+            "backward": self.problem.gradient(u, fused=False),
+        }
+        other.noise = gradient_rounding(self.origin, u, other.gradients, self.rng, self.single_precision)
+        return other
+
+    def is_unused(self, number: int) -> bool:
+        """Whether f is exactly the same at quite other values of one variable."""
+        x = self.problem.point[number]
+        away = spread(x)
+        values = [np.roll(0.75 * x.reshape(-1), 1).reshape(x.shape), x + 3 * away, x - 0.3 * away, -x]
+        values.append(x + away * self.rng.normal(size=x.shape))
+        arrays = list(self.problem.point)
+        for value in values:
+            arrays[number] = value
+            try:
+                with np.errstate(all="ignore"):
+                    found = self.problem.outputs(arrays)
+            except Exception:  # f may raise anything elsewhere, and depends on the variable if it does
+                return False
+            if not np.array_equal(found, self.base, equal_nan=True):
+                return False
+        return True
 
     def _take_float32_branches(self) -> int:
         """Take the branches of a float32 pass: near a tie they may differ, and they are those that backward knows."""
