@@ -253,7 +253,10 @@ def _explained(
     shapes = [call.output.shape for call in checker.calls[-1:]] + [array.shape for array in arrays]
     for k, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
-            pattern = guess(array, shapes, None if array.number is None else problem.point[array.number])
+            whole = (None, None)
+            if array.number is not None:
+                whole = problem.point[array.number], found.gradients[array.number]
+            pattern = guess(array, shapes, *whole)
             arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, no_suspect))))
     return arrays, suspects
 

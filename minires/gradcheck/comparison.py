@@ -32,6 +32,7 @@ class Comparison:
     arrays: tuple[ArrayResult, ...]
     nondeterministic: str = ""
     float32_branches: int = 0
+    gradients: Sequence[np.ndarray] = ()  # the analytic ones, one for each variable
 
 
 def compare_gradients(
@@ -63,7 +64,7 @@ def compare_gradients(
     wrong = [*linearity_errors(tested), *input_subset_errors(tested), *interleaving_errors(tested)]
     if is_network(tested):
         results = check_network(tested, wrong, one_result, progress)
-        return Comparison(tuple(results), "", tested.float32_branches)
+        return Comparison(tuple(results), "", tested.float32_branches, tested.gradients["backward"])
     results = []
     for number, variable in enumerate(problem.variables):
         measured = list(_measured(tested, number, projections_only or tolerances.method == "adjoint"))
@@ -72,7 +73,7 @@ def compare_gradients(
         results.append(_result(variable.name, problem.point[number].shape, elements, curve, number))
         progress(number + 1, len(problem.variables))
     results = check_small_outputs(tested, check_tied_inputs(tested, _without_unused(tested, results)))
-    return Comparison(tuple(results), "", tested.float32_branches)
+    return Comparison(tuple(results), "", tested.float32_branches, tested.gradients["backward"])
 
 
 def _without_unused(tested: GradientUnderTest, results: Sequence[ArrayResult]) -> list[ArrayResult]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_INPUTS = 8  # with more, all of them always require gradients
 BACKWARDS = (("backward_fused", True), ("backward", False))  # (label, whether fused kernels are used)
+KEPT_OUTSIDE = "something is kept outside of the op itself"
 SHARED_OUTPUT = "applying f to other numbers changed an output that it had returned before: they share a buffer"
 TWO_SHAPES = "f gave answers of two shapes"
 
@@ -110,7 +111,7 @@ def interleaving_errors(tested: GradientUnderTest) -> Iterator[Finding]:
     That is the usual case in a network that applies an op twice. A cache of the class, or a buffer that all
     applications share, then holds what belongs to another one.
     """
-    reason = "another value after f was applied to other numbers (something is kept outside of the op itself)"
+    reason = f"another value after f was applied to other numbers ({KEPT_OUTSIDE})"
     for label, fused in BACKWARDS:
         try:
             found = tested.problem.gradient(tested.u, fused=fused, interleaved=True)

@@ -100,7 +100,7 @@ def contradicted(value: float, smaller: Sequence[Step]) -> bool:
         three = [each.central for each in smaller[k : k + 3]]
         size = max(map(abs, three))
         scatter = max(three) - min(three) + smaller[k + 2].rounding
-        if size and scatter <= 0.01 * size and abs(three[-1] - value) > BELIEVED * scatter:
+        if scatter <= 0.01 * max(size, abs(value)) and abs(three[-1] - value) > BELIEVED * scatter:
             return True
     return False
 

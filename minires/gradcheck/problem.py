@@ -19,7 +19,7 @@ from minires.core import modes
 from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
 from minires.core.tensor import Tensor
-from minires.errors import GraphError
+from minires.errors import DtypeError, GraphError
 from minires.gradcheck.arguments import (
     argument_names,
     as_arguments,
@@ -107,11 +107,21 @@ class Problem:
         intercepted = modes.intercepting(compute=self.held.holding(interceptor) if self.held else interceptor)
         installed = self.installed(arrays, record=self.needs_graph)
         with modes.set_grad_enabled(self.needs_graph), installed as (arguments, _), backend_used, intercepted:
-            tensors = tensors_of(self.f(*arguments))
+            tensors = tensors_of(self._apply(arguments, arrays))
             if not tensors:
                 raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
             found = self.held.of_outputs([tensor.numpy() for tensor in tensors])
             return np.concatenate([np.array(array).reshape(-1) for array in found])
+
+    def _apply(self, arguments: list[Any], arrays: Arrays) -> Any:
+        """f of the arguments. An op that refuses two dtypes says so of a float64 that the user did not write."""
+        try:
+            return self.f(*arguments)
+        except DtypeError as error:
+            if all(array.dtype == self.dtype for array in arrays):
+                raise
+            remedy = f"gradcheck evaluates f in {arrays[0].dtype}, too: make what f makes itself with dtype=x.dtype"
+            raise DtypeError(f"{error}. ({remedy})") from error
 
     def record_branches(
         self, arrays: Arrays, provider: str | None = "reference"
