@@ -53,6 +53,8 @@ def guess(
 
 def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> str:
     """A guess if all ratios analytic/numeric are the same, else ""."""
+    size = float(abs(n).max())  # scaled first: the square of 10²⁰⁰ overflows
+    a, n = a / size, n / size
     ratio = float((a * n).sum() / (n * n).sum())
     if len(a) > 1 and float(abs(a - ratio * n).max()) > CLOSE * float(abs(a).max()):
         return ""

@@ -37,7 +37,7 @@ from minires.gradcheck.interceptors import (
     RoundingPerturber,
 )
 from minires.gradcheck.sampling import random_direction, spread
-from minires.gradcheck.stops import ConstantRecorder, Held, Stop, constants, stops_between
+from minires.gradcheck.stops import ConstantRecorder, Held, Stop, stops_between
 from minires.nn.module import Buffer, Module
 
 Arrays = list[np.ndarray]
@@ -149,16 +149,21 @@ class Problem:
             return []
         return list(stops)
 
-    def hold(self, stops: bool) -> None:
+    def hold(self, stops: bool, origins: Collection[tuple[int, int]] | None = None) -> None:
         """From now on evaluate F with straight-through ops as their surrogates.
 
         stops: whether also all that enters an operation without requiring a gradient keeps its value at the point.
+        origins: only these inputs of operations, (operation, input), and what is computed of them alone. Default: all.
         """
-        self.held = self._constants(self.point).held(stops)
+        self.held = self._constants(self.point, origins).held(stops)
 
-    def _constants(self, arrays: Arrays) -> ConstantRecorder:
+    def _constants(
+        self, arrays: Arrays, origins: Collection[tuple[int, int]] | None = None
+    ) -> ConstantRecorder:
+        recorder = ConstantRecorder(origins)
         with self.installed(arrays, record=True) as (arguments, _), use_backend("reference"):
-            return constants(lambda: tensors_of(self.f(*arguments)))
+            recorder.record(lambda: tensors_of(self.f(*arguments)))
+        return recorder
 
     def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""

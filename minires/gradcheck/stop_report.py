@@ -17,7 +17,7 @@ SHOWN = 4
 HELD = "stop_gradients: these keep the values that they have here, and what remains was checked: {}"
 NOTHING_HELD = "stop_gradients: the gradient stops nowhere here, so that this option changes nothing"
 ACCIDENT = "the gradient stops at {}: it depends on the inputs, but backward does not pass through it"
-REMEDY = "with this held constant the rest is {}. If the gradient is to stop there, pass stop_gradients=True"
+REMEDY = "with what enters there held constant the rest is {}. If the gradient is to stop there, pass stop_gradients=True"
 
 
 def stopped_note(problem: Problem) -> str:
@@ -43,9 +43,8 @@ def explain_stops(
     finally:
         problem.held = before
     wrong = any(array.verdict is Verdict.WRONG for array in rest)
-    reason = ACCIDENT.format(_named(stops))
-    note = f"{reason}; {REMEDY.format('wrong, too' if wrong else 'right')}"
-    return [_explained(array, reason, engine, wrong) for array in arrays], [note]
+    note = f"{ACCIDENT.format(_named(stops))}; {REMEDY.format('wrong, too' if wrong else 'right')}"
+    return [_explained(array, f"the gradient stops at {stops[0]}", engine, wrong) for array in arrays], [note]
 
 
 def _explained(array: ArrayResult, reason: str, engine: str, wrong_besides: bool) -> ArrayResult:

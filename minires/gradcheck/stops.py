@@ -11,7 +11,7 @@ gradient that is, is y(x₀) + s(x) − s(x₀), which has the value of the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,17 +112,27 @@ class _StraightThrough(Function):
 class ConstantRecorder:
     """Notes the arrays that enter recorded operations without requiring a gradient, and straight-through operations.
 
-    `compute` and `observe` are those of `modes.intercepting`.
+    Args:
+        origins: Only these inputs of operations, (operation, input), and what is computed of them alone: the gradient of
+            x · stop(x) is computed of stop(x). Default (None): all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origins: Collection[tuple[int, int]] | None = None) -> None:
+        self.origins = origins
         self.number = -1
         self.counted = True
         self.arrays: dict[Stop, Array] = {}
         self.straight: dict[int, tuple[Array, Array]] = {}
+        self._descended: dict[int, Array] = {}  # of the origins, by id
 
-    def compute(self, op: Function, arrays: Sequence[Array]) -> Array:
-        """Compute by `op.forward`."""
+    def record(self, run: Callable[[], Sequence[Tensor]]) -> None:
+        """Make a forward pass by `run`, which returns its outputs."""
+        with modes.enable_grad(), modes.intercepting(compute=self._compute, observe=self._observe):
+            for k, tensor in enumerate(run()):
+                if not tensor.requires_grad and self.origins is None:
+                    self.arrays[Stop(self.number + 1, "", k, "")] = tensor.data
+
+    def _compute(self, op: Function, arrays: Sequence[Array]) -> Array:
         self.counted = not is_promotion(op, arrays)
         self.number += self.counted
         output = op.forward(*arrays)
@@ -131,15 +141,27 @@ class ConstantRecorder:
             self.straight[self.number] = np.array(output), np.array(surrogate(*arrays))
         return output
 
-    def observe(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def _observe(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Note the inputs of floating-point numbers that require no gradient, beside others that do."""
+        if self.origins is not None:
+            self._follow(inputs, output)
         if not self.counted or not output.requires_grad:
             return
         line = ""
         for k, tensor in enumerate(inputs):
             if tensor.dtype.kind == "f" and not tensor.requires_grad:
-                line = line or applied_at()
-                self.arrays[Stop(self.number, op.name, k, line)] = tensor.data
+                if self.origins is None or id(tensor.data) in self._descended:
+                    line = line or applied_at()
+                    self.arrays[Stop(self.number, op.name, k, line)] = tensor.data
+
+    def _follow(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Note what descends from the origins: an origin, and a result of nothing but such and single numbers."""
+        for k, tensor in enumerate(inputs):
+            if self.origins is not None and (self.number, k) in self.origins and not tensor.requires_grad:
+                self._descended[id(tensor.data)] = tensor.data
+        known = [id(tensor.data) in self._descended for tensor in inputs]
+        if any(known) and all(each or not tensor.ndim for each, tensor in zip(known, inputs, strict=True)):
+            self._descended[id(output.data)] = output.data
 
     def held(self, stops: bool) -> Held:
         """What to hold: straight-through operations and, if asked for, every constant."""
@@ -147,20 +169,6 @@ class ConstantRecorder:
         inputs = {(stop.number, stop.input): array for stop, array in arrays.items() if stop.op}
         outputs = {stop.input: array for stop, array in arrays.items() if not stop.op}
         return Held(inputs, outputs, self.straight)
-
-    def note_outputs(self, outputs: Sequence[Tensor]) -> None:
-        """Note the outputs of f that require no gradient."""
-        for k, tensor in enumerate(outputs):
-            if not tensor.requires_grad:
-                self.arrays[Stop(self.number + 1, "", k, "")] = tensor.data
-
-
-def constants(run: Callable[[], Sequence[Tensor]]) -> ConstantRecorder:
-    """What a forward pass, which `run` makes and returns the outputs of, holds constant."""
-    recorder = ConstantRecorder()
-    with modes.enable_grad(), modes.intercepting(compute=recorder.compute, observe=recorder.observe):
-        recorder.note_outputs(run())
-    return recorder
 
 
 def stops_between(here: ConstantRecorder, there: ConstantRecorder) -> dict[Stop, Array]:
