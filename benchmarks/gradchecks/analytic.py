@@ -78,7 +78,7 @@ def spectrum(backward: Backward, right: Backward | None = None) -> Case:
 def right_spectrum(g: Array, x: Array) -> tuple[Array]:
     """The backward of `spectrum`."""
     y = FOURIER @ x
-    return ((g * np.conj(y) / abs(y)) @ FOURIER).real,
+    return (((g * np.conj(y) / abs(y)) @ FOURIER).real,)
 
 
 @broken

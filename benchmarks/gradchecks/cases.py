@@ -3,8 +3,18 @@
 `broken.py` and `honest.py` hold common ones. Each other file holds a family of both, and adds them when it is imported.
 """
 
-from benchmarks.gradchecks import analytic, constants, kinks, memory, narrow, outputs, precision, stop_gradients
-from benchmarks.gradchecks.broken import CASES as BROKEN
-from benchmarks.gradchecks.honest import CASES as HONEST
+from benchmarks.gradchecks import (
+    analytic,
+    broken,
+    constants,
+    honest,
+    kinks,
+    memory,
+    narrow,
+    outputs,
+    precision,
+    stop_gradients,
+)
 
 FAMILIES = (kinks, constants, stop_gradients, narrow, outputs, analytic, memory, precision)
+BROKEN, HONEST = broken.CASES, honest.CASES

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.gradchecks import Array, Case, normal
+from benchmarks.gradchecks import Array, Case
 from benchmarks.gradchecks.broken import broken, with_zeros
 from benchmarks.gradchecks.honest import honest
 
@@ -166,7 +166,7 @@ def row_maximum_of_three() -> Case:
 
 @honest
 def median_of_three_equal() -> Case:
-    """The median of three equal numbers: one of them gets the gradient, though no slope of its own shows it; declared."""
+    """The median of three equal numbers: one gets the gradient, though no slope of its own shows it; declared."""
     # Moving one of three equal numbers alone leaves the median where it is: all one-sided slopes are 0. But on the
     # branch where the sort puts it in the middle its slope is 1, and the three shares sum to 1.
     rows = np.arange(3)

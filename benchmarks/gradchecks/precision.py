@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.gradchecks import Array, Backward, Case, normal
+from benchmarks.gradchecks import Backward, Case, normal
 from benchmarks.gradchecks.broken import broken
 from benchmarks.gradchecks.honest import honest
 

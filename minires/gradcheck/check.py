@@ -18,8 +18,8 @@ from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.report import Report
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict
-from minires.gradcheck.stop_report import explain_stops, stopped_note
 from minires.gradcheck.single_op import SingleOpChecker
+from minires.gradcheck.stop_report import explain_stops, stopped_note
 
 RTOL = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 NEGLIGIBLE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
@@ -253,10 +253,8 @@ def _explained(
     shapes = [call.output.shape for call in checker.calls[-1:]] + [array.shape for array in arrays]
     for k, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
-            whole = (None, None)
-            if array.number is not None:
-                whole = problem.point[array.number], found.gradients[array.number]
-            pattern = guess(array, shapes, *whole)
+            known = () if array.number is None else (problem.point[array.number], found.gradients[array.number])
+            pattern = guess(array, shapes, *known)
             arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, no_suspect))))
     return arrays, suspects
 

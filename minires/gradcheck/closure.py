@@ -62,9 +62,9 @@ def _used_by(f: Any) -> Iterator[Any]:
     function = inspect.unwrap(f.__func__ if inspect.ismethod(f) else f) if callable(f) else f
     if not isinstance(function, FunctionType):
         yield from getattr(f, "__dict__", {}).values()
-        call = getattr(type(f), "__call__", None)
+        call = getattr(type(f), "__call__", None)  # noqa: B004 - the function itself, not whether there is one
         function = call if isinstance(call, FunctionType) else None
-    if function is None or function.__module__.partition(".")[0] == "minires":
+    if function is None or (function.__module__ or "").partition(".")[0] == "minires":
         return
     yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
     for cell in function.__closure__ or ():

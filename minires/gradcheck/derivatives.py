@@ -3,8 +3,8 @@
 All of them are made of reverse passes. One pass gives Jᵀu. This is linear in u, so a second pass, which differentiates
 it by u, gives J v.
 
-An input may be a Module, too: f is called with it, and differentiated by its parameters, of which results and vectors are
-dictionaries by name: `jacobian(lambda model: model(x), model)["weight"]`.
+An input may be a Module, too: f is called with it and differentiated by its parameters. Results and vectors are then
+dictionaries by the parameters' names: `jacobian(lambda model: model(x), model)["weight"]`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ import numpy as np
 
 from minires.gradcheck.line import RATIO, Estimate, Line, Step
 
-
 BELIEVED = 10  # times the scatter of three steps: the distance of a value that they contradict
 
 
@@ -150,7 +149,9 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
     if len(clear) < 3 or not _alike([each.bend for each in clear[-3:]]):
         return None
     # Larger steps with the same bend round less.
-    kinks = [_kink(clear[k : k + 3]) for k in range(len(clear) - 2) if _alike([s.bend for s in (*clear[k:][:3], clear[-1])])]
+    kinks = [
+        _kink(clear[k : k + 3]) for k in range(len(clear) - 2) if _alike([s.bend for s in (*clear[k:][:3], clear[-1])])
+    ]
     return min(kinks, key=lambda each: each.error)
 
 

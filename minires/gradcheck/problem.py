@@ -157,9 +157,7 @@ class Problem:
         """
         self.held = self._constants(self.point, origins).held(stops)
 
-    def _constants(
-        self, arrays: Arrays, origins: Collection[tuple[int, int]] | None = None
-    ) -> ConstantRecorder:
+    def _constants(self, arrays: Arrays, origins: Collection[tuple[int, int]] | None = None) -> ConstantRecorder:
         recorder = ConstantRecorder(origins)
         with self.installed(arrays, record=True) as (arguments, _), use_backend("reference"):
             recorder.record(lambda: tensors_of(self.f(*arguments)))

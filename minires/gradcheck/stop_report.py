@@ -17,7 +17,9 @@ SHOWN = 4
 HELD = "stop_gradients: these keep the values that they have here, and what remains was checked: {}"
 NOTHING_HELD = "stop_gradients: the gradient stops nowhere here, so that this option changes nothing"
 ACCIDENT = "the gradient stops at {}: it depends on the inputs, but backward does not pass through it"
-REMEDY = "with what enters there held constant the rest is {}. If the gradient is to stop there, pass stop_gradients=True"
+REMEDY = (
+    "with what enters there held constant the rest is {}. If the gradient is to stop there, pass stop_gradients=True"
+)
 
 
 def stopped_note(problem: Problem) -> str:

@@ -113,8 +113,8 @@ class ConstantRecorder:
     """Notes the arrays that enter recorded operations without requiring a gradient, and straight-through operations.
 
     Args:
-        origins: Only these inputs of operations, (operation, input), and what is computed of them alone: the gradient of
-            x · stop(x) is computed of stop(x). Default (None): all.
+        origins: Only these inputs of operations, (operation, input), and what is computed of them alone, as in the
+            gradient of x · stop(x). Default (None): all.
     """
 
     def __init__(self, origins: Collection[tuple[int, int]] | None = None) -> None:
@@ -149,10 +149,10 @@ class ConstantRecorder:
             return
         line = ""
         for k, tensor in enumerate(inputs):
-            if tensor.dtype.kind == "f" and not tensor.requires_grad:
-                if self.origins is None or id(tensor.data) in self._descended:
-                    line = line or applied_at()
-                    self.arrays[Stop(self.number, op.name, k, line)] = tensor.data
+            counts = self.origins is None or id(tensor.data) in self._descended
+            if counts and tensor.dtype.kind == "f" and not tensor.requires_grad:
+                line = line or applied_at()
+                self.arrays[Stop(self.number, op.name, k, line)] = tensor.data
 
     def _follow(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Note what descends from the origins: an origin, and a result of nothing but such and single numbers."""
@@ -176,8 +176,10 @@ def stops_between(here: ConstantRecorder, there: ConstantRecorder) -> dict[Stop,
     found = {}
     for stop, array in here.arrays.items():
         other = there.arrays.get(stop)
-        if other is None or other.shape != array.shape or not np.array_equal(
-            to_device(array, "cpu"), to_device(other, "cpu"), equal_nan=True
+        if (
+            other is None
+            or other.shape != array.shape
+            or not np.array_equal(to_device(array, "cpu"), to_device(other, "cpu"), equal_nan=True)
         ):
             found[stop] = array
     return found

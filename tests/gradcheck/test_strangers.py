@@ -1,4 +1,4 @@
-"""Functions as strangers write them: undeclared kinks, constants of a closure, narrow features, caches, small outputs."""
+"""Functions as strangers write them: undeclared kinks, constants of a closure, narrow features, caches, outputs."""
 
 from __future__ import annotations
 
@@ -101,6 +101,8 @@ def recurrent(x: mr.Tensor, w: Any, dtype: Any) -> mr.Tensor:
 
 W32 = mr.tensor(normal(4, 4, seed=1).astype(np.float32))
 W64 = W32.astype(np.float64)
+PARAMETER = nn.Parameter(normal(4).astype(np.float32))
+ARRAY = normal(4)
 TARGETS = mr.tensor(normal(3, 4, seed=2).astype(np.float32))
 WEIGHT = mr.tensor(normal(2, 4, 1, 1, seed=3).astype(np.float32))
 CONV = nn.Conv2d(4, 2, 1)
@@ -125,8 +127,8 @@ def image(x: mr.Tensor) -> mr.Tensor:
 
 CLOSURES = {
     "factor": lambda x: x * W32[0],
-    "factor that requires a gradient": lambda x, w=nn.Parameter(normal(4).astype(np.float32)): x * w,
-    "array": lambda x, w=normal(4): x * w,
+    "factor that requires a gradient": lambda x: x * PARAMETER,
+    "array": lambda x: x * ARRAY,
     "integers": lambda x: x * mr.tensor([1, 2, 3, 4]),
     "targets": lambda x: F.mse_loss(x, TARGETS),
     "state in float32": lambda x: recurrent(x, W32, np.float32),
