@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from minires.errors import GradcheckError
 from minires.files import atomic_write
-from minires.gradcheck.markup import framed, text
+from minires.gradcheck.markup import framed
 from minires.gradcheck.page import report_as_html
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict, worst
 from minires.gradcheck.text import report_as_dict, report_as_text
@@ -62,7 +63,7 @@ class Report:
         try:
             return framed(report_as_html(self), self.title)
         except ImportError:  # its pictures need matplotlib
-            return f"<pre>{text(self)}</pre>"
+            return f"<pre>{escape(str(self))}</pre>"
 
     def as_dict(self) -> dict[str, Any]:
         """The report as a dictionary that JSON can hold."""
