@@ -6,10 +6,11 @@ an alarm, too: for a user, a check that crashes has not passed.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -23,10 +24,11 @@ CRASHED = "crashed: "  # prefix of the message if a checker raised an exception 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A checker's outcome for a case: whether it raised an alarm, and its message."""
+    """A checker's outcome for a case: whether it raised an alarm, its message, and how long it took."""
 
     alarm: bool
     said: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ def run(checker: Checker, case: Case) -> Outcome:
     """The checker's outcome for a new case. Warnings, also those of NumPy, are ignored."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        start = time.perf_counter()
         try:
-            return checker.check(case)
+            outcome = checker.check(case)
         except Exception as error:
-            return Outcome(True, f"{CRASHED}{type(error).__name__}: {error}")
+            outcome = Outcome(True, f"{CRASHED}{type(error).__name__}: {error}")
+        return replace(outcome, seconds=time.perf_counter() - start)
 
 
 def gradients(case: Case, g: Any, arguments: Sequence[Array]) -> list[Array]:

@@ -113,7 +113,7 @@ def test_frozen_parameters_are_left_out():
 
 def test_what_cannot_be_a_vector_or_an_input_is_refused():
     model = network()
-    with pytest.raises(ShapeError, match="must be a dictionary of Tensors with the keys 0.weight"):
+    with pytest.raises(ShapeError, match=r"must be a dictionary of Tensors with the keys 0\.weight"):
         jvp(outputs, model, {"0.weight": mr.ones(4, 3)})
     with pytest.raises(ShapeError, match="1 vectors for 2 inputs"):
         jvp(lambda model, x: model(x), (model, X), [X])
