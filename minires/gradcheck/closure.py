@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -35,7 +36,7 @@ def constants_of(f: Any) -> tuple[list[Module], list[Tensor]]:
         elif isinstance(value, Tensor):
             tensors[id(value)] = value
         elif depth:
-            waiting += [(each, depth - 1) for each in _inside(value)]
+            waiting += [(each, depth - 1) for each in itertools.islice(_inside(value), MOST_OBJECTS)]
     owned = {id(each) for module in modules.values() for each in (*module.parameters(), *module.buffers())}
     return list(modules.values()), [tensor for tensor in tensors.values() if id(tensor) not in owned]
 
