@@ -16,6 +16,7 @@ import datetime
 import importlib.util
 import json
 import platform
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.gradchecks import broken, honest
+from benchmarks.gradchecks.cases import BROKEN, HONEST
 from benchmarks.gradchecks.checkers import CHECKERS, run
 from minires.errors import MiniResError
 from minires.files import atomic_write
 
 BEGIN = "<!-- gradchecks: begin, written by python -m benchmarks.gradchecks --write -->"
 END = "<!-- gradchecks: end -->"
-SETS = {"broken": broken.CASES, "honest": honest.CASES}
+SETS = {"broken": BROKEN, "honest": HONEST}
 WORDS = {"broken": {True: "caught", False: "missed"}, "honest": {True: "accused", False: "passed"}}
 GOOD = {"broken": "caught", "honest": "passed"}
 
@@ -86,7 +87,21 @@ def _row(kind: str, note: str, name: str, checkers: Sequence[str]) -> dict[str, 
         "note": note,
         "verdicts": {checker: WORDS[kind][outcome.alarm] for checker, outcome in outcomes.items()},
         "said": {checker: outcome.said for checker, outcome in outcomes.items()},
+        "seconds": {checker: round(outcome.seconds, 3) for checker, outcome in outcomes.items()},
     }
+
+
+def times(found: dict[str, Any]) -> dict[str, str]:
+    """{checker: "0.1 s a check (median), 2 s at most (name of the case)"}."""
+    rows = [row for rows in found["sets"].values() for row in rows]
+    said = {}
+    for checker in rows[0]["seconds"]:
+        longest = max(rows, key=lambda row: row["seconds"][checker])
+        median = statistics.median(row["seconds"][checker] for row in rows)
+        said[checker] = (
+            f"{median:.2g} s a check (median), {longest['seconds'][checker]:.2g} s at most ({longest['name']})"
+        )
+    return said
 
 
 def totals(rows: Sequence[dict[str, Any]], kind: str) -> dict[str, str]:
@@ -101,7 +116,10 @@ def totals(rows: Sequence[dict[str, Any]], kind: str) -> dict[str, str]:
 def markdown(found: dict[str, Any]) -> str:
     """Both tables in Markdown, the counts first; wrong outcomes are bold."""
     lines = [f"{found['date']}; {', '.join(found['versions'])}.", ""]
-    lines += [f"- **{title}**: {recipe}." for title, recipe in found["recipes"].items()]
+    lines += [
+        f"- **{title}**: {recipe}; {time}."
+        for (title, recipe), time in zip(found["recipes"].items(), times(found).values(), strict=True)
+    ]
     for kind, title in (("broken", "backward with a mistake"), ("honest", "right backward")):
         rows = found["sets"][kind]
         checkers = list(rows[0]["verdicts"])
@@ -122,7 +140,10 @@ def markdown(found: dict[str, Any]) -> str:
 def text(found: dict[str, Any]) -> str:
     """Both tables in columns, for a terminal."""
     lines = [f"{found['date']}; {', '.join(found['versions'])}"]
-    lines += [f"{title}: {recipe.replace('`', '')}" for title, recipe in found["recipes"].items()]
+    lines += [
+        f"{title}: {recipe.replace('`', '')}; {time}"
+        for (title, recipe), time in zip(found["recipes"].items(), times(found).values(), strict=True)
+    ]
     for kind, rows in found["sets"].items():
         checkers = list(rows[0]["verdicts"])
         lines += ["", f"{kind:<34}" + "".join(f"{CHECKERS[name].title:<20}" for name in checkers)]

@@ -1,4 +1,4 @@
-"""Forty backward passes with common mistakes, each beside the right one.
+"""Backward passes with common mistakes, each beside the right one.
 
 `CASES` maps a name to a function that builds the case; the function's docstring is the note in the table. The rows of
 an array are examples, or the channels of a signal (C, L).

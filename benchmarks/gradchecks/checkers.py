@@ -6,10 +6,11 @@ an alarm, too: for a user, a check that crashes has not passed.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -23,10 +24,11 @@ CRASHED = "crashed: "  # prefix of the message if a checker raised an exception 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A checker's outcome for a case: whether it raised an alarm, and its message."""
+    """A checker's outcome for a case: whether it raised an alarm, its message, and how long it took."""
 
     alarm: bool
     said: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,21 @@ def run(checker: Checker, case: Case) -> Outcome:
     """The checker's outcome for a new case. Warnings, also those of NumPy, are ignored."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
+        start = time.perf_counter()
         try:
-            return checker.check(case)
+            outcome = checker.check(case)
         except Exception as error:
-            return Outcome(True, f"{CRASHED}{type(error).__name__}: {error}")
+            outcome = Outcome(True, f"{CRASHED}{type(error).__name__}: {error}")
+        return replace(outcome, seconds=time.perf_counter() - start)
 
 
-def gradients(case: Case, g: Any, arrays: Sequence[Array]) -> list[Array]:
-    """The gradients of the case's backward as new arrays; zeros where it returns None."""
-    found = case.backward(np.asarray(g), *arrays)
+def gradients(case: Case, g: Any, arguments: Sequence[Array]) -> list[Array]:
+    """The gradients of the case's inputs, the first of the arguments, as new arrays; zeros where there is None."""
+    found = case.backward(np.asarray(g), *arguments)
+    inputs = arguments[: len(case.inputs)]
     return [
-        np.zeros_like(x) if gradient is None else np.array(gradient) for gradient, x in zip(found, arrays, strict=True)
+        np.zeros_like(x) if gradient is None else np.array(gradient, np.result_type(x))
+        for gradient, x in zip(found, inputs, strict=True)
     ]
 
 
@@ -68,11 +74,12 @@ def gradients(case: Case, g: Any, arrays: Sequence[Array]) -> list[Array]:
 
 
 def function_class(case: Case) -> type[minires.Function]:
-    """The case as a subclass of Function with forward, backward and, if declared, branches."""
+    """The case as a subclass of Function with forward, backward and, if declared, branches or a surrogate."""
 
     def backward(self: minires.Function, g: minires.Tensor) -> Any:
-        found = [minires.Tensor(each) for each in gradients(case, g.data, [x.data for x in self.inputs])]
-        return found[0] if len(found) == 1 else tuple(found)
+        arguments = [x.data for x in self.inputs]
+        found = [minires.Tensor(each) for each in gradients(case, g.data, arguments)]
+        return found[0] if len(arguments) == 1 else (*found, *[None] * (len(arguments) - len(found)))
 
     methods: dict[str, Any] = {
         "forward": lambda self, *arrays: np.array(case.forward(*arrays)),
@@ -82,16 +89,24 @@ def function_class(case: Case) -> type[minires.Function]:
         branches, on_branches = case.branches, case.on_branches
         methods["branches"] = lambda self, *arrays: branches(*arrays)
         methods["on_branches"] = lambda self, taken, *arrays: np.array(on_branches(taken, *arrays))
+    if case.surrogate is not None:
+        surrogate = case.surrogate
+        methods["surrogate"] = lambda self, *arrays: np.array(surrogate(*arrays))
     return type(case.name.title().replace("-", ""), (minires.Function,), methods)
 
 
 def check_minires(case: Case) -> Outcome:
-    """`gradcheck` with its defaults; a report that is false is an alarm."""
+    """`gradcheck` with its defaults, but what is declared; a report that is false is an alarm."""
     from minires.gradcheck import gradcheck
 
     op = function_class(case)
+
+    def f(*tensors: minires.Tensor) -> minires.Tensor:
+        extras = case.extras(*[tensor.detach().data for tensor in tensors])
+        return op()(*tensors, *[minires.Tensor(np.array(each)) for each in extras])
+
     inputs = [minires.Tensor(x.copy(), requires_grad=True) for x in case.inputs]
-    report = gradcheck(lambda *tensors: op()(*tensors), inputs)
+    report = gradcheck(f, inputs, **{"stop_gradients": True} if case.stops else {})
     return Outcome(not report, str(report))
 
 
@@ -107,18 +122,26 @@ def check_torch(case: Case) -> Outcome:
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
             ctx.save_for_backward(*inputs)
-            return torch.from_numpy(np.array(case.forward(*[x.detach().numpy() for x in inputs])))
+            return torch.from_numpy(np.array(case.forward(*arrays_of(inputs))))
 
         @staticmethod
         @torch.autograd.function.once_differentiable
         def backward(ctx: Any, g: Any) -> Any:
-            arrays = [x.detach().numpy() for x in ctx.saved_tensors]
-            return tuple(torch.from_numpy(gradient) for gradient in gradients(case, g.numpy(), arrays))
+            arguments = arrays_of(ctx.saved_tensors)
+            found = [torch.from_numpy(gradient) for gradient in gradients(case, g.numpy(), arguments)]
+            return (*found, *[None] * (len(arguments) - len(found)))
+
+    def arrays_of(tensors: Any) -> list[Array]:
+        return [x.detach().numpy() for x in tensors]
+
+    def f(*inputs: Any) -> Any:
+        extras = case.extras(*arrays_of(inputs))
+        return Op.apply(*inputs, *[torch.tensor(np.array(each)) for each in extras])
 
     torch.set_num_threads(1)
     inputs = [torch.tensor(x, requires_grad=True) for x in case.inputs]
     try:
-        gradcheck(Op.apply, inputs)
+        gradcheck(f, inputs)
     except GradcheckError as error:
         return Outcome(True, str(error))
     return Outcome(False)
@@ -131,16 +154,20 @@ def check_autograd(case: Case) -> Outcome:
     """`check_grads` in reverse mode at order 1, for all arguments together, with seeded random directions."""
     from autograd.extend import defvjp, primitive
     from autograd.test_util import check_grads
+    from autograd.tracer import getval
 
     op = primitive(lambda *arrays: np.array(case.forward(*arrays)))
 
     def vjp(i: int) -> Callable[..., Any]:
-        return lambda answer, *arrays: lambda g: gradients(case, g, arrays)[i]
+        return lambda answer, *arguments: lambda g: gradients(case, g, arguments)[i]
+
+    def f(*inputs: Any) -> Any:
+        return op(*inputs, *case.extras(*map(getval, inputs)))
 
     defvjp(op, *[vjp(i) for i in range(len(case.inputs))])
     try:
         with _global_generator_seeded():
-            check_grads(op, tuple(range(len(case.inputs))), modes=["rev"], order=1)(*case.inputs)
+            check_grads(f, tuple(range(len(case.inputs))), modes=["rev"], order=1)(*case.inputs)
     except AssertionError as error:
         return Outcome(True, str(error))
     return Outcome(False)
@@ -167,7 +194,7 @@ ZERO = 1e-8
 def check_difference(case: Case) -> Outcome:
     """(L(x + h) − L(x − h))/2h for L = sum of the output, one input element at a time, against one backward."""
     arrays = [x.copy() for x in case.inputs]
-    analytic = gradients(case, np.ones_like(case.forward(*arrays)), arrays)
+    analytic = gradients(case, np.ones_like(case.whole(*arrays)), case.arguments(*arrays))
     worst, where = 0.0, ""
     for number, x in enumerate(arrays):
         for index in np.ndindex(x.shape):
@@ -182,9 +209,9 @@ def check_difference(case: Case) -> Outcome:
 def _difference(case: Case, arrays: Sequence[Array], x: Array, index: tuple[int, ...]) -> float:
     here = x[index]
     x[index] = here + STEP
-    above = np.sum(case.forward(*arrays))
+    above = np.sum(case.whole(*arrays))
     x[index] = here - STEP
-    below = np.sum(case.forward(*arrays))
+    below = np.sum(case.whole(*arrays))
     x[index] = here
     return float((above - below) / (2 * STEP))
 

@@ -1,4 +1,4 @@
-"""Twenty right backward passes that are hard to check: kinks, ties, large and tiny scales, rounding.
+"""Right backward passes that are hard to check: kinks, ties, large and tiny scales, rounding.
 
 `CASES` maps a name to a function that builds the case; the function's docstring is the note in the table. A case with
 kinks says which branch its derivative belongs to; MiniRes is told so only if the case is `declared`.

@@ -41,7 +41,7 @@ class Trial:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """The outcome of `audit`: true if there are mutants, and each was killed or is equivalent at these inputs.
 
@@ -77,6 +77,8 @@ class Audit:
         for trial in (*self.survivors, *self.equivalent):
             lines.append(f"  this check would not notice: {trial.op}, {trial.mutant}: {trial.why}")
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def titled(self, title: str) -> Audit:
         """A copy with another title."""

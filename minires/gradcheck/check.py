@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires.errors import MiniResError
-from minires.gradcheck.comparison import Comparison, compare_gradients
+from minires.gradcheck.comparison import UNUSED, Comparison, compare_gradients
 from minires.gradcheck.double_backward import gradient_problem
 from minires.gradcheck.judge import METHODS, Tolerances
 from minires.gradcheck.network import MANY_VARIABLES
@@ -18,7 +18,8 @@ from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.report import Report
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict
-from minires.gradcheck.single_op import UNUSED, SingleOpChecker
+from minires.gradcheck.single_op import SingleOpChecker
+from minires.gradcheck.stop_report import explain_stops, stopped_note
 
 RTOL = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-4}
 NEGLIGIBLE = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
@@ -42,6 +43,7 @@ def gradcheck(
     fast_mode: bool = False,
     check_forward: bool = False,
     check_grad_dtypes: bool = False,
+    stop_gradients: bool = False,
     provider: str | None = None,
     dtype: Any = None,
     seed: int = 0,
@@ -77,6 +79,9 @@ def gradcheck(
         check_forward: Whether to check the jvp (`gradcheck.jvp`: two reverse passes) as well. Default: False.
         check_grad_dtypes: Whether f's outputs must have the dtype of the inputs. That gradients have it, the engine
             always checks. Default: False.
+        stop_gradients: Whether the gradient stops on purpose wherever it does, as at x.detach(), under no_grad, or
+            through NumPy. What enters an op that way then counts as constant, and the rest is checked. Default: False,
+            a gradient that stops is WRONG unless nothing depends on it.
         provider: The provider whose kernels run backward: "reference", "cpu" or "cuda". Numerical derivatives always
             are those of the reference in float64. Default (None): the active provider.
         dtype: The dtype that backward runs in, float32 or float64. Default: float32 if the provider is "cpu" or
@@ -101,6 +106,8 @@ def gradcheck(
     _check_options(order, method, {"eps": eps, "atol": atol, "rtol": rtol, "nondet_tol": nondet_tol, "seed": seed})
     dtype = np.dtype(np.float32) if dtype is None and provider in ("cpu", "cuda") else dtype
     problem = Problem(f, inputs, names, dtype, provider)
+    if stop_gradients:
+        problem.hold(stops=True)
     rtol = RTOL[problem.dtype] if rtol is None else rtol
     tolerances = Tolerances(0.0 if atol is None else atol, rtol, eps, method, NEGLIGIBLE[problem.dtype])
     run = RunOptions(seed, fast_mode, nondet_tol, explain, progress)
@@ -113,6 +120,11 @@ def gradcheck(
         second, more, found = _second_order(problem, tolerances, run)
         arrays, notes = arrays + second, notes + more
         suspects += tuple(each for each in found if each.op not in {known.op for known in suspects})
+    if stop_gradients:
+        notes.append(stopped_note(problem))
+    elif explain and deterministic and any(array.verdict is Verdict.WRONG for array in arrays):
+        arrays, more = explain_stops(problem, tolerances, seed, arrays, ENGINE)
+        notes += more
     if problem.dtype == np.float32:
         notes.append(FLOAT32.format(rtol))
     settings = {"order": order, "method": method, "dtype": str(problem.dtype), "provider": provider, "seed": seed}
@@ -241,7 +253,8 @@ def _explained(
     shapes = [call.output.shape for call in checker.calls[-1:]] + [array.shape for array in arrays]
     for k, array in enumerate(arrays):
         if array.verdict is Verdict.WRONG:
-            pattern = guess(array, shapes, None if array.number is None else problem.point[array.number])
+            known = () if array.number is None else (problem.point[array.number], found.gradients[array.number])
+            pattern = guess(array, shapes, *known)
             arrays[k] = replace(array, guess="; ".join(filter(None, (pattern, no_suspect))))
     return arrays, suspects
 

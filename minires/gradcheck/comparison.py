@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minires.gradcheck.consistency import input_subset_errors, linearity_errors
+from minires.gradcheck.consistency import input_subset_errors, interleaving_errors, linearity_errors
 from minires.gradcheck.judge import Measurement, Tolerances, measure
 from minires.gradcheck.line import FEW
 from minires.gradcheck.network import check_network, is_network
 from minires.gradcheck.problem import Problem
 from minires.gradcheck.progress import Progress, silent
 from minires.gradcheck.result import ArrayResult, Curve, Element, Verdict, worst
+from minires.gradcheck.small_outputs import check_small_outputs
 from minires.gradcheck.tied_inputs import check_tied_inputs
 from minires.gradcheck.under_test import GradientUnderTest
 
 ALL_ELEMENTS = 400  # up to so many numbers in all are checked one by one
 SOME_ELEMENTS = 16  # of each array, if there are more
+UNUSED = "f does not depend on it"
 PROJECTIONS = 2  # random directions in each array
 
 
@@ -30,6 +32,7 @@ class Comparison:
     arrays: tuple[ArrayResult, ...]
     nondeterministic: str = ""
     float32_branches: int = 0
+    gradients: Sequence[np.ndarray] = ()  # the analytic ones, one for each variable
 
 
 def compare_gradients(
@@ -58,10 +61,10 @@ def compare_gradients(
             for variable, x in zip(problem.variables, problem.point, strict=True)
         ]
         return Comparison(tuple(results), tested.nondeterministic, tested.float32_branches)
-    wrong = [*linearity_errors(tested), *input_subset_errors(tested)]
+    wrong = [*linearity_errors(tested), *input_subset_errors(tested), *interleaving_errors(tested)]
     if is_network(tested):
         results = check_network(tested, wrong, one_result, progress)
-        return Comparison(tuple(results), "", tested.float32_branches)
+        return Comparison(tuple(results), "", tested.float32_branches, tested.gradients["backward"])
     results = []
     for number, variable in enumerate(problem.variables):
         measured = list(_measured(tested, number, projections_only or tolerances.method == "adjoint"))
@@ -69,7 +72,25 @@ def compare_gradients(
         curve = _curve(tested, number, measured, full_sweeps)
         results.append(_result(variable.name, problem.point[number].shape, elements, curve, number))
         progress(number + 1, len(problem.variables))
-    return Comparison(tuple(check_tied_inputs(tested, results)), "", tested.float32_branches)
+    results = check_small_outputs(tested, check_tied_inputs(tested, _without_unused(tested, results)))
+    return Comparison(tuple(results), "", tested.float32_branches, tested.gradients["backward"])
+
+
+def _without_unused(tested: GradientUnderTest, results: Sequence[ArrayResult]) -> list[ArrayResult]:
+    """`results`, of which those for variables that f does not use say so and are no failure, unless all are."""
+    unused = [
+        result.verdict is Verdict.VACUOUS
+        and result.number is not None
+        and all(not element.analytic for element in result.elements)
+        and tested.is_unused(result.number)
+        for result in results
+    ]
+    if all(unused):
+        return list(results)
+    return [
+        ArrayResult(each.name, each.shape, (), Verdict.PASS, UNUSED, number=each.number) if is_unused else each
+        for each, is_unused in zip(results, unused, strict=True)
+    ]
 
 
 def _measured(tested: GradientUnderTest, number: int, projections_only: bool) -> Iterator[tuple[Element, Measurement]]:

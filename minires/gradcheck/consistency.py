@@ -16,7 +16,7 @@ import numpy as np
 from minires.errors import GraphError
 from minires.gradcheck.interceptors import BranchRecord, BranchReplayer, DivergedError
 from minires.gradcheck.line import EPS
-from minires.gradcheck.problem import Arrays, Problem
+from minires.gradcheck.problem import Arrays, Problem, SharedOutputError
 from minires.gradcheck.result import Element, Verdict
 from minires.gradcheck.sampling import cotangent, spread
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_INPUTS = 8  # with more, all of them always require gradients
 BACKWARDS = (("backward_fused", True), ("backward", False))  # (label, whether fused kernels are used)
+KEPT_OUTSIDE = "something is kept outside of the op itself"
+SHARED_OUTPUT = "applying f to other numbers changed an output that it had returned before: they share a buffer"
 TWO_SHAPES = "f gave answers of two shapes"
 
 
@@ -101,6 +103,28 @@ def linearity_errors(tested: GradientUnderTest) -> Iterator[Finding]:
                 total = gradient + other[number]
             largest = float(np.nan_to_num(abs(gradient) + abs(other[number]), posinf=0.0).max(initial=0.0))
             yield from _unequal(tested, number, both[number], total, 1e-3 * largest + rounding, reason)
+
+
+def interleaving_errors(tested: GradientUnderTest) -> Iterator[Finding]:
+    """Find elements whose gradient changes when f is applied to other numbers between forward and backward.
+
+    That is the usual case in a network that applies an op twice. A cache of the class, or a buffer that all
+    applications share, then holds what belongs to another one.
+    """
+    reason = f"another value after f was applied to other numbers ({KEPT_OUTSIDE})"
+    for label, fused in BACKWARDS:
+        try:
+            found = tested.problem.gradient(tested.u, fused=fused, interleaved=True)
+        except SharedOutputError:
+            element = Element(None, math.nan, math.nan, 0.0, Verdict.WRONG, "f against itself", SHARED_OUTPUT)
+            yield 0, element
+            return
+        for number, expected in enumerate(tested.gradients[label]):
+            noise = float(tested.noise[number].max(initial=0.0))
+            differing = list(_unequal(tested, number, found[number], expected, noise, reason))
+            yield from differing
+            if differing:
+                return
 
 
 def input_subset_errors(tested: GradientUnderTest) -> Iterator[Finding]:

@@ -2,6 +2,9 @@
 
 All of them are made of reverse passes. One pass gives Jᵀu. This is linear in u, so a second pass, which differentiates
 it by u, gives J v.
+
+An input may be a Module, too: f is called with it and differentiated by its parameters. Results and vectors are then
+dictionaries by the parameters' names: `jacobian(lambda model: model(x), model)["weight"]`.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ from minires.core.autograd import grad
 from minires.core.modes import enable_grad
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.gradcheck.leaves import Inputs, Leaves
+from minires.nn.module import Module
 
-Inputs = Tensor | Sequence[Tensor]
 
-
-def vjp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
+def vjp(f: Callable[..., Any], inputs: Inputs, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     """Vector-Jacobian product (torch.autograd.functional.vjp).
 
     Args:
@@ -34,13 +37,13 @@ def vjp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
     with enable_grad():
         leaves, outputs = _apply(f, inputs, create_graph)
         cotangents = [None] * len(outputs) if v is None else _list(v)
-        found = grad(outputs, leaves, cotangents, create_graph=create_graph, allow_unused=True)
-    gradients = [_or_zeros(g, leaf) for g, leaf in zip(found, leaves, strict=True)]
+        found = grad(outputs, leaves.tensors, cotangents, create_graph=create_graph, allow_unused=True)
+    gradients = [_or_zeros(g, leaf) for g, leaf in zip(found, leaves.tensors, strict=True)]
     shown = outputs if create_graph else [each.detach() for each in outputs]
-    return _unpacked(shown), gradients[0] if isinstance(inputs, Tensor) else tuple(gradients)
+    return _unpacked(shown), leaves.packed(gradients)
 
 
-def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_graph: bool = False) -> tuple[Any, Any]:
+def jvp(f: Callable[..., Any], inputs: Inputs, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
     """Jacobian-vector product by two reverse passes (torch.autograd.functional.jvp).
 
     Args:
@@ -55,8 +58,9 @@ def jvp(f: Callable[..., Any], inputs: Inputs, v: Inputs | None = None, create_g
         ShapeError: v has other shapes, or is missing.
     """
     with enable_grad():
-        leaves, outputs = _apply(f, inputs, create_graph)
-        tangents = [_ones(leaf) for leaf in leaves] if v is None else _checked_vectors("jvp", v, leaves)
+        arguments, outputs = _apply(f, inputs, create_graph)
+        leaves = arguments.tensors
+        tangents = [_ones(leaf) for leaf in leaves] if v is None else arguments.vectors("jvp", v)
         if v is None and any(leaf.numel() != 1 for leaf in leaves):
             raise ShapeError("jvp: v is needed, of the inputs' shapes, unless they are single numbers")
         u = [Tensor(_zeros(each), requires_grad=True) for each in outputs]
@@ -88,12 +92,12 @@ def jacobian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) 
 
     Returns:
         J of shape (*output.shape, *input.shape), for one input and one output. For several outputs a tuple over the
-        outputs, and for a sequence of inputs a tuple over the inputs, inside the former.
+        outputs, and for a sequence of inputs a tuple over the inputs, inside the former; for a Module a dictionary over
+        its parameters.
     """
     with enable_grad():
         leaves, outputs = _apply(f, inputs, create_graph)
-        blocks = [_rows(output, leaves, create_graph) for output in outputs]
-    rows = [each[0] if isinstance(inputs, Tensor) else tuple(each) for each in blocks]
+        rows = [leaves.packed(_rows(output, leaves.tensors, create_graph)) for output in outputs]
     return rows[0] if len(rows) == 1 else tuple(rows)
 
 
@@ -124,27 +128,32 @@ def hessian(f: Callable[..., Any], inputs: Inputs, create_graph: bool = False) -
         create_graph: Whether the result can be differentiated further.
 
     Returns:
-        H of shape (*input.shape, *input.shape); for a sequence of inputs a tuple of rows of such blocks.
+        H of shape (*input.shape, *input.shape); for a sequence of inputs a tuple of rows of such blocks; for a Module a
+        dictionary of dictionaries.
 
     Raises:
         ShapeError: f returns more than one number.
     """
 
-    def gradient(*leaves: Tensor) -> tuple[Tensor, ...]:
-        output = f(*leaves)
+    rows: Leaves | None = None
+
+    def gradient(*given: Any) -> tuple[Tensor, ...]:
+        nonlocal rows
+        output = f(*given)
         if not isinstance(output, Tensor) or output.numel() != 1:
             raise ShapeError(f"hessian: f must return one number, got shape {getattr(output, 'shape', None)}")
-        found = grad(output, leaves, create_graph=True, allow_unused=True)
-        return tuple(_or_zeros(g, leaf) for g, leaf in zip(found, leaves, strict=True))
+        rows = Leaves(given, create_graph=True)
+        found = grad(output, rows.tensors, create_graph=True, allow_unused=True)
+        return tuple(_or_zeros(g, leaf) for g, leaf in zip(found, rows.tensors, strict=True))
 
-    if isinstance(inputs, Tensor):
-        return jacobian(lambda x: gradient(x)[0], inputs, create_graph)
-    blocks = jacobian(gradient, tuple(inputs), create_graph)
-    return blocks if len(tuple(inputs)) > 1 else (blocks,)
+    blocks = jacobian(gradient, inputs, create_graph)
+    assert rows is not None
+    blocks = rows.packed(blocks if len(rows.tensors) > 1 else (blocks,))
+    return blocks[0] if isinstance(inputs, (Tensor, Module)) else blocks
 
 
 def hessian_vector_product(
-    f: Callable[..., Any], inputs: Inputs, v: Inputs, create_graph: bool = False
+    f: Callable[..., Any], inputs: Inputs, v: Any, create_graph: bool = False
 ) -> tuple[Any, Any]:
     """The product of the Hessian with v: the gradient of ⟨∇f, v⟩ (torch.autograd.functional.hvp).
 
@@ -160,10 +169,11 @@ def hessian_vector_product(
         ShapeError: f returns more than one number, or v has other shapes.
     """
     with enable_grad():
-        leaves, outputs = _apply(f, inputs, create_graph)
+        arguments, outputs = _apply(f, inputs, create_graph)
+        leaves = arguments.tensors
         if len(outputs) != 1 or outputs[0].numel() != 1:
             raise ShapeError("hessian_vector_product: f must return one number")
-        tangents = _checked_vectors("hessian_vector_product", v, leaves)
+        tangents = arguments.vectors("hessian_vector_product", v)
         first = grad(outputs[0], leaves, create_graph=True, allow_unused=True)
         second: Sequence[Tensor | None] = [None] * len(leaves)
         terms = [(g * t).sum() for g, t in zip(first, tangents, strict=True) if g is not None and g.requires_grad]
@@ -174,15 +184,13 @@ def hessian_vector_product(
             second = grad(total, leaves, create_graph=create_graph, allow_unused=True)
     products = [_or_zeros(each, leaf) for each, leaf in zip(second, leaves, strict=True)]
     value = outputs[0] if create_graph else outputs[0].detach()
-    return value, products[0] if isinstance(inputs, Tensor) else tuple(products)
+    return value, arguments.packed(products)
 
 
-def _apply(f: Callable[..., Any], inputs: Inputs, create_graph: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """(leaves, outputs). With create_graph, inputs that require gradients are themselves the leaves."""
-    given = _list(inputs)
-    leaves = [x if create_graph and x.requires_grad else x.detach().requires_grad_() for x in given]
-    outputs = f(*leaves)
-    return leaves, _list(outputs)
+def _apply(f: Callable[..., Any], inputs: Inputs, create_graph: bool) -> tuple[Leaves, list[Tensor]]:
+    """(what f is differentiated by, its outputs)."""
+    leaves = Leaves(inputs, create_graph)
+    return leaves, _list(f(*leaves.arguments))
 
 
 def _list(tensors: Any) -> list[Any]:
@@ -191,15 +199,6 @@ def _list(tensors: Any) -> list[Any]:
 
 def _unpacked(outputs: list[Tensor]) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
-
-
-def _checked_vectors(what: str, vectors: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The vectors as a list. Raises ShapeError unless each has the shape of its Tensor: else they would broadcast."""
-    found = _list(vectors)
-    shapes, wanted = [tuple(v.shape) for v in found], [tuple(each.shape) for each in tensors]
-    if shapes != wanted:
-        raise ShapeError(f"{what}: v has shapes {shapes}, but must have those of the inputs, {wanted}")
-    return found
 
 
 def _zeros(tensor: Tensor) -> Any:

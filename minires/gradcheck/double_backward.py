@@ -52,12 +52,22 @@ def gradient_problem(problem: Problem, by_cotangent_only: bool = False) -> Probl
 
     size = problem.outputs(problem.point).size
     u = Tensor(cotangent(np.random.default_rng(size), size).astype(problem.dtype), requires_grad=True)
-    return Problem(
+    by = {each.position for each in problem.variables}
+    # u requires a gradient, so that each of the other variables must, too, to count as one.
+    arguments = [
+        Tensor(each.data, requires_grad=True) if isinstance(each, Tensor) and k in by else each
+        for k, each in enumerate(problem.arguments)
+    ]
+    second = Problem(
         gradient,
-        [*problem.arguments, u],
+        [*arguments, u],
         [*problem.names, "cotangent"],
         problem.dtype,
         problem.provider,
         problem.modules,
         by_cotangent_only,
     )
+    second.constants = problem.constants
+    if problem.held:
+        second.hold(stops=True, origins=set(problem.held.inputs))  # the operations of f come first
+    return second

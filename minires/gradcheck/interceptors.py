@@ -19,12 +19,17 @@ import numpy as np
 
 from minires.backend import Array, to_device
 from minires.core.function import Function
+from minires.ops.cast import AsType
 
 MOST_CROSSINGS = 20  # kept of one pass: a large step in a network crosses thousands of branches
 
 
 class DivergedError(Exception):
     """Another pass applied other operations: the function branches on its numbers in Python."""
+
+
+class ImaginaryLostError(Exception):
+    """An operation made real numbers of complex ones, so that a complex step says nothing of what follows."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,13 @@ class BranchRecord:
         op: the operation's name.
         branches: as the op declares them; None if it is smooth.
         narrows: whether its output is float32 though an input was float64.
+        straight: whether it is a straight-through operation, which declares a surrogate.
     """
 
     op: str
     branches: Array | None
     narrows: bool = False
+    straight: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,26 @@ class Crossing:
         return f"{self.op} (operation {self.number}{where})"
 
 
+def is_promotion(op: Function, arrays: Sequence[Array]) -> bool:
+    """Whether it is a cast that keeps all digits, as of a float32 constant that meets float64 numbers.
+
+    Passes in other dtypes apply fewer or more of them, so that they are not counted among the operations.
+    """
+    if not isinstance(op, AsType):
+        return False
+    given = arrays[0].dtype
+    return given.kind not in "fc" or np.finfo(given).eps >= np.finfo(op.target).eps
+
+
+def forward_without_loss(op: Function, arrays: Sequence[Array]) -> Array:
+    """`op.forward`. Raises ImaginaryLostError if it makes real numbers of complex ones."""
+    output = op.forward(*arrays)
+    kind = getattr(getattr(output, "dtype", None), "kind", "")
+    if kind == "f" and any(array.dtype.kind == "c" for array in arrays):
+        raise ImaginaryLostError
+    return output
+
+
 class BranchRecorder:
     """Computes by `op.forward` and records the branches of each operation."""
 
@@ -68,10 +95,12 @@ class BranchRecorder:
         self.records: list[BranchRecord] = []
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
+        if is_promotion(op, arrays):
+            return op.forward(*arrays)
         branches = None if op.branches is None else op.branches(*arrays)
         output = op.forward(*arrays)
         narrows = getattr(output, "dtype", None) == np.float32 and any(array.dtype == np.float64 for array in arrays)
-        self.records.append(BranchRecord(op.name, branches, narrows))
+        self.records.append(BranchRecord(op.name, branches, narrows, hasattr(op, "surrogate")))
         return output
 
 
@@ -93,9 +122,11 @@ class BranchReplayer(_Follower):
     """Computes by `op.on_branches`, on the branches that were recorded."""
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
+        if is_promotion(op, arrays):
+            return op.forward(*arrays)
         branches = self.next(op).branches
         if branches is None or op.on_branches is None:
-            return op.forward(*arrays)
+            return forward_without_loss(op, arrays)
         return op.on_branches(to_device(branches, "cpu") if isinstance(arrays[0], np.ndarray) else branches, *arrays)
 
 
@@ -107,6 +138,8 @@ class RoundingPerturber(BranchReplayer):
         self.rng = rng
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Any:
+        if is_promotion(op, arrays):
+            return op.forward(*arrays)
         in_backward = self.number + 1 >= len(self.records)  # after the forward pass that was recorded
         output: Any = op.forward(*arrays) if in_backward else super().__call__(op, arrays)
         if not isinstance(output, (np.ndarray, np.floating)) or output.dtype.kind != "f":
@@ -123,6 +156,8 @@ class BranchComparator(_Follower):
         self.crossings: list[Crossing] = []
 
     def __call__(self, op: Function, arrays: Sequence[Array]) -> Array:
+        if is_promotion(op, arrays):
+            return op.forward(*arrays)
         recorded = self.next(op).branches
         if recorded is not None and op.branches is not None and len(self.crossings) < MOST_CROSSINGS:
             now: Any = op.branches(*arrays)

@@ -86,15 +86,17 @@ def measure(line: Line, u: np.ndarray, tolerances: Tolerances) -> Measurement:
         return Measurement(exact, ())
     for powers in line.few_powers if exact is not None else ():
         few = line.sweep(u, powers=powers)
-        if exact is not None and _agree(exact, few):
+        if exact is not None and _agree(exact, few, tolerances):
             return Measurement(replace(exact, method=CONFIRMED), few)
     steps = line.sweep(u)
     if exact is not None and not steps and not _converged(line, u, exact):
         exact = None  # at the edge of the domain with no finite slope, as √x at 0
-    return _from_sweep(line, u, method, exact, steps)
+    return _from_sweep(line, u, tolerances, exact, steps)
 
 
-def _from_sweep(line: Line, u: np.ndarray, method: str, exact: Estimate | None, steps: Sequence[Step]) -> Measurement:
+def _from_sweep(
+    line: Line, u: np.ndarray, tolerances: Tolerances, exact: Estimate | None, steps: Sequence[Step]
+) -> Measurement:
     """The estimate by differences over all steps, or the complex step if they do not contradict it."""
     clean = [step for step in steps if not step.crossings]
     at_kink = len(clean) < ENOUGH_STEPS and len(clean) < len(steps)
@@ -104,14 +106,14 @@ def _from_sweep(line: Line, u: np.ndarray, method: str, exact: Estimate | None, 
         clean = line.sweep(u, fixed_branches=True)
     clean = without_staircase(clean)
     kink = None if at_kink else find_kink(clean)
-    if method == "central3":
+    if tolerances.method == "central3":
         best = central3(clean)
-    elif method == "central5":
+    elif tolerances.method == "central5":
         best = central5(line, u, clean, at_kink)
     else:
         best = richardson(clean)
         if kink is None and exact is not None:
-            best = _more_precise(exact, best, clean)
+            best = _more_precise(exact, best, clean, tolerances)
     return Measurement(best, steps, kink, crossing)
 
 
@@ -125,19 +127,19 @@ def measure_with_fixed_branches(line: Line, u: np.ndarray, tolerances: Tolerance
     steps: list[Step] = []
     for powers in SWEEPS if exact is not None else ():
         steps += line.sweep(u, fixed_branches=True, powers=powers)
-        if exact is not None and _confirmed(exact, steps):
+        if exact is not None and _confirmed(exact, steps, tolerances):
             return Measurement(replace(exact, method=CONFIRMED), steps)
     return measure(line, u, tolerances)
 
 
-def _confirmed(exact: Estimate, steps: Sequence[Step]) -> bool:
+def _confirmed(exact: Estimate, steps: Sequence[Step], tolerances: Tolerances) -> bool:
     """Whether the differences agree with the complex step within their errors, which are below a thousandth of it."""
     difference = richardson(steps)
     if difference is None or find_kink(steps) is not None:
         return False
     error = SAFETY * difference.error
     close = error <= 1e-3 * abs(exact.value) and abs(exact.value - difference.value) <= error
-    return close or _agree(exact, steps)
+    return close or _agree(exact, steps, tolerances)
 
 
 def _converged(line: Line, u: np.ndarray, exact: Estimate) -> bool:
@@ -146,16 +148,19 @@ def _converged(line: Line, u: np.ndarray, exact: Estimate) -> bool:
     return smaller is not None and abs(smaller.value - exact.value) <= 1e-3 * abs(exact.value)
 
 
-def _agree(exact: Estimate, steps: Sequence[Step]) -> bool:
-    """Whether a few differences, none of them across a kink, confirm the complex step."""
+def _agree(exact: Estimate, steps: Sequence[Step], tolerances: Tolerances) -> bool:
+    """Whether a few differences, none of them across a kink, confirm the complex step as closely as it is judged."""
     if len(steps) < len(FEW) or any(step.crossings for step in steps) or find_kink(steps) is not None:
         return False
     difference = richardson(steps)
     size = abs(exact.value)
-    return difference is not None and abs(difference.value - exact.value) <= 1e-6 * size + exact.error
+    close = min(1e-6, 0.1 * tolerances.rtol)
+    return difference is not None and abs(difference.value - exact.value) <= close * size + exact.error
 
 
-def _more_precise(exact: Estimate, difference: Estimate | None, steps: Sequence[Step]) -> Estimate:
+def _more_precise(
+    exact: Estimate, difference: Estimate | None, steps: Sequence[Step], tolerances: Tolerances
+) -> Estimate:
     """The complex step, unless the differences contradict it.
 
     Differences can be flat where the complex step is right: ln(1 + eˣ) at x = −60 is 0 in floating point, and stays 0.
@@ -166,7 +171,7 @@ def _more_precise(exact: Estimate, difference: Estimate | None, steps: Sequence[
     if flat and abs(exact.value) * flat <= 8 * EPS:
         return exact
     apart = abs(exact.value - difference.value)
-    if apart <= SAFETY * (difference.error + exact.error) + 1e-7 * abs(exact.value):
+    if apart <= SAFETY * (difference.error + exact.error) + min(1e-7, 0.1 * tolerances.rtol) * abs(exact.value):
         return replace(exact, method=CONFIRMED)
     return replace(difference, method="differences (not analytic)")
 
@@ -229,9 +234,10 @@ def _at_undeclared_kink(analytic: float, kink: Kink, noise: float, tolerances: T
     """(verdict, reason): any value between the one-sided slopes is a subgradient."""
     low, high = kink.low, kink.high
     slack = tolerances.atol + tolerances.rtol * max(abs(low), abs(high)) + SAFETY * kink.error + noise
+    if not low - slack <= analytic <= high + slack:
+        slopes = f"outside the one-sided slopes {kink.left:.4g} and {kink.right:.4g}"
+        return Verdict.WRONG, f"{slopes}; if an op chooses this value at a tie on purpose, declare its `branches`"
     if slack > 0.1 * (high - low) and not low <= analytic <= high:
         return Verdict.ROUNDING, f"near a kink, where slopes of {low:.4g} and {high:.4g} are measured to ±{slack:.1g}"
-    if low - slack <= analytic <= high + slack:
-        slopes = f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right"
-        return Verdict.KINK, f"{slopes}; the value lies between"
-    return Verdict.WRONG, f"outside the one-sided slopes {kink.left:.4g} and {kink.right:.4g}"
+    slopes = f"slopes {kink.left:.4g} on the left, {kink.right:.4g} on the right"
+    return Verdict.KINK, f"{slopes}; the value lies between"

@@ -132,6 +132,26 @@ class Line:
 
         relative_step: h as a share of the usual step.
         """
+        slope = self._complex_slopes(relative_step)
+        if slope is None:
+            return None
+        base = self.origin.base
+        moving = np.maximum(EPS * abs(base), self.origin.input_rounding) * (slope != 0)
+        error = 8 * float((abs(u) * (moving / self.scale + EPS * abs(slope))).sum())
+        return Estimate(_dot(u, slope), error, "complex step")
+
+    def output_slopes(self) -> np.ndarray:
+        """How much each output moves along the line, |J d| (m,), roughly; 0 where rounding moves it as much."""
+        h = self.scale * RATIO**-3
+        sides = self._sides(h, fixed_branches=True)
+        with np.errstate(all="ignore"):
+            moved = np.nan_to_num(abs(sides.plus - sides.minus) / 2, posinf=0.0)
+        moved[moved < 100 * np.maximum(self.origin.rounding, EPS * abs(self.origin.base))] = 0.0
+        exact = self._complex_slopes()
+        return moved / h if exact is None else np.maximum(moved / h, abs(exact))
+
+    def _complex_slopes(self, relative_step: float = 1.0) -> np.ndarray | None:
+        """Im F(x + i·h·d) / h, the slope of each output, (m,); None where f does not take complex numbers."""
         base = self.origin.base
         h = (COMPLEX_STEP if self.scale > 1e-250 else 1e-10) * self.scale * relative_step  # h must not underflow
         try:
@@ -142,10 +162,8 @@ class Line:
             return None
         if y.dtype.kind != "c" or y.shape != base.shape or not np.isfinite(y).all():
             return None
-        slope = y.imag / h
-        moving = np.maximum(EPS * abs(base), self.origin.input_rounding) * (slope != 0)
-        error = 8 * float((abs(u) * (moving / self.scale + EPS * abs(slope))).sum())
-        return Estimate(_dot(u, slope), error, "complex step")
+        slopes: np.ndarray = y.imag / h
+        return slopes
 
     def _evaluate(self, h: complex, interceptor: BranchReplayer | BranchComparator | None) -> np.ndarray:
         """F(x + h·d)."""

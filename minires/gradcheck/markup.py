@@ -54,3 +54,11 @@ def labelled(svg: str, key: str, title: str, description: str) -> str:
         f'{tag} role="img" aria-labelledby="{key}-title {key}-desc"><title id="{key}-title">{text(title)}</title>'
         f'<desc id="{key}-desc">{text(description)}</desc>{rest}'
     )
+
+
+def framed(page: str, title: str) -> str:
+    """A whole page inside another one, as a notebook is: its style then stays its own."""
+    return (
+        f'<iframe title="{text(title)}" srcdoc="{escape(page)}" sandbox="" '
+        'style="width: 100%; height: 36rem; border: 0"></iframe>'
+    )

@@ -21,6 +21,8 @@ import numpy as np
 
 from minires.gradcheck.line import RATIO, Estimate, Line, Step
 
+BELIEVED = 10  # times the scatter of three steps: the distance of a value that they contradict
+
 
 def fixed_step(steps: Sequence[Step]) -> Estimate | None:
     """The three-point difference at the smaller of two steps; the larger step estimates its truncation error."""
@@ -88,15 +90,16 @@ def richardson(steps: Sequence[Step]) -> Estimate | None:
 
 
 def contradicted(value: float, smaller: Sequence[Step]) -> bool:
-    """Whether three successive smaller steps agree to a hundredth on a derivative that is not `value`.
+    """Whether three successive smaller steps agree within their scatter on a derivative that is not `value`.
 
-    Large steps can agree on a wrong derivative: for h far larger than x, a function of x² looks even, with slope zero.
+    Large steps can agree on a wrong derivative: for h far larger than x, a function of x² looks even, with slope zero;
+    and what happens within 10⁻⁶ of x they do not see.
     """
     for k in range(len(smaller) - 2):
         three = [each.central for each in smaller[k : k + 3]]
         size = max(map(abs, three))
-        alike = max(three) - min(three) <= 0.01 * size and smaller[k + 2].rounding <= 0.01 * size
-        if size and alike and abs(three[-1] - value) > 0.1 * max(size, abs(value)):
+        scatter = max(three) - min(three) + smaller[k + 2].rounding
+        if scatter <= 0.01 * max(size, abs(value)) and abs(three[-1] - value) > BELIEVED * scatter:
             return True
     return False
 
@@ -143,15 +146,25 @@ def find_kink(steps: Sequence[Step]) -> Kink | None:
     the three smallest steps whose rounding error is far below the difference must agree on both slopes.
     """
     clear = [each for each in steps if each.bend > 100 * each.rounding]
-    if len(clear) < 3:
+    if len(clear) < 3 or not _alike([each.bend for each in clear[-3:]]):
         return None
-    last = clear[-3:]
-    bends = [each.bend for each in last]
-    if min(bends) < 0.9 * max(bends):
-        return None
-    lows, highs = [each.low for each in last], [each.high for each in last]
+    # Larger steps with the same bend round less.
+    kinks = [
+        _kink(clear[k : k + 3]) for k in range(len(clear) - 2) if _alike([s.bend for s in (*clear[k:][:3], clear[-1])])
+    ]
+    return min(kinks, key=lambda each: each.error)
+
+
+def _alike(sizes: Sequence[float]) -> bool:
+    """Whether these sizes differ by no more than a tenth."""
+    return min(sizes) >= 0.9 * max(sizes)
+
+
+def _kink(steps: Sequence[Step]) -> Kink:
+    """The slopes at the smallest of these steps, on which all agree within the error."""
+    lows, highs = [each.low for each in steps], [each.high for each in steps]
     spread = max(max(lows) - min(lows), max(highs) - min(highs))
-    end = last[-1]
+    end = steps[-1]
     return Kink(end.left, end.right, end.low, end.high, spread + end.rounding)
 
 

@@ -7,18 +7,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minires.gradcheck.consistency import KEPT_OUTSIDE
 from minires.gradcheck.result import ArrayResult, Verdict
 
+LEAST_MEASURED = 6  # numbers of a large array that must fit a pattern
 CLOSE = 1e-5  # relative deviation up to which a pattern fits
 
 
-def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.ndarray | None = None) -> str:
+def guess(
+    result: ArrayResult,
+    shapes: Sequence[tuple[int, ...]],
+    values: np.ndarray | None = None,
+    gradient: np.ndarray | None = None,
+) -> str:
     """A guess at the mistake behind a WRONG array, or "" if its numbers show no known pattern.
 
     Args:
         result: The array's result.
         shapes: Shapes of the op's inputs and outputs; a forgotten mean divides by a product of their lengths.
         values: The array itself, to recognise the terms of a normalisation.
+        gradient: All of the analytic gradient, to recognise in a large array, of which some numbers were measured, that
+            they are elsewhere.
     """
     elements = [each for each in result.elements if math.isfinite(each.analytic) and math.isfinite(each.numeric)]
     if not elements:
@@ -27,6 +36,8 @@ def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.nda
     if linear:
         return "backward is not linear in the gradient that arrives (something clips, squares or caches it)"
     wrong = [each for each in result.elements if each.verdict is Verdict.WRONG]
+    if any(KEPT_OUTSIDE in each.reason for each in wrong):
+        return "a class-level cache, or a buffer that all applications share: keep it on self, for each application"
     if wrong and all("convention" in each.reason for each in wrong):
         return "another subgradient than the documented one at a tie or kink"
     if wrong and all("ties, move together" in each.reason for each in wrong):
@@ -34,21 +45,23 @@ def guess(result: ArrayResult, shapes: Sequence[tuple[int, ...]], values: np.nda
     a, n = (np.array([getattr(each, what) for each in elements]) for what in ("analytic", "numeric"))
     scale = float(abs(n).max())
     if not scale:
-        return "it should be zero"
+        return "it should be zero (if the op is a straight-through estimator, declare its `surrogate`)"
     if float(abs(a).max()) <= CLOSE * scale:
         return "backward returns zeros"
-    return _factor(a, n, shapes) or _moved(result) or _missing_term(result, values) or _where(result, a, n)
+    return _factor(a, n, shapes) or _moved(result, gradient) or _missing_term(result, values) or _where(result, a, n)
 
 
 def _factor(a: np.ndarray, n: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> str:
     """A guess if all ratios analytic/numeric are the same, else ""."""
+    size = float(abs(n).max())  # scaled first: the square of 10²⁰⁰ overflows
+    a, n = a / size, n / size
     ratio = float((a * n).sum() / (n * n).sum())
     if len(a) > 1 and float(abs(a - ratio * n).max()) > CLOSE * float(abs(a).max()):
         return ""
     if math.isclose(ratio, -1, rel_tol=CLOSE):
         return "the sign is flipped"
-    if len(a) == 1:
-        return ""  # any two numbers have a ratio
+    if len(a) == 1 or math.isclose(ratio, 1, rel_tol=CLOSE):
+        return ""  # any two numbers have a ratio; and a factor of 1 is none
     lengths = {math.prod(part) for shape in shapes for part in _stretches(shape)} - {1}
     for length in sorted(lengths):
         if math.isclose(ratio, length, rel_tol=CLOSE):
@@ -78,19 +91,22 @@ def _stretches(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return [*runs, (shape[0], *shape[2:])] if len(shape) > 2 else runs
 
 
-def _moved(result: ArrayResult) -> str:
+def _moved(result: ArrayResult, gradient: np.ndarray | None) -> str:
     """A guess if the numbers are right but in the wrong places, else ""."""
-    a, n = result.matrix("analytic"), result.matrix("numeric")
-    if np.isnan(a).any() or a.ndim < 1 or a.size < 2:
+    n = result.matrix("numeric")
+    a = result.matrix("analytic") if gradient is None or not np.isnan(n).any() else gradient
+    measured = ~np.isnan(n)
+    if np.isnan(a).any() or a.ndim < 1 or measured.sum() < min(a.size, LEAST_MEASURED) or a.size < 2:
         return ""
 
     def same(b: np.ndarray) -> bool:
-        return b.shape == a.shape and float(abs(a - b).max()) <= CLOSE * float(abs(n).max())
+        """Whether b, the analytic gradient in another order, is the numeric one where that was measured."""
+        return b.shape == a.shape and float(abs(b - n)[measured].max()) <= CLOSE * float(abs(n[measured]).max())
 
-    if a.ndim > 1 and same(np.swapaxes(n, -1, -2)):
+    if a.ndim > 1 and same(np.swapaxes(a, -1, -2)):
         return "it is transposed"
     for axes in {(-1,), (-2,), (-2, -1)}:
-        if a.ndim >= len(axes) and -min(axes) <= a.ndim and same(np.flip(n, axes)):
+        if a.ndim >= len(axes) and -min(axes) <= a.ndim and same(np.flip(a, axes)):
             return "it is mirrored: a kernel that is not flipped, or flipped once too often"
     for axis in range(a.ndim):
         for by in (-2, -1, 1, 2):
@@ -101,11 +117,14 @@ def _moved(result: ArrayResult) -> str:
 
 
 def _shifted(a: np.ndarray, n: np.ndarray, axis: int, by: int) -> bool:
-    """Whether a[i + by] = n[i] along an axis, wherever both exist."""
+    """Whether a[i + by] = n[i] along an axis, wherever both exist; n is NaN where nothing was measured."""
     length = a.shape[axis] - abs(by)
     at = np.take(a, range(max(by, 0), max(by, 0) + length), axis)
     of = np.take(n, range(max(-by, 0), max(-by, 0) + length), axis)
-    return bool(length > 1 and float(abs(of).max()) > 0 and float(abs(at - of).max()) <= CLOSE * float(abs(n).max()))
+    known = ~np.isnan(of)
+    if length < 2 or known.sum() < min(of.size, LEAST_MEASURED) or not float(abs(of[known]).max()):
+        return False
+    return float(abs(at - of)[known].max()) <= CLOSE * float(np.nanmax(abs(n)))
 
 
 def _missing_term(result: ArrayResult, values: np.ndarray | None) -> str:

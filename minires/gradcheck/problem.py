@@ -8,7 +8,7 @@ that the engine writes into are as before, and random numbers are the same each 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from minires.core.autograd import grad
 from minires.core.random import default_generator, get_state
 from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
-from minires.errors import GraphError
+from minires.errors import DtypeError, GraphError
 from minires.gradcheck.arguments import (
     argument_names,
     as_arguments,
@@ -29,6 +29,7 @@ from minires.gradcheck.arguments import (
     tensors_of,
     variables_of,
 )
+from minires.gradcheck.closure import constants_of
 from minires.gradcheck.interceptors import (
     BranchComparator,
     BranchRecord,
@@ -36,11 +37,17 @@ from minires.gradcheck.interceptors import (
     BranchReplayer,
     RoundingPerturber,
 )
+from minires.gradcheck.sampling import random_direction, spread
+from minires.gradcheck.stops import ConstantRecorder, Held, Stop, stops_between
 from minires.nn import Buffer, Module
 
 Arrays = list[np.ndarray]
 Direction = Sequence[np.ndarray | None]  # None: this array stays where it is
 Interceptor = BranchRecorder | BranchReplayer | BranchComparator
+
+
+class SharedOutputError(Exception):
+    """Another forward pass has written into the output of an earlier one."""
 
 
 class Problem:
@@ -72,6 +79,7 @@ class Problem:
         self.f, self.provider = f, provider
         self.arguments = as_arguments(inputs)
         self.modules = [*modules] or [each for each in (*self.arguments, f) if isinstance(each, Module)]
+        self.constants = constants_of(f)
         self.names = argument_names(f, names, len(self.arguments))
         self.variables = variables_of(f, self.arguments, self.names, self.modules)[-1 if last_only else 0 :]
         kinds = {variable.array.dtype for variable in self.variables}
@@ -81,6 +89,7 @@ class Problem:
         self.point = [variable.array.astype(self.dtype).astype(np.float64) for variable in self.variables]
         self._complex: Arrays | None = None
         self.needs_graph = False  # whether f is evaluated with a graph
+        self.held = Held()
 
     def at(self, h: complex, direction: Direction) -> Arrays:
         """x + h·d, complex if h is; where d is None, x itself."""
@@ -96,13 +105,24 @@ class Problem:
     ) -> np.ndarray:
         """F at `arrays`, (m,), in their dtype. `interceptor` computes the operations; None: as usual."""
         backend_used = nullcontext() if provider is None else use_backend(provider)
-        intercepted = modes.intercepting(compute=interceptor)
+        intercepted = modes.intercepting(compute=self.held.holding(interceptor) if self.held else interceptor)
         installed = self.installed(arrays, record=self.needs_graph)
         with modes.set_grad_enabled(self.needs_graph), installed as (arguments, _), backend_used, intercepted:
-            tensors = tensors_of(self.f(*arguments))
+            tensors = tensors_of(self._apply(arguments, arrays))
             if not tensors:
                 raise GraphError("gradcheck: f returned no Tensor of a floating-point dtype")
-            return np.concatenate([np.array(tensor.numpy()).reshape(-1) for tensor in tensors])
+            found = self.held.of_outputs([tensor.numpy() for tensor in tensors])
+            return np.concatenate([np.array(array).reshape(-1) for array in found])
+
+    def _apply(self, arguments: list[Any], arrays: Arrays) -> Any:
+        """f of the arguments. An op that refuses two dtypes says so of a float64 that the user did not write."""
+        try:
+            return self.f(*arguments)
+        except DtypeError as error:
+            if all(array.dtype == self.dtype for array in arrays):
+                raise
+            remedy = f"gradcheck evaluates f in {arrays[0].dtype}, too: make what f makes itself with dtype=x.dtype"
+            raise DtypeError(f"{error}. ({remedy})") from error
 
     def record_branches(
         self, arrays: Arrays, provider: str | None = "reference"
@@ -116,6 +136,33 @@ class Problem:
                 raise
             self.needs_graph = True
             return self.record_branches(arrays, provider)
+
+    def find_stops(self) -> list[Stop]:
+        """Where the gradient stops though the numbers depend on the variables.
+
+        Two forward passes, at the point and beside it, are compared: what enters an operation without requiring a
+        gradient, and changes all the same, is stopped there.
+        """
+        beside = [x + 0.25 * spread(x) * random_direction(np.random.default_rng(0), x.shape) for x in self.point]
+        try:
+            stops = stops_between(self._constants(self.point), self._constants(beside))
+        except Exception:  # f may raise anything beside the point
+            return []
+        return list(stops)
+
+    def hold(self, stops: bool, origins: Collection[tuple[int, int]] | None = None) -> None:
+        """From now on evaluate F with straight-through ops as their surrogates.
+
+        stops: whether also all that enters an operation without requiring a gradient keeps its value at the point.
+        origins: only these inputs of operations, (operation, input), and what is computed of them alone. Default: all.
+        """
+        self.held = self._constants(self.point, origins).held(stops)
+
+    def _constants(self, arrays: Arrays, origins: Collection[tuple[int, int]] | None = None) -> ConstantRecorder:
+        recorder = ConstantRecorder(origins)
+        with self.installed(arrays, record=True) as (arguments, _), use_backend("reference"):
+            recorder.record(lambda: tensors_of(self.f(*arguments)))
+        return recorder
 
     def output_dtypes(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
         """(shape, dtype) of each floating-point output, of inputs in self.dtype and by self.provider."""
@@ -132,6 +179,7 @@ class Problem:
         fused: bool = True,
         subset: Collection[int] | None = None,
         repeat: bool = False,
+        interleaved: bool = False,
         records: Sequence[BranchRecord] | None = None,
         perturber: RoundingPerturber | None = None,
     ) -> Arrays:
@@ -145,6 +193,8 @@ class Problem:
             fused: Whether ops may use `backward_fused`; if not, their `backward` runs.
             subset: The variables that require gradients; default: all.
             repeat: Whether to return the gradient of a second backward pass over the same graph.
+            interleaved: Whether to apply f to other numbers between the forward and the backward pass. Outputs that
+                this changes raise SharedOutputError.
             records: Branches to take in the forward pass; default: those that the numbers decide.
             perturber: What computes the operations of both passes; default: as usual.
         """
@@ -161,7 +211,24 @@ class Problem:
             stack.enter_context(modes.intercepting(compute=perturber))
             with modes.intercepting(compute=None if records is None else BranchReplayer(records)):
                 outputs = tensors_of(self.f(*arguments))
+            if interleaved:
+                self._apply_elsewhere(arguments, outputs)
             return self._differentiate(outputs, leaves, cotangent, dtype, repeat)
+
+    def _apply_elsewhere(self, arguments: list[Any], outputs: list[Tensor]) -> None:
+        """Apply f to other numbers: those of each argument, in another order and by a quarter smaller."""
+        before = [np.array(output.numpy()) for output in outputs]
+        others = [
+            Tensor(np.roll(0.75 * each.numpy().reshape(-1), 1).reshape(each.shape).astype(each.dtype))
+            if isinstance(each, Tensor) and each.dtype.kind == "f" and each.device == "cpu"
+            else each
+            for each in arguments
+        ]
+        with suppress(Exception), np.errstate(all="ignore"):  # f may raise anything there
+            self.f(*others)
+        for array, output in zip(before, outputs, strict=True):
+            if not np.array_equal(array, output.numpy(), equal_nan=True):
+                raise SharedOutputError
 
     def _differentiate(
         self, outputs: list[Tensor], leaves: list[Tensor], u: np.ndarray, dtype: Any, repeat: bool
@@ -218,9 +285,15 @@ class Problem:
             _restore(state)
 
     def _state(self) -> Iterator[Tensor]:
-        for module in self.modules:
-            yield from module.parameters()
-            yield from module.buffers()
+        modules, tensors = self.constants
+        seen: set[int] = set()
+        for module in {id(each): each for each in (*self.modules, *modules)}.values():
+            tensors = [*tensors, *module.parameters(), *module.buffers()]
+        given = {id(each) for each in self.arguments}
+        for tensor in tensors:
+            if id(tensor) not in seen and id(tensor) not in given:
+                seen.add(id(tensor))
+                yield tensor
 
     def _install(
         self, arrays: Arrays, dtype: Any, record: bool, subset: Collection[int] | None
@@ -232,7 +305,7 @@ class Problem:
         for tensor in self._state():
             if tensor.dtype.kind == "f" and tensor.dtype != dtype:
                 tensor.data = tensor.data.astype(dtype)
-            if not isinstance(tensor, Buffer):
+            if tensor.is_leaf and not isinstance(tensor, Buffer):
                 tensor.requires_grad_(False)
         leaves: list[Tensor] = []
         for number, (variable, array) in enumerate(zip(self.variables, arrays, strict=True)):

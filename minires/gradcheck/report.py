@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from minires.errors import GradcheckError
 from minires.files import atomic_write
+from minires.gradcheck.markup import framed
 from minires.gradcheck.page import report_as_html
 from minires.gradcheck.result import ArrayResult, Suspect, Verdict, worst
 from minires.gradcheck.text import report_as_dict, report_as_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of `gradcheck`: true if nothing is WRONG or VACUOUS and something is PASS (see `Verdict`).
 
@@ -53,6 +55,15 @@ class Report:
 
     def __str__(self) -> str:
         return report_as_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The report's page in a frame of its own, as notebooks show it."""
+        try:
+            return framed(report_as_html(self), self.title)
+        except ImportError:  # its pictures need matplotlib
+            return f"<pre>{escape(str(self))}</pre>"
 
     def as_dict(self) -> dict[str, Any]:
         """The report as a dictionary that JSON can hold."""

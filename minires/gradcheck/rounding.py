@@ -67,7 +67,9 @@ def gradient_rounding(
     least_of_ops = 64 * eps * float(abs(u).max(initial=0.0))
     noise = []
     for move, op_move, gradient, x in zip(moves, op_moves, fused, problem.point, strict=True):
-        limit, least = LARGEST_NOISE * largest(gradient), f_rounding / spread(x)
+        # A sum over many numbers rounds by as much as all of them, but the gradient by each does not.
+        terms = max(1.0, x.size / max(1, origin.base.size))
+        limit, least = LARGEST_NOISE * largest(gradient), f_rounding / spread(x) / terms**0.5
         noise.append(
             np.minimum(SAFETY * move, max(limit, 100 * least))
             + least

@@ -16,7 +16,7 @@ from minires.core import modes
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.gradcheck.arguments import tensors_of
-from minires.gradcheck.comparison import compare_gradients
+from minires.gradcheck.comparison import UNUSED, compare_gradients
 from minires.gradcheck.double_backward import gradient_problem
 from minires.gradcheck.judge import Tolerances
 from minires.gradcheck.patterns import guess
@@ -30,7 +30,6 @@ RIGHT = {Verdict.PASS, Verdict.KINK}
 FIRST_ORDER_ONLY = (
     "right to first order only: what it kept for backward is a constant there, or its backward leaves the graph"
 )
-UNUSED = "f does not depend on it"
 MOST_ELEMENTS = 48  # an operation with more numbers than this is checked along random directions
 
 
@@ -122,17 +121,20 @@ class SingleOpChecker:
         )
 
     def _suspect(self, call: OpCall, number: int, result: ArrayResult) -> Suspect:
+        gradient = None
         if self.order == 1 and all(element.index is None for element in result.elements):
-            sampled = self._some_elements(call, number)
+            sampled, gradient = self._some_elements(call, number)
             result = sampled if sampled.verdict is Verdict.WRONG else result
         shapes = [tensor.shape for tensor in (*call.inputs, call.output)]
-        looks_like = guess(result, shapes, call.inputs[number].numpy()) if self.order == 1 else FIRST_ORDER_ONLY
+        looks_like = FIRST_ORDER_ONLY
+        if self.order == 1:
+            looks_like = guess(result, shapes, call.inputs[number].numpy(), gradient)
         element, defined = result.worst_element, backward_location(type(call.op))
         assert element is not None
         return Suspect(call.op.name, call.number, call.line, defined, call.module, element, looks_like)
 
-    def _some_elements(self, call: OpCall, number: int) -> ArrayResult:
-        """Some numbers of a large input, to read a pattern from, by the complex step, which is fast."""
+    def _some_elements(self, call: OpCall, number: int) -> tuple[ArrayResult, np.ndarray]:
+        """Some numbers of a large input, to read a pattern from, by the complex step, which is fast; the gradient."""
         rng = np.random.default_rng([self.seed, call.number])
         problem = self._problem(call, [tensor.numpy() for tensor in call.inputs], [number])
         tested = GradientUnderTest(problem, replace(self.tolerances, method="complex"), rng)
@@ -140,7 +142,8 @@ class SingleOpChecker:
         flat = {*np.argsort(-sizes, axis=None)[:4].tolist(), *rng.integers(0, sizes.size, 8).tolist()}
         indices = [tuple(int(i) for i in np.unravel_index(k, sizes.shape)) for k in sorted(flat)]
         elements = tuple(tested.check_element(0, index)[0] for index in indices)
-        return ArrayResult("", sizes.shape, elements, worst(each.verdict for each in elements))
+        result = ArrayResult("", sizes.shape, elements, worst(each.verdict for each in elements))
+        return result, tested.gradients["backward"][0]
 
     def evidence(self, number: int) -> tuple[Verdict, str]:
         """(verdict, note) on variable `number`, whose gradient vanishes in the whole, from the ops that it passes."""

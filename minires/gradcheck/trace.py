@@ -69,12 +69,22 @@ class Tracer:
             if not module and isinstance(owner, Module):
                 module = self.names.get(id(owner), "")
             if not line and not frame.f_code.co_filename.startswith(_WITHIN):
-                line = f"{_display_path(frame.f_code.co_filename)}:{frame.f_lineno}"
-                source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-                line += f": {source}" if source else ""
+                line = _line_of(frame)
             if line and module:
                 break
         return line, module
+
+
+def applied_at() -> str:
+    """The line outside the engine that applies the present operation: "file.py:12: source"."""
+    frames = (each for each in _frames(sys._getframe(1)) if not each.f_code.co_filename.startswith(_WITHIN))
+    return next((_line_of(frame) for frame in frames), "")
+
+
+def _line_of(frame: FrameType) -> str:
+    """ "file.py:12: source"."""
+    source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return f"{_display_path(frame.f_code.co_filename)}:{frame.f_lineno}" + (f": {source}" if source else "")
 
 
 def is_reached(reached: dict[int, Any], tensor: Tensor) -> bool:

@@ -6,6 +6,7 @@ zeros would pass.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,8 @@ class GradientUnderTest:
     ) -> None:
         self.problem, self.tolerances, self.rng = problem, tolerances, rng
         self.base, self.records = problem.record_branches(problem.point)
+        if not problem.held and any(record.straight for record in self.records):
+            problem.hold(stops=False)
         if self.base.dtype.kind == "c":
             raise DtypeError(
                 "gradcheck: f returns complex numbers of real ones; check its real and its imaginary part, as functions"
@@ -67,6 +70,32 @@ class GradientUnderTest:
         }
         self.nondeterministic = backward_mismatch(problem, self.u, self.gradients["backward_fused"], nondet_tol)
         self.noise = gradient_rounding(self.origin, self.u, self.gradients, rng, self.single_precision)
+
+    def with_cotangent(self, u: np.ndarray) -> GradientUnderTest:
+        """The same problem at the same point, with another cotangent."""
+        other = copy.copy(self)
+        other.u = u
+        other.gradients = {
+            "backward_fused": self.problem.gradient(u),
+            "backward": self.problem.gradient(u, fused=False),
+        }
+        other.noise = gradient_rounding(self.origin, u, other.gradients, self.rng, self.single_precision)
+        return other
+
+    def is_unused(self, number: int) -> bool:
+        """Whether f is exactly the same at quite other values of one variable."""
+        x = self.problem.point[number]
+        arrays = list(self.problem.point)
+        for scale in (0.3, -0.3, 3.0, -3.0, 1e3, -1e3, 1e6, -1e6):
+            arrays[number] = x + scale * max(1.0, spread(x)) * random_direction(self.rng, x.shape)
+            try:
+                with np.errstate(all="ignore"):
+                    found = self.problem.outputs(arrays)
+            except Exception:  # f may raise anything elsewhere, and depends on the variable if it does
+                return False
+            if not np.array_equal(found, self.base, equal_nan=True):
+                return False
+        return True
 
     def _take_float32_branches(self) -> int:
         """Take the branches of a float32 pass: near a tie they may differ, and they are those that backward knows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -400,3 +401,29 @@ def test_colours_are_ordered_about_zero():
 )
 def test_short(value, expected):
     assert short(value) == expected
+
+
+# -- in a notebook -----------------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_the_page_in_a_frame():
+    """What IPython asks an object for. The page is the frame's own document, so that its style stays inside."""
+    report = gradcheck(mr.functional.tanh, np.array([0.3, -1.0]))
+    found = {}
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.update({tag: dict(attributes)})
+    parser.feed(report._repr_html_())
+    assert list(found) == ["iframe"]
+    assert found["iframe"]["srcdoc"] == report_as_html(report)
+    assert repr(report) == str(report)
+    assert len(repr(report)) < 500
+
+
+def test_a_notebook_without_matplotlib_shows_the_text(monkeypatch):
+    report = gradcheck(mr.functional.tanh, np.array([0.3, -1.0]))
+
+    def missing(report):
+        raise ImportError("matplotlib")
+
+    monkeypatch.setattr("minires.gradcheck.report.report_as_html", missing)
+    assert report._repr_html_() == f"<pre>{report}</pre>"
