@@ -16,6 +16,7 @@ from minires.core import creation
 from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
+from minires.nn.name_hints import prefix_hint
 from minires.ops.cast import device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
@@ -210,8 +211,8 @@ class Module:
         if problems:
             listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in problems.items())
             raise WeightsError(
-                f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}. "
-                "Is it a checkpoint of another model, or of another number of classes?"
+                f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}"
+                + (prefix_hint(missing, unexpected) or _OTHER_MODEL)
             )
         # All arrays are read before the first is written.
         arrays = {name: _array(name, given[name]) for name in own if name in given}
@@ -233,6 +234,9 @@ class Module:
         head = f"{type(self).__name__}({self.extra_repr()}"
         parts = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         return head + "".join(f"\n  {part}" for part in parts) + ("\n)" if parts else ")")
+
+
+_OTHER_MODEL = ". Is it a checkpoint of another model, or of another number of classes?"
 
 
 def _shape(value: Any) -> tuple[int, ...]:
