@@ -1,12 +1,13 @@
 """The command line: parses options and prints results. Everything is computed in the packages below.
 
-Every error that the user can correct ends with one line on standard error and exit code 2, Ctrl-C with exit code 130.
-MINIRES_DEBUG=1 shows the traceback instead.
+Every error that the user can correct ends with one line on standard error and exit code 2, Ctrl-C with exit code 130,
+SIGTERM in training with 143. MINIRES_DEBUG=1 shows the traceback instead.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "interrupted", 130)
+        return _fail(str(stop) or "interrupted", 128 + getattr(stop, "signal", signal.SIGINT))
     except MiniResError as error:
         return _fail(str(error))
     except MemoryError as error:

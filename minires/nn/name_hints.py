@@ -16,7 +16,7 @@ def prefix_hint(missing: Sequence[str], unexpected: Sequence[str]) -> str:
 
 
 def _prefix(plain: Sequence[str], prefixed: Sequence[str]) -> str:
-    """The prefix p, ending with a dot, for which p + name is in `prefixed` for most of the names `plain`; "" if none."""
+    """The prefix p, ending with a dot, for which most of `plain` have p + name in `prefixed`; "" if there is none."""
     there = set(prefixed)
     for name in plain[:3]:
         candidates = {longer.removesuffix(name) for longer in prefixed if longer.endswith(f".{name}")}

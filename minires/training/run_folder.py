@@ -98,10 +98,10 @@ class RunFolder:
             checkpoint.save(self.best)
         checkpoint.save(self.last)
 
-    def write_history(self, history: Sequence[EpochRecord], over: bool) -> None:
-        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over."""
+    def write_history(self, history: Sequence[EpochRecord], over: bool, hurry: bool = False) -> None:
+        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over, unless there is a `hurry`."""
         write_log(self.log, history)
         now = time.monotonic()
-        if history and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
+        if history and not hurry and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
             draw_curves(self.curves, history)
             self._drawn_at = now

@@ -483,16 +483,19 @@ def test_too_little_memory(monkeypatch, fails):
 
 @pytest.mark.slow  # 3 s: a process that trains
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-def test_ctrl_c_saves_a_run_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_save_a_run_and_say_how_to_go_on(tmp_path, number, code):
     out = tmp_path / "run"
     arguments = ["train", "--model", "resnet8", "--data", "digits", "--epochs", "500", "--out", out]
     process = start(*arguments, env={"OMP_NUM_THREADS": "1"})
     for line in process.stdout:  # the table: its first epoch is over
         if re.match(r" *1/500 ", line):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    sent = time.monotonic()
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert time.monotonic() - sent < 5 or number == signal.SIGINT
     assert err.startswith("minires: stopped at epoch ")
     assert err.count("\n") == 1
     assert "--resume" in err
