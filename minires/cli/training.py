@@ -118,7 +118,7 @@ def train(
         graph=graph,
     )
     best = max(history, key=lambda record: record.validation_accuracy or 0.0)
-    typer.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
+    shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 
 
 def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:
