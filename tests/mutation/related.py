@@ -14,11 +14,9 @@ TABLE = {
     "minires/files.py": ["tests/training/test_run_folder.py", "tests/weights/test_load_save.py"],
     "minires/extras.py": ["tests/cli/test_cli.py"],
     "minires/terminal.py": ["tests/test_terminal.py", "tests/training/test_progress.py"],
-    "minires/backend/reference": [
-        "tests/backend/test_kernels.py",
-        "tests/backend/test_reference_pieces.py",
-        "tests/ops",
-    ],
+    "minires/backend/reference": ["tests/backend/test_kernels.py", "tests/backend/test_convolution.py", "tests/ops"],
+    "minires/ops": ["tests/gradcheck/test_branches.py"],  # `branches` and `on_branches`
+    "minires/nn/name_hints.py": ["tests/nn/test_module.py"],
     "minires/backend/shapes.py": ["tests/backend/test_window.py", "tests/ops/test_bad_input.py"],
     "minires/backend/dispatch.py": ["tests/core/test_modes.py"],
     "minires/core": ["tests/ops/test_conventions.py", "tests/ops/test_derivatives.py", "tests/ops/test_bad_input.py"],

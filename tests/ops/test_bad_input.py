@@ -349,3 +349,18 @@ def test_refused(name):
     assert "\n" not in str(caught.value) or "tensor(" in str(caught.value)
     if error not in (TypeError, ValueError):
         assert isinstance(caught.value, MiniResError)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda x: F.log_softmax(x, 1),
+        lambda x: F.softmax(x, 1),
+        lambda x: F.cross_entropy(x, mr.tensor([0, 1])),
+    ],
+    ids=["log_softmax", "softmax", "cross_entropy"],
+)
+def test_integer_logits_are_refused(apply, dtype):
+    with pytest.raises(DtypeError, match="floating"):
+        apply(mr.tensor(np.ones((2, 3), dtype)))
