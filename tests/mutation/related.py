@@ -15,7 +15,8 @@ TABLE = {
     "minires/extras.py": ["tests/cli/test_cli.py"],
     "minires/terminal.py": ["tests/test_terminal.py", "tests/training/test_progress.py"],
     "minires/backend/reference": ["tests/backend/test_kernels.py", "tests/backend/test_convolution.py", "tests/ops"],
-    "minires/ops": ["tests/gradcheck/test_branches.py"],  # `branches` and `on_branches`
+    # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`.
+    "minires/ops": ["tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"],
     "minires/nn/name_hints.py": ["tests/nn/test_module.py"],
     "minires/backend/shapes.py": ["tests/backend/test_window.py", "tests/ops/test_bad_input.py"],
     "minires/backend/dispatch.py": ["tests/core/test_modes.py"],
