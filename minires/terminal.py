@@ -59,8 +59,14 @@ def console(*, stderr: bool = False, moves_cursor: bool = False, **options: Any)
     """
     from rich.console import Console
 
+    class RaisingConsole(Console):
+        """Raises BrokenPipeError where rich would end the program with exit code 1, also in the middle of a run."""
+
+        def on_broken_pipe(self) -> None:
+            raise  # the error that is being handled
+
     stream = sys.stderr if stderr else sys.stdout
     accept_all_characters(stream)
     if moves_cursor and not is_interactive(stream):
         options["force_terminal"] = False
-    return Console(stderr=stderr, **options)
+    return RaisingConsole(stderr=stderr, **options)

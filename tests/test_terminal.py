@@ -77,3 +77,18 @@ def test_every_command_prints_in_every_encoding_and_moves_no_cursor_in_a_pipe(co
     assert text
     for movement in ("\x1b[?25", "\x1b[1A", "\x1b[2K", "\r\x1b"):
         assert movement not in text
+
+
+def test_a_reader_that_leaves_raises_broken_pipe_error(monkeypatch):
+    """rich would end the program."""
+
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(BrokenPipeError):
+        terminal.console().print("text")
