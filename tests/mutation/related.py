@@ -14,7 +14,7 @@ TABLE = {
     "minires/files.py": ["tests/training/test_run_folder.py", "tests/weights/test_load_save.py"],
     "minires/extras.py": ["tests/cli/test_cli.py"],
     "minires/terminal.py": ["tests/test_terminal.py", "tests/training/test_progress.py"],
-    "minires/backend/reference": ["tests/backend/test_kernels.py", "tests/backend/test_convolution.py", "tests/ops"],
+    "minires/backend/reference": ["tests/backend/test_reference_pieces.py", "tests/ops"],
     # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`.
     "minires/ops": ["tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"],
     "minires/nn/name_hints.py": ["tests/nn/test_module.py"],
