@@ -1,7 +1,7 @@
 """Small changes to a source file, each of which ought to make some test fail.
 
 A mutant replaces one operator, constant, comparison, condition or returned value. Annotations, docstrings, error
-messages and code for type checkers are left alone.
+messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
         if name in ("annotation", "returns", "decorator_list", "type_params", "exc"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
+            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr | ast.Assert):
+                continue
+            if isinstance(child, ast.keyword) and child.arg in ("strict", "stacklevel"):
                 continue
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import mutants_of
 from tests.mutation.related import TABLE, related_tests
 
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("y: int | None = a", []),
         ("y = f'{a + 1}' + 'text'", []),
         ("raise ValueError(1 + 1)", []),
+        ("assert a == 1", []),
+        ("y = zip(a, b, strict=True)", []),
     ],
 )
 def test_each_kind_of_mutant(tmp_path, line, changed):
@@ -48,3 +51,9 @@ def test_the_tests_beside_a_file_come_first_and_those_of_the_table_last():
 def test_the_table_names_files_that_exist():
     for path, tests in TABLE.items():
         assert all((ROOT / each).exists() for each in (path, *tests)), path
+
+
+def test_every_equivalent_mutant_is_one_of_those_that_are_drawn():
+    """Otherwise the code has changed, and the reason must be looked at again."""
+    for path, diff in EQUIVALENT:
+        assert diff in {mutant.diff() for mutant in mutants_of(ROOT, path)}, path
