@@ -210,6 +210,19 @@ def test_values_of_every_kind_beside_the_weights(tmp_path, protocol):
         assert f"'beside.{usual}" not in said
 
 
+def test_a_whole_pickled_network_is_refused_by_its_class(tmp_path):
+    """torch.save(model): in the legacy format the class is a persistent id, with its source code."""
+    built = value(()) + b"\x81" + dictionary({"training": value(True)}) + b"b"
+    legacy = b"(" + value("module") + name("project.Net") + value("net.py") + value("class Net: ...") + b"tQ" + built
+    for content in (zip_bytes(name("project.Net") + built), legacy_bytes(legacy, {})):
+        with pytest.raises(WeightsError, match=r"it holds an object of 'project.Net', .*; save model.state_dict\(\)"):
+            weights.load(written(tmp_path, content))
+    with pytest.raises(
+        WeightsError, match=r"its keys: 'model'\); it holds an object of 'project.Net', of which nothing"
+    ):
+        weights.load(written(tmp_path, zip_bytes(dictionary({"model": name("project.Net") + built}))))
+
+
 def test_placeholders_are_listed_once_each_and_the_list_is_short(tmp_path):
     many = {f"k{i}": call(f"project.C{i}") for i in range(30)}
     content = zip_bytes(dictionary({"a": tensor(), **many, "again": call("project.C0"), "evil": call("x.\x1b[2J")}))
