@@ -8,4 +8,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "-        if pixels.shape[2:] == self.padded_size and pixels.strides[-1] == x.dtype.itemsize:\n"
         "+        if pixels.shape[2:] == self.padded_size and (pixels.strides[-1] != x.dtype.itemsize):",
     ): "whether pixels are copied into another order in memory: the numbers are the same, only the speed differs",
+    (
+        "minires/core/checks.py",
+        "-    if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:\n"
+        "+    if (len(inputs) >= 1) and len({tensor.device for tensor in inputs}) > 1:",
+    ): "one input has one device",
 }
