@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+import minires as mr
 from minires import optim
 from tests.optim.cases import SCHEDULES, learning_rates, our_optimizer
 
@@ -141,3 +142,13 @@ def test_a_schedule_under_torchs_name_takes_torchs_first_arguments(torch, name):
     for mine, other in zip(ours, theirs, strict=False):
         assert mine.name == {"factor": "gamma"}.get(other.name, other.name)
         assert mine.default == other.default
+
+
+@pytest.mark.parametrize(("mode", "metrics"), [("min", (4.0, 3.0)), ("max", (4.0, 5.0))])
+def test_a_change_of_exactly_the_threshold_is_no_improvement(mode, metrics):
+    """torch's ReduceLROnPlateau compares strictly: 3 < 4·(1 − ¼) and 5 > 4·(1 + ¼) are both false."""
+    optimizer = optim.SGD([mr.zeros(1, requires_grad=True)], 1.0)
+    schedule = optim.ReduceOnPlateau(optimizer, mode, patience=0, threshold=0.25)
+    for metric in metrics:
+        schedule.step(metric)
+    assert (schedule.best, optimizer.param_groups[0]["lr"]) == (4.0, pytest.approx(0.1))
