@@ -103,7 +103,7 @@ install-gpu: install-dev $(VENV)/.installed-$(CUPY)
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes and what it needs into $(VENV)"
-	@$(INSTALL) --editable . || { $(NOT_INSTALLED); }
+	@$(INSTALL) --editable '.[all]' || { $(NOT_INSTALLED); }
 	@touch "$@"
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.created

@@ -42,6 +42,10 @@ class WeightsError(MiniResError, ValueError):
     """A weight file is missing, corrupt, hostile or of another model."""
 
 
+class MissingLibraryError(MiniResError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+
 class GradcheckError(MiniResError, AssertionError):
     """A gradient check has not passed; `report` says why."""
 

@@ -29,7 +29,7 @@ LAYERS = {
     2: {"ops", "functional"},
     1: {"core"},
     0: {"backend"},
-    -1: {"errors", "files"},
+    -1: {"errors", "extras", "files", "terminal"},
 }
 LAYER = {package: layer for layer, packages in LAYERS.items() for package in packages}
 LAST_SHARED_LAYER = 2

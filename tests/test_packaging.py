@@ -115,13 +115,17 @@ def test_metadata(metadata):
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.10"
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
-    assert required == {"numpy", "pillow", "rich", "typer", "matplotlib", "safetensors", "threadpoolctl"}
-    assert set(metadata.get_all("Provides-Extra")) == {"bench", "cuda12x", "cuda13x", "dev"}
+    assert required == {"numpy", "pillow", "safetensors", "threadpoolctl"}  # what inference needs
+    assert set(metadata.get_all("Provides-Extra")) == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "train"}
+    extras = {"cli": {"rich", "typer"}, "train": {"matplotlib", "rich"}, "all": {"minires[cli,train]"}}
+    for extra, libraries in extras.items():
+        marked = [line for line in metadata.get_all("Requires-Dist") if line.endswith(f'extra == "{extra}"')]
+        assert {line.split(";")[0].split(">=")[0].strip() for line in marked} == libraries
 
 
 def test_console_script(wheel):
     [name] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert "minires = minires.cli:main" in wheel.read(name).decode()
+    assert "minires = minires.__main__:main" in wheel.read(name).decode()
 
 
 def smoke(wheel: zipfile.ZipFile, folder: Path, backend: str) -> str:
@@ -353,7 +357,64 @@ import minires
 from minires import data, functional, models, nn, optim, training, weights
 assert "numpy" in sys.modules
 """
-    assert run_python("-c", program) == ""
+    assert run_python("-c", program, MINIRES_KERNELS="none") == ""  # which hides the line about missing kernels
+
+
+# Puts the kernels out of reach, as on a machine without a compiler.
+WITHOUT_KERNELS = """
+import sys
+for isa in ("baseline", "avx2", "avx512"):
+    sys.modules[f"minires.backend.cpu._{isa}"] = None
+import minires, minires.inference, numpy
+print(minires.backend.provider_for("add", numpy.zeros(1, numpy.float32)).name)
+"""
+
+
+def test_without_kernels_one_line_says_so_and_what_to_do():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_KERNELS], cwd=ROOT, capture_output=True, text=True, env=bare())
+    assert (done.returncode, done.stdout) == (0, "reference\n")  # programs' own output stays as it is
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("MiniRes: there are no C kernels here, so the NumPy reference computes, many times ")
+    assert "MINIRES_BACKEND=reference hides this line" in done.stderr
+
+
+@pytest.mark.parametrize("asked", [{"MINIRES_BACKEND": "reference"}, {"MINIRES_KERNELS": "none"}])
+def test_who_asks_for_the_reference_is_told_nothing(asked):
+    assert run_python("-c", WITHOUT_KERNELS, **asked) == "reference\n"
+
+
+def test_with_kernels_or_without_a_standard_error_nothing_is_said():
+    if isa.built():
+        assert run_python("-c", "import minires") == ""
+    assert run_python("-c", f"import sys; sys.stderr = None\n{WITHOUT_KERNELS}") == "reference\n"
+
+
+def bare() -> dict[str, str]:
+    """The environment without settings of MiniRes."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MINIRES_")}
+
+
+@pytest.mark.parametrize(
+    ("library", "program", "extra"),
+    [
+        ("matplotlib", "minires.draw_graph(minires.ones(1, requires_grad=True) * 2).save('g.png')", "train"),
+        ("matplotlib", "from minires import demo; demo.run('out', version='')", "train"),
+        ("rich", "from minires.demo.console import ConsoleReporter; ConsoleReporter(True)", "cli"),
+    ],
+)
+def test_what_is_not_installed_names_the_extra_that_brings_it(library, program, extra):
+    asked = f"""
+import sys
+sys.modules[{library!r}] = None
+import minires
+try:
+    {program}
+except minires.errors.MissingLibraryError as error:
+    print(isinstance(error, ImportError), error)
+"""
+    said = run_python("-c", asked)
+    assert said.startswith("True ")
+    assert f'needs {library}, which is not installed: pip install "minires[{extra}]" (or "minires[all]")' in said
 
 
 def test_smoke_script():

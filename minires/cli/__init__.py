@@ -1,20 +1,24 @@
 """The command line: parses options and prints results. Everything is computed in the packages below.
 
-Every error that the user can correct ends with one line on standard error and exit code 2, Ctrl-C with exit code 130.
-MINIRES_DEBUG=1 shows the traceback instead.
+Every error that the user can correct ends with one line on standard error and exit code 2, Ctrl-C with exit code 130,
+SIGTERM in training with 143. MINIRES_DEBUG=1 shows the traceback instead.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from minires.cli import docs, gradients, lab, machine, networks, training
+from minires.cli.shared import echo
 from minires.errors import MiniResError
+from minires.terminal import accept_all_characters
 from minires.weights.messages import printable
 
 HELP = "Residual networks on NumPy, small enough to read."
@@ -27,20 +31,36 @@ MAX_ERROR_LENGTH = 600  # characters of an error's line; a longer one loses its 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `minires` with these arguments (by default those of the process) and return the exit code."""
+    accept_all_characters(sys.stdout)
+    accept_all_characters(sys.stderr)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        code = _exit_code(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
+    except OSError as error:
+        _discard_output()
+        return 141 if isinstance(error, BrokenPipeError) else _fail(f"cannot write the output: {error.strerror}")
+    return code
+
+
+def _exit_code(arguments: list[str]) -> int:
+    """Run `minires`; whatever the user can correct is one line on standard error."""
+    try:
+        _run(arguments)
     except typer.Exit as exit_:
         return int(exit_.exit_code)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 141
     except KeyboardInterrupt as stop:
-        return _fail(str(stop) or "interrupted", 130)
+        return _fail(str(stop) or "interrupted", 128 + getattr(stop, "signal", signal.SIGINT))
     except MiniResError as error:
         return _fail(str(error))
     except MemoryError as error:
         return _fail(f"not enough memory ({error}): try a smaller batch or image")
+    except OSError as error:
+        return _fail(str(error))
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's usage errors have it, in every version
             raise
@@ -48,6 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = context.command_path if context is not None else "minires"
         return _fail(f"{error.format_message()} (see {command} --help)")
     return 0
+
+
+def _discard_output() -> None:
+    """Send what is still in the buffer of standard output to the null device: Python writes it out when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line, without the place in the source code."""
+    sys.stderr.write(f"minires: warning: {printable(' '.join(str(message).split()))}\n")
 
 
 def _run(arguments: list[str]) -> None:
@@ -73,7 +103,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from minires import __version__
 
-        typer.echo(f"minires {__version__}")
+        echo(f"minires {__version__}")
         raise typer.Exit
 
 
@@ -85,4 +115,4 @@ def _minires(
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        echo(context.get_help())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minires.cli.shared import Json, example, input_shape, model_name, output_file, print_json
+from minires.cli.shared import Json, echo, example, input_shape, model_name, output_file, print_json
 from minires.errors import MiniResError
 from minires.training.progress import progress_bar
 
@@ -68,7 +68,7 @@ def gradcheck(
         print_json(found[0] if len(found) == 1 else found)
     elif len(results) > 1:
         bad = [title for (title, _, _), result in zip(subjects, results, strict=True) if not result]
-        typer.echo(f"{len(results) - len(bad)} of {len(results)} pass" + (f"; not: {', '.join(bad)}" if bad else ""))
+        echo(f"{len(results) - len(bad)} of {len(results)} pass" + (f"; not: {', '.join(bad)}" if bad else ""))
     if not all(results):
         raise typer.Exit(1)
 
@@ -108,5 +108,5 @@ def _results(audit: bool, subjects: list[Subject], options: dict[str, Any], quie
         results.append(result)
         if not quiet:
             brief = len(subjects) > 1 and not audit and result
-            typer.echo(str(result).partition("\n")[0] if brief else str(result))
+            echo(str(result).partition("\n")[0] if brief else str(result))
     return results

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minires.cli.shared import Json, example, print_json
+from minires.cli.shared import Json, echo, example, print_json
 
 commands = typer.Typer()
 
@@ -26,7 +26,7 @@ def mistakes(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         from minires.lab.commands import list_mistakes
 
-        typer.echo(list_mistakes())
+        echo(list_mistakes())
 
 
 @lab.command(epilog=example("minires lab show overwrite-instead-of-accumulate"))
@@ -36,7 +36,7 @@ def show(
     """Show a mistake's code, its symptom and the check that notices."""
     from minires.lab.commands import describe_mistake
 
-    typer.echo(describe_mistake(name))
+    echo(describe_mistake(name))
 
 
 @lab.command(epilog=example("minires lab grade my_relu.py"))
@@ -56,6 +56,6 @@ def grade(
     if as_json:
         print_json(found.as_dict())
     else:
-        typer.echo(str(found))
+        echo(str(found))
     if found.mark < FULL_MARK:
         raise typer.Exit(1)

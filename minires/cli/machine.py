@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minires.cli.shared import Json, console, example, model_name, print_json
+from minires.cli.shared import Json, console, echo, example, model_name, print_json
 
 if TYPE_CHECKING:
     from minires.inspection.machine import Speed
@@ -54,7 +54,7 @@ def info(as_json: Json = False) -> None:
     }
     for name, text in lines.items():
         if text:
-            typer.echo(f"{name:<10} {text}")
+            echo(f"{name:<10} {text}")
 
 
 bench = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure parts of MiniRes on this machine.")

@@ -61,7 +61,7 @@ def evaluate(
 
 
 def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
-    typer.echo(
+    shared.echo(
         f"{model} on {data}: {result.top1:.2f} % right ({result.correct:,} of {result.n:,}), {result.top5:.2f} % among "
         f"the five likeliest, loss {result.loss:.4f}; {result.images_per_second:.0f} images/s"
     )

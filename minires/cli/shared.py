@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minires import terminal
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -107,15 +109,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def console() -> Console:
     """Standard output; if that is not a terminal, wide enough for all tables."""
-    from rich.console import Console
+    width = None if terminal.is_interactive(sys.stdout) else 200
+    return terminal.console(highlight=False, width=width)
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+
+def echo(text: str) -> None:
+    """Print text on standard output. (typer.echo would write UTF-8 into a stream of another encoding.)"""
+    sys.stdout.write(f"{text}\n")
 
 
 def print_json(value: Any) -> None:
-    """Print JSON on standard output, with escapes for characters that are not printable."""
+    """Print JSON on standard output, with escapes for characters that are not printable or that its encoding lacks."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
     shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)  # "\u009b"
     sys.stdout.write("".join(shown) + "\n")
 

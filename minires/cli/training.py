@@ -97,7 +97,8 @@ def train(
 ) -> None:
     """Train a network, from scratch or from given weights.
 
-    Ctrl-C saves the run. --resume continues it, to the same weights as without the interruption. If --weights names a
+    Ctrl-C and SIGTERM save the run. --resume continues it, to the same weights as without the interruption. With more
+    --epochs it goes on beyond its end, if the schedule does not depend on their number. If --weights names a
     checkpoint of a training run, --model may be left out.
     """
     from minires import models
@@ -117,7 +118,7 @@ def train(
         graph=graph,
     )
     best = max(history, key=lambda record: record.validation_accuracy or 0.0)
-    typer.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
+    shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 
 
 def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:

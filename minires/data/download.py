@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from minires.errors import DataError
+from minires.terminal import console
 
 TIMEOUT = 30.0  # seconds without data until a connection counts as broken
 CHUNK = 1 << 18
@@ -116,19 +119,28 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], label: str, have: int, total: int | None) -> int:
-    """Copy all of `source` with a progress bar on standard error; returns the number of bytes copied."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    """Copy all of `source`, with a progress bar on standard error; returns the number of bytes copied."""
     copied = 0
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=total, completed=have)
+    with _progress_bar(label, have, total) as advance:
         while chunk := source.read(CHUNK):
             target.write(chunk)
             copied += len(chunk)
-            progress.advance(task, len(chunk))
+            advance(len(chunk))
     return copied
+
+
+@contextmanager
+def _progress_bar(label: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, off a terminal only its end, without rich none; yields `advance(bytes)`."""
+    if find_spec("rich") is None:
+        yield lambda count: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True, moves_cursor=True)) as progress:
+        task = progress.add_task(label, total=total, completed=have)
+        yield lambda count: progress.advance(task, count)
 
 
 def _md5(path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from minires.demo.check import ArrayCheck, BlockCheck
 from minires.demo.networks import Trained
+from minires.extras import require
+from minires.terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,9 +20,8 @@ class ConsoleReporter:
     def __init__(self, shown: bool) -> None:
         self.console: Console | None = None
         if shown:
-            from rich.console import Console
-
-            self.console = Console(highlight=False)
+            require("rich", "the demo's output")
+            self.console = console(highlight=False)
 
     def say(self, text: str) -> None:
         """Print a line in rich's markup."""

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 
 from minires.backend.threads import num_threads
 from minires.demo.check import check_blocks
@@ -13,7 +14,9 @@ from minires.demo.console import ConsoleReporter
 from minires.demo.networks import DemoConfig, train
 from minires.demo.report import Findings, render
 from minires.errors import MiniResError
+from minires.extras import require
 from minires.files import atomic_write
+from minires.training.interrupt import TrainingInterrupted
 from minires.training.run_folder import make_folders, remove_folders
 
 
@@ -41,17 +44,19 @@ def run(
 
     Raises:
         MiniResError: If `out` cannot be written to; before the work, where this can be seen.
-        KeyboardInterrupt: After Ctrl-C, with a message that nothing was written.
+        TrainingInterrupted: After Ctrl-C or SIGTERM, with a message that nothing was written.
     """
+    require("matplotlib", "the demo's report")
     folder = Path(out)
     made = make_folders(folder)
     try:
         if not os.access(folder, os.W_OK):
             raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
         return _run(folder / "report.html", config or DemoConfig(), version, progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         remove_folders(made)
-        raise KeyboardInterrupt("the demo was stopped, and nothing was written") from None
+        number = getattr(stop, "signal", SIGINT)
+        raise TrainingInterrupted("the demo was stopped, and nothing was written", number) from None
     except Exception:
         remove_folders(made)
         raise

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from minires.extras import require
 from minires.gradcheck.line import Step
 from minires.gradcheck.markup import labelled, location, power, short, text
 from minires.gradcheck.result import ArrayResult, Curve
@@ -64,6 +65,7 @@ def _errors(steps: Sequence[Step], value: float) -> list[tuple[Step, float]]:
 
 def _chart(curve: Curve, key: str) -> str:
     """The chart as an <svg> element without a label."""
+    require("matplotlib", "the page of a gradient check")
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -16,6 +16,7 @@ from minires.core import creation
 from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
+from minires.nn.name_hints import prefix_hint
 from minires.nn.parameter import Buffer, Parameter
 from minires.nn.registration import Registration
 from minires.nn.unregistered import warn_of_unregistered
@@ -219,8 +220,8 @@ class Module(Registration):
         if problems:
             listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in problems.items())
             raise WeightsError(
-                f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}. "
-                "Is it a checkpoint of another model, or of another number of classes?"
+                f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}"
+                + (prefix_hint(missing, unexpected) or _OTHER_MODEL)
             )
         # All arrays are read before the first is written.
         arrays = {name: _array(name, given[name], tensor) for name, tensor in own.items() if name in given}
@@ -254,6 +255,9 @@ class Module(Registration):
         head = f"{type(self).__name__}({self.extra_repr()}"
         parts = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         return head + "".join(f"\n  {part}" for part in parts) + ("\n)" if parts else ")")
+
+
+_OTHER_MODEL = ". Is it a checkpoint of another model, or of another number of classes?"
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from minires.terminal import console, is_interactive
 from minires.training.metrics import EpochRecord, Totals
 
 if TYPE_CHECKING:
@@ -49,13 +52,13 @@ class ProgressDisplay:
     def __init__(self, shown: bool, epochs: int, steps: int) -> None:
         self.shown, self.epochs, self.steps = shown, epochs, steps
         self.bars: Progress | None = None
+        self.console: Console | None = None
         if shown:
-            from rich.console import Console
-
-            self.console = Console(highlight=False, soft_wrap=True)
+            with suppress(ModuleNotFoundError):  # without rich there are the lines, but no bars
+                self.console = console(highlight=False, soft_wrap=True)
 
     def __enter__(self) -> ProgressDisplay:
-        if self.shown and self.console.is_terminal:
+        if self.console is not None and is_interactive(self.console.file):
             self.bars = _two_bars(self.console)
             self.epoch_bar = self.bars.add_task("epoch", total=self.steps, metrics="")
             self.run_bar = self.bars.add_task("all epochs", total=self.epochs * self.steps, metrics="")
@@ -81,8 +84,10 @@ class ProgressDisplay:
 
     def print(self, text: str) -> None:
         """Print a line above the bars."""
-        if self.shown:
+        if self.console is not None:
             self.console.print(text, markup=False)
+        elif self.shown:
+            sys.stdout.write(f"{text}\n")
 
     def show_step(self, epoch: int, step: int, totals: Totals) -> None:
         """Update the bars after `step` batches of epoch `epoch` (from 0)."""
@@ -106,7 +111,7 @@ class ProgressDisplay:
         self.print(format_row(record, self.epochs))
 
 
-def _two_bars(console: Console) -> Progress:
+def _two_bars(screen: Console) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
@@ -115,7 +120,7 @@ def _two_bars(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[metrics]}"),
-        console=console,
+        console=screen,
         transient=True,
         refresh_per_second=5,
     )
@@ -123,15 +128,13 @@ def _two_bars(console: Console) -> Progress:
 
 @contextmanager
 def progress_bar(description: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal; yields the function `update(done, total)` that moves it."""
-    if not shown:
+    """A bar on standard error, if that is a terminal and rich is there; yields `update(done, total)`, to move it."""
+    if not (shown and is_interactive(sys.stderr) and find_spec("rich")):
         yield lambda done, total: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
         task = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -50,6 +50,8 @@ def train(
 
     Args:
         settings: what determines the results, and must be equal when a run is resumed; the arguments below may differ.
+            Only `epochs` may be larger than before, if the schedule does not depend on it (constant, plateau, and
+            multistep with given milestones).
         build: `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`.
         out: the folder of the run; `resume` continues the run in it.
         data_dir, download: as for `minires.data.load`.
@@ -112,11 +114,31 @@ def stored_settings(out: str | os.PathLike[str]) -> TrainSettings:
 
 
 def _refuse_other_settings(folder: RunFolder, settings: TrainSettings) -> None:
-    found = differences(stored_settings(folder.path).to_dict(), settings.to_dict())
+    stored = stored_settings(folder.path)
+    if settings.epochs > stored.epochs:
+        _refuse_dependent_schedule(folder, stored, settings.epochs)
+        stored = replace(stored, epochs=settings.epochs)
+    found = differences(stored.to_dict(), settings.to_dict())
     if found:
         raise MiniResError(
             f"the run in {folder.path} cannot be resumed with other settings ({abbreviated(found)}): give the same "
             f"ones, or start another run, in another folder, from its weights (--weights {folder.last})"
+        )
+
+
+def _refuse_dependent_schedule(folder: RunFolder, stored: TrainSettings, epochs: int) -> None:
+    """Raise MiniResError if the learning rates of the finished epochs would be others in a longer run."""
+    why = {
+        "cosine": f"falls to 0 at the end of its {stored.epochs} epochs",
+        "onecycle": f"falls to almost 0 at the end of its {stored.epochs} epochs",
+        "multistep": f"has its milestones at half and three quarters of its {stored.epochs} epochs",
+    }
+    if stored.schedule in why and not stored.milestones:
+        raise MiniResError(
+            f"the run in {folder.path} cannot go on to epoch {epochs}: its {stored.schedule} schedule "
+            f"{why[stored.schedule]}, so a longer run would have had other learning rates from the start. Start "
+            f"another run, in another folder, from its weights (--weights {folder.last}). Runs with a constant or "
+            "plateau schedule, or multistep with --milestones, go on"
         )
 
 

@@ -39,7 +39,7 @@ def check_same_run(saved: Checkpoint, compatibility: dict[str, Any], metadata: d
     """Raise MiniResError, listing the differences, unless the run with these facts can continue from `saved`."""
     found = [
         *differences(saved.compatibility, compatibility),
-        *differences(saved.metadata, metadata),
+        *differences(_without_epochs(saved.metadata), _without_epochs(metadata)),
         *differences(_shapes(saved.model), _shapes(model.state_dict()), "model"),
     ]
     if found:
@@ -47,6 +47,14 @@ def check_same_run(saved: Checkpoint, compatibility: dict[str, Any], metadata: d
             f"the run cannot be resumed, because it was started with other settings ({abbreviated(found)}): restore "
             "them, or start a new run in another folder"
         )
+
+
+def _without_epochs(metadata: dict[str, Any]) -> dict[str, Any]:
+    """`metadata` without the number of epochs, which may grow: a schedule that depends on it shows the difference."""
+    settings = metadata.get("settings")
+    if not isinstance(settings, dict):
+        return metadata
+    return {**metadata, "settings": {name: value for name, value in settings.items() if name != "epochs"}}
 
 
 def _shapes(state_dict: Mapping[str, Any]) -> dict[str, str]:

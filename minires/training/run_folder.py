@@ -8,11 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from minires.errors import MiniResError
+from minires.extras import require
 from minires.files import remove_leftovers
 from minires.training.checkpoint import Checkpoint, load_checkpoint
 from minires.training.history_log import draw_curves, write_log
 from minires.training.metrics import EpochRecord
 
+CURVES = "drawing a run's curves (curves.png)"
 SECONDS_BETWEEN_DRAWINGS = 30.0  # drawing takes half a second, an epoch on small data hardly more
 
 
@@ -70,6 +72,7 @@ class RunFolder:
     def claim(self) -> None:
         """Make the folder for a new run. Raises MiniResError as `check` does."""
         self.check(resume=False)
+        require("matplotlib", CURVES)
         self._made = make_folders(self.path)
         self._remove_leftovers()
 
@@ -82,6 +85,7 @@ class RunFolder:
     def load(self) -> Checkpoint:
         """The checkpoint to resume from. Raises MiniResError as `check` does."""
         self.check(resume=True)
+        require("matplotlib", CURVES)
         self._remove_leftovers()
         return load_checkpoint(self.last)
 
@@ -98,10 +102,10 @@ class RunFolder:
             checkpoint.save(self.best)
         checkpoint.save(self.last)
 
-    def write_history(self, history: Sequence[EpochRecord], over: bool) -> None:
-        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over."""
+    def write_history(self, history: Sequence[EpochRecord], over: bool, hurry: bool = False) -> None:
+        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over, unless there is a `hurry`."""
         write_log(self.log, history)
         now = time.monotonic()
-        if history and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
+        if history and not hurry and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
             draw_curves(self.curves, history)
             self._drawn_at = now

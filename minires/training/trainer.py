@@ -15,6 +15,7 @@ import math
 import os
 import time
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import Any, Literal, NoReturn
 
 from minires.core import random
@@ -152,7 +153,7 @@ class Trainer:
                 model, optimiser, schedule, data set, batch size or seed (the message lists the differences). Or the
                 disk is full.
             NonFiniteError: the loss or a weight became NaN or infinite. The last checkpoint was saved before that.
-            TrainingInterrupted: Ctrl-C (a KeyboardInterrupt). The run is saved after its last complete step.
+            TrainingInterrupted: Ctrl-C or SIGTERM (a KeyboardInterrupt). The run is saved after its last complete step.
         """
         if self.history and not resume:
             raise MiniResError(
@@ -172,14 +173,15 @@ class Trainer:
         with ProgressDisplay(self.progress, self.epochs, len(self.train_loader)) as self._display:
             if resume:
                 self._display.show_resumed(self.history, self.epoch, self.step, over=self._is_over())
+            self._interruption = InterruptHandler(self._announce_stop)
             try:
-                with InterruptHandler(self._announce_stop) as self._interruption:
+                with self._interruption:
                     while not self._is_over():
                         self._interruption.check()
                         self._train_epoch()
                         self._finish_epoch()
             except KeyboardInterrupt:
-                raise TrainingInterrupted(self._stopped()) from None
+                raise TrainingInterrupted(self._stopped(), self._interruption.requested or SIGINT) from None
             if self.epoch < self.epochs:
                 idle = self._epochs_without_improvement()
                 self._display.print(f"stopped: no improvement for {idle} epoch{'s' if idle > 1 else ''}")
@@ -387,7 +389,7 @@ class Trainer:
             return f"{where}; nothing was saved, because there is no folder for it (out=FOLDER)"
         if self._is_consistent:
             self._save()
-            self.folder.write_history(self.history, over=True)
+            self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
         saved = f"saved in {self.folder.last}" if self._is_consistent else f"the last checkpoint is {self.folder.last}"
         return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"
 

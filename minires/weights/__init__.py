@@ -1,16 +1,19 @@
 """Reads and writes weight files without PyTorch.
 
     weights.load(path) -> {name: array}        .pth .pt .th (both of PyTorch's formats), .safetensors, .npz
-    weights.save(path, state_dict)             .safetensors, .npz
+    weights.save(path, state_dict)             .safetensors, .npz, .pth
+    weights.strip_prefix(state_dict, "backbone.")
 
 A weight file may come from a stranger. PyTorch's formats are pickles, and a pickle is a program. Here it is read by an
-interpreter that can build dictionaries, lists and descriptions of tensors, and can call nothing (`unpickle`). Any
-problem with a file gives one `WeightsError`, and nothing is loaded.
+interpreter that can build dictionaries, lists and descriptions of tensors, and can call nothing (`unpickle`). What else
+the file holds becomes an inert placeholder, and a warning lists it. Any problem with the tensors gives one
+`WeightsError`, and nothing is loaded.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -18,13 +21,13 @@ from typing import IO
 import numpy as np
 
 from minires.errors import WeightsError
-from minires.weights import npz_file, safetensors_file, torch_legacy, torch_zip
+from minires.weights import npz_file, safetensors_file, torch_legacy, torch_writer, torch_zip
 from minires.weights.elements import Array, as_stored
-from minires.weights.messages import brief
-from minires.weights.names import strip_wrapper_prefixes
+from minires.weights.messages import brief, printable
+from minires.weights.names import strip_prefix, strip_wrapper_prefixes, under
 from minires.weights.zip_records import ZipRecords
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "strip_prefix"]
 
 # Files that are often mistaken for weights, by their first bytes, so that the message can say what to do.
 _FOREIGN = {
@@ -36,17 +39,23 @@ _FOREIGN = {
 }
 
 
-def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str, Array]:
+def load(path: str | os.PathLike[str], *, key: str | None = None, strip_prefix: bool = True) -> dict[str, Array]:
     """Read the arrays of a weight file, by parameter name. The format is recognised by content, not by name.
 
     A nested checkpoint (`{"state_dict": ..., "epoch": ...}`) gives the tensors of its state dictionary; other entries
-    are left out. dtypes are those of the file, except that bfloat16, which NumPy lacks, is read exactly, as float32.
+    are left out. `key` chooses another dictionary, such as "ema" in `{"model": ..., "ema": ...}`; in a file without
+    nesting, the arrays whose names begin with `key` and a dot. dtypes are those of the file, except that bfloat16,
+    which NumPy lacks, is read exactly, as float32.
+
+    Objects of classes that MiniRes does not know (a path, a configuration) and tensors that NumPy cannot hold (float8)
+    are not read. They are never built or called; a UserWarning lists them.
 
     The arrays are read-only. They share memory if the file's tensors did, and are memory-mapped if the format allows
     it: copy one to change it, and do not shorten the file while they are in use.
 
-    `strip_prefix` removes a prefix that a wrapper put before *every* name (`module.` of DataParallel, `_orig_mod.` of
-    torch.compile); False keeps the names exactly as stored.
+    `strip_prefix` removes the names of wrappers: `module.` of DataParallel and of an averaged model (whose counter
+    `n_averaged` is left out) if *every* name begins with it, `_orig_mod.` of torch.compile anywhere. False keeps the
+    names exactly as stored. The function `weights.strip_prefix` removes any other prefix.
 
     Raises WeightsError if the file is missing, empty, truncated, corrupt, malicious or in another format.
     """
@@ -59,7 +68,8 @@ def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str
         if path.exists() and not path.is_file():
             raise WeightsError("it is not a regular file")
         with path.open("rb") as file:
-            arrays = {_checked_name(name): array for name, array in _read(file, path).items()}
+            found, skipped = _read(file, path, key)
+        arrays = {_checked_name(name): array for name, array in found.items()}
     except FileNotFoundError:
         raise WeightsError(f"cannot load {path}: there is no such file") from None
     except WeightsError as error:
@@ -69,28 +79,42 @@ def load(path: str | os.PathLike[str], *, strip_prefix: bool = True) -> dict[str
     except MemoryError as error:
         raise WeightsError(f"cannot load {path}: its tensors do not fit in memory") from error
     if not arrays:
-        raise WeightsError(f"cannot load {path}: it holds no arrays")
+        only = f", only {_listed(skipped, 3)}" if skipped else ""
+        raise WeightsError(f"cannot load {path}: it holds no arrays{only}")
+    if skipped:
+        warnings.warn(
+            f"{path}: the weights were read; not read, and nothing of it run: {_listed(skipped)}", stacklevel=2
+        )
     return strip_wrapper_prefixes(arrays) if strip_prefix else arrays
 
 
-def _read(file: IO[bytes], path: Path) -> dict[str, Array]:
-    """The arrays of an open file, read by the reader for its first bytes."""
+def _listed(skipped: list[str], most: int = 12) -> str:
+    more = f" and {len(skipped) - most} more" if len(skipped) > most else ""
+    return printable(", ".join(line[:100] for line in skipped[:most])) + more
+
+
+def _read(file: IO[bytes], path: Path, key: str | None) -> tuple[dict[str, Array], list[str]]:
+    """(the arrays, what is not read) of an open file, by the reader for its first bytes."""
     if os.fstat(file.fileno()).st_size == 0:
         raise WeightsError("the file is empty")
     content: Array = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
     start = content[:64].tobytes()
     if safetensors_file.recognises(content):  # first, because the length at its start may look like a pickle
-        return safetensors_file.read(path, content)
+        return _under(*safetensors_file.read(path, content), key)
     if start.startswith(b"PK\x03\x04"):
         records = ZipRecords(file, content)
         if torch_zip.recognises(records):
-            return torch_zip.read(records)
+            return torch_zip.read(records, key)
         if npz_file.recognises(records):
-            return npz_file.read(records)
+            return _under(*npz_file.read(records), key)
         raise WeightsError("it is a zip archive, but holds neither a PyTorch checkpoint nor NumPy arrays")
     if start.startswith(b"\x80"):
-        return torch_legacy.read(content)
+        return torch_legacy.read(content, key)
     raise WeightsError(_foreign(content))
+
+
+def _under(arrays: dict[str, Array], skipped: list[str], key: str | None) -> tuple[dict[str, Array], list[str]]:
+    return (arrays if key is None else under(arrays, key)), skipped
 
 
 def _foreign(content: Array) -> str:
@@ -105,7 +129,9 @@ def _foreign(content: Array) -> str:
 
 
 def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None:
-    """Write arrays to `path`, by its suffix a .safetensors file (which PyTorch can load too) or an .npz file.
+    """Write arrays to `path`, by its suffix a .safetensors file, an .npz file, or PyTorch's own format (.pth or .pt).
+
+    PyTorch's libraries read .safetensors, and `torch.load(path, weights_only=True)` reads .pth.
 
     `state_dict` maps names to NumPy arrays, CuPy arrays, or objects with a `.numpy()` method such as Tensors, in any
     memory layout. The file is written atomically, and equal arrays give equal bytes.
@@ -114,11 +140,18 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
     MiniResError if the file system refuses.
     """
     path = Path(path)
-    writers = {".safetensors": safetensors_file.write, ".npz": npz_file.write}
+    writers = {
+        ".safetensors": safetensors_file.write,
+        ".npz": npz_file.write,
+        ".pth": torch_writer.write,
+        ".pt": torch_writer.write,
+    }
     if not _is_possible(path):
         raise WeightsError(f"cannot save {path}: no file can have this name")
     if path.suffix not in writers:
-        raise WeightsError(f"cannot save {path}: the suffix must be .safetensors (PyTorch reads it too) or .npz")
+        raise WeightsError(
+            f"cannot save {path}: the suffix must be .safetensors, .pth or .pt (for PyTorch too), or .npz"
+        )
     if not state_dict:
         raise WeightsError(f"cannot save {path}: there are no arrays to write")
     try:

@@ -10,6 +10,7 @@ import io
 import tokenize
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,21 +31,28 @@ def recognises(records: ZipRecords) -> bool:
     return any(name.endswith(".npy") for name in records.names)
 
 
-def read(records: ZipRecords) -> dict[str, Array]:
-    """The arrays of an archive, in its order. Raises WeightsError if the archive is damaged or holds other files."""
-    arrays = {}
+def read(records: ZipRecords) -> tuple[dict[str, Array], list[str]]:
+    """(the arrays of an archive in its order, those that hold no numbers and are not read).
+
+    Raises WeightsError if the archive is damaged or holds other files.
+    """
+    arrays, skipped = {}, []
     for name in records.names:
         if not name.endswith(".npy"):
             raise WeightsError(f"an npz archive with {brief(name)} in it, which is no array")
         try:
-            arrays[name.removesuffix(".npy")] = _read_array(records.read(name))
+            array = _read_array(records.read(name))
         except WeightsError as error:
             raise WeightsError(f"{brief(name)}: {error}") from error
-    return arrays
+        if isinstance(array, np.dtype):
+            skipped.append(f"{brief(name.removesuffix('.npy'))} (dtype {str(array)[:60]})")
+        else:
+            arrays[name.removesuffix(".npy")] = array
+    return arrays, skipped
 
 
-def _read_array(raw: Array) -> Array:
-    """The array in the .npy file whose bytes are `raw` (n,) uint8."""
+def _read_array(raw: Array) -> Array | np.dtype[Any]:
+    """The array in the .npy file whose bytes are `raw` (n,) uint8; its dtype if that is none of numbers."""
     stream = io.BytesIO(raw[:_MAX_HEADER].tobytes())
     try:
         version = np.lib.format.read_magic(stream)
@@ -54,7 +62,7 @@ def _read_array(raw: Array) -> Array:
     except _HEADER_ERRORS as error:
         raise WeightsError(f"a .npy header that is damaged ({reason(error)})") from error
     if dtype.kind not in "biufc" or dtype.name not in ITEM_SIZE:
-        raise WeightsError(f"an array of dtype {str(dtype)[:60]}, which holds no weights")
+        return dtype
     elements = decode(raw[stream.tell() :], dtype.name, "big" if dtype.byteorder == ">" else "little")
     return shaped(elements, shape, "F" if fortran_order else "C")
 

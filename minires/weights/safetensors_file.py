@@ -15,7 +15,7 @@ from typing import Any
 from minires.errors import WeightsError
 from minires.files import atomic_write
 from minires.weights.elements import Array, decode, shaped
-from minires.weights.messages import brief, reason
+from minires.weights.messages import brief, printable, reason
 
 _DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "C64": "complex64", "BOOL": "bool",
@@ -39,22 +39,26 @@ def _header_length(content: Array) -> int:
     return int.from_bytes(content[:8].tobytes(), "little")
 
 
-def read(path: Path, content: Array) -> dict[str, Array]:
-    """The arrays of the file at `path`, whose bytes are `content` (n,) uint8. Raises WeightsError if it is damaged."""
+def read(path: Path, content: Array) -> tuple[dict[str, Array], list[str]]:
+    """(the arrays, what NumPy cannot hold) of the file at `path`, whose bytes are `content` (n,) uint8.
+
+    Raises WeightsError if it is damaged.
+    """
     _validate(path)
     start = 8 + _header_length(content)
     header: dict[str, Any] = json.loads(content[8:start].tobytes())
     header.pop("__metadata__", None)
-    arrays = {}
+    arrays, skipped = {}, []
     for name, entry in header.items():
         if name.startswith(TRAINING_STATE):
             continue
         if entry["dtype"] not in _DTYPES:
-            raise WeightsError(f"array {brief(name)} has dtype {entry['dtype']}, which NumPy cannot hold")
+            skipped.append(f"{brief(name)} ({printable(str(entry['dtype']))}, which NumPy cannot hold)")
+            continue
         begin, end = entry["data_offsets"]
         elements = decode(content[start + begin : start + end], _DTYPES[entry["dtype"]])
         arrays[name] = shaped(elements, entry["shape"])
-    return arrays
+    return arrays, skipped
 
 
 def _validate(path: Path) -> None:

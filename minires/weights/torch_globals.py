@@ -1,8 +1,8 @@
-"""The allowlist of global names that a PyTorch checkpoint may use, with a substitute for each.
+"""The global names that mean something in a PyTorch checkpoint, with a substitute for each.
 
-The functions among the substitutes describe a tensor instead of building one. Names of values that are not needed
-become an `Ignored`. Another name is allowed by adding it here; it then means what this file says, not what its module
-does.
+The functions among the substitutes describe a tensor instead of building one. Every other name, whatever it is, becomes
+an `Ignored`: a placeholder that is never imported and never called. So a name means what this file says, not what its
+module does.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DtypeName:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The substitute for a value beside the weights, which is not built."""
+    """The substitute for a value beside the weights, and for a tensor that NumPy cannot hold: it is not built."""
 
     name: str
 
@@ -79,9 +79,11 @@ def _naturals(values: object) -> tuple[int, ...]:
     return tuple(natural(value) for value in values)
 
 
-def _rebuild_tensor(*args: Any) -> TensorRecord:
-    """torch._utils._rebuild_tensor(storage, offset, size, stride)."""
+def _rebuild_tensor(*args: Any) -> TensorRecord | Ignored:
+    """torch._utils._rebuild_tensor(storage, offset, size, stride); Ignored if NumPy lacks the storage's dtype."""
     storage, offset, size, stride = args
+    if isinstance(storage, Ignored):
+        return storage
     if not isinstance(storage, Storage):
         raise WeightsError(f"a tensor whose storage is {brief(storage)}")
     record = TensorRecord(storage, storage.dtype, natural(offset), _naturals(size), _naturals(stride))
@@ -90,21 +92,25 @@ def _rebuild_tensor(*args: Any) -> TensorRecord:
     return record
 
 
-def _rebuild_tensor_v2(*args: Any) -> TensorRecord:
+def _rebuild_tensor_v2(*args: Any) -> TensorRecord | Ignored:
     """torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks[, metadata])."""
     if len(args) > 6:
         _refuse_lazy(args[6])
     return _rebuild_tensor(*args[:4])
 
 
-def _rebuild_tensor_v3(*args: Any) -> TensorRecord:
+def _rebuild_tensor_v3(*args: Any) -> TensorRecord | Ignored:
     """torch._utils._rebuild_tensor_v3: as v2, with the dtype before the metadata, for a storage of untyped bytes."""
     storage, offset, size, stride, _requires_grad, _hooks, dtype, *metadata = args
+    if isinstance(dtype, Ignored):  # float8, for instance
+        return dtype
     if not isinstance(dtype, DtypeName):
         raise WeightsError(f"a tensor whose dtype is {brief(dtype)}")
     if metadata:
         _refuse_lazy(metadata[0])
     record = _rebuild_tensor(storage, offset, size, stride)
+    if isinstance(record, Ignored):
+        return record
     if storage.dtype != "uint8" or storage.numel != storage.total:
         raise WeightsError("a tensor with its own dtype over a storage that is not untyped")
     return TensorRecord(record.storage, dtype.dtype, record.offset, record.size, record.stride)
@@ -139,6 +145,7 @@ _STORAGES = {
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool",
     "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "int8", "QUInt8Storage": "uint8", "QInt32Storage": "int32",  # their tensors are Ignored
 }  # fmt: skip
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -150,14 +157,16 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
 }
 
-# Values beside the weights: options, learning-rate milestones, accuracies as NumPy scalars, random states.
+# What ordinary training scripts store beside the weights: options, learning-rate milestones, accuracies as NumPy
+# scalars, random states. Other names become placeholders too, but `weights.load` warns of these.
 _IGNORED = (
     "argparse.Namespace", "collections.Counter", "collections.defaultdict", "_codecs.encode",
     "builtins.bytearray", "builtins.complex", "builtins.dict", "builtins.float", "builtins.int", "builtins.list",
-    "builtins.set", "numpy.dtype", "numpy.ndarray",
+    "builtins.set", "builtins.frozenset", "numpy.dtype", "numpy.ndarray",
     "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct", "numpy.core.numeric._frombuffer",
     "numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer",
     "torch.Size", "torch.device",
+    "builtins.tuple",  # in place of a tuple that is a key of a dictionary (`checked_key`)
 )  # fmt: skip
 
 GLOBALS: dict[str, object] = {
@@ -167,28 +176,28 @@ GLOBALS: dict[str, object] = {
     **_FUNCTIONS,
     **{name: Ignored(name) for name in _IGNORED},
 }
-"""{allowed name: substitute}."""
+"""{known name: substitute}."""
 
 
 def resolve(module: object, name: object) -> object:
-    """The substitute for `module.name`; __builtin__ is builtins in Python 2. Raises WeightsError for other names."""
+    """The substitute for `module.name`; __builtin__ is builtins in Python 2. Nothing is imported.
+
+    Raises WeightsError for names that are no text.
+    """
     if not isinstance(module, str) or not isinstance(name, str):
         raise WeightsError(f"its pickle asks for something named by {brief(module)} and {brief(name)}")
     full_name = f"{'builtins' if module == '__builtin__' else module}.{name}"
-    if full_name not in GLOBALS:
-        raise WeightsError(
-            f"it asks for {brief(full_name)}, which a file of weights has no need of; nothing was run. "
-            "If you trust its source, load it with PyTorch and save model.state_dict() instead"
-        )
-    return GLOBALS[full_name]
+    return GLOBALS.get(full_name, Ignored(full_name))
 
 
 def checked_key(key: object) -> object:
-    """`key` if it is a simple scalar, which may index a dictionary. Raises WeightsError otherwise.
+    """`key` if it is a simple scalar or a placeholder; a placeholder for a tuple. Raises WeightsError otherwise.
 
     Hashing a deeply nested tuple would overflow C's stack, and integers chosen to collide (Python hashes modulo
     2**61 - 1) would make filling a dictionary quadratic.
     """
-    if key is None or isinstance(key, str | bytes | float) or (isinstance(key, int) and abs(key) < 2**60):
+    if key is None or isinstance(key, str | bytes | float | Ignored) or (isinstance(key, int) and abs(key) < 2**60):
         return key
+    if isinstance(key, tuple):
+        return GLOBALS["builtins.tuple"]
     raise WeightsError(f"a dictionary with {brief(key)} for a key")

@@ -15,7 +15,7 @@ import io
 from minires.errors import WeightsError
 from minires.weights.elements import ITEM_SIZE, Array
 from minires.weights.messages import brief
-from minires.weights.names import find_state_dict
+from minires.weights.names import find_state_dict, placeholders
 from minires.weights.torch_globals import Storage
 from minires.weights.torch_tensor import as_arrays
 from minires.weights.unpickle import MAX_BYTES, Machine
@@ -24,8 +24,11 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 
-def read(content: Array) -> dict[str, Array]:
-    """The tensors of the state dictionary in a file with the bytes `content` (n,) uint8. Raises WeightsError."""
+def read(content: Array, key: str | None) -> tuple[dict[str, Array], list[str]]:
+    """(the tensors of the state dictionary, or of the one under `key`; what is not read) of the bytes (n,) uint8.
+
+    Raises WeightsError if the file is damaged.
+    """
     stream = io.BytesIO(content[:MAX_BYTES].tobytes())  # the pickles are at the start, so the storages are not copied
     if Machine().run(stream) != MAGIC_NUMBER:
         raise WeightsError("it is a pickle, but not one that torch.save wrote")
@@ -33,10 +36,14 @@ def read(content: Array) -> dict[str, Array]:
         raise WeightsError("a PyTorch checkpoint of an unknown version")
     Machine().run(stream)  # system info: the sizes of the writer's integers
     machine = Machine()
-    tensors = find_state_dict(machine.run(stream))
+    checkpoint = machine.run(stream)
+    tensors = find_state_dict(checkpoint, key)
+    if machine.unknown_storages:  # the storages after them cannot be located
+        unknown = ", ".join(sorted(set(machine.unknown_storages.values()))[:8])
+        raise WeightsError(f"it holds elements of a type whose size is not known here ({unknown})")
     keys = Machine().run(stream)
     blocks = _locate(content, stream.tell(), keys, machine.storages)
-    return as_arrays(tensors, lambda storage: blocks[storage.key])
+    return as_arrays(tensors, lambda storage: blocks[storage.key]), placeholders(checkpoint, tensors)
 
 
 def _locate(content: Array, position: int, keys: object, storages: dict[str, Storage]) -> dict[str, Array]:

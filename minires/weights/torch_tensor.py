@@ -14,7 +14,7 @@ import numpy as np
 from minires.errors import WeightsError
 from minires.weights.elements import ITEM_SIZE, Array, decode
 from minires.weights.messages import brief, reason
-from minires.weights.torch_globals import Storage, TensorRecord
+from minires.weights.torch_globals import Ignored, Storage, TensorRecord
 
 # An expanded tensor repeats elements of a small storage. With more elements than this, it is an attempt to fill the
 # memory of whoever copies it.
@@ -22,15 +22,19 @@ _MAX_EXPANDED = 2**26
 
 
 def as_arrays(
-    records: Mapping[str, TensorRecord], fetch: Callable[[Storage], Array], byteorder: str = "little"
+    records: Mapping[str, TensorRecord | Ignored], fetch: Callable[[Storage], Array], byteorder: str = "little"
 ) -> dict[str, Array]:
-    """The arrays of `records`. `fetch` returns the bytes of a whole storage; each storage is fetched and decoded once.
+    """The arrays of `records`, without those that are Ignored.
+
+    `fetch` returns the bytes of a whole storage; each storage is fetched and decoded once.
 
     Raises WeightsError, naming the tensor, for a description that does not fit its storage.
     """
     decoded: dict[tuple[str, str], Array] = {}
     arrays = {}
     for name, record in records.items():
+        if isinstance(record, Ignored):
+            continue
         storage, block = record.storage, (record.storage.key, record.dtype)
         if block not in decoded:
             raw = fetch(storage)

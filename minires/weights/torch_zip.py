@@ -14,7 +14,7 @@ import io
 from minires.errors import WeightsError
 from minires.weights.elements import ITEM_SIZE, Array
 from minires.weights.messages import brief
-from minires.weights.names import find_state_dict
+from minires.weights.names import find_state_dict, placeholders
 from minires.weights.torch_globals import Storage
 from minires.weights.torch_tensor import as_arrays
 from minires.weights.unpickle import MAX_BYTES, Machine
@@ -30,8 +30,11 @@ def _is_pickle(name: str) -> bool:
     return name.count("/") == 1 and name.endswith("/data.pkl")
 
 
-def read(records: ZipRecords) -> dict[str, Array]:
-    """The tensors of the checkpoint's state dictionary. Raises WeightsError if the archive is damaged or unusual."""
+def read(records: ZipRecords, key: str | None) -> tuple[dict[str, Array], list[str]]:
+    """(the tensors of the checkpoint's state dictionary, or of the one under `key`; what is not read).
+
+    Raises WeightsError if the archive is damaged or unusual.
+    """
     pickles = [name for name in records.names if _is_pickle(name)]
     if len(pickles) != 1:
         raise WeightsError(f"a zip archive with {len(pickles)} checkpoints in it")
@@ -42,7 +45,8 @@ def read(records: ZipRecords) -> dict[str, Array]:
     pickle = records.read(pickles[0])
     if pickle.size > MAX_BYTES:
         raise WeightsError(f"its pickle of {pickle.size:,} bytes is too large for a list of tensors")
-    tensors = find_state_dict(Machine().run(io.BytesIO(pickle.tobytes())))
+    checkpoint = Machine().run(io.BytesIO(pickle.tobytes()))
+    tensors = find_state_dict(checkpoint, key)
 
     def fetch(storage: Storage) -> Array:
         raw = records.read(f"{folder}/data/{storage.key}")
@@ -51,7 +55,7 @@ def read(records: ZipRecords) -> dict[str, Array]:
             raise WeightsError(f"storage {brief(storage.key)} has {raw.size} bytes, its tensors need {brief(needed)}")
         return raw[:needed]
 
-    return as_arrays(tensors, fetch, _byteorder(records, folder))
+    return as_arrays(tensors, fetch, _byteorder(records, folder)), placeholders(checkpoint, tensors)
 
 
 def _byteorder(records: ZipRecords, folder: str) -> str:

@@ -1,9 +1,9 @@
 """Reads pickles without running code from the file.
 
 A pickle is a program for a stack machine. Two of its instructions are dangerous: GLOBAL loads any function of any
-module by name, and REDUCE calls it. The machine here looks up names in the table of `torch_globals` and refuses all
-others. The few functions in that table only describe tensors. So the file cannot choose what runs, and the result is
-plain data.
+module by name, and REDUCE calls it. The machine here looks up names in the table of `torch_globals`. The few functions
+in that table only describe tensors. For every other name the machine pushes an `Ignored`, which absorbs calls, items
+and attributes. So the file cannot choose what runs, and the result is plain data.
 
 The instructions are decoded by `pickletools.genops` of the standard library: `python -m pickletools -a data.pkl` lists
 and explains them.
@@ -37,6 +37,7 @@ _PUSH_NEW: dict[str, Callable[[], object]] = {
     "EMPTY_TUPLE": tuple,
     "EMPTY_LIST": list,
     "EMPTY_DICT": dict,
+    "EMPTY_SET": lambda: Ignored("builtins.set"),
 }
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -46,10 +47,12 @@ class Machine:
 
     Attributes:
         storages: after `run`, each storage that the pickle mentions, by key.
+        unknown_storages: the names of the storage types whose element size is not known here, by key.
     """
 
     def __init__(self) -> None:
         self.storages: dict[str, Storage] = {}
+        self.unknown_storages: dict[str, str] = {}
         self._stack: list[Any] = []
         self._marks: list[int] = []  # the height of the stack at each MARK
         self._memo: dict[int, Any] = {}
@@ -99,7 +102,7 @@ class Machine:
     def _step_object(self, name: str, argument: Any) -> None:
         """Execute an instruction that fills a container, or that makes an object in ordinary unpicklers."""
         stack = self._stack
-        if name in ("APPEND", "APPENDS"):
+        if name in ("APPEND", "APPENDS", "ADDITEMS"):
             self._extend(self._pop(1) if name == "APPEND" else self._pop_to_mark())
         elif name in ("SETITEM", "SETITEMS"):
             self._set_items(self._pop(2) if name == "SETITEM" else self._pop_to_mark())
@@ -111,6 +114,11 @@ class Machine:
             stack.append(self._storage(stack.pop()))
         elif name in ("REDUCE", "NEWOBJ"):
             stack.append(self._call(*self._pop(2)))
+        elif name == "NEWOBJ_EX":
+            stack.append(self._call(*self._pop(3)[:2]))
+        elif name == "FROZENSET":
+            self._pop_to_mark()
+            stack.append(Ignored("builtins.frozenset"))
         elif name == "BUILD":
             stack.pop()  # attributes, such as the version numbers of a state dictionary
         elif name not in ("PROTO", "FRAME", "STOP"):
@@ -152,11 +160,19 @@ class Machine:
             raise WeightsError(f"its pickle calls {brief(function)}")
         return function(*args)
 
-    def _storage(self, reference: object) -> Storage:
-        """The storage for ("storage", type, key, device, numel[, (view key, start, view numel)])."""
+    def _storage(self, reference: object) -> Storage | Ignored:
+        """The storage for ("storage", type, key, device, numel[, (view key, start, view numel)]).
+
+        It is Ignored for a type that the table lacks, and for the class of a pickled network: ("module", class, …).
+        """
+        if isinstance(reference, tuple) and reference[:1] == ("module",) and isinstance(reference[1], Ignored):
+            return reference[1]
         if not isinstance(reference, tuple) or len(reference) not in (5, 6) or reference[0] != "storage":
             raise WeightsError("it refers to something outside the pickle that is not a storage")
         _, kind, key, _device, numel, *view = reference
+        if isinstance(kind, Ignored) and isinstance(key, str):
+            self.unknown_storages[key] = kind.name
+            return kind
         if not isinstance(kind, StorageType) or not isinstance(key, str):
             raise WeightsError(f"a storage of type {brief(kind)} under the key {brief(key)}")
         total = natural(numel)

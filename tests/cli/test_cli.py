@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -499,16 +500,19 @@ def test_too_little_memory(monkeypatch, fails):
 
 @pytest.mark.slow  # 3 s: a process that trains
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-def test_ctrl_c_saves_a_run_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_save_a_run_and_say_how_to_go_on(tmp_path, number, code):
     out = tmp_path / "run"
     arguments = ["train", "--model", "resnet8", "--data", "digits", "--epochs", "500", "--out", out]
     process = start(*arguments, env={"OMP_NUM_THREADS": "1"})
     for line in process.stdout:  # the table: its first epoch is over
         if re.match(r" *1/500 ", line):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    sent = time.monotonic()
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert time.monotonic() - sent < 5 or number == signal.SIGINT
     assert err.startswith("minires: stopped at epoch ")
     assert err.count("\n") == 1
     assert "--resume" in err
@@ -521,7 +525,7 @@ def test_a_reader_that_leaves_is_no_error(command):
     with start(*command) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode in (1, 141)
+    assert process.returncode == 141
 
 
 # -- published weights on real images ---------------------------------------------------------------------------------
@@ -581,3 +585,78 @@ def test_the_documentation_is_listed_and_printed(capsys, fails):
     assert capsys.readouterr().out == page.read_text("utf-8") + "\n"
     assert "no page is called 'x'; there are architecture, " in fails("docs", "x")
     assert "python -m minires docs" in mr.__doc__
+
+
+# -- standard output that is not UTF-8, full, or closed ----------------------------------------------------------------
+
+
+def in_ascii(*arguments, **options):
+    with start(*arguments, env={"PYTHONIOENCODING": "ascii", "FORCE_COLOR": "1"}, **options) as process:
+        out, err = process.communicate(timeout=120)
+    assert out.isascii()
+    return process.returncode, out, err
+
+
+def test_json_is_valid_in_ascii(tmp_path, run_folder):
+    photo = tmp_path / "Café ×.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(photo)
+    code, out, err = in_ascii("predict", "--weights", run_folder / "best.safetensors", "--json", photo)
+    assert (code, err) == (0, "")
+    assert json.loads(out)[0]["image"] == str(photo)
+
+
+@pytest.mark.slow  # 4 s: processes that train
+def test_training_and_prediction_in_ascii(tmp_path, run_folder):
+    photo = tmp_path / "Café ×.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(photo)
+    code, out, err = in_ascii("predict", "--weights", run_folder / "best.safetensors", photo)
+    assert (code, err) == (0, "")
+    assert "Cafe x.png" in out
+    code, out, err = in_ascii(
+        "train", "--model", "resnet8", "--data", "digits", "--epochs", "1", "--out", tmp_path / "é"
+    )
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert "e/best.safetensors" in out.replace("\n", "")
+    code, out, err = in_ascii("demo", "--depth", "8", "--epochs", "1", "--out", tmp_path / "demo")
+    assert (code, err) == (0, "")
+    assert "|dL/dW| before training" in out
+    assert not re.search(r"\x1b\[\??\d*[A-HJKfhl]", out)  # colours, but no cursor movements
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full on this system")
+def test_a_full_disk_under_standard_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "minires", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "minires: [Errno 28] No space left on device\n")
+
+
+def test_a_warning_is_one_line_without_the_place_in_the_code(tmp_path, run_folder, capsys):
+    arrays = dict(weights.load(run_folder / "best.safetensors"))
+    np.savez(tmp_path / "w.npz", **arrays, note=np.array("text"))
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "x.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        main(["predict", "--model", "resnet8", "--weights", str(tmp_path / "w.npz"), str(tmp_path / "x.png")])
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.startswith(f"minires: warning: {tmp_path / 'w.npz'}: the weights were read; not read, ")
+    assert said.endswith("'note' (dtype <U4)")
+
+
+def test_the_command_without_its_libraries_names_the_extra(monkeypatch, capsys):
+    from minires import __main__
+
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert __main__.main() == 2
+    expected = 'minires: the command line needs typer, which is not installed: pip install "minires[cli]"'
+    assert capsys.readouterr().err == f'{expected} (or "minires[all]")\n'
+
+
+def test_a_run_without_matplotlib_says_so_before_it_trains(monkeypatch, fails, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = fails("train", "--model", "resnet8", "--data", "digits", "--out", tmp_path / "run")
+    assert 'needs matplotlib, which is not installed: pip install "minires[train]"' in said
+    assert not (tmp_path / "run").exists()
+    assert 'pip install "minires[train]"' in fails("demo", "--out", tmp_path / "demo")

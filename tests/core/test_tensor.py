@@ -43,6 +43,14 @@ def test_repr_of_many_numbers_is_short_and_names_the_shape():
     assert len(text) < 400
 
 
+def test_repr_shows_fifty_numbers_and_of_fifty_one_the_ends():
+    fifty = repr(mr.tensor(np.arange(50)))
+    assert "..." not in fifty
+    assert "shape" not in fifty
+    assert all(f"{n:>2}" in fifty for n in range(50))
+    assert repr(mr.tensor(np.arange(51))) == "tensor([ 0,  1,  2, ..., 48, 49, 50], shape=(51,), dtype=int64)"
+
+
 # -- what it is --------------------------------------------------------------------------------------------------------
 
 

@@ -586,3 +586,32 @@ def test_a_layer_of_the_class_is_told():
     with pytest.warns(UserWarning, match=r"OfTheClass\.fc") as caught:
         net.eval()
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "model.backbone."])
+def test_a_prefix_of_the_checkpoint_is_named_with_the_call_that_strips_it(prefix):
+    net = Net()
+    call = rf"its names begin with '{prefix}': load_state_dict\(weights.strip_prefix\(state_dict, '{prefix}'\)\)$"
+    arrays = {prefix + name: array for name, array in spoilt(lambda state: None).items()}
+    with pytest.raises(WeightsError, match=call):
+        net.load_state_dict(arrays)
+    arrays["head.weight"] = arrays.pop(prefix + "fc.weight")  # a part of the names is enough
+    with pytest.raises(WeightsError, match=call):
+        net.load_state_dict(arrays)
+    net.load_state_dict(mr.weights.strip_prefix({prefix + k: v for k, v in spoilt(lambda s: None).items()}, prefix))
+
+
+def test_a_prefix_of_the_module_is_named_with_the_part_to_load():
+    class Wrapped(nn.Module):
+        def __init__(self):
+            self.backbone = Net()
+
+    with pytest.raises(
+        WeightsError, match=r"begin with 'backbone.', .*: model.backbone.load_state_dict\(state_dict\)$"
+    ):
+        Wrapped().load_state_dict(Net().state_dict())
+
+
+def test_other_names_get_no_hint_of_a_prefix():
+    with pytest.raises(WeightsError, match="Is it a checkpoint of another model"):
+        Net().load_state_dict({"weight": np.zeros(3), "x.y": np.zeros(1)})

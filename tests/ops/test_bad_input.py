@@ -600,3 +600,18 @@ def test_an_ignored_row_has_no_gradient_whatever_it_holds(bad, reduction, option
         np.testing.assert_allclose(found[0][0].numpy()[[0, 2]], found[1][0].numpy(), rtol=1e-14)
         for ours, expected in zip(found[0][1:], found[1][1:], strict=True):
             np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda x: F.log_softmax(x, 1),
+        lambda x: F.softmax(x, 1),
+        lambda x: F.cross_entropy(x, mr.tensor([0, 1])),
+    ],
+    ids=["log_softmax", "softmax", "cross_entropy"],
+)
+def test_integer_logits_are_refused(apply, dtype):
+    with pytest.raises(DtypeError, match="floating"):
+        apply(mr.tensor(np.ones((2, 3), dtype)))

@@ -322,3 +322,18 @@ def test_labels_of_any_integer_dtype():
     x = mr.tensor(np.random.default_rng(0).normal(size=(2, 3)))
     labels = [mr.tensor(np.array([0, 2], dtype)) for dtype in (np.uint8, np.int32, np.int64)]
     assert len({F.cross_entropy(x, each).item() for each in labels}) == 1
+
+
+# -- indices -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_tuple", [False, True])
+def test_an_index_array_stays_the_callers(as_tuple):
+    """The graph keeps a copy: the caller's array is not locked, and what is written into it later changes nothing."""
+    index = np.array([2, 0, 2])
+    x = mr.tensor([1.0, 10.0, 100.0], requires_grad=True)
+    y = x[index, ...] if as_tuple else x[index]
+    assert index.flags.writeable
+    index[:] = 1
+    (gradient,) = mr.grad(y, x, mr.tensor([1.0, 2.0, 4.0]))
+    assert (y.tolist(), gradient.tolist()) == ([100.0, 1.0, 100.0], [2.0, 0.0, 5.0])

@@ -245,6 +245,13 @@ class TestClipGradNorm:
         for parameter, gradient in zip(parameters[:2], before, strict=True):
             np.testing.assert_allclose(parameter.grad.numpy(), gradient * 0.5 / (norm + 1e-6), rtol=1e-6)
 
+    def test_a_millionth_is_added_to_the_norm(self):
+        """It shows where the norm is as small: 1e-6 / (3e-6 + 1e-6) is a quarter, not a third."""
+        x = mr.tensor(np.zeros(2), requires_grad=True)
+        x.grad = mr.tensor(np.array([3e-6, 0.0]))
+        assert optim.clip_grad_norm_([x], 1e-6) == pytest.approx(3e-6, rel=1e-12)
+        np.testing.assert_allclose(x.grad.numpy(), [0.75e-6, 0], rtol=1e-12)
+
     def test_leaves_short_gradients_alone(self):
         parameters = self.gradients()
         before = [parameter.grad.numpy().tobytes() for parameter in parameters[:2]]

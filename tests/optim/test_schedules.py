@@ -275,3 +275,13 @@ def test_the_state_of_an_earlier_version_goes_on():
     schedule.load_state_dict(state)
     schedule.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("mode", "metrics"), [("min", (4.0, 3.0)), ("max", (4.0, 5.0))])
+def test_a_change_of_exactly_the_threshold_is_no_improvement(mode, metrics):
+    """torch's ReduceLROnPlateau compares strictly: 3 < 4·(1 − ¼) and 5 > 4·(1 + ¼) are both false."""
+    optimizer = optim.SGD([mr.zeros(1, requires_grad=True)], 1.0)
+    schedule = optim.ReduceOnPlateau(optimizer, mode, patience=0, threshold=0.25)
+    for metric in metrics:
+        schedule.step(metric)
+    assert (schedule.best, optimizer.param_groups[0]["lr"]) == (4.0, pytest.approx(0.1))

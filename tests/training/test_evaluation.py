@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -125,8 +127,10 @@ def test_the_models_dtype():
 def test_the_bar_goes_to_standard_error(capsys, monkeypatch):
     model, (_, validation) = TinyNet(), loaders()
     training.evaluate(model, validation, progress=True)
-    assert capsys.readouterr() == ("", "")  # no terminal, no bar
     monkeypatch.setenv("FORCE_COLOR", "1")
+    training.evaluate(model, validation, progress=True)
+    assert capsys.readouterr() == ("", "")  # no terminal, no bar
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     training.evaluate(model, validation, progress=True)
     out, err = capsys.readouterr()
     assert out == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_without_validation_the_columns_stay(capsys):
 
 
 def test_a_terminal_gets_bars(capsys, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
     trainer = make(progress=True)
     trainer.model.register_forward_hook(lambda *_: trainer._display.bars.refresh())  # else by the clock
@@ -72,7 +73,7 @@ def test_a_resumed_run_shows_what_came_before(capsys, tmp_path):
 
 def test_a_resumed_run_on_a_terminal(capsys, monkeypatch, tmp_path):
     make(tmp_path, epochs=2, schedule=None).fit()
-    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     make(tmp_path, epochs=3, schedule=None, progress=True).fit(resume=True)
     assert "all epochs" in capsys.readouterr().out
 
@@ -83,3 +84,23 @@ def test_ctrl_c_is_answered_at_once(capsys):
     with pytest.raises(training.TrainingInterrupted):
         trainer.fit()
     assert "Stopping after this step." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"])
+def test_a_pipe_gets_no_cursor_movements_whatever_the_environment_says(capsys, monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    make(progress=True, epochs=1, schedule=None).fit()
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert out.splitlines()[1].split()[0] == "1/1"
+
+
+def test_without_rich_there_are_the_same_lines(capsys, monkeypatch):
+    make(progress=True, epochs=1, schedule=None).fit()
+    heading, row = capsys.readouterr().out.splitlines()
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    make(progress=True, epochs=1, schedule=None).fit()
+    plain = capsys.readouterr().out.splitlines()
+    assert plain[0] == heading
+    assert plain[1].split()[:-2] == row.split()[:-2]  # all but the speed

@@ -67,6 +67,43 @@ def test_resume_needs_the_same_settings(trained):
         train(settings, trained)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [{"schedule": "constant"}, {"schedule": "multistep", "milestones": (1,)}, {"schedule": "plateau"}],
+    ids=lambda schedule: schedule["schedule"],
+)
+def test_a_longer_run_goes_on_where_the_schedule_does_not_depend_on_its_length(tmp_path, schedule):
+    """To the same weights as a run that was as long from the start."""
+    short = replace(SMALL, **schedule)
+    whole = train(replace(short, epochs=2), tmp_path / "whole")
+    train(short, tmp_path / "run")
+    history = train(replace(short, epochs=2), tmp_path / "run", resume=True)
+    assert [record.learning_rate for record in history] == [record.learning_rate for record in whole]
+    found, expected = (weights.load(tmp_path / name / "last.safetensors") for name in ("run", "whole"))
+    assert {k: v.tobytes() for k, v in found.items()} == {k: v.tobytes() for k, v in expected.items()}
+    assert run.stored_settings(tmp_path / "run").epochs == 2
+    with pytest.raises(MiniResError, match="epochs: 2 in the checkpoint, 1 now"):
+        train(short, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "why"),
+    [
+        ("cosine", "its cosine schedule falls to 0 at the end of its 1 epochs"),
+        ("onecycle", "its onecycle schedule falls to almost 0"),
+        ("multistep", "its multistep schedule has its milestones at half and three quarters of its 1 epochs"),
+    ],
+)
+def test_a_longer_run_is_refused_where_its_schedule_would_have_been_another(tmp_path, schedule, why):
+    settings = replace(SMALL, schedule=schedule)
+    train(settings, tmp_path / "run")
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    with pytest.raises(MiniResError, match=f"cannot go on to epoch 3: {why}") as refused:
+        train(replace(settings, epochs=3), tmp_path / "run", resume=True)
+    assert "--weights" in str(refused.value)
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+
+
 def test_resuming_nothing_says_so_before_anything_is_loaded(tmp_path):
     with pytest.raises(MiniResError, match="there is no run to resume"):
         train(replace(SMALL, data="/nowhere"), tmp_path / "none", resume=True)

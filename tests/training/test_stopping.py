@@ -50,6 +50,17 @@ def test_ctrl_c_finishes_the_step_and_saves_it(tmp_path):
     assert bits(fitted(tmp_path, resume=True).model) == bits(fitted().model)
 
 
+def test_sigterm_finishes_the_step_and_saves_it(tmp_path):
+    trainer = make(tmp_path)
+    at_forward(trainer, 10, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(
+        training.TrainingInterrupted, match="stopped at epoch 2 of 3, step 3 of 7; saved in "
+    ) as stopped:
+        trainer.fit()
+    assert stopped.value.signal == signal.SIGTERM
+    assert bits(fitted(tmp_path, resume=True).model) == bits(fitted().model)
+
+
 def test_a_second_ctrl_c_stops_in_the_middle_of_the_step_and_saves_nothing_torn(tmp_path):
     trainer = make(tmp_path, checkpoint_steps=4)
     at_forward(trainer, 10, lambda: (press_ctrl_c(), press_ctrl_c()))

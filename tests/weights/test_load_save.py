@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import errno
+import io
+import json
 import os
+import pickle
+import pickletools
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +24,11 @@ from hypothesis.extra import numpy as hnp
 import minires as mr
 from minires import weights
 from minires.errors import MiniResError, WeightsError
-from tests.weights.crafting import dictionary, legacy_bytes, tensor, value, written, zip_bytes
+from tests.weights.crafting import FLOATS, call, dictionary, legacy_bytes, tensor, value, written, zip_bytes
+from tests.weights.crafting import name as global_name
 from tests.weights.make_fixtures import FOLDER, expected
 
-SUFFIXES = (".safetensors", ".npz")
+SUFFIXES = (".safetensors", ".npz", ".pth")
 DTYPES = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint16", "uint8", "bool"]
 
 
@@ -51,6 +58,7 @@ def test_the_content_says_what_a_file_is_not_its_name(tmp_path):
 def test_loading_runs_no_pytorch_and_saving_npz_no_safetensors(tmp_path):
     program = f"""
 import sys
+import zipfile
 import minires as mr
 from minires import weights
 arrays = weights.load({str(FOLDER / "zip.pth")!r})
@@ -202,6 +210,8 @@ def test_pytorch_loads_what_is_saved(tmp_path, torch, suffix):
         from safetensors.torch import load_file
 
         loaded = load_file(path)
+    elif suffix == ".pth":
+        loaded = torch.load(path, weights_only=True)
     else:
         loaded = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
     assert_same({name: t.numpy() for name, t in loaded.items()}, arrays)
@@ -282,7 +292,7 @@ def test_a_dtype_that_only_npz_holds_is_refused_by_safetensors(tmp_path):
     assert not (tmp_path / "w.safetensors").exists()
 
 
-@pytest.mark.parametrize("name", ["w.pth", "w", "w.NPZ", "w.npz.gz"])
+@pytest.mark.parametrize("name", ["w.th", "w", "w.NPZ", "w.npz.gz"])
 def test_other_suffixes_are_refused(tmp_path, name):
     with pytest.raises(WeightsError, match="suffix must be"):
         weights.save(tmp_path / name, {"a": np.zeros(1)})
@@ -469,3 +479,181 @@ def test_published_weights_are_what_pytorch_reads(data_root: Path, torch, file):
     assert_same(
         weights.load(path), {name.removeprefix("module."): tensor.numpy() for name, tensor in reference.items()}
     )
+
+
+# ---- averages, wrappers, other keys ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stored", "loaded"),
+    [
+        (["n_averaged", "module.a", "module.b.c"], ["a", "b.c"]),  # torch.optim.swa_utils.AveragedModel
+        (["n_averaged", "module.module.a"], ["a"]),
+        (["n_averaged", "module._orig_mod.a"], ["a"]),
+        (["n_averaged", "a"], ["n_averaged", "a"]),
+        (["n_averaged"], ["n_averaged"]),
+        (["conv1.weight", "layer1._orig_mod.0.weight"], ["conv1.weight", "layer1.0.weight"]),
+        (["module.a", "module.b._orig_mod.c"], ["a", "b.c"]),
+        (["_orig_mod.a", "b"], ["a", "b"]),
+        (["_orig_mod.a", "a"], ["_orig_mod.a", "a"]),  # two arrays would have one name
+        (["a._fsdp_wrapped_module.b", "a._checkpoint_wrapped_module.c"], ["a.b", "a.c"]),
+        (["a_orig_mod.b"], ["a_orig_mod.b"]),
+    ],
+)
+def test_the_names_of_wrappers_and_averages_go(tmp_path, stored, loaded):
+    weights.save(tmp_path / "w.npz", {name: np.float32([i]) for i, name in enumerate(stored)})
+    arrays = weights.load(tmp_path / "w.npz")
+    assert list(arrays) == loaded
+    first = len(stored) - len(loaded)  # the counter stands first where it goes
+    assert [array.item() for array in arrays.values()] == list(range(first, len(stored)))
+    assert list(weights.load(tmp_path / "w.npz", strip_prefix=False)) == stored
+
+
+def checkpoint_with_an_average():
+    average = {"a.weight": tensor(offset=1, size=(2,)), "a.bias": tensor(offset=3, size=(1,))}
+    return dictionary(
+        {"model": dictionary(STATE), "ema": dictionary({"module": dictionary(average)}), "epoch": value(3)}
+    )
+
+
+@pytest.mark.parametrize("write", [zip_bytes, legacy_bytes])
+def test_a_key_chooses_the_average(tmp_path, write):
+    path = written(tmp_path, write(checkpoint_with_an_average()))
+    np.testing.assert_array_equal(weights.load(path)["a.weight"], np.float32([1, -2, 3.5, 0.25]))
+    np.testing.assert_array_equal(weights.load(path, key="ema")["a.weight"], np.float32([-2, 3.5]))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_key_chooses_among_names_in_a_flat_file(tmp_path, suffix):
+    weights.save(
+        tmp_path / f"w{suffix}", {"model.a": np.float32([1]), "ema.a": np.float32([2]), "ema.b.c": np.zeros(1)}
+    )
+    assert sorted(weights.load(tmp_path / f"w{suffix}", key="ema")) == ["a", "b.c"]
+    assert weights.load(tmp_path / f"w{suffix}", key="ema")["a"].item() == 2
+    with pytest.raises(
+        WeightsError, match=r"nothing in it goes by 'em': its names begin with '(model', 'ema|ema', 'model)'"
+    ):
+        weights.load(tmp_path / f"w{suffix}", key="em")
+
+
+def test_a_key_that_is_missing_or_empty_names_the_keys_there_are(tmp_path):
+    path = written(tmp_path, zip_bytes(checkpoint_with_an_average()))
+    there_are = r"weights.load\(path, key='model'\) \(tensors are under 'model', 'ema'\)"
+    with pytest.raises(WeightsError, match=rf"nothing in it goes by 'emma': its names begin with 'a'; .*{there_are}"):
+        weights.load(path, key="emma")
+    with pytest.raises(WeightsError, match=rf"what it holds under 'epoch' has no tensors; .*{there_are}"):
+        weights.load(path, key="epoch")
+
+
+def test_weights_under_an_unusual_key_are_refused_with_the_call_that_reads_them(tmp_path):
+    path = written(tmp_path, zip_bytes(dictionary({"model_ema": dictionary(STATE), "epoch": value(3)})))
+    call_ = r"to read the tensors under 'model_ema': weights.load\(path, key='model_ema'\)$"
+    with pytest.raises(WeightsError, match=rf"no state dictionary in it \(its keys: 'model_ema', 'epoch'\); {call_}"):
+        weights.load(path)
+    assert list(weights.load(path, key="model_ema")) == ["a.weight", "a.bias"]
+
+
+def test_a_prefix_is_stripped():
+    arrays = {"backbone.a": np.zeros(1), "backbone.b": np.ones(1), "head": np.ones(2)}
+    stripped = weights.strip_prefix(arrays, "backbone.")
+    assert list(stripped) == ["a", "b", "head"]
+    assert stripped["b"] is arrays["backbone.b"]
+    with pytest.raises(WeightsError, match=r"no name begins with 'module.'; the first are 'backbone.a'"):
+        weights.strip_prefix(arrays, "module.")
+    with pytest.raises(WeightsError, match=r"without 'backbone.', 'backbone.a' has the name of another array"):
+        weights.strip_prefix({"backbone.a": np.zeros(1), "a": np.zeros(1)}, "backbone.")
+
+
+# ---- tensors that NumPy cannot hold ---------------------------------------------------------------------------------
+
+
+def float8():
+    """Instructions of a tensor of PyTorch's float8, in a storage of untyped bytes."""
+    reference = (
+        b"(" + value("storage") + global_name("torch.storage.UntypedStorage") + value("1") + value("cpu") + value(4)
+    )
+    rest = [value(0), value((4,)), value((1,)), value(False), call("collections.OrderedDict")]
+    return call("torch._utils._rebuild_tensor_v3", reference + b"tQ", *rest, global_name("torch.float8_e4m3fn"))
+
+
+def test_one_float8_tensor_is_named_and_the_others_are_read(tmp_path):
+    instructions = dictionary({"scale": float8(), **STATE})
+    for content in (
+        zip_bytes(instructions, {"0": FLOATS, "1": b"\0" * 4}),
+        legacy_bytes(instructions, {"0": (4, FLOATS), "1": (4, b"\0" * 4)}),
+    ):
+        with pytest.warns(UserWarning, match=r"not read, and nothing of it run: 'scale' \(torch.float8_e4m3fn\)$"):
+            arrays = weights.load(written(tmp_path, content))
+        np.testing.assert_array_equal(arrays["a.bias"], np.float32([3.5, 0.25]))
+        assert list(arrays) == ["a.weight", "a.bias"]
+
+
+def test_a_storage_of_an_unknown_type_is_skipped_where_its_size_does_not_matter(tmp_path):
+    instructions = dictionary({"odd": tensor(key="1", storage="torch.QUInt4x2Storage"), **STATE})
+    with pytest.warns(UserWarning, match=r"'odd' \(torch.QUInt4x2Storage\)"):
+        assert list(weights.load(written(tmp_path, zip_bytes(instructions)))) == ["a.weight", "a.bias"]
+    with pytest.raises(WeightsError, match=r"a type whose size is not known here \(torch.QUInt4x2Storage\)"):
+        weights.load(written(tmp_path, legacy_bytes(instructions)))
+
+
+def test_a_float8_array_of_safetensors_is_named_and_the_others_are_read(tmp_path):
+    entries = {"a": ("F8_E4M3", [4], [0, 4]), "b": ("F32", [1], [4, 8])}
+    header = json.dumps({k: dict(zip(("dtype", "shape", "data_offsets"), v, strict=True)) for k, v in entries.items()})
+    header = header.ljust(160).encode()
+    content = len(header).to_bytes(8, "little") + header + b"\0" * 4 + np.float32([2.5]).tobytes()
+    with pytest.warns(UserWarning, match=r"'a' \(F8_E4M3, which NumPy cannot hold\)$"):
+        arrays = weights.load(written(tmp_path, content, "w.safetensors"))
+    assert {name: array.tolist() for name, array in arrays.items()} == {"b": [2.5]}
+
+
+def test_npz_members_without_numbers_are_named_and_the_others_are_read(tmp_path):
+    np.savez(tmp_path / "w.npz", a=np.float32([1, 2]), classes=np.array(["cat", "dog"]), config=np.array({"depth": 18}))
+    with pytest.warns(UserWarning, match=r"'classes' \(dtype <U3\), 'config' \(dtype object\)$"):
+        assert list(weights.load(tmp_path / "w.npz")) == ["a"]
+
+
+# ---- PyTorch's own format, written ----------------------------------------------------------------------------------
+
+
+def test_a_pth_file_is_what_torch_save_writes(tmp_path):
+    """Read by Python's own pickle module: the globals, the persistent ids and the members of the archive, literally."""
+    array = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    weights.save(tmp_path / "w.pth", {"w": array, "n": np.array(7, np.uint16)})
+    with zipfile.ZipFile(tmp_path / "w.pth") as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+        offsets = [info.header_offset + 30 + len(info.filename) + len(info.extra) for info in archive.infolist()[2:4]]
+    assert list(members) == [f"archive/{member}" for member in ("data.pkl", "byteorder", "data/0", "data/1", "version")]
+    assert (members["archive/byteorder"], members["archive/version"]) == (b"little", b"3\n")
+    assert members["archive/data/0"] == np.float32([0, 3, 1, 4, 2, 5]).tobytes()  # contiguous, in logical order
+    assert members["archive/data/1"] == b"\x07\x00"
+    assert [offset % 64 for offset in offsets] == [0, 0]
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            return collections.OrderedDict if name == "OrderedDict" else lambda *args: (f"{module}.{name}", *args)
+
+        def persistent_load(self, pid):
+            kind, storage, *rest = pid
+            return (kind, storage()[0], *rest)
+
+    read = Reader(io.BytesIO(members["archive/data.pkl"])).load()
+    hooks = collections.OrderedDict()
+    assert type(read) is collections.OrderedDict
+    name_, reference, *rest = read["w"]
+    assert (name_, reference) == ("torch._utils._rebuild_tensor_v2", ("storage", "torch.FloatStorage", "0", "cpu", 6))
+    assert rest == [0, (3, 2), (2, 1), False, hooks]
+    name_, reference, *rest = read["n"]
+    assert name_ == "torch._utils._rebuild_tensor_v3"
+    assert reference == ("storage", "torch.storage.UntypedStorage", "1", "cpu", 2)
+    assert [*rest[:-1], rest[-1]()] == [0, (), (), False, hooks, ("torch.uint16",)]
+    # What torch.load(weights_only=True) understands, from its documentation of the restricted unpickler.
+    opcodes = {opcode.name for opcode, _, _ in pickletools.genops(members["archive/data.pkl"])}
+    assert opcodes <= {
+        *("PROTO", "GLOBAL", "EMPTY_TUPLE", "REDUCE", "MARK", "BINUNICODE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("BINPERSID", "BININT", "BININT1", "BININT2", "LONG1", "NEWFALSE", "SETITEMS", "STOP"),
+    }
+
+
+def test_a_pth_file_is_mapped_not_read(tmp_path):
+    weights.save(tmp_path / "w.pth", {"odd": np.zeros(3, np.int8), "a": np.arange(1000.0)})
+    assert is_mapped(weights.load(tmp_path / "w.pth")["a"])

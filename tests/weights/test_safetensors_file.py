@@ -80,7 +80,7 @@ def test_metadata_is_no_array(tmp_path):
         ((90_000_000).to_bytes(8, "little") + b"{}", "truncated or damaged"),
         (content({"a": entry(shape=(0, 2**62), offsets=(0, 0))}), "NumPy cannot hold it"),
         (content({"a": entry(shape=(1,) * 100)}, b"\0" * 4), "NumPy cannot hold it"),
-        (content({"a\x1b": entry("F8_E4M3", (4,))}, b"\0" * 4), r"'a\\x1b' has dtype F8_E4M3, which NumPy cannot"),
+        (content({"a\x1b": entry("F8_E4M3", (4,))}, b"\0" * 4), r"no arrays, only 'a\\x1b' \(F8_E4M3, which NumPy"),
     ],
 )
 def test_files_that_are_damaged_or_lie(tmp_path, file, message):

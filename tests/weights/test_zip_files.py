@@ -226,3 +226,11 @@ def test_every_truncation_is_refused(tmp_path, content):
     for length in range(len(content)):
         with pytest.raises(WeightsError):
             load(tmp_path, content[:length])
+
+
+def test_a_small_archive_that_compresses_well_is_no_bomb(tmp_path):
+    """A quarter of a million zeros shrink 1,000 times; the ratio counts from 64 MiB."""
+    instructions = dictionary({"a": tensor(numel=250_000, size=(250_000,))})
+    content = zip_bytes(instructions, {"0": b"\0" * 1_000_000}, compression=zipfile.ZIP_DEFLATED)
+    assert len(content) < 5_000
+    assert not weights.load(written(tmp_path, content))["a"].any()

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from xml.etree import ElementTree
 
 from minires.errors import MiniResError
+from minires.extras import require
 from minires.inspection.drawing.figure import LARGE, SMALL, Box, Figure, Line, Point, Style, printable
 from minires.inspection.drawing.graph import Graph
 
@@ -117,6 +118,7 @@ def _svg_text(
 
 def png(figure: Figure, file: IO[bytes]) -> None:
     """Write the figure as a PNG image. Raises MiniResError if it is too large."""
+    require("matplotlib", "drawing a graph")
     from matplotlib.figure import Figure as Canvas
     from matplotlib.patches import Circle
 

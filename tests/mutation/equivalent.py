@@ -1,0 +1,16 @@
+"""Mutants that cannot change what anybody could observe: (file, diff) -> why."""
+
+from __future__ import annotations
+
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "minires/backend/reference/blocking.py",
+        "-        if pixels.shape[2:] == self.padded_size and pixels.strides[-1] == x.dtype.itemsize:\n"
+        "+        if pixels.shape[2:] == self.padded_size and (pixels.strides[-1] != x.dtype.itemsize):",
+    ): "whether pixels are copied into another order in memory: the numbers are the same, only the speed differs",
+    (
+        "minires/core/checks.py",
+        "-    if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:\n"
+        "+    if (len(inputs) >= 1) and len({tensor.device for tensor in inputs}) > 1:",
+    ): "one input has one device",
+}
