@@ -41,7 +41,8 @@ def vectors_of(case: Case) -> Iterator[tuple[dict[str, Any], list[np.ndarray]]]:
         named |= {f"constant {i}": array for i, array in enumerate(problem.constants)}
         named |= {f"gradient {i}": array for i, array in enumerate(result.values())}
         named |= {"output": y, "cotangent": cotangent(y.shape)}
-        if not y.size or sum(array.size for array in named.values()) > MOST_NUMBERS:
+        limit = MOST_NUMBERS << (seed - 1000) // 100  # some ops have no problem so small
+        if not y.size or sum(array.size for array in named.values()) > limit:
             continue
         found += 1
         parts = [(name, array.shape, array.dtype.name) for name, array in named.items()]
