@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ from minires.inference.trace import trace
 from minires.nn import Module
 from minires.nn.module import training_part
 
-MAX_PLANS = 8  # input shapes whose plans are kept; the least recently used one is dropped
+MAX_PLANS = 8  # input shapes whose plans are kept at most; the least recently used one is dropped
 TOLERANCE = 1e-4  # between the plan's output and the model's, relative to the largest output
 TF32_TOLERANCE = 1e-2  # the same if TF32 is allowed: folded weights are rounded differently from the model's
 
@@ -46,7 +47,8 @@ __all__ = ["CompiledModel", "compile"]
 
 class CompiledModel:
     """The result of `compile`. Several threads may call it at once: each call has its own buffers; on a GPU they take
-    turns. What calls leave for reuse is bounded by `minires.set_cache_limit`, and `minires.empty_cache` frees it.
+    turns. `minires.set_cache_limit` bounds what calls leave for reuse, and the packed weights of the plans, each, and
+    `minires.empty_cache` frees both.
 
     A call takes a Tensor or an array (N, C, H, W) and returns what the model returns: Tensors for a Tensor, arrays for
     an array. It records no graph.
@@ -106,17 +108,35 @@ class CompiledModel:
                 self._plans.move_to_end(key)
                 return self._plans[key]
             run = trace(self._model, x, self._constants)
-            cpu.empty_cache()  # the memory of that run: the plan's buffers have other sizes
+            cpu.free_kept_memory()  # that of the run: the plan's buffers have other sizes
             steps = Plan(run, self._weights)
             plan = CapturedPlan(steps, x) if provider == "cuda" else steps
             _verify(plan, run.results, x, f"for input {tuple(x.shape)}")
             self._plans[key] = plan
-            if len(self._plans) > MAX_PLANS:
+            while len(self._plans) > 1 and (len(self._plans) > MAX_PLANS or self._weights.nbytes() > _limit()):
                 self._plans.popitem(last=False)
             return plan
 
+    def forget_plans(self) -> None:
+        """Drop all plans, with their packed weights; the next call plans anew. `minires.empty_cache` calls this."""
+        with self._lock:
+            self._plans.clear()
+
+
+def _limit() -> int:
+    """The most bytes of packed weights that the plans of one model may have together; one plan may have more."""
+    return cpu.cache_state().limit if cpu.library is not None else sys.maxsize
+
 
 _compiled_models: WeakSet[CompiledModel] = WeakSet()
+
+
+def _forget_all_plans() -> None:
+    for compiled in list(_compiled_models):
+        compiled.forget_plans()
+
+
+cpu.also_empty(_forget_all_plans)
 
 
 def _renew_locks() -> None:

@@ -29,6 +29,10 @@ class FoldedWeights:
         self.origin, self.bias = origin, bias
         self._layouts: dict[int | str, Array] = {}
 
+    def nbytes(self) -> int:
+        """Bytes of all layouts."""
+        return sum(int(array.nbytes) for array in self._layouts.values())
+
     def in_layout(self, layout: int | str, make: Callable[[], Array]) -> Array:
         """The weights in a layout; the first request makes them."""
         if layout not in self._layouts:
@@ -48,3 +52,7 @@ class WeightCache:
         if found is None:
             found = self._folded[key] = FoldedWeights(origin, bias)
         return found
+
+    def nbytes(self) -> int:
+        """Bytes of the weights of all plans together."""
+        return sum(weights.nbytes() for weights in list(self._folded.values()))

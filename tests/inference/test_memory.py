@@ -12,6 +12,7 @@ import minires as mr
 from minires import functional as F
 from minires import inference, models
 from minires.backend import cpu
+from minires.errors import ShapeError
 from minires.inference.trace import trace
 
 needs_kernels = pytest.mark.skipif(cpu.library is None, reason="the C kernels were not built")
@@ -86,7 +87,7 @@ def test_threads_share_the_kept_memory_and_empty_cache_frees_it():
     compiled = inference.compile(network(), X)
     batches = [X[:1], X]
     expected = [compiled(x) for x in batches]
-    cpu.empty_cache()
+    cpu.free_kept_memory()
     in_use, wrong = cpu.cache_state().in_use, []
 
     def call() -> None:
@@ -105,7 +106,7 @@ def test_threads_share_the_kept_memory_and_empty_cache_frees_it():
     assert wrong == []
     assert kept < 200_000  # Python's own objects; the buffers of one call are 1.5 MB
     assert cpu.cache_state().in_use == in_use
-    cpu.empty_cache()
+    cpu.free_kept_memory()
     assert cpu.cache_state().kept == 0
 
 
@@ -120,3 +121,39 @@ def test_the_cache_limit_bounds_what_calls_leave():
             assert cpu.cache_state().kept <= 1_000_000
     finally:
         mr.set_cache_limit(limit)
+
+
+@needs_kernels
+def test_empty_cache_frees_the_plans_and_the_next_call_plans_anew():
+    compiled = inference.compile(network(), X)
+    other, expected = inference.compile(network(), X), compiled(X)
+    assert compiled._weights.nbytes() > 100_000
+    mr.empty_cache()
+    assert (len(compiled._plans), compiled._weights.nbytes(), other._weights.nbytes()) == (0, 0, 0)
+    np.testing.assert_array_equal(compiled(X), expected)
+    with pytest.raises(ShapeError, match=r"no plan for inputs of shape \(7,\)"):
+        compiled.describe((7,))
+
+
+@needs_kernels
+def test_plans_are_bounded_by_the_bytes_of_their_weights():
+    compiled = inference.compile(network(), X)
+    one = compiled._weights.nbytes()
+    limit = cpu.cache_state().limit
+    try:
+        mr.set_cache_limit(one)  # other sizes of image take other algorithms and layouts
+        for size in (64, 72, 96, 128, 200):
+            compiled(np.zeros((1, 3, size, size), np.float32))
+            assert next(reversed(compiled._plans))[0] == (1, 3, size, size)
+            assert len(compiled._plans) == 1 or compiled._weights.nbytes() <= one
+        mr.set_cache_limit(0)
+        compiled(X[:, :, :40, :40])
+        assert [key[0] for key in compiled._plans] == [(2, 3, 40, 40)]
+    finally:
+        mr.set_cache_limit(limit)
+
+
+@pytest.mark.parametrize("bad", ["1", 1.5, None, True, -1])
+def test_a_limit_that_is_no_number_of_bytes(bad):
+    with pytest.raises(ValueError, match=r"set_cache_limit: .* must be a whole number of bytes"):
+        mr.set_cache_limit(bad)

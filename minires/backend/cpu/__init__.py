@@ -2,8 +2,10 @@
 
 from minires.backend.cpu.machine import (
     ISA,
+    also_empty,
     cache_state,
     empty_cache,
+    free_kept_memory,
     get_num_threads,
     library,
     set_cache_limit,
@@ -12,8 +14,10 @@ from minires.backend.cpu.machine import (
 
 __all__ = [
     "ISA",
+    "also_empty",
     "cache_state",
     "empty_cache",
+    "free_kept_memory",
     "get_num_threads",
     "library",
     "set_cache_limit",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minires.backend.cpu import isa
@@ -66,22 +68,42 @@ def cache_state() -> CacheState:
     return CacheState(0, 0, 0) if library is None else CacheState(*library.cache_state())
 
 
-def empty_cache() -> None:
-    """Return the memory that the C kernels keep for reuse to the system (cf. torch.cuda.empty_cache).
+_emptied_too: list[Callable[[], None]] = []
 
-    The kernels keep freed memory up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process). It
-    includes the buffers that calls of compiled models have left.
+
+def also_empty(what: Callable[[], None]) -> None:
+    """Let `empty_cache` call `what()` first: it drops what can be made again and holds arrays."""
+    _emptied_too.append(what)
+
+
+def empty_cache() -> None:
+    """Return the memory that is kept for reuse to the system (cf. torch.cuda.empty_cache).
+
+    The C kernels keep freed memory up to a limit of 1 GiB (`set_cache_limit`; MINIRES_CACHE_MIB for a process). It
+    includes the buffers that calls of compiled models have left. Compiled models drop their plans with the packed
+    weights, and plan anew at their next call.
     """
+    for what in _emptied_too:
+        what()
+    free_kept_memory()
+
+
+def free_kept_memory() -> None:
+    """Return the memory that the C kernels keep for reuse to the system, and nothing else."""
     if library is not None:
         library.empty_cache()
 
 
 def set_cache_limit(n: int) -> None:
-    """Keep at most `n` bytes of freed memory for reuse; 0 keeps none. Raises ValueError if `n` is negative."""
-    if n < 0:
-        raise ValueError(f"set_cache_limit: {n} bytes must not be negative")
+    """Keep at most `n` bytes of freed memory for reuse; 0 keeps none.
+
+    The packed weights in the plans of a compiled model are bounded by the same number, apart. Raises ValueError unless
+    n is a whole number that is not negative.
+    """
+    if isinstance(n, bool) or not hasattr(n, "__index__") or operator.index(n) < 0:
+        raise ValueError(f"set_cache_limit: {n!r} must be a whole number of bytes that is not negative")
     if library is not None:
-        library.set_cache_limit(min(n, sys.maxsize))
+        library.set_cache_limit(min(operator.index(n), sys.maxsize))
 
 
 def _start() -> None:

@@ -86,7 +86,7 @@ def test_the_limit_is_kept():
     assert cpu.cache_state().kept == 0
     image(4)
     assert cpu.cache_state().kept == 0
-    with pytest.raises(ValueError, match="-1 bytes must not be negative"):
+    with pytest.raises(ValueError, match="-1 must be a whole number of bytes"):
         mr.set_cache_limit(-1)
 
 
