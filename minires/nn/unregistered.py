@@ -7,6 +7,7 @@ Tensor that requires a gradient and is no Parameter.
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import FunctionType, NoneType
@@ -17,7 +18,7 @@ from minires.nn.parameter import Buffer, Parameter
 from minires.nn.registration import Registration
 
 LOOKED_AT = 1000  # elements of a container: a vocabulary in a dict must not slow `parameters()` down
-CONTAINERS = (list, tuple, dict, set)
+CONTAINERS = (list, tuple, dict, set, deque)
 Suspect = tuple[Registration, str, Any, list[Any]]  # module, name, value (None: the class has it), parts in the value
 HARMLESS = {bool, int, float, str, NoneType, FunctionType, Parameter, Buffer}  # the usual types, for speed
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from minires import backend
+from minires.core.operators import METHODS
 from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
@@ -40,7 +44,15 @@ def layer_norm(
         if tensor.dtype != input.dtype:
             raise DtypeError(f"layer_norm: input is {input.dtype}, {name} is {tensor.dtype}; convert with .astype()")
     axes = tuple(range(input.ndim - len(shape), input.ndim))
-    centred = input - mean(input, axes, keepdim=True)
-    y = centred * (var(input, axes, correction=0, keepdim=True) + eps) ** -0.5
+    y = _normalized(input, axes, eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
+
+
+def _normalized(input: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
+    """(x − mean)/√(var + ε) over the axes; in float64 where a square overflows float32, on the CPU."""
+    variance = var(input, axes, correction=0, keepdim=True)
+    is_watched = input.dtype == np.float32 and input.device == "cpu"  # on a GPU the look would be a wait
+    if is_watched and not bool(backend.isfinite(variance.data).all()):
+        return METHODS["astype"](_normalized(METHODS["astype"](input, np.float64), axes, eps), np.float32)
+    return (input - mean(input, axes, keepdim=True)) * (variance + eps) ** -0.5

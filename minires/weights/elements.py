@@ -79,6 +79,8 @@ def as_stored(value: object, name: str) -> Array:
         value = value.numpy()
     if isinstance(value, Mapping) or not isinstance(value, np.ndarray | np.generic):
         raise WeightsError(f"entry {name!r} is a {type(value).__name__}, not an array")
+    if isinstance(value, np.ma.MaskedArray):
+        raise WeightsError(f"entry {name!r} is a masked array, whose mask would be lost: save array.filled(0.0)")
     array: Array = np.asarray(value)
     if array.dtype.kind not in "biufc" or array.dtype.name not in ITEM_SIZE:
         raise WeightsError(f"entry {name!r} has dtype {array.dtype}, which weight files do not hold; convert it first")

@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import weakref
+from collections import deque
 
 import numpy as np
 import pytest
@@ -541,6 +542,7 @@ class Hidden(nn.Module):
         ([nn.Parameter(np.ones(1, np.float32))], r"holds a Parameter\. Use nn\.ParameterList"),
         (mr.ones(2, requires_grad=True), r"is a Tensor that requires a gradient, and no Parameter\. Use nn\.Parameter"),
         ({"deep": [(nn.ReLU(),)]}, r"a dict that holds a ReLU"),
+        (deque([nn.ReLU()]), r"a deque that holds a ReLU\. Use nn\.ModuleList"),
     ],
 )
 @pytest.mark.parametrize(

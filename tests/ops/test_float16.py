@@ -138,6 +138,22 @@ def test_batch_norm_of_float32_whose_squares_overflow(shape, scale, create_graph
     np.testing.assert_allclose(gw.numpy(), gw64.numpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1e30, 3e37])
+@pytest.mark.parametrize("create_graph", [False, True], ids=["fused", "formula"])
+def test_layer_norm_of_float32_whose_squares_overflow(scale, create_graph):
+    rng = np.random.default_rng(0)
+    small, u = rng.standard_normal((4, 16)), rng.standard_normal((4, 16))
+    found = []
+    for array, dtype in ((small * scale, np.float32), (small, np.float64)):
+        x = mr.tensor(array.astype(dtype), requires_grad=True)
+        y = F.layer_norm(x, (16,), eps=0.0)
+        found.append([y, *mr.grad(y, [x], mr.tensor(u.astype(dtype)), create_graph=create_graph)])
+    (y, gx), (y64, gx64) = found
+    assert y.dtype == gx.dtype == np.float32
+    np.testing.assert_allclose(y.numpy(), y64.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(gx.numpy().astype(float) * scale, gx64.numpy(), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("b", "expected"), [(1e25, -2e-25), (1e-25, -2e25), (-3e20, -2.0 / 9e20)])
 def test_the_gradient_of_a_quotient_does_not_square_the_divisor(b, expected):
     """∂(a/b)/∂b = −a/b²; for a = 2b or 2 it fits float32, b² does not."""

@@ -657,3 +657,10 @@ def test_a_pth_file_is_what_torch_save_writes(tmp_path):
 def test_a_pth_file_is_mapped_not_read(tmp_path):
     weights.save(tmp_path / "w.pth", {"odd": np.zeros(3, np.int8), "a": np.arange(1000.0)})
     assert is_mapped(weights.load(tmp_path / "w.pth")["a"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth"])
+def test_a_masked_array_is_not_saved_without_its_mask(tmp_path, suffix):
+    with pytest.raises(WeightsError, match=r"entry 'w' is a masked array.*filled\(0\.0\)"):
+        weights.save(tmp_path / f"w{suffix}", {"w": np.ma.array([1.0, 2.0], mask=[False, True])})
+    assert not list(tmp_path.iterdir())
