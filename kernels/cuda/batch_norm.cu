@@ -128,14 +128,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_stats(
     var[channel] = (float)((squares < 0. ? 0. : squares) / rows);
 }
 
-// The running statistics in place: r <- r + momentum (batch - r), of the variance the unbiased one, m/(m - 1) times it.
+// The running statistics in place: r <- (1 - momentum) r + momentum batch, of the variance the unbiased one, m/(m - 1) times it.
 extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_update_stats(
     float* __restrict__ running_mean, float* __restrict__ running_var, const float* __restrict__ mean,
     const float* __restrict__ var, int channels, float unbiased, float momentum) {
     const int channel = blockIdx.x * THREADS + threadIdx.x;
     if (channel >= channels) return;
-    running_mean[channel] += momentum * (mean[channel] - running_mean[channel]);
-    running_var[channel] += momentum * (var[channel] * unbiased - running_var[channel]);
+    running_mean[channel] = (1.f - momentum) * running_mean[channel] + momentum * mean[channel];
+    running_var[channel] = (1.f - momentum) * running_var[channel] + momentum * (var[channel] * unbiased);
 }
 
 // -- y ----------------------------------------------------------------------------------------------------------------

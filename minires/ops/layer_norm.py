@@ -53,6 +53,6 @@ def _normalized(input: Tensor, axes: tuple[int, ...], eps: float) -> Tensor:
     """(x − mean)/√(var + ε) over the axes; in float64 where a square overflows float32, on the CPU."""
     variance = var(input, axes, correction=0, keepdim=True)
     is_watched = input.dtype == np.float32 and input.device == "cpu"  # on a GPU the look would be a wait
-    if is_watched and not bool(backend.isfinite(variance.data).all()):
+    if is_watched and not backend.isfinite(variance.data):
         return METHODS["astype"](_normalized(METHODS["astype"](input, np.float64), axes, eps), np.float32)
     return (input - mean(input, axes, keepdim=True)) * (variance + eps) ** -0.5

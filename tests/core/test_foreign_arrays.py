@@ -201,3 +201,10 @@ def test_the_optimisers_state_is_native():
     assert opt.state[0]["velocity"].dtype.isnative
     opt.step()
     assert p.item() == -1.5  # v = 1, then 0.5·1 + 1
+
+
+def test_numpy_cannot_write_a_tensor_into_an_array():
+    array, x = np.zeros(2), mr.ones(2)
+    with pytest.raises(TypeError, match=r"np\.add cannot write a Tensor's result into an array: .*array = array \+ t"):
+        array += x
+    assert array.tolist() == [0.0, 0.0]

@@ -138,6 +138,15 @@ def test_batch_norm_of_float32_whose_squares_overflow(shape, scale, create_graph
     np.testing.assert_allclose(gw.numpy(), gw64.numpy(), rtol=1e-4, atol=1e-4)
 
 
+def test_a_running_variance_that_overflowed_stays_infinite_as_in_torch():
+    x = mr.tensor(np.random.default_rng(0).standard_normal((8, 3), np.float32) * 1e30)
+    mean, var = mr.zeros(3), mr.ones(3)
+    for _ in range(3):
+        F.batch_norm(x, mean, var, training=True)
+    assert np.isposinf(var.numpy()).all()
+    assert F.batch_norm(x, mean, var).tolist() == np.zeros((8, 3)).tolist()
+
+
 @pytest.mark.parametrize("scale", [1e30, 3e37])
 @pytest.mark.parametrize("create_graph", [False, True], ids=["fused", "formula"])
 def test_layer_norm_of_float32_whose_squares_overflow(scale, create_graph):

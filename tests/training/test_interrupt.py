@@ -61,3 +61,7 @@ def test_a_handler_of_the_programs_own_stays_in_charge() -> None:
 def test_the_error_says_which_signal_stopped_the_run() -> None:
     assert TrainingInterrupted("stopped").signal == signal.SIGINT
     assert TrainingInterrupted("stopped", signal.SIGTERM).signal == signal.SIGTERM
+
+
+def test_the_grace_leaves_time_to_save_within_five_seconds():
+    assert 0 < interrupt.GRACE <= 3.5

@@ -63,8 +63,8 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
 def batch_norm_update_stats(
     running_mean: Array, running_var: Array, mean: Array, var: Array, m: int, momentum: float
 ) -> None:
-    running_mean += momentum * (mean - running_mean)
-    running_var += momentum * (var * (m / (m - 1)) - running_var)
+    running_mean[...] = (1 - momentum) * running_mean + momentum * mean
+    running_var[...] = (1 - momentum) * running_var + momentum * (var * (m / (m - 1)))  # ∞ stays ∞
 
 
 def batch_norm_grad(
