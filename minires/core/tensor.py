@@ -123,10 +123,12 @@ class Tensor(Operators, InPlaceOperators):
         """The only element, as a Python number. Raises ShapeError unless there is exactly one."""
         if self.numel() != 1:
             raise ShapeError(f"item: a Tensor of shape {self.shape} has {self.numel()} elements, not one")
+        modes.note_read(self)
         return self._data.item()
 
     def numpy(self) -> np.ndarray:
         """The array in host memory, read-only. For a tensor on the CPU it shares the tensor's memory."""
+        modes.note_read(self)
         array = backend.to_device(self._data, "cpu").view()
         array.flags.writeable = False
         return array

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from minires.core import creation
+from minires.core import creation, modes
 from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
@@ -52,6 +52,7 @@ class Module(Registration):
         """Run `forward`, then the forward hooks."""
         output = self.forward(*inputs, **options)
         for hook in tuple(vars(self).get("_forward_hooks", {}).values()):
+            modes.note_hook(self)
             replaced = hook(self, inputs, output)
             output = output if replaced is None else replaced
         return output
