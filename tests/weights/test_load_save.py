@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minires as mr
-from minires import weights
+from minires import nn, weights
 from minires.errors import MiniResError, WeightsError
 from tests.weights.crafting import FLOATS, call, dictionary, legacy_bytes, tensor, value, written, zip_bytes
 from tests.weights.crafting import name as global_name
@@ -657,3 +657,13 @@ def test_a_pth_file_is_what_torch_save_writes(tmp_path):
 def test_a_pth_file_is_mapped_not_read(tmp_path):
     weights.save(tmp_path / "w.pth", {"odd": np.zeros(3, np.int8), "a": np.arange(1000.0)})
     assert is_mapped(weights.load(tmp_path / "w.pth")["a"])
+
+
+def test_a_model_in_place_of_its_state_is_refused(tmp_path):
+    model = nn.Linear(2, 2)
+    with pytest.raises(WeightsError, match=r"got a Linear: write weights\.save\(path, model\.state_dict\(\)\)"):
+        weights.save(tmp_path / "w.npz", model)
+    with pytest.raises(WeightsError, match=r"needs \{name: array\}, got a list"):
+        weights.save(tmp_path / "w.npz", [np.zeros(2)])
+    with pytest.raises(TypeError, match="the path comes first"):
+        weights.save(model.state_dict(), tmp_path / "w.npz")
