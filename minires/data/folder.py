@@ -70,7 +70,7 @@ class ImageFolder:
         return open_image(self.paths[index]), int(self.labels[index])
 
     def subset(self, indices: npt.ArrayLike) -> ImageFolder:
-        """A data set, with the same classes, of the samples at `indices` (M,), in that order, or of those in a mask (N,)."""
+        """A data set of the samples at `indices` (M,), in that order, or in a mask (N,), with the same classes."""
         chosen = np.asarray(indices)
         if chosen.dtype == bool:
             if chosen.shape != (len(self),):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 _WRAPPERS = ("module.", "_orig_mod.")  # what weights.load removes, taking it for a wrapper's
@@ -18,7 +18,7 @@ def prefix_hint(missing: Sequence[str], unexpected: Sequence[str]) -> str:
     return ""
 
 
-def unstripped(given: Mapping[str, Any], own: Container[str]) -> Mapping[str, Any]:
+def unstripped(given: dict[str, Any], own: Container[str]) -> dict[str, Any]:
     """`given` with the prefix that `weights.load` took for a wrapper's, where the module itself has such a child."""
     for prefix in _WRAPPERS:
         if given and all(name not in own and prefix + name in own for name in given):
