@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
@@ -144,14 +145,16 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
 
 
 def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
-    """Raise MiniResError for options that were given and that these settings make no use of."""
+    """Raise MiniResError for given options that these settings make no use of; warn of milestones never reached."""
     from minires.training.preprocessing import PREPROCESSINGS
 
     if settings.optimizer != "sgd":
-        shared.refuse_options(
-            context, ["momentum"], f"it is the momentum of sgd, and --optimizer is {settings.optimizer}"
-        )
+        why = f"it is the momentum of sgd, and --optimizer is {settings.optimizer}"
+        shared.refuse_options(context, ["momentum"], why)
     usual = PREPROCESSINGS.get(settings.data)
     if settings.augment and usual is not None and not (usual.padding or usual.flip):
         shared.refuse_options(context, ["augment"], f"the images of {settings.data} are neither cropped nor flipped")
     shared.check_data_dir(context, settings.data)
+    late = [milestone for milestone in settings.milestones if milestone >= settings.epochs]
+    if late:
+        warnings.warn(f"milestones {late} are never reached in {settings.epochs} epochs", stacklevel=2)
