@@ -21,6 +21,7 @@ from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import array_of, copy_of_view, is_writeable
+from minires.core.settings import flag
 from minires.core.sharing import Sharing, note_sharing
 from minires.errors import DtypeError, GraphError, ShapeError
 
@@ -57,7 +58,7 @@ class Tensor(Operators, InPlaceOperators):
         self._requires_grad = False
         self._hooks: dict[object, Hook] | None = None
         if requires_grad:
-            self.requires_grad_()
+            self.requires_grad_(requires_grad)
 
     # -- the array ----------------------------------------------------------------------------------------------------
 
@@ -183,6 +184,7 @@ class Tensor(Operators, InPlaceOperators):
 
         Raises DtypeError for integers and complex numbers: take real and imaginary parts as two Tensors.
         """
+        requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
         if requires_grad and self.dtype.kind not in ("fc" if modes.is_complex_step() else "f"):
             raise DtypeError(f"a Tensor of dtype {self.dtype} cannot require gradients: use a floating-point dtype")
         if self.node is not None and not requires_grad:
