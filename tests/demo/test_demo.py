@@ -81,7 +81,7 @@ def test_page_says_what_was_measured(result, page):
     assert "MiniRes 1.2.3" in text
     assert text.count("✓ agrees") == 17
     assert text.count("✗ caught") == 1
-    assert "return F.relu(self.residual(x) + self.shortcut(x))" in text
+    assert "return self.relu(self.residual(x) + self.shortcut(x))" in text
     assert "$" not in text
 
 
