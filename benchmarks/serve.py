@@ -252,7 +252,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     network = classifier.load("resnet18", checkpoint)
     expected = [[(guess.name, guess.probability) for guess in network.predict(each)[0].top(5)] for each in good]
 
-    command = [sys.executable, str(ROOT / "examples" / "serve.py"), str(checkpoint), "--port", "0"]
+    command = [sys.executable, str(ROOT / "examples" / "serve.py"), str(checkpoint), "0"]
     with open(folder / "log", "wb") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as service:
         assert service.stdout is not None
         port = int(service.stdout.readline().rsplit(b":", 1)[1])

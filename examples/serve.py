@@ -1,17 +1,16 @@
 """A service: POST a photograph, get its five likeliest classes as JSON.
 
-    python examples/serve.py resnet18-f37072fd.pth --port 8000
+    python examples/serve.py resnet18-f37072fd.pth 8000
     curl --data-binary @dog.jpg http://127.0.0.1:8000
 
 What is no image is answered by 400 with the reason, what is too large by 413. All threads share one compiled network.
 """
 
-import argparse
 import json
+import sys
 import threading
-from dataclasses import asdict
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import PIL.Image
 
@@ -30,7 +29,20 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 10  # seconds that a client may be silent
 
     def do_POST(self) -> None:
-        status, content = self.reply()
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()):
+            return self.reply(411, error="the request needs a Content-Length")
+        if len(length) > 9 or int(length) > MAX_BYTES:
+            return self.reply(413, error=f"an image has at most {MAX_BYTES:,} bytes")
+        upload = self.rfile.read(int(length))
+        try:
+            with in_turn:
+                [prediction] = self.network.predict(upload)
+        except DataError as error:
+            return self.reply(400, error=str(error))
+        return self.reply(200, classes=[vars(guess) for guess in prediction.top(5)], orientation=prediction.orientation)
+
+    def reply(self, status: int, **content: object) -> None:
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -38,42 +50,15 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def reply(self) -> tuple[int, dict[str, Any]]:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal()):
-            return 411, {"error": "the request needs a Content-Length"}
-        if len(length) > 9 or int(length) > MAX_BYTES:
-            return 413, {"error": f"an image has at most {MAX_BYTES:,} bytes"}
-        upload = self.rfile.read(int(length))
-        try:
-            with in_turn:
-                [prediction] = self.network.predict(upload)
-        except DataError as error:
-            return 400, {"error": str(error)}
-        return 200, {"classes": [asdict(guess) for guess in prediction.top(5)], "orientation": prediction.orientation}
 
-
-def server(checkpoint: str, host: str, port: int) -> ThreadingHTTPServer:
-    """A server that has loaded and compiled ResNet-18, and listens; port 0 is any free one."""
-    network = classifier.load("resnet18", checkpoint)
-    network.predict(PIL.Image.new("RGB", (224, 224)))  # compiles the network before the first request
-    return ThreadingHTTPServer((host, port), type("Handler", (Handler,), {"network": network}))
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Serve until Ctrl-C; prints the address."""
-    parser = argparse.ArgumentParser(description="Serve ResNet-18 over HTTP.")
-    parser.add_argument("checkpoint", help="a .pth, .safetensors or .npz file with ResNet-18's weights")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    options = parser.parse_args(arguments)
-    with server(options.checkpoint, options.host, options.port) as listening:
-        print(f"http://{options.host}:{listening.server_port}", flush=True)
-        try:
-            listening.serve_forever()
-        except KeyboardInterrupt:
-            print("stopped")
+def main(checkpoint: str, port: str = "8000", host: str = "127.0.0.1") -> None:
+    """Serve ResNet-18 with these weights until Ctrl-C; port 0 is any free one."""
+    Handler.network = classifier.load("resnet18", checkpoint)
+    Handler.network.predict(PIL.Image.new("RGB", (224, 224)))  # compiles the network before the first request
+    with ThreadingHTTPServer((host, int(port)), Handler) as listening, suppress(KeyboardInterrupt):
+        print(f"http://{host}:{listening.server_port}", flush=True)
+        listening.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:]) if sys.argv[1:] else sys.exit(__doc__)

@@ -10,10 +10,21 @@ installed with it: `python -m minires docs` lists its pages.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from minires import backend, functional
+from minires.errors import DeviceError, MiniResError
+
+try:
+    from minires import backend, functional
+except DeviceError as error:  # MINIRES_BACKEND or MINIRES_ISA names what is not there
+    # While Python looks for the program of `python -m minires`, its name is "-m".
+    is_command = os.path.basename(sys.argv[0] if sys.argv else "") in ("-m", "minires", "minires.exe")
+    if not is_command or os.environ.get("MINIRES_DEBUG"):
+        raise
+    sys.stderr.write(f"minires: {error}\n")
+    raise SystemExit(2) from None
 from minires.backend import cuda, use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.backend.cuda.precision import allow_tf32
@@ -32,7 +43,6 @@ from minires.core.modes import (
 )
 from minires.core.random import manual_seed
 from minires.core.tensor import Tensor
-from minires.errors import MiniResError
 
 if TYPE_CHECKING:
     import minires.data as data

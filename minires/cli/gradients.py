@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from minires.cli.shared import Json, echo, example, input_shape, model_name, output_file, print_json
+from minires.cli.shared import Json, echo, example, input_shape, model_name, output_file, print_json, refuse_options
 from minires.errors import MiniResError
 from minires.training.progress import progress_bar
 
@@ -28,6 +28,7 @@ def _dtype(value: str) -> str:
 
 @commands.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
 def gradcheck(
+    context: typer.Context,
     model: Annotated[str | None, typer.Argument(callback=model_name, metavar="[MODEL]", help="A network.")] = None,
     op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="Check an op, e.g. conv2d.")] = None,
     all_ops: Annotated[bool, typer.Option("--all-ops", help="Check every op.")] = False,
@@ -58,6 +59,10 @@ def gradcheck(
         raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")
     if html is not None and (all_ops or audit):
         raise MiniResError("gradcheck: --html is for one report: not with --all-ops or --audit")
+    if model is None:
+        refuse_options(context, ["image", "batch", "classes"], "it is for a network, and ops bring their own inputs")
+    if provider is not None and dtype == "float64":
+        refuse_options(context, ["dtype"], "--provider checks float32 gradients against the reference in float64")
     options = {"order": order, "method": method, "provider": provider, "fast_mode": fast, "seed": seed}
     subjects = [_network(model, image, batch, classes, seed, dtype)] if model is not None else _ops(op, dtype, seed)
     results: Sequence[Any] = _results(audit, subjects, options, as_json)

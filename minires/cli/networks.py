@@ -25,6 +25,7 @@ commands = typer.Typer()
     epilog=example("minires evaluate --model resnet20 --weights resnet20.th --data cifar10 --normalize imagenet")
 )
 def evaluate(
+    context: typer.Context,
     weights: shared.Weights,
     data: shared.Data,
     model: shared.Model = None,
@@ -48,6 +49,7 @@ def evaluate(
     """
     from minires.inference import classifier
 
+    shared.check_data_dir(context, data)
     network = classifier.load(model, weights, normalize=normalize, device=device)
     dataset = network.test_set(data, data_dir, download)
     result = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True)

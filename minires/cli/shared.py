@@ -5,15 +5,45 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minires import terminal
+from minires.errors import MiniResError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+# -- what was given ---------------------------------------------------------------------------------------------------
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def refuse_options(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Raise MiniResError, with the reason, if one of these options was given: it would change nothing."""
+    given = [f"--{_OPTIONS.get(name, name).replace('_', '-')}" for name in names if was_given(context, name)]
+    if given:
+        raise MiniResError(f"{', '.join(given)} would change nothing: {why}")
+
+
+_OPTIONS = {"image": "input"}  # the names of options where those of the arguments differ
+
+
+def check_data_dir(context: typer.Context, data: str) -> None:
+    """Raise MiniResError if --data-dir was given for data that are not looked for there."""
+    from minires.data.catalogue import PUBLISHED
+
+    if data == "digits" or data not in PUBLISHED:
+        why = "the digits are part of MiniRes" if data == "digits" else f"--data {data} is a folder of its own"
+        refuse_options(context, ["data_dir"], f"{why}; it is the folder of published data sets")
+
 
 # -- arguments --------------------------------------------------------------------------------------------------------
 

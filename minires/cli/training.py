@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated
@@ -105,6 +106,7 @@ def train(
     from minires.training import run
 
     settings = _train_settings(context, out, resume)
+    _refuse_unused(context, settings)
     history = run.train(
         settings,
         models.build,
@@ -129,7 +131,7 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
 
     names = {field.name for field in fields(TrainSettings)} & context.params.keys()
     if resume:
-        names = {name for name in names if _was_given(context, name)}
+        names = {name for name in names if shared.was_given(context, name)}
     asked = {name: context.params[name] for name in names}
     if asked.get("weights") is not None:
         asked["weights"] = str(asked["weights"])
@@ -142,7 +144,17 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
     return TrainSettings(**asked)
 
 
-def _was_given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
+    """Raise MiniResError for given options that these settings make no use of; warn of milestones never reached."""
+    from minires.training.preprocessing import PREPROCESSINGS
+
+    if settings.optimizer != "sgd":
+        why = f"it is the momentum of sgd, and --optimizer is {settings.optimizer}"
+        shared.refuse_options(context, ["momentum"], why)
+    usual = PREPROCESSINGS.get(settings.data)
+    if settings.augment and usual is not None and not (usual.padding or usual.flip):
+        shared.refuse_options(context, ["augment"], f"the images of {settings.data} are neither cropped nor flipped")
+    shared.check_data_dir(context, settings.data)
+    late = [milestone for milestone in settings.milestones if milestone >= settings.epochs]
+    if late:
+        warnings.warn(f"milestones {late} are never reached in {settings.epochs} epochs", stacklevel=2)

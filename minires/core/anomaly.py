@@ -26,7 +26,7 @@ def check_output(op: Function, output: Tensor) -> None:
     Inside an op's backward only what that backward returns is checked (`modes.inside_backward` says why).
     """
     if modes.is_detecting_anomaly():
-        op.created_at = _line_of_user_code()
+        op.created_at = line_of_user_code()
         if not modes.is_inside_backward():
             _check_finite(op, "output", output.data)
 
@@ -44,7 +44,7 @@ def _check_finite(op: Function, what: str, array: Array) -> None:
         )
 
 
-def _line_of_user_code() -> str:
+def line_of_user_code() -> str:
     """The innermost line outside of this package, as "file.py:12: y = x.log()"."""
     frame = sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

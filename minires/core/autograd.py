@@ -30,6 +30,7 @@ from minires.core.checks import (
 from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.readonly import read_only
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import GraphError, ShapeError
 
@@ -95,7 +96,7 @@ class BackwardPass:
         create_graph: bool,
     ) -> None:
         self.create_graph = create_graph
-        self.retain_graph = create_graph if retain_graph is None else retain_graph
+        self.retain_graph = create_graph if retain_graph is None else flag("backward", "retain_graph", retain_graph)
         self.roots = [vertex_of(root) for root in roots]
         self.grad_outputs = [_grad_output(root, given) for root, given in zip(roots, grad_outputs, strict=True)]
         self.targets = None if targets is None else {vertex_of(target) for target in targets}

@@ -185,3 +185,31 @@ def watching_writes(watcher: Callable[[Tensor], None]) -> AbstractContextManager
 def write_watcher() -> Callable[[Tensor], None] | None:
     """The function to call before a tensor is written into, if there is one."""
     return _write_watcher.get()
+
+
+_read_watcher: ContextVar[Callable[[Tensor], None] | None] = ContextVar("minires_read_watcher", default=None)
+_hook_watcher: ContextVar[Callable[[object], None] | None] = ContextVar("minires_hook_watcher", default=None)
+
+
+def watching_reads(watcher: Callable[[Tensor], None]) -> AbstractContextManager[None]:
+    """Call `watcher(tensor)` before Python gets a tensor's numbers (`item`, `bool`, `float`, `numpy`), or a comparison,
+    an argmax or a cast to integers, which are no nodes of a graph."""
+    return setting(_read_watcher, watcher)
+
+
+def note_read(*tensors: Tensor) -> None:
+    """Tell the watcher of reads, if there is one, that numbers of `tensors` leave the operations that can be traced."""
+    if (watcher := _read_watcher.get()) is not None:
+        for tensor in tensors:
+            watcher(tensor)
+
+
+def watching_hooks(watcher: Callable[[object], None]) -> AbstractContextManager[None]:
+    """Call `watcher(module)` before a forward hook of a module runs."""
+    return setting(_hook_watcher, watcher)
+
+
+def note_hook(module: object) -> None:
+    """Tell the watcher of hooks, if there is one, that a forward hook of `module` is about to run."""
+    if (watcher := _hook_watcher.get()) is not None:
+        watcher(module)

@@ -1,8 +1,13 @@
-"""Random numbers: each thread has a generator of its own, reproducible from a seed. NumPy's global one is not used."""
+"""Random numbers: each thread has a generator of its own, reproducible from a seed. NumPy's global one is not used.
+
+`data.Loader` seeds by itself, from its `seed`: the order of an epoch, and what is drawn while it prepares a sample.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +20,7 @@ _local = threading.local()
 def manual_seed(seed: int) -> np.random.Generator:
     """Restart this thread's default generator from `seed` and return it (torch.manual_seed).
 
+    Unlike torch's it reaches neither other threads nor a `data.Loader`, whose order depends on its own `seed` alone.
     Raises ValueError unless seed is an integer that is not negative.
     """
     _local.generator = np.random.Generator(np.random.PCG64(integer("manual_seed", "seed", seed, 0)))
@@ -24,8 +30,22 @@ def manual_seed(seed: int) -> np.random.Generator:
 def default_generator() -> np.random.Generator:
     """This thread's generator. The operating system seeds it, unless `manual_seed` has been called."""
     if not hasattr(_local, "generator"):
-        _local.generator = np.random.default_rng()
+        _local.generator = getattr(_local, "make", np.random.default_rng)()
     return _local.generator
+
+
+@contextmanager
+def drawing_from(make: Callable[[], np.random.Generator]) -> Iterator[None]:
+    """Let `make()` be this thread's default generator in the block; it is called when numbers are first drawn."""
+    state = vars(_local)
+    before = dict(state)
+    state.clear()
+    _local.make = make
+    try:
+        yield
+    finally:
+        state.clear()
+        state.update(before)
 
 
 def get_state() -> dict[str, Any]:

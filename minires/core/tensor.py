@@ -21,6 +21,7 @@ from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import array_of, copy_of_view, is_writeable
+from minires.core.settings import flag
 from minires.core.sharing import Sharing, note_sharing
 from minires.errors import DtypeError, GraphError, ShapeError
 
@@ -57,7 +58,7 @@ class Tensor(Operators, InPlaceOperators):
         self._requires_grad = False
         self._hooks: dict[object, Hook] | None = None
         if requires_grad:
-            self.requires_grad_()
+            self.requires_grad_(requires_grad)
 
     # -- the array ----------------------------------------------------------------------------------------------------
 
@@ -123,10 +124,12 @@ class Tensor(Operators, InPlaceOperators):
         """The only element, as a Python number. Raises ShapeError unless there is exactly one."""
         if self.numel() != 1:
             raise ShapeError(f"item: a Tensor of shape {self.shape} has {self.numel()} elements, not one")
+        modes.note_read(self)
         return self._data.item()
 
     def numpy(self) -> np.ndarray:
         """The array in host memory, read-only. For a tensor on the CPU it shares the tensor's memory."""
+        modes.note_read(self)
         array = backend.to_device(self._data, "cpu").view()
         array.flags.writeable = False
         return array
@@ -181,6 +184,7 @@ class Tensor(Operators, InPlaceOperators):
 
         Raises DtypeError for integers and complex numbers: take real and imaginary parts as two Tensors.
         """
+        requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
         if requires_grad and self.dtype.kind not in ("fc" if modes.is_complex_step() else "f"):
             raise DtypeError(f"a Tensor of dtype {self.dtype} cannot require gradients: use a floating-point dtype")
         if self.node is not None and not requires_grad:

@@ -40,6 +40,8 @@ class ImageFolder:
         root = Path(path).expanduser()
         found = _class_folders(root)
         known = tuple(classes) if classes is not None else tuple(folder.name for folder in found)
+        if len(set(known)) < len(known):
+            raise DataError(f"{root}: a class is named twice among {', '.join(known[:12])}")
         unknown = [folder.name for folder in found if folder.name not in known]
         if unknown:
             raise DataError(f"{root}: the sub folders {', '.join(unknown)} are none of the {len(known)} known classes")
@@ -68,8 +70,12 @@ class ImageFolder:
         return open_image(self.paths[index]), int(self.labels[index])
 
     def subset(self, indices: npt.ArrayLike) -> ImageFolder:
-        """A data set of the samples at `indices` (M,), in that order, with the same classes."""
+        """A data set of the samples at `indices` (M,), in that order, or in a mask (N,), with the same classes."""
         chosen = np.asarray(indices)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise DataError(f"{self.name}: a mask {chosen.shape} is not one of {len(self)} images")
+            chosen = np.flatnonzero(chosen)
         part = copy(self)
         part.paths = tuple(self.paths[index] for index in chosen)
         part.labels = self.labels[chosen]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from minires.core import random
 from minires.data.collate import default_collate
 from minires.data.samples import MapDataset, name_of
 from minires.data.transforms import ToFloat
@@ -26,9 +27,10 @@ from minires.errors import DataError, MiniResError
 Batch = Any  # of pairs (input, target): a pair of arrays, or of tuples or dicts of arrays
 Indices = npt.NDArray[np.intp]
 
-# The two families of generators: one for the order of each epoch, one for each sample of each epoch. The numbers are
-# spawn keys of SeedSequence, because it pads plain lists with zeros: [s, e] and [s, e, 0] would collide.
-ORDER, SAMPLE = 0, 1
+# The families of generators: one for the order of each epoch; for each sample of each epoch, `rng` of the transform and
+# what `minires.rand` and the like draw from. The numbers are spawn keys of SeedSequence, because it pads plain lists
+# with zeros: [s, e] and [s, e, 0] would collide.
+ORDER, SAMPLE, DEFAULT = 0, 1, 2
 TO_FLOAT = ToFloat()
 
 
@@ -47,7 +49,9 @@ class Loader:
         transform: prepares each input (the first element of a tuple; a sample that is no tuple), as
             `transform(image, rng)`: one of `minires.data.transforms`, or a function. A result that is a uint8 image is
             converted by `ToFloat`. All samples of a batch must then have the same shape.
-        shuffle, seed: draw a new order for each epoch; the seed of the orders and of the transforms.
+        shuffle, seed: draw a new order for each epoch; the seed of the orders and of what transforms and data sets draw
+            from `rng` or MiniRes's default generator. The order is a function of the seed and the epoch alone:
+            `minires.manual_seed` does not change it.
         drop_last: leave out a last batch that is smaller than the others.
         workers: the number of threads that prepare batches; 0 prepares each batch on request. Threads are enough,
             because decoding, resizing and array arithmetic release Python's global lock.
@@ -156,6 +160,10 @@ class Loader:
 
         A uint8 image becomes float32 (C, H, W).
         """
+        with random.drawing_from(lambda: self._generator(DEFAULT, epoch, index)):
+            return self._prepared(epoch, index)
+
+    def _prepared(self, epoch: int, index: int) -> Any:
         try:
             sample = self.dataset[index]
             has_parts = isinstance(sample, (tuple, list)) and len(sample) > 0

@@ -17,6 +17,7 @@ import copy
 import os
 import sys
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -61,8 +62,9 @@ class CompiledModel:
         self._lock = threading.Lock()
         _compiled_models.add(self)
         probe = _probe_input(example)
-        expected = trace(model, probe, constants).results  # before there are packed weights, which take memory too
-        _verify(self._plan_for(example), expected, probe, "for other numbers than the example's")
+        run = trace(model, probe, constants)  # before there are packed weights, which take memory too
+        _warn_of_hooks(run.hooked)
+        _verify(self._plan_for(example), run.results, probe, "for other numbers than the example's")
 
     def __call__(self, x: Tensor | Array) -> Any:
         """The model's output for `x` (N, C, H, W). Raises DtypeError for anything but a Tensor or an array."""
@@ -149,6 +151,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
+def _warn_of_hooks(hooked: Sequence[object]) -> None:
+    """Warn that forward hooks, which have run in the trace, will not run when the compiled model is called."""
+    if hooked:
+        kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in hooked))
+        warnings.warn(
+            f"compile: forward hooks of {kinds} run only while the model is compiled, not when the compiled model is "
+            "called; what they return in place of outputs becomes part of the plan. Let forward return the features, "
+            "or call the model itself",
+            stacklevel=4,
+        )
+
+
 def _verify(plan: Plan | CapturedPlan, expected: Sequence[Array], x: Array, when: str) -> None:
     """Raise MiniResError unless the plan's outputs for x equal those of the model, `expected`."""
     tolerance = TF32_TOLERANCE if tf32_allowed() and backend.device_of(x) != "cpu" else TOLERANCE
@@ -172,15 +186,15 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
 
     The outputs equal those of the model as it is now, to 1e-4 of the largest number (with TF32 to 1e-2). A Module is
     copied; so is every tensor that a function reads, when it first reads it. A function runs again for each new input
-    shape, and what it writes (running statistics) is restored.
+    shape, and what it writes is restored. Forward hooks run only then, and a warning says so.
 
     Args:
         model: a Module in eval mode, or a function of one Tensor made of MiniRes's operations. It returns a Tensor, or
             a tuple, list or dict of Tensors.
         example: a Tensor or an array (N, C, H, W) of the model's dtype, with any numbers.
 
-    Raises MiniResError if the model is in training mode or no plan can follow it, and DtypeError for an example that is
-    not a non-empty array of floating-point numbers.
+    Raises MiniResError if the model, or what a function calls, is in training mode, or if no plan can follow it, and
+    DtypeError for an example that is not a non-empty array of floating-point numbers.
     """
     constants = Constants()
     if isinstance(model, Module):

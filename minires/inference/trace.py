@@ -2,25 +2,30 @@
 
 The model runs once while its operations are recorded. A result that depends on the input is a numbered value (the input
 is number 0). A result that depends only on parameters (a transposed weight) is a constant. Parameters have the values
-of the time of compilation (`constants.py`), and whatever the model writes (running statistics) is restored.
+of the time of compilation (`constants.py`), and whatever the model writes is restored.
+
+What a plan could not follow is refused with the line where the model does it: reading numbers that depend on the input
+(a branch, NumPy in between), dropout, and batch norm that moves its running statistics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 from weakref import ref
 
 from minires.backend import Array, array_module
 from minires.core import modes
+from minires.core.anomaly import line_of_user_code
 from minires.core.function import Function
 from minires.core.sharing import Snapshot
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
 from minires.inference.constants import Constants
-from minires.ops.norm import BatchNormEval
+from minires.ops.dropout import Dropout
+from minires.ops.norm import BatchNormEval, BatchNormTraining
 
 Operand = int | Array  # the number of a value, or a constant
 
@@ -53,6 +58,7 @@ class Trace:
             a traced run needs no more memory than any other run of the model.
         outputs: the numbers of the values that the model returned.
         results: their arrays.
+        hooked: the modules whose forward hooks ran.
         rebuild: makes the model's return value (a Tensor, tuple, list or dict) from its output Tensors.
     """
 
@@ -62,6 +68,7 @@ class Trace:
     arrays: list[Array] = field(default_factory=list)
     outputs: tuple[int, ...] = ()
     results: tuple[Array, ...] = ()
+    hooked: list[object] = field(default_factory=list)
     rebuild: Callable[[list[Tensor]], Any] = lambda tensors: tensors[0]
     _numbers: dict[int, tuple[ref[Array], int]] = field(default_factory=dict)  # id of an array -> it, its value number
     _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run computed from others
@@ -89,6 +96,8 @@ class Trace:
 
     def observe(self, op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Note that an operation has been applied."""
+        if isinstance(op, Dropout):
+            _refuse("dropout is active, and draws other numbers in each call: call eval() on what is compiled")
         operands = tuple(self._operand(tensor) for tensor in inputs)
         if any(isinstance(operand, int) for operand in operands):
             self.calls.append(Call(op.fresh_copy(), operands, self.number(output.data)))
@@ -105,6 +114,21 @@ class Trace:
 
     def _constant(self, array: Array) -> Array:
         return array if id(array) in self._computed else self.constants.frozen(array)
+
+    def refuse_read(self, tensor: Tensor) -> None:
+        """Raise MiniResError if Python is about to get the numbers of a value: the next input has others."""
+        if self.has(tensor.data):
+            _refuse(
+                "the forward depends on the numbers of its input: it reads them (item, bool, int, numpy, print), "
+                "compares them, or makes indices of them, and a plan would keep those of the example. Compute with "
+                "operations that have gradients, such as F.relu or F.clamp, or call the model itself"
+            )
+
+    def refuse_statistics(self, tensor: Tensor) -> None:
+        """Raise MiniResError if `tensor` is about to be moved by a batch norm in training mode, the last call."""
+        last = self.calls[-1].op if self.calls else None
+        if isinstance(last, BatchNormTraining) and tensor.shape == (self.arrays[-1].shape[1],):
+            _refuse("batch norm is in training mode, and moves its running statistics: call eval() on what is compiled")
 
     def finish(self, returned: Any) -> None:
         """Record what the model returned."""
@@ -132,19 +156,30 @@ def trace(model: Callable[[Tensor], Any], x: Array, constants: Constants | None 
     found.number(tensor.data)
     found.constants.start()
     try:
-        with modes.no_grad(), modes.intercepting(found.compute, found.observe), _writes_undone(found):
+        with ExitStack() as during:
+            during.enter_context(modes.no_grad())
+            during.enter_context(modes.intercepting(found.compute, found.observe))
+            during.enter_context(modes.watching_reads(found.refuse_read))
+            during.enter_context(modes.watching_hooks(found.hooked.append))
+            during.enter_context(_writes_undone(found))
             found.finish(model(tensor))
     finally:
         found.constants.finish()
     return found
 
 
+def _refuse(why: str) -> NoReturn:
+    """Raise MiniResError, naming the line of the model that is running."""
+    raise MiniResError(f"compile: {line_of_user_code()}: {why}")
+
+
 @contextmanager
 def _writes_undone(found: Trace) -> Iterator[None]:
-    """Restore, after this block, the Tensors that are written in it (running statistics), but not the run's values."""
+    """Restore, after this block, the Tensors that are written in it (counters), but not the run's values."""
     before: dict[int, Snapshot] = {}
 
     def keep(tensor: Tensor) -> None:
+        found.refuse_statistics(tensor)
         if id(tensor) not in before and not found.has(tensor.data):
             before[id(tensor)] = Snapshot(tensor)
 

@@ -64,8 +64,9 @@ class Row:
         name: its dotted name in the network; "" for the network itself.
         kind: its class, for a layer with a window also the kernel size and stride.
         output_shape: the shape of its output, without the batch axis.
-        parameters: the number of its trainable parameters, submodules included.
-        multiply_adds: the cost of the convolutions and linear layers in it, for one image.
+        parameters: the number of its parameters, frozen ones and submodules included.
+        multiply_adds: the cost of the convolutions and linear layers in it, for one image. Functions (F.conv2d) that a
+            forward calls do not count.
         receptive_field: the receptive field of one pixel of its output.
         is_layer: whether it has no submodules.
     """
@@ -93,7 +94,7 @@ class Summary:
 
     @property
     def parameters(self) -> int:
-        """The number of trainable parameters, each counted once."""
+        """The number of parameters, frozen ones included, each counted once."""
         return self.rows[-1].parameters
 
     @property
@@ -109,11 +110,11 @@ class Summary:
 
 
 def summarize(model: nn.Module, input_shape: Sequence[int]) -> Summary:
-    """Run one image of zeros, float32 (1, *input_shape), through `model` in eval mode and describe its modules.
+    """Run one image of zeros (1, *input_shape) through `model` in eval mode and describe its modules.
 
-    It runs on the device of the model's parameters. A module that is called twice has two rows. Multiply-adds are those
-    of convolutions and linear layers without biases, as the ResNet papers and torchvision count them: activations,
-    normalisation and pooling cost little in comparison.
+    It has the dtype and the device of the model's parameters. A module that is called twice has two rows.
+    Multiply-adds are those of convolutions and linear layers without biases, as the ResNet papers and torchvision count
+    them: activations, normalisation and pooling cost little in comparison.
 
     Raises ShapeError if `input_shape` is not (C, H, W), if the model cannot take such an image, or if a module takes or
     returns anything but a Tensor.
@@ -121,12 +122,13 @@ def summarize(model: nn.Module, input_shape: Sequence[int]) -> Summary:
     shape = tuple(int(length) for length in input_shape)
     if len(shape) != 3 or min(shape) < 1:
         raise ShapeError(f"summary: the input shape must be three positive numbers (C, H, W), not {shape}")
-    device = next((parameter.device for parameter in model.parameters()), "cpu")
+    first = next(model.parameters(), None)
+    device, dtype = ("cpu", np.float32) if first is None else (first.device, first.dtype)
     recorder = _Recorder({id(module): name for name, module in model.named_modules()})
     hooks = [module.register_forward_hook(recorder) for module in model.modules()]
     try:
         with eval_mode(model), enable_grad():
-            image = tensor(np.zeros((1, *shape), np.float32), requires_grad=True, device=device)
+            image = tensor(np.zeros((1, *shape), dtype), requires_grad=True, device=device)
             image = image.clone()  # a result: a model may begin with a layer in place
             recorder.fields[vertex_of(image)] = PIXEL
             model(image)

@@ -6,7 +6,7 @@ import operator
 
 from minires import functional as F
 from minires.core.tensor import Tensor
-from minires.nn.layers import is_number
+from minires.nn.layers import check_true_or_false, is_number
 from minires.nn.module import Module
 
 
@@ -32,6 +32,7 @@ class LeakyReLU(Module):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         if not is_number(negative_slope):
             raise TypeError(f"LeakyReLU: negative_slope={negative_slope!r} must be a number")
+        check_true_or_false("LeakyReLU", inplace=inplace)
         self.negative_slope, self.inplace = negative_slope, bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def _check_sizes(layer: str, least: int = 1, **sizes: Any) -> None:
             raise ShapeError(f"{layer}: {name}={size} must be at least {least}")
 
 
-def _check_true_or_false(layer: str, **flags: Any) -> None:
+def check_true_or_false(layer: str, **flags: Any) -> None:
     """Raise TypeError unless all flags are True or False: `Linear(784, 128, 10)` would be a layer with a bias."""
     for name, flag in flags.items():
         if not isinstance(flag, (bool, np.bool_)):
@@ -92,7 +92,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
-        _check_true_or_false("Linear", bias=bias)
+        check_true_or_false("Linear", bias=bias)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_zeros(out_features, in_features))
         self.register_parameter("bias", Parameter(_zeros(out_features)) if bias else None)
@@ -125,7 +125,7 @@ class Conv2d(Module):
         _check_sizes("Conv2d", in_channels=in_channels, out_channels=out_channels, groups=groups)
         _check_pairs("Conv2d", kernel_size=kernel_size, stride=stride, dilation=dilation)
         _check_padding("Conv2d", padding, stride)
-        _check_true_or_false("Conv2d", bias=bias)
+        check_true_or_false("Conv2d", bias=bias)
         if in_channels % groups or out_channels % groups:
             raise ShapeError(f"Conv2d: {groups=} must divide {in_channels=} and {out_channels=}")
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -148,13 +148,18 @@ class Conv2d(Module):
 
 
 class BatchNorm2d(Module):
-    """Normalises each channel over the batch (Ioffe & Szegedy 2015); names as in torch.nn.BatchNorm2d."""
+    """Normalises each channel over the batch (Ioffe & Szegedy 2015); names as in torch.nn.BatchNorm2d.
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    With momentum=None the running statistics are plain averages over all batches, as in torch.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
         _check_sizes("BatchNorm2d", num_features=num_features)
         _check_eps("BatchNorm2d", eps)
-        if not is_number(momentum):  # in torch, None means the cumulative average
-            raise ValueError(f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch")
+        if momentum is not None and not is_number(momentum):
+            raise ValueError(
+                f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch, or None"
+            )
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
         self.bias = Parameter(_zeros(num_features))
@@ -171,7 +176,7 @@ class BatchNorm2d(Module):
             self.weight,
             self.bias,
             self.training,
-            self.momentum,
+            self._newest_share(),
             self.eps,
             residual=residual,
             relu=relu,
@@ -180,6 +185,25 @@ class BatchNorm2d(Module):
             count = self.num_batches_tracked.begin_write()
             count += 1
         return y
+
+    def _newest_share(self) -> float:
+        """The weight of this batch in the running statistics: momentum, or 1/n for the nth batch."""
+        if self.momentum is not None:
+            return self.momentum
+        return 1 / (int(self.num_batches_tracked.item()) + 1) if self.training else 0.0
+
+    @property
+    def track_running_stats(self) -> bool:
+        """True, always. Assigning False, which torch allows, raises ValueError: it would change nothing."""
+        return True
+
+    @track_running_stats.setter
+    def track_running_stats(self, value: bool) -> None:
+        if value is not True:
+            raise ValueError(
+                "BatchNorm2d: keeps running statistics always; for those of the batch alone, write "
+                "F.batch_norm(x, None, None, weight, bias, training=True) in a forward of your own"
+            )
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
@@ -214,6 +238,7 @@ class ReLU(Module):
     inplace = False  # also of a layer that was pickled before layers had this attribute
 
     def __init__(self, inplace: bool = False) -> None:
+        check_true_or_false("ReLU", inplace=inplace)
         self.inplace = bool(inplace)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -239,7 +264,7 @@ class MaxPool2d(Module):
         _check_pairs("MaxPool2d", kernel_size=kernel_size, dilation=dilation)
         _check_pairs("MaxPool2d", stride=kernel_size if stride is None else stride)
         _check_pairs("MaxPool2d", 0, padding=padding)
-        _check_true_or_false("MaxPool2d", ceil_mode=ceil_mode)
+        check_true_or_false("MaxPool2d", ceil_mode=ceil_mode)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
@@ -264,7 +289,7 @@ class AvgPool2d(Module):
     ) -> None:
         _check_pairs("AvgPool2d", kernel_size=kernel_size, stride=kernel_size if stride is None else stride)
         _check_pairs("AvgPool2d", 0, padding=padding)
-        _check_true_or_false("AvgPool2d", ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+        check_true_or_false("AvgPool2d", ceil_mode=ceil_mode, count_include_pad=count_include_pad)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
@@ -313,6 +338,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         if not (is_number(p) and 0 <= p <= 1):
             raise ValueError(f"Dropout: p = {p!r} must be a probability between 0 and 1")
+        check_true_or_false("Dropout", inplace=inplace)
         self.p = p
         self.inplace = bool(inplace)
 

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from minires.core import creation
+from minires.core import creation, modes
 from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, WeightsError
-from minires.nn.name_hints import prefix_hint
+from minires.nn.name_hints import prefix_hint, unstripped
 from minires.nn.parameter import Buffer, Parameter
 from minires.nn.registration import Registration
 from minires.nn.unregistered import warn_of_unregistered
@@ -52,6 +52,7 @@ class Module(Registration):
         """Run `forward`, then the forward hooks."""
         output = self.forward(*inputs, **options)
         for hook in tuple(vars(self).get("_forward_hooks", {}).values()):
+            modes.note_hook(self)
             replaced = hook(self, inputs, output)
             output = output if replaced is None else replaced
         return output
@@ -206,6 +207,7 @@ class Module(Registration):
             raise TypeError(f"load_state_dict: needs {{name: array}}, got a {kind}; weights.load(path) reads a file")
         own = self._state()
         given = {self._own_name(name, own, state_dict): value for name, value in state_dict.items()}
+        given = unstripped(given, own)
         missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
         unexpected = [name for name in given if name not in own]
         misshapen = [

@@ -1,8 +1,11 @@
-"""What to say when the names of a checkpoint are those of a module, but for a prefix."""
+"""What to do, or to say, when the names of a checkpoint are those of a module, but for a prefix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any
+
+_WRAPPERS = ("module.", "_orig_mod.")  # what weights.load removes, taking it for a wrapper's
 
 
 def prefix_hint(missing: Sequence[str], unexpected: Sequence[str]) -> str:
@@ -13,6 +16,14 @@ def prefix_hint(missing: Sequence[str], unexpected: Sequence[str]) -> str:
         part = f"model.{prefix[:-1]}.load_state_dict(state_dict)"
         return f"; the module's names begin with {prefix!r}, the checkpoint's do not: {part}"
     return ""
+
+
+def unstripped(given: dict[str, Any], own: Container[str]) -> dict[str, Any]:
+    """`given` with the prefix that `weights.load` took for a wrapper's, where the module itself has such a child."""
+    for prefix in _WRAPPERS:
+        if given and all(name not in own and prefix + name in own for name in given):
+            return {prefix + name: value for name, value in given.items()}
+    return given
 
 
 def _prefix(plain: Sequence[str], prefixed: Sequence[str]) -> str:

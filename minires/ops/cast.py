@@ -8,6 +8,7 @@ import numpy as np
 
 from minires import backend
 from minires.backend import Array
+from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import method
 from minires.core.tensor import Tensor
@@ -68,7 +69,10 @@ def astype(input: Tensor, dtype: Any) -> Tensor:
         return input
     if dtype.kind != "c":
         check_real(f"astype({dtype})", input)  # the imaginary part would be lost
-    return AsType(dtype)(input) if dtype.kind in "fc" else Tensor(backend.astype(input.data, dtype))
+    if dtype.kind in "fc":
+        return AsType(dtype)(input)
+    modes.note_read(input)
+    return Tensor(backend.astype(input.data, dtype))
 
 
 def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:

@@ -10,6 +10,7 @@ import math
 
 from minires import backend
 from minires.backend import Array
+from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import METHODS, Operand, Scalar, method
 from minires.core.settings import number
@@ -416,6 +417,7 @@ def compare(input: Operand, other: Operand, relation: str) -> Tensor:
             return NotImplemented  # Python then compares by identity
         raise
     check_broadcast(f"compare {relation}", a, b)
+    modes.note_read(a, b)
     if relation in ("==", "!=") and is_complex(a):
         return Tensor(backend.as_array(a.data == b.data if relation == "==" else a.data != b.data, a.data))
     check_real(f"compare {relation}", a)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from minires import backend
 from minires.backend import Array
+from minires.core import modes
 from minires.core.function import Function
 from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
@@ -145,6 +146,7 @@ def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor 
     if not input.ndim:
         return max(reshape(input, (1,)), 0)
     _count("max", input, (axis,))
+    modes.note_read(input)
     indices = Tensor(backend.as_array(backend.argmax(input.data, axis), input.data))
     values = gather(input, axis, unsqueeze(indices, axis))
     if _keepdim("max", keepdim):
@@ -161,6 +163,7 @@ def argmax(input: Tensor, dim: int | None = None) -> Tensor:
     axis = axis_of("argmax", 0 if dim is None else dim, input.ndim)
     x = reshape(input.detach(), (-1,)) if dim is None or not input.ndim else input.detach()
     _count("argmax", x, (axis,))
+    modes.note_read(x)
     return Tensor(backend.as_array(backend.argmax(x.data, axis), x.data))
 
 

@@ -16,6 +16,7 @@ class Adam(Optimizer):
     state of a float16 parameter is float32: there ε would be 0, and g² below 6·10⁻⁸ as well.
     """
 
+    state_keys = frozenset({"step", "m", "v"})
     decoupled = False  # whether weight decay changes θ itself and not the gradient
 
     def __init__(

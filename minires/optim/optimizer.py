@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Optimizer:
     Raises ValueError or TypeError if there is no parameter, if one is given twice or is no leaf Tensor, or if a group
     has an unknown setting or one that makes no sense.
     """
+
+    state_keys: ClassVar[frozenset[str] | None] = None  # of a parameter that has been changed; None: unknown
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self._known = {"params", *defaults}
@@ -127,18 +129,39 @@ class Optimizer:
                     f"{type(self).__name__} has {', '.join(own)}: it is the state of another optimiser"
                 )
         for number, (state, parameter) in enumerate(zip(states, self._parameters(), strict=True)):
-            for key, value in state.items():
-                if hasattr(value, "shape") and tuple(value.shape) != parameter.shape:
-                    raise WeightsError(
-                        f"{type(self).__name__}: the saved {key} of parameter {number} has shape {tuple(value.shape)}, "
-                        f"the parameter {parameter.shape}: it is the state of another model; nothing was loaded"
-                    )
-        for saved_group in groups:
-            self.check({**saved_group})  # before anything is changed
+            self._check_saved(number, state, parameter)
+        for number, saved_group in enumerate(groups):  # before anything is changed
+            try:
+                self.check({**saved_group})
+            except ValueError as error:
+                raise WeightsError(
+                    f"{error}, as it is in group {number} of the saved state; nothing was loaded"
+                ) from None
         self.state = [_copied(state) for state in states]
         for group, saved_group in zip(self.param_groups, groups, strict=True):
             group.update(saved_group)
             self.check(group)
+
+    def _check_saved(self, number: int, state: Mapping[str, Any], parameter: Tensor) -> None:
+        """Raise WeightsError unless `state` can be that of `parameter`: {}, or arrays under all keys but step."""
+        name, where = type(self).__name__, f"of parameter {number}"
+        if state and self.state_keys is not None and state.keys() != self.state_keys:
+            raise WeightsError(
+                f"{name}: the saved state {where} has {', '.join(map(str, state))}; {name} keeps "
+                f"{', '.join(sorted(self.state_keys))}: it is the state of another optimiser; nothing was loaded"
+            )
+        for key, value in state.items():
+            if hasattr(value, "shape") and tuple(value.shape) != parameter.shape:
+                raise WeightsError(
+                    f"{name}: the saved {key} {where} has shape {tuple(value.shape)}, the parameter "
+                    f"{parameter.shape}: it is the state of another model; nothing was loaded"
+                )
+            if self.state_keys is not None and key != "step" and not hasattr(value, "shape"):
+                raise WeightsError(
+                    f"{name}: the saved {key} {where} is a {type(value).__name__}, not an array; nothing was loaded"
+                )
+            if self.state_keys is not None and key == "step" and not (type(value) is int and value >= 1):
+                raise WeightsError(f"{name}: the saved step {where} is {value!r}, no count; nothing was loaded")
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

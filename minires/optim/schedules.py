@@ -56,15 +56,31 @@ class Schedule:
         return {key: list(value) if isinstance(value, list) else value for key, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where `state_dict()` was taken. Raises WeightsError for the state of another kind of schedule."""
+        """Continue where `state_dict()` was taken, with its settings.
+
+        Raises WeightsError, and changes nothing, for a state of another kind of schedule or of other parameter groups.
+        """
+        self._check_state(state)
+        vars(self).update({key: list(value) if isinstance(value, list) else value for key, value in state.items()})
+        self._set()
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        name = type(self).__name__
         own = self.state_dict().keys()
         if state.keys() | {"last"} != own:  # states of earlier versions have no "last"
             raise WeightsError(
-                f"{type(self).__name__}: the saved state has {', '.join(sorted(state))}; this schedule has "
+                f"{name}: the saved state has {', '.join(sorted(state)) or 'no keys'}; this schedule has "
                 f"{', '.join(sorted(own))}: it is the state of another one"
             )
-        vars(self).update({key: list(value) if isinstance(value, list) else value for key, value in state.items()})
-        self._set()
+        groups = len(self.optimizer.param_groups)
+        try:
+            integer(name, "t", state["t"], 0)
+            for key in ("starting", "last"):
+                rates = [number(name, key, rate, 0) for rate in state.get(key, self.last)]
+                if len(rates) != groups:
+                    raise ValueError(f"{name}: {key} has {len(rates)} rates, and the optimiser {groups} groups")
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"the saved state does not fit, and nothing was loaded: {error}") from None
 
 
 class Constant(Schedule):
@@ -162,10 +178,15 @@ class WarmUp(Schedule):
         return self.after.factor(t - self.steps)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"t": self.t, "starting": self.starting, "last": self.last}
+        return {**super().state_dict(), "after": self.after.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict(state)
+        own = self.state_dict()
+        state = {key: own[key] for key in ("steps", "start_factor", "after")} | {**state}  # earlier versions lack these
+        self._check_state(state)
+        self.after._check_state(state["after"])
+        self.after.load_state_dict(state["after"])
+        super().load_state_dict({**state, "after": self.after})
         self.after.starting = self.starting
 
 

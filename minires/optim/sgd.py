@@ -17,6 +17,8 @@ class SGD(Optimizer):
     weight_decay; here it is a keyword argument. Raises ValueError for settings that make no sense.
     """
 
+    state_keys = frozenset({"velocity"})
+
     def __init__(
         self,
         params: Params,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from minires.backend import to_device
 from minires.core.modes import no_grad
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.nn import Module
@@ -110,6 +111,7 @@ def evaluate(
     from minires.training.progress import progress_bar
 
     check_loader("evaluate", loader)
+    progress = flag("evaluate", "progress", progress)
 
     with progress_bar("evaluating", shown=progress) as update:
         after_batch: Callable[[int], None] = lambda done: update(done, len(loader))  # noqa: E731  (the only argument)

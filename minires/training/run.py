@@ -194,7 +194,9 @@ def make_schedule(
     milestones = settings.milestones or (settings.epochs / 2, settings.epochs * 3 / 4)
     after: dict[str, Callable[[], Schedule]] = {
         "constant": lambda: optim.Constant(optimizer),
-        "multistep": lambda: optim.MultiStep(optimizer, [round(m * steps_per_epoch) - warm for m in milestones]),
+        "multistep": lambda: optim.MultiStep(
+            optimizer, [max(round(m * steps_per_epoch) - warm, 0) for m in milestones]
+        ),
         "cosine": lambda: optim.Cosine(optimizer, total),
         "onecycle": lambda: optim.OneCycle(optimizer, total),
     }

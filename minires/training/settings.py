@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -69,9 +70,9 @@ class TrainSettings:
             "epochs": ("1 or more", self.epochs >= 1),
             "batch_size": ("1 or more", self.batch_size >= 1),
             "optimizer": (f"one of {', '.join(OPTIMIZERS)}", self.optimizer in OPTIMIZERS),
-            "lr": ("above 0", self.lr > 0),
+            "lr": ("above 0 and finite", 0 < self.lr < math.inf),
             "momentum": ("at least 0 and below 1", 0 <= self.momentum < 1),
-            "weight_decay": ("0 or more", self.weight_decay >= 0),
+            "weight_decay": ("0 or more and finite", 0 <= self.weight_decay < math.inf),
             "schedule": (f"one of {', '.join(SCHEDULES)}", self.schedule in SCHEDULES),
             "milestones": (
                 "left out unless schedule is multistep",

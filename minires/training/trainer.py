@@ -19,6 +19,7 @@ from signal import SIGINT, SIGTERM
 from typing import Any, Literal, NoReturn
 
 from minires.core import random
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import DeviceError, MiniResError, NonFiniteError
@@ -37,7 +38,7 @@ from minires.training.prefetch import on_device_of
 from minires.training.progress import ProgressDisplay
 from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
-from minires.training.trainer_checks import check_numbers, check_parts
+from minires.training.trainer_checks import check_numbers, check_parts, warn_of_epochs_as_steps
 
 
 class Trainer:
@@ -124,6 +125,9 @@ class Trainer:
         if clip_norm == 0:
             raise ValueError("Trainer: clip_norm 0 would make every gradient 0: give a number above 0, or None")
         check_parts(model, optimizer, schedule, train_loader, validation_loader)
+        if schedule_per == "step":
+            warn_of_epochs_as_steps(schedule, epochs, len(train_loader))
+        graph, progress = flag("Trainer", "graph", graph), flag("Trainer", "progress", progress)
         self.model, self.optimizer, self.schedule, self.schedule_per = model, optimizer, schedule, schedule_per
         self.train_loader, self.validation_loader, self.epochs = train_loader, validation_loader, epochs
         self.objective = Objective(loss, metrics, label_smoothing)

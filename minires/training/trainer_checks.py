@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
 from minires.nn import Module
-from minires.optim import Optimizer, Schedule
+from minires.optim import MultiStep, Optimizer, Schedule, Step, WarmUp
 
 
 def check_numbers(counts: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
@@ -52,3 +53,21 @@ def check_loader(where: str, loader: Any) -> None:
     """Raise TypeError unless `loader` has epochs, as `data.Loader` has; None is allowed."""
     if loader is not None and not hasattr(loader, "epoch"):
         raise TypeError(f"{where}: needs a data.Loader of the data set, not a {type(loader).__name__}")
+
+
+def warn_of_epochs_as_steps(schedule: Schedule | None, epochs: int, steps: int) -> None:
+    """Warn if a schedule that counts steps has its milestones within the first epoch: they are probably epochs."""
+    warm = schedule.steps if isinstance(schedule, WarmUp) else 0
+    inner = schedule.after if isinstance(schedule, WarmUp) else schedule
+    if isinstance(inner, MultiStep) and inner.milestones:
+        what, last = f"MultiStep's milestones {list(inner.milestones)}", max(inner.milestones)
+    elif isinstance(inner, Step) and inner.step_size < epochs:
+        what, last = f"Step's step_size {inner.step_size}", inner.step_size
+    else:
+        return
+    if epochs > 1 and warm + last < steps:
+        warnings.warn(
+            f"Trainer: {what} are steps here, and all of them lie in the first of {epochs} epochs, which has {steps} "
+            'steps. If epochs are meant: schedule_per="epoch"',
+            stacklevel=3,
+        )

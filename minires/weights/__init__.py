@@ -136,9 +136,16 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
     `state_dict` maps names to NumPy arrays, CuPy arrays, or objects with a `.numpy()` method such as Tensors, in any
     memory layout. The file is written atomically, and equal arrays give equal bytes.
 
-    Raises WeightsError for another suffix, for no arrays, or for a name or dtype that the format cannot hold, and
-    MiniResError if the file system refuses.
+    Raises WeightsError for another suffix, for anything but named arrays, or for a name or dtype that the format cannot
+    hold, and MiniResError if the file system refuses.
     """
+    if hasattr(path, "keys"):
+        raise TypeError("weights.save(path, state_dict): the path comes first")
+    if hasattr(state_dict, "state_dict"):
+        kind = type(state_dict).__name__
+        raise WeightsError(f"cannot save {path}: got a {kind}: write weights.save(path, model.state_dict())")
+    if not hasattr(state_dict, "items"):
+        raise WeightsError(f"cannot save {path}: needs {{name: array}}, got a {type(state_dict).__name__}")
     path = Path(path)
     writers = {
         ".safetensors": safetensors_file.write,

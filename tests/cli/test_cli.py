@@ -250,7 +250,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "train", train)
     options = (
         "--model plain20 --data cifar10 --data-dir D --epochs 3 --batch-size 5 --optimizer adamw --lr 0.25 "
-        "--momentum 0.5 --weight-decay 0.125 --schedule multistep --milestones 1,2 --warmup-epochs 0.5 "
+        "--weight-decay 0.125 --schedule multistep --milestones 1,2 --warmup-epochs 0.5 "
         "--label-smoothing 0.1 --clip-norm 2 --patience 4 --no-augment --normalize imagenet --seed 7 "
         "--weights w.npz --freeze --workers 0 --checkpoint-seconds 9 --no-download --graph"
     )
@@ -258,7 +258,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     settings = seen.pop("settings")
     assert settings.to_dict() == {
         "model": "plain20", "data": "cifar10", "epochs": 3, "batch_size": 5, "optimizer": "adamw", "lr": 0.25,
-        "momentum": 0.5, "weight_decay": 0.125, "schedule": "multistep", "milestones": [1, 2], "warmup_epochs": 0.5,
+        "momentum": 0.9, "weight_decay": 0.125, "schedule": "multistep", "milestones": [1, 2], "warmup_epochs": 0.5,
         "label_smoothing": 0.1, "clip_norm": 2.0, "patience": 4, "augment": False, "image_size": None,
         "normalize": "imagenet", "seed": 7, "weights": "w.npz", "freeze": True,
     }  # fmt: skip
@@ -266,6 +266,30 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
         "build": models.build, "out": tmp_path, "data_dir": Path("D"), "resume": False, "device": "cpu", "workers": 0,
         "download": False, "checkpoint_seconds": 9.0, "graph": True,
     }  # fmt: skip
+    options = "--model plain20 --data digits --optimizer sgd --momentum 0.5"
+    assert main(["train", "--out", str(tmp_path), *options.split()]) == 0
+    assert seen["settings"].momentum == 0.5
+
+
+@pytest.mark.filterwarnings("default")
+def test_milestones_that_are_never_reached_are_warned_of(monkeypatch, tmp_path, capsys):
+    from minires.training import EpochRecord, run
+
+    monkeypatch.setattr(run, "train", lambda *_, **__: [EpochRecord(1, 0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0)])
+    options = "--model plain20 --data digits --epochs 60 --schedule multistep --milestones 30,60,80"
+    assert main(["train", "--out", str(tmp_path), *options.split()]) == 0
+    assert capsys.readouterr().err == "minires: warning: milestones [60, 80] are never reached in 60 epochs\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "says"), [("MINIRES_BACKEND", "no backend 'foo' here"), ("MINIRES_ISA", "MINIRES_ISA=foo: no such")]
+)
+def test_an_environment_that_asks_for_what_is_not_there_is_one_line(variable, says):
+    process = start("summary", "resnet8", env={variable: "foo"})
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith(f"minires: {says}")
+    assert err.count("\n") == 1
 
 
 def test_evaluate_a_checkpoint_that_knows_itself(run_folder, capsys, tmp_path):
@@ -412,6 +436,31 @@ def test_demo_fails_where_the_gradients_do(tmp_path):
         ("train --model resnet8 --data digits --lr -1 --out new", "lr must be above 0"),
         ("train --model resnet8 --data digits --schedule steep --out new", "onecycle"),
         ("train --model resnet8 --data digits --schedule multistep --milestones 1;2 --out new", "30,60,80"),
+        ("train --model resnet8 --data digits --lr inf --out new", "lr must be above 0 and finite, not inf"),
+        (
+            "train --model resnet8 --data digits --weight-decay inf --out new",
+            "weight_decay must be 0 or more and fini",
+        ),
+        (
+            "train --model resnet8 --data digits --optimizer adam --momentum 0.5 --out new",
+            "--momentum would change nothing: it is the momentum of sgd, and --optimizer is adam",
+        ),
+        (
+            "train --model resnet8 --data digits --augment --out new",
+            "--augment would change nothing: the images",
+        ),
+        (
+            "train --model resnet8 --data digits --data-dir none --out new",
+            "--data-dir would change nothing: the digits",
+        ),
+        ("train --model resnet8 --data . --data-dir none --out new", "--data-dir would change nothing: --data . is a"),
+        ("evaluate --weights none.pth --data digits --data-dir none", "--data-dir would change nothing: the digits"),
+        ("gradcheck --op relu --classes 5", "--classes would change nothing: it is for a network"),
+        ("gradcheck --all-ops --batch 5 --input 1x2x3", "--input, --batch would change nothing: it is for a network"),
+        (
+            "gradcheck --op relu --provider cpu --dtype float64",
+            "--dtype would change nothing: --provider checks float32 gradients",
+        ),
         ("train --out new --resume", "no run to resume in new"),
         ("demo --depth 9", "6n + 2"),
         ("demo --epochs 0", "epochs of 1 or more"),

@@ -189,3 +189,21 @@ def test_setting_requires_grad_is_checked_as_asking_for_it() -> None:
     result = mr.ones(2, requires_grad=True) * 2.0
     with pytest.raises(GraphError, match="Multiply"):
         result.requires_grad = False
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_flags_are_true_or_false(value):
+    w = mr.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(ValueError, match=r"requires_grad = .* must be True or False"):
+        w.requires_grad = value
+    assert w.requires_grad is True
+    if value is not None:
+        with pytest.raises(ValueError, match=r"requires_grad = .* must be True or False"):
+            mr.tensor([1.0], requires_grad=value)
+        with pytest.raises(ValueError, match=r"retain_graph = .* must be True or False"):
+            w.sum().backward(retain_graph=value)
+    with pytest.raises(ValueError, match="must be True or False"):
+        w.sum().backward(create_graph=value)
+    assert w.grad is None
+    w.requires_grad = np.bool_(False)
+    assert w.requires_grad is False

@@ -109,3 +109,18 @@ def test_a_damaged_image_is_named_by_the_loader(flowers):
     (flowers / "rose" / "r.jpeg").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DataError, match=r"sample 2 of 'flowers' \(.*r\.jpeg\) cannot be prepared: .*replace or remove"):
         list(data.Loader(data.ImageFolder(flowers), 2))
+
+
+def test_a_subset_by_a_mask(flowers):
+    folder = data.ImageFolder(flowers)
+    mask = folder.labels == 1
+    part = folder.subset(mask)
+    assert part.paths == tuple(path for path, chosen in zip(folder.paths, mask, strict=True) if chosen)
+    np.testing.assert_array_equal(part.labels, folder.labels[mask])
+    with pytest.raises(DataError, match=r"a mask \(2,\) is not one of \d+ images"):
+        folder.subset([True, False])
+
+
+def test_a_class_that_is_named_twice_is_refused(flowers):
+    with pytest.raises(DataError, match="a class is named twice among daisy, rose, tulip, daisy"):
+        data.ImageFolder(flowers, classes=["daisy", "rose", "tulip", "daisy"])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minires as mr
 from minires import data
 from minires.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, TenCrop
 from minires.errors import DataError
@@ -363,3 +364,47 @@ def test_a_composition_checks_its_parts(transforms, message):
 def test_a_transform_that_forgets_to_return():
     with pytest.raises(DataError, match=r"sample 0 of 'noise' cannot be prepared: the transform .* has returned None"):
         list(data.Loader(dataset(), 4, transform=lambda image, rng: None, workers=0))
+
+
+class Drawing:
+    """A data set that draws from MiniRes's default generator, as its transform does."""
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return mr.rand(3).numpy(), index
+
+
+def test_what_a_transform_draws_from_the_default_generator_is_the_same_for_any_number_of_workers():
+    def transform(values, rng):
+        return np.concatenate([values, mr.rand(2).numpy(), rng.random(1)])
+
+    def drawn(workers, epoch=0, seed=0):
+        mr.manual_seed(workers)
+        loader = data.Loader(Drawing(), 4, transform=transform, workers=workers, seed=seed)
+        return np.concatenate([values for values, _ in loader.epoch(epoch)])
+
+    first = drawn(0)
+    assert len(np.unique(first)) == first.size
+    for workers in (0, 2, 3):
+        np.testing.assert_array_equal(drawn(workers), first)
+    assert not (drawn(0, epoch=1) == first).any()
+    assert not (drawn(0, seed=1) == first).any()
+
+
+def test_a_loader_leaves_the_default_generator_as_it_was():
+    mr.manual_seed(5)
+    expected = [mr.rand(1).item() for _ in range(2)]
+    mr.manual_seed(5)
+    found = [mr.rand(1).item()]
+    list(data.Loader(Drawing(), 4, workers=0))
+    assert [*found, mr.rand(1).item()] == expected
+
+
+def test_the_order_depends_on_the_seed_of_the_loader_alone():
+    orders = []
+    for seed in (1, 2):
+        mr.manual_seed(seed)
+        orders.append(data.Loader(dataset(), 4, shuffle=True).order(0))
+    np.testing.assert_array_equal(*orders)

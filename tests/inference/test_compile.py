@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import threading
@@ -361,9 +362,9 @@ def test_the_part_that_is_in_training_mode_is_named():
 @pytest.mark.parametrize(
     "sees_numbers",
     [
-        lambda x: F.where(x > 0, x, x * 0.5),
-        lambda x: x if float(x.sum().item()) > 0 else -x,
-        lambda x: mr.tensor(x.numpy() * 2) + x,
+        lambda x: F.where(mr.tensor(x.data > 0), x, x * 0.5),
+        lambda x: x if float(x.data.sum()) > 0 else -x,
+        lambda x: mr.tensor(x.data * 2) + x,
     ],
     ids=["a mask from the input", "a branch", "NumPy in between"],
 )
@@ -376,7 +377,7 @@ def test_what_a_plan_cannot_see_is_refused(sees_numbers):
 @pytest.mark.parametrize("threshold", [0, 0.5])
 def test_an_example_without_numbers_does_not_hide_a_branch(threshold):
     def branches(x):
-        return F.relu(x) if float(x.sum().item()) >= -threshold else x * 2.0
+        return F.relu(x) if float(x.data.sum()) >= -threshold else x * 2.0
 
     with pytest.raises(MiniResError, match="the plan's output is not the model's for other numbers"):
         inference.compile(branches, np.zeros((1, 1, 2, 2), np.float32))
@@ -395,11 +396,87 @@ def test_a_refusal_says_by_how_much_and_names_both_causes(monkeypatch):
         inference.compile(model, images(2, 16, 6, 6))
 
 
+@pytest.mark.parametrize(
+    "rarely",
+    [
+        lambda x: x * 2.0 if x.max().item() > 100 else x * 3.0,
+        lambda x: x * 2.0 if x.max() > 100 else x * 3.0,
+        lambda x: x * 2.0 if float(x.detach().sum()) > 1e6 else x * 3.0,
+        lambda x: x * int(x.mean() * 1e-6 + 2.0),
+        lambda x: x * float(np.asarray(x).max() > 100),
+        lambda x: x * (1.0 + (x.numpy() > 100).any()),
+        lambda x: x * (1.0 + (x.sum().tolist() > 1e6)),
+        lambda x: F.where(x > 100, x, x * 0.5),
+        lambda x: x * (x * 0.001).astype(np.int64).astype(np.float32) + x,
+        lambda x: x * float(len(x[x > 100]) > 0) + x,
+    ],
+)
+def test_a_branch_that_is_rarely_taken_is_refused(rarely):
+    """Neither the example nor the probe takes it: the plan would equal the model on both, and be wrong elsewhere."""
+    with pytest.raises(MiniResError, match=r"test_compile\.py:\d+: lambda x: .*depends on the numbers of its input"):
+        inference.compile(rarely, images(1, 2, 4, 4))
+
+
+def test_shapes_constants_and_other_dtypes_may_decide():
+    """What does not depend on the numbers of the input may be read."""
+    weight = mr.tensor([[2.0, 0.0], [0.0, 3.0]])
+
+    def decides(x):
+        y = x * float(x.shape[0]) if x.shape[1] > 1 and weight.max().item() > 1 else -x
+        return (F.matmul(y, weight) if bool((weight > 1).data.any()) else y).astype(np.float64)
+
+    x = images(2, 2, 3, 2)
+    np.testing.assert_allclose(inference.compile(decides, x)(x), 2.0 * x * [2.0, 3.0], rtol=1e-6)
+
+
+class Normed(nn.Module):
+    def __init__(self):
+        self.conv, self.bn, self.drop = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.bn(self.conv(x))
+
+    def dropped(self, x):
+        return self.drop(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    "of", [lambda net: net.forward, lambda net: lambda x: net(x), lambda net: functools.partial(Normed.forward, net)]
+)
+def test_a_function_that_calls_a_model_in_training_mode_is_refused(of):
+    net, x = Normed(), images(2, 3, 6, 6)
+    with pytest.raises(MiniResError, match=r"return self\.bn.*: batch norm is in training mode.*call eval\(\)"):
+        inference.compile(of(net), x)
+    assert not net.bn.running_mean.numpy().any()
+    assert net.bn.num_batches_tracked.item() == 0
+    net.eval()
+    np.testing.assert_allclose(inference.compile(of(net), x)(x), net(mr.tensor(x)).numpy(), rtol=0, atol=1e-4)
+
+
+def test_a_function_with_active_dropout_is_refused():
+    with pytest.raises(MiniResError, match=r"return self\.drop.*: dropout is active.*call eval\(\)"):
+        inference.compile(Normed().dropped, images(2, 3, 6, 6))
+
+
+@pytest.mark.parametrize("of", [lambda net: net, lambda net: lambda x: net(x)], ids=["a module", "a function"])
+def test_forward_hooks_of_what_is_compiled_are_warned_of(of):
+    net, seen, x = Normed().eval(), [], images(2, 3, 6, 6)
+    handle = net.conv.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with pytest.warns(UserWarning, match="forward hooks of Conv2d run only while the model is compiled") as warned:
+        compiled = inference.compile(of(net), x)
+    assert [warning.filename for warning in warned] == [__file__]
+    seen.clear()
+    compiled(x)
+    assert seen == []
+    handle.remove()
+    inference.compile(of(net), x)  # without a warning
+
+
 def test_an_answer_without_the_input_is_refused():
     with pytest.raises(MiniResError, match="does not depend on its input"):
         inference.compile(lambda x: mr.zeros(2), images(1, 2, 4, 4))
     with pytest.raises(MiniResError, match="returns a float"):
-        inference.compile(lambda x: float(x.sum().item()), images(1, 2, 4, 4))
+        inference.compile(lambda x: float(x.data.sum()), images(1, 2, 4, 4))
 
 
 @pytest.mark.parametrize("example", [np.zeros((1, 2, 3, 3), int), [[1.0]], np.zeros((0, 2, 3, 3), np.float32)])

@@ -168,3 +168,9 @@ def test_a_module_that_returns_no_tensor():
 
     with pytest.raises(ShapeError, match=r"the model \(Pair\)"):
         summarize(Pair(), (1, 4, 4))
+
+
+def test_frozen_parameters_count_and_a_double_network_gets_a_double_image():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 1, 1)).to(dtype=np.float64)
+    getattr(net, "0").weight.requires_grad = False
+    assert summarize(net, (3, 6, 6)).parameters == 3 * 4 * 9 + 4 + 1

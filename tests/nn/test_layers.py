@@ -180,9 +180,35 @@ def test_sizes_may_be_numpy_integers():
     assert nn.LayerNorm(three)(nn.Linear(two, three)(mr.zeros(4, 2))).shape == (4, 3)
 
 
-def test_batch_norm_has_no_cumulative_average():
-    with pytest.raises(ValueError, match="BatchNorm2d: momentum=None must be a number"):
-        nn.BatchNorm2d(2, momentum=None)
+@pytest.mark.parametrize("assigned", [False, True])
+def test_batch_norm_without_momentum_averages_over_all_batches(assigned):
+    """As torch: the running statistics are the plain means of the batches' means and unbiased variances."""
+    layer = nn.BatchNorm2d(2) if assigned else nn.BatchNorm2d(2, momentum=None)
+    layer.momentum = None
+    batches = np.random.default_rng(0).normal(size=(5, 3, 2, 4, 4)).astype(np.float32)
+    for batch in batches:
+        layer(mr.tensor(batch))
+    samples = batches.astype(np.float64).transpose(0, 2, 1, 3, 4).reshape(5, 2, -1)
+    np.testing.assert_allclose(layer.running_mean.numpy(), samples.mean(2).mean(0), atol=1e-6)
+    np.testing.assert_allclose(layer.running_var.numpy(), samples.var(2, ddof=1).mean(0), rtol=1e-5)
+    assert layer.num_batches_tracked.item() == 5
+    layer.eval()(mr.tensor(batches[0]))
+    assert layer.num_batches_tracked.item() == 5
+
+
+def test_batch_norm_without_running_statistics_is_refused():
+    layer = nn.BatchNorm2d(2)
+    with pytest.raises(ValueError, match=r"keeps running statistics always; .* F\.batch_norm\(x, None, None"):
+        layer.track_running_stats = False
+    layer.track_running_stats = True
+    with pytest.raises(TypeError, match="track_running_stats"):
+        nn.BatchNorm2d(2, track_running_stats=False)
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU, nn.LeakyReLU, nn.Dropout])
+def test_inplace_is_true_or_false(layer):
+    with pytest.raises(TypeError, match="inplace='False' must be True or False"):
+        layer(inplace="False")
 
 
 def test_the_fifth_argument_of_max_pool_is_not_torchs_so_it_needs_its_name():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import nn
+from minires import nn, weights
 from minires.errors import DtypeError, WeightsError
 
 
@@ -617,3 +617,18 @@ def test_a_prefix_of_the_module_is_named_with_the_part_to_load():
 def test_other_names_get_no_hint_of_a_prefix():
     with pytest.raises(WeightsError, match="Is it a checkpoint of another model"):
         Net().load_state_dict({"weight": np.zeros(3), "x.y": np.zeros(1)})
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".npz", ".safetensors"])
+@pytest.mark.parametrize("child", ["module", "_orig_mod"])
+def test_a_child_with_the_name_of_a_wrapper_survives_a_file(suffix, child, tmp_path):
+    def net():
+        parent = nn.Module()
+        parent.add_module(child, nn.Linear(2, 3))
+        return parent
+
+    saved, loaded = net(), net()
+    weights.save(tmp_path / f"net{suffix}", saved.state_dict())
+    loaded.load_state_dict(weights.load(tmp_path / f"net{suffix}"))
+    for name, tensor in saved.state_dict().items():
+        np.testing.assert_array_equal(loaded.state_dict()[name].numpy(), tensor.numpy())

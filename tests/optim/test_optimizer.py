@@ -87,6 +87,10 @@ def test_the_first_velocity_is_not_the_gradient_itself():
         (lambda s: s["state"].pop(), "1 parameters in 1 groups"),
         (lambda s: s["param_groups"].append({}), "2 parameters in 2 groups"),
         (lambda s: s["state"][0].update(velocity=np.zeros(6)), r"velocity of parameter 0 has shape \(6,\)"),
+        (lambda s: s["state"][0].update(step=3), "parameter 0 has velocity, step; SGD keeps velocity"),
+        (lambda s: s["state"][1].update(velocity=[1.0, 2.0]), "velocity of parameter 1 is a list, not an array"),
+        (lambda s: s["param_groups"][0].update(lr=-3), "lr = -3 must not be negative, as it is in group 0"),
+        (lambda s: s["param_groups"][0].update(momentum="much"), "momentum = 'much' must be a number"),
         (lambda s: s.clear(), "needs 'state' and 'param_groups'"),
         (lambda s: s.pop("state"), r"has the keys \['param_groups'\]; needs"),
         (
@@ -364,3 +368,14 @@ def test_a_setting_with_a_wrong_name_is_not_taken_silently():
     optimizer.param_groups[0]["learning_rate"] = 1.0
     with pytest.raises(ValueError, match=r"SGD: a group has settings that it does not know: \['learning_rate'\]"):
         optimizer.step()
+
+
+@pytest.mark.parametrize(("step", "message"), [(-1, "step of parameter 0 is -1"), ("2", "step of parameter 0 is '2'")])
+def test_a_saved_step_that_is_no_count_is_refused(step, message):
+    parameters = leaves()
+    optimizer = optim.Adam(parameters)
+    steps(optimizer, parameters, range(1))
+    saved = optimizer.state_dict()
+    saved["state"][0]["step"] = step
+    with pytest.raises(WeightsError, match=message):
+        optimizer.load_state_dict(saved)

@@ -285,3 +285,47 @@ def test_a_change_of_exactly_the_threshold_is_no_improvement(mode, metrics):
     for metric in metrics:
         schedule.step(metric)
     assert (schedule.best, optimizer.param_groups[0]["lr"]) == (4.0, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"t": -1}, "t = -1 must not be negative"),
+        ({"t": 2.5}, "t = 2.5 must be an integer"),
+        ({"starting": [0.1, 0.2]}, "starting has 2 rates, and the optimiser 1 groups"),
+        ({"last": [math.nan]}, "last = nan must"),
+        ({"starting": None}, "nothing was loaded"),
+    ],
+)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_state_with_wrong_values_is_refused_and_nothing_changes(change, message, warm):
+    optimizer = our_optimizer([0.5])
+    schedule = optim.Step(optimizer, 2)
+    schedule = optim.WarmUp(schedule, 3) if warm else schedule
+    schedule.step()
+    before = json.dumps(schedule.state_dict())
+    with pytest.raises(WeightsError, match=message):
+        schedule.load_state_dict({**schedule.state_dict(), **change})
+    assert json.dumps(schedule.state_dict()) == before
+
+
+def test_the_state_of_a_warm_up_brings_its_settings_and_those_of_what_comes_after():
+    optimizer, other = our_optimizer([0.5]), our_optimizer([0.5])
+    schedule = optim.WarmUp(optim.Step(optimizer, 2, 0.5), 3, 0.25)
+    resumed = optim.WarmUp(optim.Step(other, 7), 9)
+    schedule.step()
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    for _ in range(8):
+        schedule.step()
+        resumed.step()
+        assert other.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+    with pytest.raises(WeightsError, match="it is the state of another one"):
+        optim.WarmUp(optim.Cosine(other, 7), 9).load_state_dict(schedule.state_dict())
+
+
+def test_the_warm_up_state_of_an_earlier_version_goes_on():
+    optimizer = our_optimizer([0.5])
+    schedule = optim.WarmUp(optim.Step(optimizer, 2), 4)
+    schedule.load_state_dict({"t": 2, "starting": [0.5], "last": [0.25]})
+    schedule.step()
+    assert optimizer.param_groups[0]["lr"] == 0.375

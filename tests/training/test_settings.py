@@ -23,10 +23,10 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
         ({"epochs": 0}, "^epochs must be 1 or more, not 0$"),
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"optimizer": "sdg"}, "optimizer must be one of sgd, adam, adamw, not sdg"),
-        ({"lr": 0.0}, "lr must be above 0, not 0.0"),
-        ({"lr": math.nan}, "lr must be above 0, not nan"),
+        ({"lr": 0.0}, "lr must be above 0 and finite, not 0.0"),
+        ({"lr": math.nan}, "lr must be above 0 and finite, not nan"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, not 1.0"),
-        ({"weight_decay": -1e-4}, "weight_decay must be 0 or more, not -0.0001"),
+        ({"weight_decay": -1e-4}, "weight_decay must be 0 or more and finite, not -0.0001"),
         ({"schedule": "linear"}, "schedule must be one of constant, multistep, cosine, onecycle, plateau, not linear"),
         ({"milestones": (3,)}, "milestones must be left out unless schedule is multistep"),
         ({"warmup_epochs": 10.0}, "warmup_epochs must be at least 0 and below epochs, not 10.0"),
@@ -38,7 +38,7 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
         ({"image_size": 10**6}, "image_size must be 1 or more and at most 2048, not 1000000"),
         ({"seed": -1}, "seed must be 0 or more, not -1"),
         ({"freeze": True}, "freeze must be left out where there are no weights"),
-        ({"epochs": -1, "lr": -1.0}, "epochs must be 1 or more, not -1; lr must be above 0, not -1.0"),
+        ({"epochs": -1, "lr": -1.0}, "epochs must be 1 or more, not -1; lr must be above 0 and finite, not -1.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes, complaint):

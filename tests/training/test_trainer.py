@@ -322,3 +322,43 @@ def test_a_damaged_sample_stops_the_run_by_name(tmp_path):
     with pytest.raises(DataError, match=r"sample \d+ of 'digits'"):
         make(tmp_path, loaders=(train, validation), checkpoint_steps=1).fit()
     assert training.load_checkpoint(tmp_path / "last.safetensors").model
+
+
+def with_schedule(make_schedule, **options):
+    model = TinyNet()
+    optimizer = optim.SGD(model.parameters(), 0.05)
+    return make(model=model, optimizer=optimizer, schedule=make_schedule(optimizer), **options)  # 7 steps an epoch
+
+
+@pytest.mark.parametrize(
+    "make_schedule",
+    [
+        lambda optimizer: optim.MultiStep(optimizer, [1, 2]),
+        lambda optimizer: optim.Step(optimizer, 1),
+        lambda optimizer: optim.WarmUp(optim.MultiStep(optimizer, [1, 2]), 3),
+    ],
+)
+def test_milestones_within_the_first_epoch_are_questioned(make_schedule):
+    with pytest.warns(
+        UserWarning, match=r'are steps here, .* first of 3 epochs, .*7 steps.*schedule_per="epoch"'
+    ) as found:
+        with_schedule(make_schedule)
+    assert found[0].filename.endswith("tiny.py")  # the line that makes the Trainer
+
+
+def test_other_milestones_are_not_questioned():
+    with_schedule(lambda optimizer: optim.MultiStep(optimizer, [1, 2]), schedule_per="epoch")
+    with_schedule(lambda optimizer: optim.MultiStep(optimizer, [3, 14]))
+    with_schedule(lambda optimizer: optim.Step(optimizer, 3, 0.99))
+    with_schedule(lambda optimizer: optim.MultiStep(optimizer, [1, 2]), epochs=1)
+
+
+@pytest.mark.parametrize("name", ["progress", "graph"])
+def test_switches_are_true_or_false(name):
+    with pytest.raises(ValueError, match=f"Trainer: {name} = 'no' must be True or False"):
+        make(**{name: "no"})
+
+
+def test_progress_of_an_evaluation_is_true_or_false():
+    with pytest.raises(ValueError, match="evaluate: progress = 'no' must be True or False"):
+        training.evaluate(TinyNet(), loaders()[1], progress="no")

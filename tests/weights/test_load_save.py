@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minires as mr
-from minires import weights
+from minires import nn, weights
 from minires.errors import MiniResError, WeightsError
 from tests.weights.crafting import FLOATS, call, dictionary, legacy_bytes, tensor, value, written, zip_bytes
 from tests.weights.crafting import name as global_name
@@ -664,3 +664,13 @@ def test_a_masked_array_is_not_saved_without_its_mask(tmp_path, suffix):
     with pytest.raises(WeightsError, match=r"entry 'w' is a masked array.*filled\(0\.0\)"):
         weights.save(tmp_path / f"w{suffix}", {"w": np.ma.array([1.0, 2.0], mask=[False, True])})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_in_place_of_its_state_is_refused(tmp_path):
+    model = nn.Linear(2, 2)
+    with pytest.raises(WeightsError, match=r"got a Linear: write weights\.save\(path, model\.state_dict\(\)\)"):
+        weights.save(tmp_path / "w.npz", model)
+    with pytest.raises(WeightsError, match=r"needs \{name: array\}, got a list"):
+        weights.save(tmp_path / "w.npz", [np.zeros(2)])
+    with pytest.raises(TypeError, match="the path comes first"):
+        weights.save(model.state_dict(), tmp_path / "w.npz")

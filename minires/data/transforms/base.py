@@ -26,9 +26,15 @@ Pixels = npt.NDArray[Any]  # uint8 (..., H, W, C) or float32 (..., C, H, W)
 
 
 class Transform(ABC):
-    """Base class of transforms. `random` says whether it draws from `rng`, which other transforms do not need."""
+    """Base class of transforms.
+
+    Attributes:
+        random: whether it draws from `rng`, which other transforms do not need.
+        centres: whether it subtracts a mean, which is done once.
+    """
 
     random: bool = False
+    centres: bool = False
 
     @abstractmethod
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels: ...
@@ -64,6 +70,10 @@ class Compose(Transform):
             if transform is None:
                 raise DataError(f"Compose: transform {number} is None: leave it out")
         self.random = any(map(is_random, self.transforms))
+        centring = [transform for transform in self.transforms if getattr(transform, "centres", False)]
+        if len(centring) > 1:
+            raise DataError(f"Compose: images would be normalised {len(centring)} times, by {centring}: once is meant")
+        self.centres = bool(centring)
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
         for transform in self.transforms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "digits": ((0.3059,), (0.3762,)),
     "none": ((0.0,), (1.0,)),
 }
+
+_FAR = 10.0  # no image between 0 and 1, however its colours were shifted, has such a number
 
 
 def as_float(image: Pixels) -> npt.NDArray[np.float32]:
@@ -48,13 +51,18 @@ class Normalize(Transform):
     `mean` and `std` have one number per channel, or one for all. A float32 image (after `ToFloat` or `Lighting`) is not
     divided by 255. The result equals torchvision's ToTensor and Normalize in float32, bit for bit.
 
-    Raises DataError for other numbers of channels than 1 and 3, or a std that is not positive.
+    Raises DataError for other numbers of channels than 1 and 3, a std that is not positive, and numbers that are not
+    finite; when called, if mean and std are in units of 0…255 and the image is not, or the other way round.
     """
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.mean, self.std = _numbers(mean), _numbers(std)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or not all(s > 0 for s in self.std):
             raise DataError(f"{self}: mean and std take 1 or 3 numbers each, and std must be above 0")
+        if not all(map(math.isfinite, self.mean + self.std)):
+            raise DataError(f"{self}: mean and std must be finite")
+        self.centres = any(self.mean)
+        self._of_255 = max(self.mean + self.std) > 1 or min(self.mean) < 0  # not of images between 0 and 1
         self._mean = np.array(self.mean, dtype=np.float32).reshape(-1, 1, 1)
         self._std = np.array(self.std, dtype=np.float32).reshape(-1, 1, 1)
 
@@ -71,7 +79,17 @@ class Normalize(Transform):
         return cls(*PRESETS[name])
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
+        stored = is_stored(image)
+        if stored and self._of_255:
+            raise DataError(
+                f"{self}: a uint8 image is divided by 255 first, so mean and std must lie in 0…1: divide them"
+            )
         numbers = as_float(image)
+        if not stored and not self._of_255 and self.centres and numbers.max(initial=0) > _FAR:
+            raise DataError(
+                f"{self}: a float32 image is taken as it is, and this one has {numbers.max():g} where 0…1 is expected: "
+                "divide it by 255, or keep it uint8"
+            )
         if len(self.mean) not in (1, numbers.shape[-3]):
             raise ShapeError(f"{self} is for {len(self.mean)} channels, the image has {numbers.shape[-3]}")
         numbers -= self._mean
@@ -92,6 +110,8 @@ class PerPixelMean(Transform):
     `mean` is (C, H, W) in units of 255 (He et al. 2015, section 4.2; Krizhevsky et al. 2012, section 2). Images must
     have its size, so the transform belongs before a random crop. Raises ShapeError for a mean of another shape.
     """
+
+    centres = True
 
     def __init__(self, mean: npt.ArrayLike) -> None:
         self.mean = np.array(mean, dtype=np.float32)

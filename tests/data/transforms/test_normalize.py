@@ -142,7 +142,34 @@ def test_a_mean_image_needs_images_of_one_size():
 
 
 def test_readable_reprs():
-    chain = Compose([CenterCrop(4), ToFloat(), Normalize((0.5,), (0.25,)), PerPixelMean(np.zeros((1, 4, 4)))])
-    assert repr(chain) == (
-        "Compose([CenterCrop(size=4), ToFloat(), Normalize(mean=(0.5,), std=(0.25,)), PerPixelMean(1x4x4)])"
-    )
+    chain = Compose([CenterCrop(4), ToFloat(), Normalize((0.5,), (0.25,))])
+    assert repr(chain) == "Compose([CenterCrop(size=4), ToFloat(), Normalize(mean=(0.5,), std=(0.25,))])"
+    assert repr(PerPixelMean(np.zeros((1, 4, 4)))) == "PerPixelMean(1x4x4)"
+
+
+@pytest.mark.parametrize(("mean", "std"), [(np.nan, 0.5), (0.5, np.inf), ((0.5, np.inf, 0.5), (1, 1, 1))])
+def test_numbers_that_are_not_finite_are_refused(mean, std):
+    with pytest.raises(DataError, match=r"above 0|must be finite"):
+        Normalize(mean, std)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(123.7, 58.4), (0.0, 255.0), (-0.5, 0.5)])
+def test_units_of_255_are_refused_for_uint8_images_and_taken_for_floats(mean, std):
+    with pytest.raises(DataError, match="a uint8 image is divided by 255 first"):
+        Normalize(mean, std)(np.full((2, 2, 3), 200, np.uint8))
+    found = Normalize(mean, std)(np.full((3, 2, 2), 200.0, np.float32))
+    np.testing.assert_allclose(found, (200 - mean) / std, rtol=1e-6)
+
+
+def test_a_float_image_up_to_255_is_refused_where_0_to_1_is_expected():
+    with pytest.raises(DataError, match=r"has 200 where 0…1 is expected: divide it by 255"):
+        Normalize(0.5, 0.5)(np.full((3, 2, 2), 200.0, np.float32))
+    Normalize.preset("none")(np.full((3, 2, 2), 200.0, np.float32))
+
+
+def test_normalising_twice_is_refused():
+    once = Normalize(0.5, 0.5)
+    for twice in ([once, once], [Compose([ToFloat(), once]), once], [PerPixelMean(np.zeros((3, 2, 2))), once]):
+        with pytest.raises(DataError, match="normalised 2 times"):
+            Compose(twice)
+    Compose([PerPixelMean(np.zeros((3, 2, 2))), Normalize(0.0, 0.5)])  # a mean once, and a deviation
