@@ -8,6 +8,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import anomaly
+from minires.core.operators import method
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 
@@ -98,6 +99,7 @@ def check_gradients(node: Function, gradients: list[Any]) -> None:
             anomaly.check_gradient(node, number, gradient)
 
 
+@method("check_like")
 def check_like(what: str, gradient: Any, tensor: Tensor | Function) -> None:
     """Raise unless `gradient` is a Tensor of the shape, dtype and device of `tensor` (or of that node's output)."""
     if not isinstance(gradient, Tensor):
