@@ -191,7 +191,8 @@ class Tensor(Operators, InPlaceOperators):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for this leaf's gradient, or stop asking. Raises GraphError for non-leaves.
 
-        A backward pass that comes later leaves a leaf alone that has stopped asking. Raises DtypeError for integers and complex numbers: take real and imaginary parts as two Tensors.
+        It counts when backward runs, too. Raises DtypeError for integers and complex numbers: take real and imaginary
+        parts as two Tensors.
         """
         if requires_grad is not True:
             requires_grad = flag("requires_grad_", "requires_grad", requires_grad)

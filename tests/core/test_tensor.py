@@ -162,7 +162,8 @@ SAME = {
 }
 NO_GRADIENT = {"argmax", "compare", "backward"}  # tests/ops/test_conventions.py, tests/core/test_autograd.py
 NO_GRADIENT |= {"real", "imag", "conj", "angle"}  # tests/ops/test_complex.py
-ELSEWHERE = {"copy", "deepcopy", "reduce", "check_like"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
+ELSEWHERE = {"check_like"}  # tests/core/test_autograd.py
+ELSEWHERE |= {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
 
 
 @pytest.mark.parametrize("name", SAME)
