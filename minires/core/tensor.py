@@ -19,6 +19,7 @@ from minires.core import modes
 from minires.core.hooks import RemovableHandle
 from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
+from minires.core.numpy_functions import refuse_to_lose_gradient
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import array_of, copy_of_view, is_writeable
 from minires.core.settings import flag
@@ -137,6 +138,8 @@ class Tensor(Operators, InPlaceOperators):
         return self.numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self._requires_grad and modes.is_grad_enabled():
+            refuse_to_lose_gradient()
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:

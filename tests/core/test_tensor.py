@@ -79,14 +79,38 @@ def test_numpy_shares_and_cannot_be_written():
     assert array[0] == 7
 
 
-def test_numpy_functions_take_tensors():
-    x = leaf(1.0, 4.0)
+def test_numpy_functions_take_tensors_that_require_no_gradient():
+    x = leaf(1.0, 4.0).detach()
     np.testing.assert_array_equal(np.asarray(x), [1, 4])
     np.testing.assert_array_equal(np.array(x, dtype=np.float32), np.float32([1, 4]))
     assert np.asarray(x, copy=False).base is not None
     own = np.array(x)
     own[0] = 9
     assert x.tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.array,
+        lambda x: np.concatenate([x, x]),
+        lambda x: np.stack([x, x]),
+        lambda x: np.clip(x, 0, 2),
+        lambda x: np.where([True, False], x, 0),
+        lambda x: np.linalg.norm(x),
+        lambda x: np.asarray([x.sum(), x.sum()]),
+        lambda x: np.asarray(x * 2),
+    ],
+)
+def test_numpy_does_not_lose_a_gradient(function):
+    """torch: "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."."""
+    x = leaf(1.0, 4.0)
+    with pytest.raises((GraphError, TypeError), match=r"lose the gradient.*|no `out`"):
+        function(x)
+    function(x.detach()) if function is np.array else None
+    with mr.no_grad():  # where there is no gradient to lose
+        assert np.asarray(x).tolist() == [1.0, 4.0]
+    assert x.numpy().tolist() == [1.0, 4.0]
 
 
 def test_detach_and_clone():
