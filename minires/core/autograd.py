@@ -43,8 +43,8 @@ def backward(
     tensor: Tensors, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
     """See Tensor.backward. Several tensors, each with its gradient, are one pass (torch.autograd.backward)."""
-    is_one = isinstance(tensor, Tensor)
-    roots, root_gradients = ([tensor], [gradient]) if is_one else _roots("backward", tensor, gradient)
+    one = ([tensor], [gradient]) if isinstance(tensor, Tensor) else None
+    roots, root_gradients = one or _roots("backward", tensor, gradient)
     gradients = BackwardPass(roots, root_gradients, None, retain_graph, create_graph).run()
     for leaf, leaf_gradient in gradients.items():
         if isinstance(leaf, Tensor) and leaf.requires_grad:  # it may have been frozen after the forward pass

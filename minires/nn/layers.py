@@ -164,6 +164,8 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """(N, C, H, W) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`."""
+        if getattr(x, "ndim", 4) != 4:
+            raise ShapeError(f"BatchNorm2d: needs (N, C, H, W), got {x.shape}; F.batch_norm takes (N, C, …)")
         y = F.batch_norm(
             x,
             self.running_mean,
@@ -190,6 +192,8 @@ class LayerNorm(Module):
 
     def __init__(self, normalized_shape: Size, eps: float = 1e-5) -> None:
         self.normalized_shape = tuple(normalized_shape) if np.iterable(normalized_shape) else (normalized_shape,)
+        if not self.normalized_shape:
+            raise ShapeError("LayerNorm: normalized_shape () names no axis to normalise over")
         for size in self.normalized_shape:
             _check_sizes("LayerNorm", normalized_shape=size)
         _check_eps("LayerNorm", eps)

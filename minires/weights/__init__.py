@@ -140,6 +140,9 @@ def save(path: str | os.PathLike[str], state_dict: Mapping[str, object]) -> None
     MiniResError if the file system refuses.
     """
     path = Path(path)
+    if not hasattr(state_dict, "items"):
+        kind = type(state_dict).__name__
+        raise WeightsError(f"cannot save {path}: needs names and arrays, got a {kind}; of a model, model.state_dict()")
     writers = {
         ".safetensors": safetensors_file.write,
         ".npz": npz_file.write,

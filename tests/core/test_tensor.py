@@ -214,3 +214,26 @@ def test_setting_requires_grad_is_checked_as_asking_for_it() -> None:
     result = mr.ones(2, requires_grad=True) * 2.0
     with pytest.raises(GraphError, match="Multiply"):
         result.requires_grad = False
+
+
+def test_one_number_is_formatted_and_one_integer_is_an_index():
+    loss, i = mr.tensor(0.123456, requires_grad=True), mr.tensor(1)
+    assert f"{loss:.4f} {loss * 2:>8.2e}" == "0.1235 2.47e-01"
+    assert f"{loss}" == str(loss)
+    with pytest.raises(TypeError, match="unsupported format string"):
+        f"{mr.ones(1):.2f}"  # as torch
+    x = mr.tensor([[1.0, 2.0], [3.0, -4.0]])
+    assert x[i:].tolist() == [[3.0, -4.0]]
+    assert (list(range(mr.tensor([2]))), ["a", "b"][i], "ab"[mr.tensor(True)]) == ([0, 1], "b", "b")
+    for wrong in (loss, mr.tensor([1, 2])):
+        with pytest.raises(TypeError, match="only an integer tensor of one element"):
+            range(wrong)
+
+
+def test_contains_asks_every_element():
+    x = mr.tensor([[1.0, 2.0], [3.0, -4.0]])
+    assert -4.0 in x
+    assert mr.tensor(2.0) in x
+    assert 5 not in x
+    with pytest.raises(TypeError, match="str is none"):
+        assert "a" not in x

@@ -217,3 +217,26 @@ def test_relu_inplace_changes_its_input(inplace):
 def test_settings_of_the_wrong_kind(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_norm_layers_refuse_what_torch_refuses():
+    for shape in ((4, 3), (4, 3, 5), (4, 3, 2, 2, 2)):
+        with pytest.raises(ShapeError, match=r"BatchNorm2d: needs \(N, C, H, W\), got"):
+            nn.BatchNorm2d(3)(mr.ones(shape))
+    with pytest.raises(ShapeError, match="names no axis"):
+        nn.LayerNorm([])
+
+
+def test_a_buffer_of_a_tensor_holds_its_array():
+    class Net(nn.Module):
+        def __init__(self):
+            self.ema = nn.Buffer(mr.zeros(3))
+
+        def forward(self, x):
+            return x - self.ema
+
+    net = Net()
+    assert type(net.ema.data) is np.ndarray
+    net.load_state_dict({"ema": np.ones(3, np.float32)})
+    assert net(mr.ones(2, 3)).tolist() == [[0, 0, 0]] * 2
+    assert net.state_dict()["ema"].numpy().tolist() == [1, 1, 1]

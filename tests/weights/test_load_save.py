@@ -657,3 +657,8 @@ def test_a_pth_file_is_what_torch_save_writes(tmp_path):
 def test_a_pth_file_is_mapped_not_read(tmp_path):
     weights.save(tmp_path / "w.pth", {"odd": np.zeros(3, np.int8), "a": np.arange(1000.0)})
     assert is_mapped(weights.load(tmp_path / "w.pth")["a"])
+
+
+def test_a_model_in_place_of_its_state_is_told_what_to_save(tmp_path):
+    with pytest.raises(WeightsError, match=r"got a Linear; of a model, model\.state_dict\(\)"):
+        weights.save(tmp_path / "w.safetensors", mr.nn.Linear(2, 2))
