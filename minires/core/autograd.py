@@ -260,9 +260,9 @@ def _grad_output(root: Tensor, gradient: Operand | None) -> Tensor:
 
 
 def _accumulate_grad(tensor: Tensor, gradient: Tensor, create_graph: bool) -> None:
-    """Add to `tensor.grad`, in a new array."""
+    """Add to `tensor.grad`, in a new array. The gradient is known to be like the tensor."""
     if tensor.grad is None:
-        tensor.grad = gradient
+        tensor._grad = gradient
         return
     with modes.set_grad_enabled(create_graph):
         tensor.grad = tensor.grad + gradient
