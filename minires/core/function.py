@@ -110,11 +110,11 @@ class Function:
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Become the node of `output`: keep what backward needs, and point along the edges to the inputs' nodes."""
         set_by_forward = vars(self).keys() - self._configuration
+        # Masks, indices and the like are locked as the inputs are, since they may be arrays of the user.
+        self._locks = [ReadOnlyLock(array) for array in _arrays_in(vars(self).values())]
         self.edges = tuple(tensor.edge() for tensor in inputs)
         self.needs_input_grad = tuple(edge is not None for edge in self.edges)
         saved = range(len(inputs)) if self.saved_inputs is None else self.saved_inputs
-        # Masks, indices and the like are locked as the inputs are, since they may be arrays of the user.
-        self._locks = [ReadOnlyLock(array) for array in _arrays_in(vars(self).values())]
         self._locks += [ReadOnlyLock(tensor.data) for i, tensor in enumerate(inputs) if i in saved]
         if self.saves_output:  # its array, not the Tensor: the Tensor refers to this node, which would be a cycle
             self._locks.append(ReadOnlyLock(output.data))
