@@ -65,7 +65,8 @@ def _process_wide() -> str | None:
 def use_backend(name: str) -> Switch:
     """Within the block (and this thread) use the kernels that the provider `name` has, and else those of the reference.
 
-    As a decorator it does so for each call of a function; `MINIRES_BACKEND=name` in the environment, for a process.
+    It is written `with use_backend(name):`; a call without `with` sets nothing, as with torch's contexts. As a
+    decorator it does so for each call of a function; `MINIRES_BACKEND=name` in the environment, for a process.
     Raises DeviceError if `name` cannot be used here.
     """
     return Switch(_forced, _checked(name))

@@ -40,12 +40,14 @@ Tensors = Tensor | Sequence[Tensor]
 
 @method("backward")
 def backward(
-    tensor: Tensor, gradient: Operand | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    tensor: Tensors, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
-    """See Tensor.backward."""
-    gradients = BackwardPass([tensor], [gradient], None, retain_graph, create_graph).run()
+    """See Tensor.backward. Several tensors, each with its gradient, are one pass (torch.autograd.backward)."""
+    one = ([tensor], [gradient]) if isinstance(tensor, Tensor) else None
+    roots, root_gradients = one or _roots("backward", tensor, gradient)
+    gradients = BackwardPass(roots, root_gradients, None, retain_graph, create_graph).run()
     for leaf, leaf_gradient in gradients.items():
-        if isinstance(leaf, Tensor):
+        if isinstance(leaf, Tensor) and leaf.requires_grad:  # it may have been frozen after the forward pass
             _accumulate_grad(leaf, leaf_gradient, create_graph)
 
 
@@ -53,8 +55,8 @@ def grad(
     outputs: Tensors,
     inputs: Tensors,
     grad_outputs: Any = None,
-    create_graph: bool = False,
     retain_graph: bool | None = None,
+    create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """d(outputs)/d(inputs) · grad_outputs (torch.autograd.grad): a tuple, one gradient for each input. Sets no `.grad`.
@@ -63,13 +65,8 @@ def grad(
     output has a single element. Raises GraphError where an input does not influence the outputs, unless `allow_unused`:
     then its gradient is None.
     """
-    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    roots, root_gradients = _roots("grad", outputs, grad_outputs)
     targets = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    root_gradients = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
-    if grad_outputs is None:
-        root_gradients = [None] * len(roots)
-    if len(root_gradients) != len(roots):
-        raise ShapeError(f"grad: {len(root_gradients)} grad_outputs for {len(roots)} outputs")
     for number, target in enumerate(targets):
         if not target.requires_grad:
             raise GraphError(f"grad: input {number} (shape {target.shape}) does not require gradients")
@@ -95,7 +92,7 @@ class BackwardPass:
         retain_graph: bool | None,
         create_graph: bool,
     ) -> None:
-        self.create_graph = create_graph
+        self.create_graph = flag("backward", "create_graph", create_graph)
         self.retain_graph = create_graph if retain_graph is None else flag("backward", "retain_graph", retain_graph)
         self.roots = [vertex_of(root) for root in roots]
         self.grad_outputs = [_grad_output(root, given) for root, given in zip(roots, grad_outputs, strict=True)]
@@ -239,6 +236,17 @@ def _leading_to(targets: set[Vertex], order: list[Vertex]) -> set[Vertex]:
     return leading
 
 
+def _roots(function: str, outputs: Tensors, grad_outputs: Any) -> tuple[list[Tensor], list[Any]]:
+    """The tensors that a pass starts from, and for each one the gradient that the caller gave, or None."""
+    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    gradients = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [grad_outputs]
+    if grad_outputs is None:
+        gradients = [None] * len(roots)
+    if len(gradients) != len(roots):
+        raise ShapeError(f"{function}: {len(gradients)} grad_outputs for {len(roots)} outputs")
+    return roots, gradients
+
+
 def _grad_output(root: Tensor, gradient: Operand | None) -> Tensor:
     """The gradient that the pass starts from: what the caller gave, or 1 for a single element."""
     check_root(root, gradient)
@@ -252,9 +260,9 @@ def _grad_output(root: Tensor, gradient: Operand | None) -> Tensor:
 
 
 def _accumulate_grad(tensor: Tensor, gradient: Tensor, create_graph: bool) -> None:
-    """Add to `tensor.grad`, in a new array."""
+    """Add to `tensor.grad`, in a new array. The gradient is known to be like the tensor."""
     if tensor.grad is None:
-        tensor.grad = gradient
+        tensor._grad = gradient
         return
     with modes.set_grad_enabled(create_graph):
         tensor.grad = tensor.grad + gradient

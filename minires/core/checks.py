@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import anomaly
+from minires.core.operators import method
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
 
@@ -26,6 +29,17 @@ def check_inputs(op: Function, inputs: tuple[Any, ...]) -> None:
     if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:
         devices = [tensor.device for tensor in inputs]
         raise DeviceError(f"{op.name}: inputs on different devices {devices}; move them with .to()")
+
+
+def check_output(op: Function, output: Any) -> None:
+    """Raise DtypeError if forward has returned Python's numbers, or several arrays."""
+    if isinstance(output, (tuple, list)):
+        raise DtypeError(
+            f"{op.name}: forward returned a {type(output).__name__} of {len(output)}, but a Function has one output: "
+            "write one Function for each, or stack the arrays and index the result"
+        )
+    if isinstance(output, (float, int)) and not isinstance(output, np.generic):
+        raise DtypeError(f"{op.name}: forward returned a {type(output).__name__}; return an array, as in np.asarray(y)")
 
 
 def check_is_no_torch_function(op: type) -> None:
@@ -98,6 +112,7 @@ def check_gradients(node: Function, gradients: list[Any]) -> None:
             anomaly.check_gradient(node, number, gradient)
 
 
+@method("check_like")
 def check_like(what: str, gradient: Any, tensor: Tensor | Function) -> None:
     """Raise unless `gradient` is a Tensor of the shape, dtype and device of `tensor` (or of that node's output)."""
     if not isinstance(gradient, Tensor):

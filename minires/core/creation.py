@@ -71,12 +71,12 @@ def _cast(array: Array, dtype: Any) -> Array:
 
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
     """A Tensor of zeros; the shape is given as numbers or as one tuple (torch.zeros)."""
-    return Tensor(np.zeros(tuple_of(shape), dtype), requires_grad)
+    return Tensor(np.zeros(tuple_of(shape), _default(dtype)), requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
     """A Tensor of ones; the shape is given as numbers or as one tuple (torch.ones)."""
-    return Tensor(np.ones(tuple_of(shape), dtype), requires_grad)
+    return Tensor(np.ones(tuple_of(shape), _default(dtype)), requires_grad)
 
 
 def randn(
@@ -94,11 +94,23 @@ def rand(
     """A Tensor of uniform numbers in [0, 1), drawn from `generator` or the thread's default (torch.rand)."""
     dtype = _floating("rand", dtype)
     generator = default_generator() if generator is None else generator
-    return Tensor(generator.random(tuple_of(shape)).astype(dtype), requires_grad)
+    return Tensor(below(1.0, np.asarray(generator.random(tuple_of(shape))), dtype), requires_grad)
+
+
+def _default(dtype: Any) -> Any:
+    return np.float32 if dtype is None else dtype  # as in torch; NumPy would take float64
 
 
 def _floating(function: str, dtype: Any) -> np.dtype[Any]:
-    """`dtype`. Raises DtypeError unless it is floating-point: as integers, uniform numbers would all be 0."""
-    if np.dtype(dtype).kind != "f":
-        raise DtypeError(f"{function}: draws floating-point numbers, not {np.dtype(dtype)}; convert with .astype()")
-    return np.dtype(dtype)
+    """`dtype`, or float32. Raises DtypeError unless it is floating-point: integers from [0, 1) would all be 0."""
+    dtype = np.dtype(_default(dtype))
+    if dtype.kind != "f":
+        raise DtypeError(f"{function}: draws floating-point numbers, not {dtype}; convert with .astype()")
+    return dtype
+
+
+def below(limit: float, numbers: np.ndarray, dtype: Any) -> np.ndarray:
+    """`numbers`, all less than `limit`, in `dtype`. What would be rounded up to it becomes the number before it."""
+    rounded = numbers.astype(dtype)
+    dtype = rounded.dtype.type
+    return np.minimum(rounded, np.nextafter(dtype(limit), dtype(-np.inf)), out=rounded)

@@ -14,7 +14,7 @@ from weakref import ref
 from minires import backend
 from minires.backend import Array
 from minires.core import anomaly, modes
-from minires.core.checks import check_inputs, check_is_no_torch_function
+from minires.core.checks import check_inputs, check_is_no_torch_function, check_output
 from minires.core.readonly import ReadOnlyLock, read_only
 from minires.core.sharing import note_sharing
 from minires.core.tensor import Hook, Tensor
@@ -100,6 +100,8 @@ class Function:
 
     def _wrap(self, array: Any, like: Tensor) -> Tensor:
         """What forward returned, as a Tensor on the device of `like`. Raises DtypeError if it is not numbers."""
+        if isinstance(array, (tuple, list, float, int)):
+            check_output(self, array)
         array = read_only(backend.as_array(array, like.data))
         if array.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name}: forward returned a {type(array).__name__}, not an array of numbers")
@@ -108,17 +110,17 @@ class Function:
     def _record(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """Become the node of `output`: keep what backward needs, and point along the edges to the inputs' nodes."""
         set_by_forward = vars(self).keys() - self._configuration
-        saved = range(len(inputs)) if self.saved_inputs is None else self.saved_inputs
         # Masks, indices and the like are locked as the inputs are, since they may be arrays of the user.
         self._locks = [ReadOnlyLock(array) for array in _arrays_in(vars(self).values())]
+        self.edges = tuple(tensor.edge() for tensor in inputs)
+        self.needs_input_grad = tuple(edge is not None for edge in self.edges)
+        saved = range(len(inputs)) if self.saved_inputs is None else self.saved_inputs
         self._locks += [ReadOnlyLock(tensor.data) for i, tensor in enumerate(inputs) if i in saved]
         if self.saves_output:  # its array, not the Tensor: the Tensor refers to this node, which would be a cycle
             self._locks.append(ReadOnlyLock(output.data))
         self._saved = set_by_forward
         self.versions = {i: tensor.version for i, tensor in enumerate(inputs) if i in saved}
         self.inputs = tuple(tensor if i in saved else tensor.metadata_copy() for i, tensor in enumerate(inputs))
-        self.edges = tuple(tensor.edge() for tensor in inputs)
-        self.needs_input_grad = tuple(edge is not None for edge in self.edges)
         self.shape, self.dtype, self.device = output.shape, output.dtype, output.device
         self.hooks: dict[object, Hook] = {}
         self.retained: list[ref[Tensor]] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from minires.backend.switches import Decorated, Switch, setting
 from minires.core.settings import flag
@@ -35,17 +35,28 @@ def is_grad_enabled() -> bool:
     return _grad_enabled.get()
 
 
-def no_grad() -> Switch:
+@overload
+def no_grad() -> Switch: ...
+@overload
+def no_grad(function: Decorated) -> Decorated: ...
+def no_grad(function: Any = None) -> Any:
     """Record nothing in this block or decorated function: no graph, no memory for backward (torch.no_grad).
 
-    As in torch, a generator that yields inside the block leaves its caller inside of it, until the generator goes on.
+    `@no_grad` and `@no_grad()` decorate alike. As in torch, a generator that yields inside the block leaves its caller
+    inside of it, until the generator goes on.
     """
-    return Switch(_grad_enabled, False)
+    switch = Switch(_grad_enabled, False)
+    return switch if function is None else switch(function)
 
 
-def enable_grad() -> Switch:
-    """Record operations again, inside of `no_grad` (torch.enable_grad)."""
-    return Switch(_grad_enabled, True)
+@overload
+def enable_grad() -> Switch: ...
+@overload
+def enable_grad(function: Decorated) -> Decorated: ...
+def enable_grad(function: Any = None) -> Any:
+    """Record operations again, inside of `no_grad` (torch.enable_grad); `@enable_grad` decorates, too."""
+    switch = Switch(_grad_enabled, True)
+    return switch if function is None else switch(function)
 
 
 class set_grad_enabled(Switch):  # a class with a name in small letters, as in torch: it is called like a function

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
+
+from minires.errors import GraphError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -47,6 +49,14 @@ def apply_ufunc(tensor: Any, ufunc: Any, method: str, *inputs: Any, **settings: 
     raise TypeError(
         f"np.{name} does not take Tensors, since NumPy would lose the gradient: {here}; np.{name}(x.numpy()) gives an "
         "array without gradient"
+    )
+
+
+def refuse_to_lose_gradient() -> NoReturn:
+    """Raise GraphError: NumPy wants the numbers of a Tensor that requires gradients, as np.concatenate([x, x]) does."""
+    raise GraphError(
+        "NumPy would lose the gradient of this Tensor, which requires one: use the functions of minires.functional, or "
+        "x.detach() (or x.numpy(), an array without gradient) where none is wanted"
     )
 
 

@@ -36,6 +36,14 @@ def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class Operators:
     """The part of `Tensor` that applies operations, kept apart so that tensor.py shows what a Tensor is."""
 
+    if TYPE_CHECKING:  # Tensor has them
+        shape: Any
+        dtype: Any
+        ndim: Any
+
+        def item(self) -> Any: ...
+        def numel(self) -> int: ...
+
     __slots__ = ()
     __array_priority__ = 1000  # makes `numpy_array + tensor` call Tensor.__radd__
     __array_ufunc__ = ArrayUfunc()
@@ -106,6 +114,25 @@ class Operators:
         return METHODS["compare"](self, other, "!=")
 
     __hash__ = object.__hash__
+
+    # -- what Python asks of numbers and containers -------------------------------------------------------------------
+
+    def __format__(self, form: str) -> str:
+        """f"{loss:.4f}" of a tensor () formats its number, as in torch."""
+        return format(self.item(), form) if form and not self.ndim else super().__format__(form)
+
+    def __index__(self) -> int:
+        """The only element, an integer, as in `x[t:]` and `range(t)`. Raises TypeError for other tensors."""
+        if self.dtype.kind not in "biu" or self.numel() != 1:
+            raise TypeError(f"only an integer tensor of one element is an index, not {self.dtype} {self.shape}")
+        return int(self.item())
+
+    def __contains__(self, value: Any) -> bool:
+        """Whether some element equals `value`, as in torch. Raises TypeError for what is no number."""
+        found = METHODS["compare"](self, value, "==")
+        if found is NotImplemented:
+            raise TypeError(f"a Tensor contains numbers: {type(value).__name__} is none")
+        return bool(found.numpy().any())
 
     # -- copies -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from minires.core import modes
 from minires.core.hooks import RemovableHandle
 from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
+from minires.core.numpy_functions import refuse_to_lose_gradient
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import array_of, copy_of_view, is_writeable
 from minires.core.settings import flag
@@ -46,18 +47,18 @@ class Tensor(Operators, InPlaceOperators):
         version: how often this tensor has been changed in place.
     """
 
-    __slots__ = ("__weakref__", "_data", "_hooks", "_requires_grad", "_sharing", "grad", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_requires_grad", "_sharing", "node", "version")
 
     _sharing: Sharing  # set once another tensor shares the memory; see `sharing.py`
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.version = 0
         self._data = copy_of_view(data)
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         self.node: Function | None = None
         self._requires_grad = False
         self._hooks: dict[object, Hook] | None = None
-        if requires_grad:
+        if requires_grad is not False:
             self.requires_grad_(requires_grad)
 
     # -- the array ----------------------------------------------------------------------------------------------------
@@ -139,6 +140,8 @@ class Tensor(Operators, InPlaceOperators):
         return self.numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self._requires_grad and modes.is_grad_enabled():
+            refuse_to_lose_gradient()
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
@@ -171,6 +174,17 @@ class Tensor(Operators, InPlaceOperators):
         METHODS["backward"](self, gradient, retain_graph, create_graph)
 
     @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, or None. Raises if a Tensor unlike this one, or none, is assigned to it."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            METHODS["check_like"]("the gradient assigned to .grad", gradient, self)
+        self._grad = gradient
+
+    @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded. Assigning to it calls `requires_grad_`."""
         return self._requires_grad
@@ -182,9 +196,11 @@ class Tensor(Operators, InPlaceOperators):
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for this leaf's gradient, or stop asking. Raises GraphError for non-leaves.
 
-        Raises DtypeError for integers and complex numbers: take real and imaginary parts as two Tensors.
+        It counts when backward runs, too. Raises DtypeError for integers and complex numbers: take real and imaginary
+        parts as two Tensors.
         """
-        requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
+        if requires_grad is not True:
+            requires_grad = flag("requires_grad_", "requires_grad", requires_grad)
         if requires_grad and self.dtype.kind not in ("fc" if modes.is_complex_step() else "f"):
             raise DtypeError(f"a Tensor of dtype {self.dtype} cannot require gradients: use a floating-point dtype")
         if self.node is not None and not requires_grad:
@@ -204,7 +220,7 @@ class Tensor(Operators, InPlaceOperators):
             return self  # a leaf is alive anyway, and its gradient must reach this very object
         other: Any = Tensor.__new__(Tensor)
         other._data = ArrayMetadata(self.shape, self.dtype, self.device)
-        other.grad, other._hooks, other.version = None, None, 0
+        other._grad, other._hooks, other.version = None, None, 0
         other.node, other._requires_grad = self.node, self.requires_grad
         return other
 

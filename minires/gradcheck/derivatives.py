@@ -111,7 +111,7 @@ def _rows(output: Tensor, leaves: list[Tensor], create_graph: bool) -> list[Tens
         unit.reshape(-1)[number] = 1
         found: Sequence[Tensor | None] = [None] * len(leaves)
         if output.requires_grad:
-            found = grad(output, leaves, Tensor(unit), create_graph, retain_graph=True, allow_unused=True)
+            found = grad(output, leaves, Tensor(unit), True, create_graph, allow_unused=True)
         for row, g, leaf in zip(rows, found, leaves, strict=True):
             row.append(_or_zeros(g, leaf))
     return [

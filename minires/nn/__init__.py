@@ -6,6 +6,7 @@ from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, Paramet
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
+    BatchNorm1d,
     BatchNorm2d,
     Conv2d,
     Dropout,
@@ -22,6 +23,7 @@ from minires.nn.parameter import Buffer, Parameter
 __all__ = [
     "AdaptiveAvgPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
     "Conv2d",

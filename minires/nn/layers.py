@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -147,18 +147,17 @@ class Conv2d(Module):
         return text + ("" if self.bias is not None else ", bias=False")
 
 
-class BatchNorm2d(Module):
-    """Normalises each channel over the batch (Ioffe & Szegedy 2015); names as in torch.nn.BatchNorm2d.
+class _BatchNorm(Module):
+    """Normalises each channel over the batch (Ioffe & Szegedy 2015), for inputs of one kind of shape."""
 
-    With momentum=None the running statistics are plain averages over all batches, as in torch.
-    """
+    shapes: ClassVar[Mapping[int, str]]  # number of axes: the shape in letters
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
-        _check_sizes("BatchNorm2d", num_features=num_features)
-        _check_eps("BatchNorm2d", eps)
+        _check_sizes(type(self).__name__, num_features=num_features)
+        _check_eps(type(self).__name__, eps)
         if momentum is not None and not is_number(momentum):
             raise ValueError(
-                f"BatchNorm2d: momentum={momentum!r} must be a number, the share of the newest batch, or None"
+                f"{type(self).__name__}: momentum={momentum!r} must be a number, the share of the newest batch, or None"
             )
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = Parameter(np.ones(num_features, np.float32))
@@ -168,7 +167,10 @@ class BatchNorm2d(Module):
         self.num_batches_tracked = Buffer(np.zeros((), np.int64))
 
     def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
-        """(N, C, H, W) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`."""
+        """(N, C, …) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`."""
+        if getattr(x, "ndim", None) not in (None, *self.shapes):
+            known = " or ".join(self.shapes.values())
+            raise ShapeError(f"{type(self).__name__}: needs {known}, got {x.shape}; F.batch_norm takes (N, C, …)")
         y = F.batch_norm(
             x,
             self.running_mean,
@@ -201,7 +203,7 @@ class BatchNorm2d(Module):
     def track_running_stats(self, value: bool) -> None:
         if value is not True:
             raise ValueError(
-                "BatchNorm2d: keeps running statistics always; for those of the batch alone, write "
+                f"{type(self).__name__}: keeps running statistics always; for those of the batch alone, write "
                 "F.batch_norm(x, None, None, weight, bias, training=True) in a forward of your own"
             )
 
@@ -209,11 +211,28 @@ class BatchNorm2d(Module):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
 
+class BatchNorm1d(_BatchNorm):
+    """Batch norm of (N, C) or (N, C, L); names as in torch.nn.BatchNorm1d.
+
+    With momentum=None the running statistics are plain averages over all batches, as in torch.
+    """
+
+    shapes: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch norm of images (N, C, H, W); names as in torch.nn.BatchNorm2d, and momentum=None as in BatchNorm1d."""
+
+    shapes: ClassVar = {4: "(N, C, H, W)"}
+
+
 class LayerNorm(Module):
     """Normalises each sample over its last axes (Ba et al. 2016; torch.nn.LayerNorm)."""
 
     def __init__(self, normalized_shape: Size, eps: float = 1e-5) -> None:
         self.normalized_shape = tuple(normalized_shape) if np.iterable(normalized_shape) else (normalized_shape,)
+        if not self.normalized_shape:
+            raise ShapeError("LayerNorm: normalized_shape () names no axis to normalise over")
         for size in self.normalized_shape:
             _check_sizes("LayerNorm", normalized_shape=size)
         _check_eps("LayerNorm", eps)

@@ -21,6 +21,9 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """State that is saved and moved with the model but not trained, such as running statistics."""
+    """State that is saved and moved with the model but not trained, such as running statistics (torch.nn.Buffer)."""
 
     __slots__ = ()
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)

@@ -62,7 +62,7 @@ class Clone(Function):
 def astype(input: Tensor, dtype: Any) -> Tensor:
     """input in another dtype. An integer input has no gradient. Raises DtypeError if `dtype` is not a dtype."""
     try:
-        dtype = np.dtype(dtype)
+        dtype = np.dtype(dtype if dtype is not None else "None")  # NumPy would take None for float64
     except TypeError:
         raise DtypeError(f"astype: {dtype!r} is not a dtype") from None
     if dtype == input.dtype:

@@ -7,6 +7,7 @@ and other ops, so it can be differentiated again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from minires import backend
 from minires.backend import Array
@@ -65,6 +66,10 @@ class Subtract(Function):
 class Multiply(Function):
     """y = a · b;  ∂y/∂a = b,  ∂y/∂b = a."""
 
+    @property
+    def saved_inputs(self) -> Sequence[int]:  # type: ignore[override]  # each factor only for the other's gradient
+        return [1 - i for i, needed in enumerate(self.needs_input_grad) if needed]
+
     def forward(self, a: Array, b: Array) -> Array:
         return backend.multiply(a, b)
 
@@ -77,6 +82,10 @@ class Multiply(Function):
 
 class Divide(Function):
     """y = a / b;  ∂y/∂a = 1/b,  ∂y/∂b = −a/b²."""
+
+    @property
+    def saved_inputs(self) -> Sequence[int]:  # type: ignore[override]  # a only for the gradient of b
+        return (0, 1) if self.needs_input_grad[1] else (1,)
 
     def forward(self, a: Array, b: Array) -> Array:
         return backend.divide(a, b)
@@ -397,7 +406,7 @@ def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     if condition.dtype.kind != "b":
         raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = as_tensor(input, Tensor(condition.data.astype("float32")))
+        input = as_tensor(input, condition)  # like a bool: 1 is int64, 0.5 float32
     a, b = same_kind(input, other)
     check_device("where", condition, a, b)
     check_broadcast("where", condition, a, b)

@@ -21,6 +21,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array, memory_owner
 from minires.core import modes
+from minires.core.creation import below
 from minires.core.function import Function
 from minires.core.operators import METHODS, Operand, Scalar, method
 from minires.core.random import default_generator
@@ -423,7 +424,12 @@ def uniform_(x: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Gen
     """See InPlaceOperators.uniform_."""
     if not a <= b:
         raise ValueError(f"uniform_: the interval [{a}, {b}) is empty")
-    return _drawn("uniform_", x, generator, lambda draws: draws.uniform(a, b, x.shape))
+
+    def draw(draws: np.random.Generator) -> np.ndarray:
+        numbers = np.asarray(draws.uniform(a, b, x.shape))
+        return below(b, numbers, x.dtype) if a < b and x.dtype.kind == "f" else numbers
+
+    return _drawn("uniform_", x, generator, draw)
 
 
 def _drawn(name: str, x: Tensor, generator: Any, draw: Callable[[np.random.Generator], Any]) -> Tensor:

@@ -13,7 +13,7 @@ from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import exp, where
 from minires.ops.float16 import in_float32
-from minires.ops.operands import axis_of, check_device, check_floating, check_real, check_tensor
+from minires.ops.operands import axis_of, check_device, check_dtypes, check_floating, check_real, check_tensor
 from minires.ops.reduction import mean, sum
 from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
 
@@ -94,6 +94,7 @@ def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = No
 def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
     if weight is not None:
         check_tensor(op, weight)
+        check_dtypes(op, input=input, weight=weight)
     if weight is not None and weight.shape != (input.shape[1],):
         raise ShapeError(
             f"{op}: weight {weight.shape} must be ({input.shape[1]},), one for each class of input {input.shape}"

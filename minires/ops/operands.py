@@ -15,16 +15,19 @@ from minires.core.operators import METHODS, Dim, Operand
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
 
+_RANK = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}  # of the kinds of numbers
+
 
 def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     """`value` as a Tensor on `like`'s device. A scalar, Python's or NumPy's, takes `like`'s dtype if it fits.
 
-    An array is copied, since its owner may write into it before backward. Raises DtypeError unless `value` consists of
-    numbers.
+    So does a list of them. An array is copied, since its owner may write into it before backward. Raises DtypeError
+    unless `value` consists of numbers.
     """
     if isinstance(value, Tensor):
         return value
-    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic) or (type(value) is np.ndarray and not value.ndim):
+        value = value.item()
     if isinstance(value, (bool, int, float, complex)):
         with np.errstate(over="ignore"):  # 1e40 becomes infinity in float32
             return Tensor(backend.scalar(value, _scalar_dtype(value, like.dtype), like.data))
@@ -32,6 +35,9 @@ def as_tensor(value: Operand | Sequence[Any], like: Tensor) -> Tensor:
     array: Array = backend.array_module(value).array(value)  # a copy
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"a {type(value).__name__} cannot be an operand: use numbers, arrays or Tensors")
+    if isinstance(value, (list, tuple)) and array.size:
+        some = (array.min(), array.max()) if array.dtype.kind in "biu" else (array.flat[0],)
+        array = array.astype(np.result_type(*(_scalar_dtype(number.item(), like.dtype) for number in some)))
     return Tensor(array)
 
 
@@ -39,6 +45,8 @@ def _scalar_dtype(value: complex, dtype: np.dtype[Any]) -> Any:
     """`dtype` if it can hold `value`, else the default dtype of its kind (torch's rule for scalars)."""
     if isinstance(value, int) and not isinstance(value, bool):
         holds = dtype.kind in "fc" or (dtype.kind in "iu" and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
+        if not holds and not -(2**63) <= value < 2**63:
+            raise DtypeError(f"the integer {value} does not fit int64; use a floating-point number")
         return dtype if holds else np.int64
     if isinstance(value, float):
         return dtype if dtype.kind in "fc" else np.float32
@@ -54,21 +62,35 @@ def same_kind(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
             raise DtypeError(
                 f"needs a Tensor, got {type(x).__name__} and {type(y).__name__}; make one with minires.tensor(...)"
             )
-        x = as_tensor(x, y)
-    y = as_tensor(y, x)
+        x, is_written = as_tensor(x, y), True
+    else:
+        y, is_written = as_tensor(y, x), not isinstance(y, Tensor)
     if x.dtype == y.dtype:
         return x, y
-    dtype = common_dtype(x, y)
+    dtype = _promoted([x.dtype, y.dtype]) if is_written else common_dtype(x, y)
     return METHODS["astype"](x, dtype), METHODS["astype"](y, dtype)
 
 
 def common_dtype(*tensors: Tensor) -> np.dtype[Any]:
     """The dtype to which the tensors are promoted.
 
-    It is NumPy's promotion, except that integers are ignored beside floating-point numbers, as in torch: NumPy would
-    make float64 of int64 and float32.
+    It is NumPy's promotion with two exceptions, which are torch's: integers are ignored beside floating-point numbers,
+    of which NumPy would make float64; and a tensor () counts as a scalar, which only a higher kind of number makes
+    count beside tensors that have axes.
     """
-    dtypes = [tensor.dtype for tensor in tensors]
+    dtypes, with_axes = [tensor.dtype for tensor in tensors], [tensor.dtype for tensor in tensors if tensor.ndim]
+    rank, rank_with_axes = (max((_RANK[dtype.kind] for dtype in some), default=-1) for some in (dtypes, with_axes))
+    if rank == rank_with_axes:
+        dtypes = with_axes
+        if rank == _RANK["i"]:  # but nothing is cut off: an integer that does not fit counts
+            numbers = [each.item() for each in tensors if not each.ndim]
+            dtypes = [*dtypes, *(np.dtype(_scalar_dtype(number, max(with_axes))) for number in numbers)]
+    elif rank_with_axes == _RANK["f"]:  # beside a complex number ()
+        dtypes = [*with_axes, np.dtype(np.complex64)]
+    return _promoted(dtypes)
+
+
+def _promoted(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     return np.result_type(*([dtype for dtype in dtypes if dtype.kind in "fc"] or dtypes))
 
 
@@ -86,7 +108,8 @@ def check_broadcast(op: str, *tensors: Tensor) -> tuple[int, ...]:
 def check_tensor(op: str, x: Any) -> None:
     """Raise DtypeError unless x is a Tensor."""
     if not isinstance(x, Tensor):
-        raise DtypeError(f"{op}: needs a Tensor, got {type(x).__name__}; make one with minires.tensor(...)")
+        kind = type(x).__name__ if type(x).__name__ != "Tensor" else f"a Tensor of {type(x).__module__}"
+        raise DtypeError(f"{op}: needs a Tensor, got {kind}; make one with minires.tensor(...)")
 
 
 def check_device(op: str, *tensors: Tensor) -> None:
@@ -94,6 +117,14 @@ def check_device(op: str, *tensors: Tensor) -> None:
     devices = [tensor.device for tensor in tensors]
     if len(set(devices)) > 1:
         raise DeviceError(f"{op}: tensors on different devices {devices}; move them with .to()")
+
+
+def check_dtypes(op: str, **operands: Any) -> None:
+    """Raise DtypeError, with their names, unless those of the operands that have a dtype have the same one."""
+    dtypes = {name: operand.dtype for name, operand in operands.items() if hasattr(operand, "dtype")}
+    if len(set(dtypes.values())) > 1:
+        named = ", ".join(f"{name} is {dtype}" for name, dtype in dtypes.items())
+        raise DtypeError(f"{op}: {named}; convert one with .astype()")
 
 
 def check_floating(op: str, x: Tensor) -> None:

@@ -14,7 +14,7 @@ from minires.core.operators import Dim, method
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.elementwise import exp, log, where
+from minires.ops.elementwise import exp, log, maximum, where
 from minires.ops.float16 import in_float32
 from minires.ops.operands import axes_of, axis_of, check_floating, check_real, check_tensor
 from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze
@@ -69,6 +69,11 @@ class Amax(Function):
         return backend.sum(shares, self.axes, self.keepdims)
 
 
+def _axes(op: str, dim: Dim, ndim: int) -> Axes:
+    """The axes to reduce: none means all of them, as in torch and unlike NumPy."""
+    return axes_of(op, dim, ndim) or tuple(range(ndim))
+
+
 def _keepdim(op: str, keepdim: bool) -> bool:
     return flag(op, "keepdim", keepdim, "several axes are one argument, as in dim=(0, 1)")
 
@@ -78,7 +83,7 @@ def _keepdim(op: str, keepdim: bool) -> bool:
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input over dim, by default over all axes (torch.sum)."""
     check_tensor("sum", input)
-    return Sum(axes_of("sum", dim, input.ndim), _keepdim("sum", keepdim))(input)
+    return Sum(_axes("sum", dim, input.ndim), _keepdim("sum", keepdim))(input)
 
 
 def _count(op: str, input: Tensor, axes: Axes) -> int:
@@ -94,7 +99,7 @@ def _count(op: str, input: Tensor, axes: Axes) -> int:
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Σ input / n over dim, by default over all axes (torch.mean). Raises ShapeError if n is 0."""
     check_floating("mean", input)
-    axes = axes_of("mean", dim, input.ndim)
+    axes = _axes("mean", dim, input.ndim)
     return Sum(axes, _keepdim("mean", keepdim))(input) / float(_count("mean", input, axes))
 
 
@@ -105,7 +110,7 @@ def var(input: Tensor, dim: Dim = None, correction: float = 1, keepdim: bool = F
     """Σ (x − mean)² / (n − correction) over dim (torch.var). Raises ShapeError unless n > correction."""
     check_floating("var", input)
     check_real("var", input)
-    axes = axes_of("var", dim, input.ndim)
+    axes = _axes("var", dim, input.ndim)
     n, correction = _count("var", input, axes), number("var", "correction", correction)
     if n <= correction:
         raise ShapeError(f"var: {n} values with correction {correction} leave nothing to divide by")
@@ -119,7 +124,7 @@ def amax(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """The largest elements over dim; at a tie they share the gradient equally (torch.amax)."""
     check_tensor("amax", input)
     check_real("amax", input)
-    axes = axes_of("amax", dim, input.ndim)
+    axes = _axes("amax", dim, input.ndim)
     _count("amax", input, axes)
     return Amax(axes, _keepdim("amax", keepdim))(input)
 
@@ -133,15 +138,18 @@ class MaxResult(NamedTuple):
 
 @method("max")
 @numpy_names
-def max(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | MaxResult:
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | MaxResult:
     """The largest element, or with dim a pair (values, indices) along that axis (torch.max).
 
-    At a tie the largest elements share the gradient; with dim, the first gets it. Raises ShapeError if there is none.
+    A Tensor in place of dim is compared element by element, as `maximum` does. At a tie the largest elements share the
+    gradient; with dim, the first gets it. Raises ShapeError if there is none.
     """
     check_tensor("max", input)
     check_real("max", input)
     if dim is None:
         return amax(input)
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
     axis = axis_of("max", dim, input.ndim)
     if not input.ndim:
         return max(reshape(input, (1,)), 0)
@@ -174,7 +182,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ over dim, with m = max x so that nothing overflows (torch.logsumexp)."""
     check_floating("logsumexp", input)
     check_real("logsumexp", input)
-    axes = axes_of("logsumexp", dim, input.ndim)
+    axes = _axes("logsumexp", dim, input.ndim)
     _count("logsumexp", input, axes)
     m = Tensor(backend.max(input.data, axes, True))  # any constant gives the same value and gradient
     m = where(Tensor(backend.compare(backend.absolute(m.data), math.inf, "<")), m, 0.0)  # ∞ − ∞ would be NaN

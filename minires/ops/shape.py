@@ -27,6 +27,7 @@ from minires.ops.operands import (
     axis_of,
     check_broadcast,
     check_device,
+    check_dtypes,
     check_tensor,
     common_dtype,
     lengths_of,
@@ -201,6 +202,7 @@ def sum_to(g: Tensor, shape: Shape) -> Tensor:
 @method("reshape")
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The elements of input, in row-major order, in another shape; one length may be −1 (torch.reshape)."""
+    check_tensor("reshape", input)
     lengths = lengths_of("reshape", shape)
     known = math.prod(n for n in lengths if n != -1)
     if lengths.count(-1) == 1 and known and input.numel() % known == 0:
@@ -213,6 +215,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
 @method("flatten")
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """input with its axes start_dim … end_dim joined into one (torch.flatten)."""
+    check_tensor("flatten", input)
     start, end = axis_of("flatten", start_dim, input.ndim), axis_of("flatten", end_dim, input.ndim)
     if input.ndim and start > end:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
@@ -223,6 +226,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @method("permute")
 def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Axis k of the result is axis dims[k] of input (torch.permute)."""
+    check_tensor("permute", input)
     axes = axes_of("permute", dims, input.ndim)
     if len(axes) != input.ndim:
         raise ShapeError(f"permute: dims {tuple(dims)} must name each of the {input.ndim} axes once")
@@ -232,6 +236,7 @@ def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
 @method("transpose")
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """input with two axes exchanged (torch.transpose)."""
+    check_tensor("transpose", input)
     axes = list(range(max(input.ndim, 1)))
     a, b = axis_of("transpose", dim0, input.ndim), axis_of("transpose", dim1, input.ndim)
     axes[a], axes[b] = b, a
@@ -241,12 +246,14 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 @method("flip")
 def flip(input: Tensor, dims: Dim) -> Tensor:
     """input in reverse order along dims (torch.flip)."""
+    check_tensor("flip", input)
     return Flip(axes_of("flip", dims, input.ndim))(input)
 
 
 @method("squeeze")
 def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
     """input without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
+    check_tensor("squeeze", input)
     axes = axes_of("squeeze", dim, input.ndim)
     return reshape(input, [n for k, n in enumerate(input.shape) if k not in axes or n != 1])
 
@@ -254,6 +261,7 @@ def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
 @method("unsqueeze")
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """input with a new axis of length 1 at `dim` (torch.unsqueeze)."""
+    check_tensor("unsqueeze", input)
     axis = axis_of("unsqueeze", dim, input.ndim + 1)
     return reshape(input, (*input.shape[:axis], 1, *input.shape[axis:]))
 
@@ -264,6 +272,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
 
     Raises ShapeError where input does not broadcast to `shape`.
     """
+    check_tensor("expand", input)
     new = len(shape) - input.ndim
     to = tuple(input.shape[k - new] if n == -1 and k >= new else n for k, n in enumerate(lengths_of("expand", shape)))
     try:
@@ -275,16 +284,17 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     return BroadcastTo(to)(input)
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Tensor:
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """input with `value` around it; pad = (left, right, top, bottom, …), the last axis first (torch.nn.functional.pad).
 
-    Raises ShapeError for another mode than "constant", and for negative widths.
+    value=None is 0, as in torch. Raises ShapeError for another mode than "constant", and for negative widths.
     """
+    check_tensor("pad", input)
     if mode != "constant":
         raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
     if not isinstance(pad, Iterable):
         raise ShapeError(f"pad: {pad!r} must be pairs, as in ({pad!r}, {pad!r}) for both sides of the last axis")
-    pad, value = lengths_of("pad", pad), plain(value)
+    pad, value = lengths_of("pad", pad), 0.0 if value is None else plain(value)
     if input.dtype.kind in "biu" and as_tensor(value, input).dtype != input.dtype:
         raise DtypeError(f"pad: value {value} does not fit dtype {input.dtype}")
     if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
@@ -339,6 +349,7 @@ def index(input: Tensor, key: Any) -> Tensor:
     The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
     ShapeError for what input does not have.
     """
+    check_tensor("index", input)
     try:
         return Index(index_key(key, input))(input)
     except IndexError as error:
@@ -356,10 +367,17 @@ def index_key(key: Any, x: Tensor) -> Any:
 def _key_part(part: Any, x: Tensor) -> Any:
     """One part of an index as a backend takes it: arrays on x's device, and copied, since the user may change them."""
     if isinstance(part, list):
+        if any(isinstance(each, (Tensor, list, tuple, slice, np.ndarray)) or each in (None, ...) for each in part):
+            raise ShapeError(
+                "index: torch reads a list of indices as a tuple of them, NumPy as one array; write x[i, j], or "
+                "x[np.array([i, j])] for rows"
+            )
         part = np.array(part, dtype=None if part else int)
     elif backend.is_array(part):
         part = native("index", part).copy()
     part = part.data if isinstance(part, Tensor) else part
+    if backend.is_array(part) and part.dtype == np.uint8:
+        raise DtypeError("index: uint8 is a mask in torch, numbers in NumPy; write .astype(bool) or .astype(np.int64)")
     if isinstance(part, (np.integer, np.ndarray)) and part.ndim == 0 and part.dtype.kind in "iu":
         return int(part)
     return backend.to_device(part, x.device) if backend.is_array(part) else part
@@ -393,6 +411,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
     Raises ShapeError for an index out of range, DtypeError unless index holds integers.
     """
+    check_tensor("gather", input)
     check_tensor("gather", index)
     check_device("gather", input, index)
     axis = axis_of("gather", dim, input.ndim)
@@ -405,9 +424,11 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
     Raises as gather does.
     """
+    check_tensor("scatter_add", input)
     for tensor in (index, src):
         check_tensor("scatter_add", tensor)
     check_device("scatter_add", input, index, src)
+    check_dtypes("scatter_add", input=input, src=src)
     axis = axis_of("scatter_add", dim, input.ndim)
     key = _along("scatter_add", input.shape, axis, index.data)
     if any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
@@ -417,5 +438,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape (torch.broadcast_tensors)."""
+    for tensor in tensors:
+        check_tensor("broadcast_tensors", tensor)
     shape = check_broadcast("broadcast_tensors", *tensors)
     return tuple(BroadcastTo(shape)(t) for t in tensors)

@@ -615,3 +615,71 @@ def test_the_seed_may_be_changed_afterwards():
     (x + 0.0).backward(seed)
     seed.assign_(7.0)
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
+
+
+def test_grad_takes_its_flags_in_torch_order():
+    w, x = leaf(1.0, 2.0), leaf(3.0, 1.0)
+    (penalty,) = mr.grad((w * x * x).sum(), x, None, None, True)  # grad_outputs, retain_graph, create_graph
+    (w.sum() + (penalty * penalty).sum()).backward()
+    np.testing.assert_array_equal(w.grad.numpy(), [73.0, 17.0])  # torch 2.13's
+    y = (w * w).sum()
+    (first,) = mr.grad(y, w, None, True)
+    assert not first.requires_grad
+    (again,) = mr.grad(y, w)
+    np.testing.assert_array_equal(again.numpy(), first.numpy())
+
+
+@pytest.mark.torch
+def test_grad_takes_its_flags_in_torch_order_as_torch_does():
+    torch = pytest.importorskip("torch")
+
+    def penalised(engine, grad):
+        w, x = (engine.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 1.0]))
+        (g,) = grad((w * x * x).sum(), x, None, None, True)
+        (w.sum() + (g * g).sum()).backward()
+        return w.grad.tolist()
+
+    assert penalised(mr, mr.grad) == penalised(torch, torch.autograd.grad)
+
+
+def test_backward_of_several_losses_is_one_pass():
+    w = leaf(1.0, 2.0)
+    y = w * w
+    mr.backward([y.sum(), y], [None, mr.tensor([1.0, 10.0], dtype=np.float64)])
+    np.testing.assert_array_equal(w.grad.numpy(), [2 + 2, 4 + 40])
+    with pytest.raises(ShapeError, match="1 grad_outputs for 2 outputs"):
+        mr.backward([y, y], [None])
+
+
+def test_a_leaf_frozen_after_the_forward_pass_gets_no_gradient():
+    w, v = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = (w * v).sum()
+    w.requires_grad_(False)
+    y.backward()
+    assert w.grad is None  # as torch
+    np.testing.assert_array_equal(v.grad.numpy(), [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "gradient", [mr.ones(1), mr.ones(2), 1.0, np.ones(2), "no"], ids=["shape", "dtype", "number", "array", "text"]
+)
+def test_a_gradient_unlike_the_leaf_is_refused_where_it_is_assigned(gradient):
+    w = leaf(1.0, 2.0)
+    with pytest.raises(mr.errors.MiniResError, match=r"assigned to \.grad"):
+        w.grad = gradient
+    assert w.grad is None
+    w.grad = mr.ones(2, dtype=np.float64)
+    w.grad = None
+
+
+def test_flags_are_true_or_false():
+    w = leaf(1.0)
+    with pytest.raises(ValueError, match="requires_grad"):
+        mr.tensor([1.0], requires_grad="no")
+    with pytest.raises(ValueError, match="requires_grad"):
+        w.requires_grad = None
+    with pytest.raises(ValueError, match="retain_graph"):
+        w.sum().backward(retain_graph="False")
+    with pytest.raises(ValueError, match="create_graph"):
+        w.sum().backward(create_graph=1)
+    assert w.requires_grad

@@ -390,3 +390,47 @@ def test_a_backward_without_return_is_refused(fused):
     Forgetful.returned = (None,)
     (Forgetful()(x) + x).backward()
     assert x.grad.tolist() == [1.0]
+
+
+def test_forward_has_one_output_which_is_an_array():
+    class Two(mr.Function):
+        def forward(self, x):
+            return x * 2, x * 3
+
+    class Number(mr.Function):
+        def forward(self, x):
+            return float(x.sum())
+
+    class Scalar(mr.Function):
+        def forward(self, x):
+            return x.astype(np.float64).sum()
+
+    with pytest.raises(DtypeError, match="Two: forward returned a tuple of 2, but a Function has one output"):
+        Two()(mr.ones(2))
+    with pytest.raises(DtypeError, match="Number: forward returned a float; return an array"):
+        Number()(mr.ones(2))
+    assert Scalar()(mr.ones(2)).item() == 2
+
+
+def test_a_factor_is_kept_only_for_the_gradient_of_the_other():
+    h = mr.tensor([1.0, 2.0], requires_grad=True) * 1
+    h += h * 0.5  # torch allows it: the factor h is not needed
+    h -= h / 4
+    h += 3.0 * h
+    h += h * mr.tensor([1.0, 3.0])
+    np.testing.assert_array_equal(h.data, [1 * 1.5 * 0.75 * 4 * 2, 2 * 1.5 * 0.75 * 4 * 4])
+    a = mr.tensor([1.0, 2.0], requires_grad=True)
+    h = a * 1
+    h += h * 0.5
+    h -= h / 4
+    (ga,) = mr.grad(h, a, mr.tensor([1.0, 10.0]))
+    np.testing.assert_array_equal(ga.data, [1.125, 11.25])
+    m = mr.tensor([[1.0, 2.0]], requires_grad=True) * 1
+    y = m @ mr.tensor([[1.0, 0.0], [1.0, 1.0]])
+    m.mul_(2.0)
+    y.sum().backward()
+    h = a * 1
+    y = h * h
+    h += 1.0
+    with pytest.raises(GraphError, match="Multiply: its input"):
+        y.sum().backward()

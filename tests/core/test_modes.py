@@ -398,3 +398,21 @@ def test_use_backend_decorates_functions_but_no_generators():
     assert dispatch._forced.get() is None
     with pytest.raises(TypeError, match="numbers is a generator"):
         mr.use_backend("reference")(numbers)
+
+
+def test_no_grad_decorates_without_parentheses():
+    w = mr.ones(2, requires_grad=True)
+
+    @mr.no_grad
+    def predicted(x):
+        return w * x
+
+    @mr.enable_grad
+    def recorded(x):
+        return w * x
+
+    assert not predicted(2.0).requires_grad
+    with mr.no_grad():
+        assert recorded(2.0).requires_grad
+    assert (w * 2.0).requires_grad
+    assert predicted.__name__ == "predicted"

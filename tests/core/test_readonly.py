@@ -127,13 +127,13 @@ def test_assign_casts_and_broadcasts():
 def test_a_live_validation_graph_does_not_stop_training():
     """A validation output holds the weights it saw; the next step goes on, and only its own backward fails."""
     w, x = leaf(1.0, 2.0), mr.tensor(np.array([3.0, 4.0]))
-    validation = (w * x).sum()
+    validation = (w * w * x).sum()
     for _ in range(3):
         loss = (w * x).sum() ** 2
         w.grad = None
         loss.backward()
         w.assign_(w.data - 0.01 * w.grad.data)
-    assert validation.item() == 11.0
+    assert validation.item() == 19.0
     with pytest.raises(GraphError, match="Multiply"):
         validation.backward()
 

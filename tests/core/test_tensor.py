@@ -79,14 +79,38 @@ def test_numpy_shares_and_cannot_be_written():
     assert array[0] == 7
 
 
-def test_numpy_functions_take_tensors():
-    x = leaf(1.0, 4.0)
+def test_numpy_functions_take_tensors_that_require_no_gradient():
+    x = leaf(1.0, 4.0).detach()
     np.testing.assert_array_equal(np.asarray(x), [1, 4])
     np.testing.assert_array_equal(np.array(x, dtype=np.float32), np.float32([1, 4]))
     assert np.asarray(x, copy=False).base is not None
     own = np.array(x)
     own[0] = 9
     assert x.tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.array,
+        lambda x: np.concatenate([x, x]),
+        lambda x: np.stack([x, x]),
+        lambda x: np.clip(x, 0, 2),
+        lambda x: np.where([True, False], x, 0),
+        lambda x: np.linalg.norm(x),
+        lambda x: np.asarray([x.sum(), x.sum()]),
+        lambda x: np.asarray(x * 2),
+    ],
+)
+def test_numpy_does_not_lose_a_gradient(function):
+    """torch: "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."."""
+    x = leaf(1.0, 4.0)
+    with pytest.raises((GraphError, TypeError), match=r"lose the gradient.*|no `out`"):
+        function(x)
+    function(x.detach()) if function is np.array else None
+    with mr.no_grad():  # where there is no gradient to lose
+        assert np.asarray(x).tolist() == [1.0, 4.0]
+    assert x.numpy().tolist() == [1.0, 4.0]
 
 
 def test_detach_and_clone():
@@ -162,7 +186,8 @@ SAME = {
 }
 NO_GRADIENT = {"argmax", "compare", "backward"}  # tests/ops/test_conventions.py, tests/core/test_autograd.py
 NO_GRADIENT |= {"real", "imag", "conj", "angle"}  # tests/ops/test_complex.py
-ELSEWHERE = {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
+ELSEWHERE = {"check_like"}  # tests/core/test_autograd.py
+ELSEWHERE |= {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -207,3 +232,26 @@ def test_flags_are_true_or_false(value):
     assert w.grad is None
     w.requires_grad = np.bool_(False)
     assert w.requires_grad is False
+
+
+def test_one_number_is_formatted_and_one_integer_is_an_index():
+    loss, i = mr.tensor(0.123456, requires_grad=True), mr.tensor(1)
+    assert f"{loss:.4f} {loss * 2:>8.2e}" == "0.1235 2.47e-01"
+    assert f"{loss}" == str(loss)
+    with pytest.raises(TypeError, match="unsupported format string"):
+        f"{mr.ones(1):.2f}"  # as torch
+    x = mr.tensor([[1.0, 2.0], [3.0, -4.0]])
+    assert x[i:].tolist() == [[3.0, -4.0]]
+    assert (list(range(mr.tensor([2]))), ["a", "b"][i], "ab"[mr.tensor(True)]) == ([0, 1], "b", "b")
+    for wrong in (loss, mr.tensor([1, 2])):
+        with pytest.raises(TypeError, match="only an integer tensor of one element"):
+            range(wrong)
+
+
+def test_contains_asks_every_element():
+    x = mr.tensor([[1.0, 2.0], [3.0, -4.0]])
+    assert -4.0 in x
+    assert mr.tensor(2.0) in x
+    assert 5 not in x
+    with pytest.raises(TypeError, match="str is none"):
+        assert "a" not in x

@@ -92,10 +92,10 @@ def test_the_middle_of_three_equal_numbers_needs_its_branches():
 
 def recurrent(x: mr.Tensor, w: Any, dtype: Any) -> mr.Tensor:
     """Two steps of a GRU's cell from a state of ones."""
-    h = mr.ones(3, 4, dtype=dtype)
+    h = mr.ones(3, 4, dtype=dtype) + 0 * x
     for _ in range(2):
-        gate = F.sigmoid(x @ w + h)
-        h = (1 - gate) * F.tanh(h @ w + x) + gate * h
+        gate = F.sigmoid(x @ w.astype(x.dtype) + h)
+        h = (1 - gate) * F.tanh(h @ w.astype(h.dtype) + x) + gate * h
     return h
 
 

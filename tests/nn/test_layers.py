@@ -243,3 +243,40 @@ def test_relu_inplace_changes_its_input(inplace):
 def test_settings_of_the_wrong_kind(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_norm_layers_refuse_what_torch_refuses():
+    for shape in ((4, 3), (4, 3, 5), (4, 3, 2, 2, 2)):
+        with pytest.raises(ShapeError, match=r"BatchNorm2d: needs \(N, C, H, W\), got"):
+            nn.BatchNorm2d(3)(mr.ones(shape))
+    with pytest.raises(ShapeError, match="names no axis"):
+        nn.LayerNorm([])
+
+
+def test_batch_norm_of_rows_and_of_sequences():
+    """As of images with one pixel in a row, whose statistics are over the same numbers."""
+    for shape, image in (((4, 3), (4, 3, 1, 1)), ((4, 3, 5), (4, 3, 5, 1))):
+        x = mr.randn(*shape)
+        rows, pixels = nn.BatchNorm1d(3), nn.BatchNorm2d(3)
+        np.testing.assert_allclose(
+            rows(x).numpy(), pixels(x.reshape(image)).numpy().reshape(shape), rtol=1e-6, atol=1e-6
+        )
+        np.testing.assert_allclose(rows.running_var.numpy(), pixels.running_var.numpy(), rtol=1e-6)
+    with pytest.raises(ShapeError, match=r"BatchNorm1d: needs \(N, C\) or \(N, C, L\), got \(1, 3, 2, 2\)"):
+        nn.BatchNorm1d(3)(mr.ones(1, 3, 2, 2))
+    assert repr(nn.BatchNorm1d(3)) == "BatchNorm1d(3, eps=1e-05, momentum=0.1)"
+
+
+def test_a_buffer_of_a_tensor_holds_its_array():
+    class Net(nn.Module):
+        def __init__(self):
+            self.ema = nn.Buffer(mr.zeros(3))
+
+        def forward(self, x):
+            return x - self.ema
+
+    net = Net()
+    assert type(net.ema.data) is np.ndarray
+    net.load_state_dict({"ema": np.ones(3, np.float32)})
+    assert net(mr.ones(2, 3)).tolist() == [[0, 0, 0]] * 2
+    assert net.state_dict()["ema"].numpy().tolist() == [1, 1, 1]

@@ -7,6 +7,8 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires.core.creation import below
+from minires.errors import DtypeError, ShapeError
 
 
 def leaf(*values: float) -> mr.Tensor:
@@ -170,7 +172,7 @@ def test_a_python_number_takes_the_tensors_dtype(dtype):
 
 def test_mixed_dtypes_promote_and_each_gradient_comes_back_in_its_own():
     a, b = mr.tensor(np.ones(2, np.float32), requires_grad=True), leaf(2.0, 3.0)
-    for y in (a * b, b * a, a + b, a @ b, F.where(a > 0, a, b), F.cat([a, b])):
+    for y in (a * b, b * a, a + b, F.where(a > 0, a, b), F.cat([a, b])):
         assert y.dtype == np.float64
         ga, gb = mr.grad(y.sum(), [a, b])
         assert (ga.dtype, gb.dtype) == (np.float32, np.float64)
@@ -337,3 +339,150 @@ def test_an_index_array_stays_the_callers(as_tuple):
     index[:] = 1
     (gradient,) = mr.grad(y, x, mr.tensor([1.0, 2.0, 4.0]))
     assert (y.tolist(), gradient.tolist()) == ([100.0, 1.0, 100.0], [2.0, 0.0, 5.0])
+
+
+# -- what torch's signatures and dtypes mean ---------------------------------------------------------------------------
+
+
+def test_no_axes_are_all_axes():
+    x = mr.tensor(np.arange(12.0, dtype=np.float32).reshape(3, 4), requires_grad=True)
+    assert x.sum(()).item() == 66
+    assert x.mean([]).item() == 5.5
+    assert x.var(()).item() == 13  # torch's
+    assert F.amax(x, ()).item() == 11
+    assert F.logsumexp(mr.zeros(2, 2), ()).item() == pytest.approx(np.log(4))
+    x.sum(()).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.ones((3, 4)))
+    for misread in (lambda: x.var(False), lambda: x.sum(True), lambda: x.sum(0, 1), lambda: x.amax(0, 1)):
+        with pytest.raises(ValueError, match="must be"):
+            misread()
+
+
+def test_max_of_two_tensors_is_elementwise():
+    x = mr.tensor([[-1.0, 2.0], [3.0, -4.0]], requires_grad=True)
+    for other in (mr.zeros(1), mr.tensor(0.0), mr.zeros(2, 2)):
+        assert F.max(x, other).tolist() == x.max(other).tolist() == [[0, 2], [3, 0]]
+    (g,) = mr.grad(F.max(x, mr.zeros(1)), x, mr.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert g.tolist() == [[0, 2], [3, 0]]
+
+
+def test_where_of_python_numbers_has_their_dtype():
+    condition = mr.tensor([True, False])
+    for a, b, dtype in ((1, 0, np.int64), (True, False, np.bool_), (1, 0.5, np.float32), (1.5, 2.5, np.float32)):
+        y = F.where(condition, a, b)
+        assert (y.dtype, y.tolist()) == (dtype, [a, b])
+    assert F.cross_entropy(mr.zeros(2, 2), F.where(condition, 1, 0)).item() == pytest.approx(np.log(2))
+
+
+# with axes, without, torch's result
+ZERO_D = [
+    ("float32", "float64", "float32"),
+    ("float16", "float32", "float16"),
+    ("float64", "float32", "float64"),
+    ("int32", "int64", "int32"),
+    ("uint8", "int64", "uint8"),
+    ("int64", "float32", "float32"),
+    ("int64", "float64", "float64"),
+    ("float32", "int64", "float32"),
+    ("bool", "uint8", "uint8"),
+    ("float32", "complex128", "complex64"),
+    ("float64", "complex64", "complex128"),
+]
+
+
+@pytest.mark.parametrize(("axes", "none", "expected"), ZERO_D)
+def test_a_tensor_without_axes_promotes_only_to_a_higher_kind(axes, none, expected):
+    x, z = mr.ones(3, dtype=axes), mr.ones((), dtype=none)
+    assert (x + z).dtype == (z * x).dtype == expected
+    assert (z + z).dtype == none
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("axes", "none", "expected"), ZERO_D)
+def test_a_tensor_without_axes_promotes_as_in_torch(torch, axes, none, expected):
+    x, z = (torch.ones(shape, dtype=getattr(torch, dtype)) for shape, dtype in ((3, axes), ((), none)))
+    assert (x * z).dtype == getattr(torch, expected)
+
+
+def test_no_number_is_cut_off_by_a_narrow_dtype():
+    x = mr.tensor(np.array([1], np.uint8))
+    for far in (mr.tensor(300), np.int64(300), np.array(300), 300):  # torch's would be 45
+        assert (x + far).item() == 301
+    with pytest.raises(DtypeError, match="does not fit int64"):
+        mr.tensor([1]) + 2**63
+    assert (mr.ones(1) * 2**70).item() == 2.0**70
+
+
+def test_lists_of_numbers_take_the_dtype_of_the_tensor():
+    assert (mr.ones(3) * [1.0, 2.0, 3.0]).dtype == np.float32
+    assert (mr.ones(3, dtype=np.float64) * [0.1, 0.2, 0.3]).tolist() == [0.1, 0.2, 0.3]
+    assert (mr.tensor([1, 2]) * [0.5, 1.0]).dtype == np.float32
+    narrow = mr.tensor(np.array([1, 2], np.int8))
+    assert ((narrow * [1, 2]).dtype, (narrow * [1, 200]).tolist()) == (np.int8, [1, 400])
+
+
+def test_none_is_the_default_dtype():
+    made = [mr.zeros(2, dtype=None), mr.ones(2, dtype=None), mr.rand(2, dtype=None), mr.randn(2, dtype=None)]
+    assert {x.dtype for x in made} == {np.dtype(np.float32)}
+    with pytest.raises(DtypeError, match="None is not a dtype"):
+        mr.ones(2).astype(None)
+
+
+def test_products_sums_and_losses_of_two_dtypes_are_refused_as_in_torch():
+    x, z = mr.ones(2, 2), mr.ones(2, 2, dtype=np.float64)
+    for mixed in (
+        lambda: x @ z,
+        lambda: z @ x.data,
+        lambda: F.linear(z, x),
+        lambda: F.linear(x, x, z[0]),
+        lambda: x.scatter_add(0, mr.tensor([[0, 1]]), z),
+        lambda: F.cross_entropy(x, mr.tensor([0, 1]), z[0]),
+        lambda: mr.tensor([[1, 2]]) @ x,
+    ):
+        with pytest.raises(DtypeError, match=r"is float(32|64).*convert one with"):
+            mixed()
+    assert (x @ [1.0, 2.0]).dtype == np.float32
+
+
+def test_pad_value_none_is_zero():
+    assert F.pad(mr.ones(1), (1, 1), "constant", None).tolist() == [0, 1, 0]
+
+
+def test_indices_that_torch_and_numpy_read_differently_are_refused():
+    x = mr.tensor(np.arange(24.0).reshape(2, 3, 4))
+    for key in (np.array([1, 0], np.uint8), mr.tensor(np.array([1, 0], np.uint8))):
+        with pytest.raises(DtypeError, match="uint8 is a mask"):
+            x[key]
+    for key in ([mr.tensor([0, 1]), mr.tensor([1, 0])], [[0, 1], [1, 0]], [np.array([0]), 1], [slice(1)], [None]):
+        with pytest.raises(ShapeError, match="as a tuple of them"):
+            x[key]
+    assert x[[0, 1]].shape == (2, 3, 4)
+    assert x[np.array([[0, 1], [1, 0]])].shape == (2, 2, 3, 4)
+    assert x[np.uint8(1)].shape == (3, 4)
+
+
+def test_draws_are_less_than_their_limit():
+    for dtype in (np.float16, np.float32):
+        limit = np.nextafter(dtype(1), dtype(0))
+        assert below(1.0, np.array([1 - 2**-53, 0.5]), dtype).tolist() == [limit, 0.5]
+    assert mr.rand(20000, dtype=np.float16).data.max() < 1
+    assert mr.zeros(20000, dtype=np.float16).uniform_(-2, 3).data.max() < 3
+    assert mr.zeros(2).uniform_(2, 2).tolist() == [2, 2]
+
+
+def test_what_is_no_tensor_is_named():
+    x = np.ones((2, 2), np.float32)
+    for wrong in (
+        lambda: F.reshape(x, (4,)),
+        lambda: F.permute(x, (1, 0)),
+        lambda: F.flatten(x),
+        lambda: F.pad(x, (1, 1)),
+        lambda: F.gather(x, 0, mr.tensor([[0]])),
+        lambda: F.broadcast_tensors([mr.ones(1), mr.ones(2)]),
+    ):
+        with pytest.raises(DtypeError, match="needs a Tensor, got"):
+            wrong()
+
+    Tensor = type("Tensor", (), {"__module__": "torch"})
+    with pytest.raises(DtypeError, match="got a Tensor of torch"):
+        F.cross_entropy(mr.zeros(1, 2), Tensor())

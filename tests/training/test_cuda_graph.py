@@ -292,7 +292,7 @@ def replaced(trainer):
 
 
 def held(trainer):
-    trainer.held = F.linear(mr.tensor(np.ones((1, 4)), np.float32, device="cuda"), trainer.model.fc.weight)
+    trainer.held = F.linear(mr.tensor(np.ones((1, 4)), np.float32, True, "cuda"), trainer.model.fc.weight)
 
 
 def other_momentum(trainer):
