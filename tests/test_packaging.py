@@ -99,10 +99,15 @@ def installed_files(wheel: zipfile.ZipFile) -> set[str]:
     return {name for name in wheel.namelist() if ".dist-info/" not in name}
 
 
+def documentation() -> set[str]:
+    """The pages of docs/ under the names that they have in an installation."""
+    return {f"minires/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "docs").rglob("*.md")}
+
+
 def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
     installed = installed_files(wheel)
     cuda = {CUDA + name for name in cuda_sources()}
-    pages = {f"minires/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "docs").rglob("*.md")}
+    pages = documentation()
     assert "minires/docs/gradcheck.md" in pages
     assert installed == source_files() | cuda | pages | ({KERNELS.format("baseline")} if COMPILER else set())
     assert "minires/py.typed" in installed
@@ -248,7 +253,7 @@ def test_an_installation_without_sources_says_so(monkeypatch, tmp_path):
 def test_without_a_compiler_the_reference_serves(sdist, tmp_path):
     wheel, said = build_wheel(sdist, tmp_path, CC=NO_COMPILER)
     assert said.count("MiniRes: no C kernels, for want of a compiler") == 1
-    assert installed_files(wheel) == source_files() | {CUDA + name for name in cuda_sources()}
+    assert installed_files(wheel) == source_files() | documentation() | {CUDA + name for name in cuda_sources()}
     assert "backend reference" in smoke(wheel, tmp_path / "installed", "reference")
 
 

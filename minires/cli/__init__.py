@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except OSError as error:
         _discard_output()
-        return 141 if isinstance(error, BrokenPipeError) else _fail(f"cannot write the output: {error.strerror}")
+        if isinstance(error, BrokenPipeError):
+            return 141
+        return code or _fail(f"cannot write the output: {error.strerror}")  # a command that failed has said why
     return code
 
 

@@ -679,7 +679,8 @@ def test_a_full_disk_under_standard_output_is_one_line():
         done = subprocess.run(
             [sys.executable, "-m", "minires", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
         )
-    assert (done.returncode, done.stderr) == (2, "minires: [Errno 28] No space left on device\n")
+    assert done.returncode == 2
+    assert re.fullmatch(r"minires: .*No space left on device\n", done.stderr)  # of the command, or at the last flush
 
 
 def test_a_warning_is_one_line_without_the_place_in_the_code(tmp_path, run_folder, capsys):
