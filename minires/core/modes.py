@@ -43,7 +43,8 @@ def no_grad(function: Any = None) -> Any:
     """Record nothing in this block or decorated function: no graph, no memory for backward (torch.no_grad).
 
     `@no_grad` and `@no_grad()` decorate alike. As in torch, a generator that yields inside the block leaves its caller
-    inside of it, until the generator goes on.
+    inside of it, until the generator goes on. An async generator that is abandoned there leaves its task inside of it:
+    close it, with `contextlib.aclosing`.
     """
     switch = Switch(_grad_enabled, False)
     return switch if function is None else switch(function)
