@@ -190,8 +190,8 @@ def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
 
 
 def _has_kinks(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
-    """Apply to elementwise ops of one input that declare branches."""
-    return op.on_branches is not None and list(inputs) == [output]
+    """Apply to elementwise ops of one input that declare branches. (Those of Index are places, not sides of a kink.)"""
+    return op.on_branches is not None and list(inputs) == [output] and not isinstance(op, Index)
 
 
 def _other_side(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
