@@ -133,3 +133,10 @@ def test_steps_of_sgd_in_numbers():
     theta = np.array([1.0])
     sgd.sgd_step([theta], [np.array([1.0])], None, 0.1, 0.0, 0.0, 0.0, False)
     np.testing.assert_allclose(theta, [0.9], rtol=1e-15)
+
+
+def test_the_relu_of_a_complex_batch_norm_goes_by_the_real_part():
+    """A complex step carries the derivative in the imaginary part: it passes where the real part is above 0."""
+    x = np.array([[2 + 1e-20j], [-3 + 1e-20j], [0 - 1e-20j]])
+    y = normalization.batch_norm(x, np.zeros(1), np.ones(1), None, None, 0.0, None, True)
+    np.testing.assert_array_equal(y, [[2 + 1e-20j], [0], [0]])
