@@ -17,6 +17,7 @@ TABLE = {
     "minires/backend/reference": ["tests/backend/test_reference_pieces.py", "tests/ops"],
     # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`.
     "minires/ops": ["tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"],
+    "minires/ops/inplace.py": ["tests/core/test_inplace.py"],
     "minires/nn/name_hints.py": ["tests/nn/test_module.py"],
     "minires/backend/shapes.py": ["tests/backend/test_window.py", "tests/ops/test_bad_input.py"],
     "minires/backend/dispatch.py": ["tests/core/test_modes.py"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -280,3 +282,24 @@ def test_a_buffer_of_a_tensor_holds_its_array():
     net.load_state_dict({"ema": np.ones(3, np.float32)})
     assert net(mr.ones(2, 3)).tolist() == [[0, 0, 0]] * 2
     assert net.state_dict()["ema"].numpy().tolist() == [1, 1, 1]
+
+
+DEFAULTS = {  # torch's
+    "Linear": {"bias": True},
+    "Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
+    "BatchNorm1d": {"eps": 1e-5, "momentum": 0.1},
+    "BatchNorm2d": {"eps": 1e-5, "momentum": 0.1},
+    "LayerNorm": {"eps": 1e-5},
+    "ReLU": {"inplace": False},
+    "LeakyReLU": {"negative_slope": 0.01, "inplace": False},
+    "MaxPool2d": {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False},
+    "AvgPool2d": {"stride": None, "padding": 0, "ceil_mode": False, "count_include_pad": True},
+    "Flatten": {"start_dim": 1, "end_dim": -1},
+    "Dropout": {"p": 0.5, "inplace": False},
+}
+
+
+@pytest.mark.parametrize("layer", DEFAULTS)
+def test_defaults_are_those_of_torch(layer):
+    parameters = inspect.signature(getattr(nn, layer)).parameters.values()
+    assert {each.name: each.default for each in parameters if each.default is not each.empty} == DEFAULTS[layer]

@@ -182,3 +182,9 @@ def test_a_random_transform_asks_for_its_generator(transform):
 def test_readable_reprs():
     assert repr(RandomCrop(32, padding=4)) == "RandomCrop(size=32, padding=4)"
     assert repr(Resize(256)) == "Resize(size=256)"
+
+
+@pytest.mark.parametrize("setting", [{"scale": (0, 1)}, {"scale": (0.5, 0.1)}, {"ratio": (0, 1)}, {"ratio": (2, 1)}])
+def test_a_crop_of_no_area_is_refused(setting):
+    with pytest.raises(DataError, match=r"scale and ratio are \(smallest, largest\), both above 0"):
+        RandomResizedCrop(8, **setting)
