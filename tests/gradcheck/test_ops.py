@@ -14,7 +14,6 @@ from tests.ops.problems import Draw
 # Draws in which an input has no influence whatever backward does, and the check must say so.
 VACUOUS = {
     ("minimum", 0): "a number that is larger than all of the other input",
-    ("where", 1): "a condition that takes nothing from the second input",
     ("clip", 1): "an empty interval",
     ("dropout", 0): "p = 1",
     ("softmax", 0): "one class",
