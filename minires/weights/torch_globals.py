@@ -13,7 +13,7 @@ from typing import Any
 
 from minires.errors import WeightsError
 from minires.weights.elements import ITEM_SIZE
-from minires.weights.messages import brief
+from minires.weights.messages import brief, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,9 @@ def resolve(module: object, name: object) -> object:
     if not isinstance(module, str) or not isinstance(name, str):
         raise WeightsError(f"its pickle asks for something named by {brief(module)} and {brief(name)}")
     full_name = f"{'builtins' if module == '__builtin__' else module}.{name}"
-    return GLOBALS.get(full_name, Ignored(full_name))
+    if full_name in GLOBALS:
+        return GLOBALS[full_name]
+    return Ignored(printable(full_name[:200]))  # it may stand in a message
 
 
 def checked_key(key: object) -> object:

@@ -82,6 +82,7 @@ def test_a_damaged_file_gives_arrays_or_one_error(tmp_path, files, kind, example
     @given(damage=damages())
     @example(damage=[("truncate", 0.999, b"x")])
     @example(damage=[("overwrite", 0.697265625, b"\x00\x00\x04")])  # it claims 64 MiB, packed
+    @example(damage=[("overwrite", 0.3125, b"\x00")])  # in the name of a storage's type, which the message names
     @settings(max_examples=examples)
     def check(damage):
         assert_arrays_or_one_error(tmp_path / "file", files[kind], damage)
