@@ -114,7 +114,10 @@ def evaluate(
     progress = flag("evaluate", "progress", progress)
 
     with progress_bar("evaluating", shown=progress) as update:
-        after_batch: Callable[[int], None] = lambda done: update(done, len(loader))  # noqa: E731  (the only argument)
+
+        def after_batch(done: int) -> None:
+            update(done, len(loader))
+
         return measure(model, loader, after_batch, forward, Objective(loss, metrics))
 
 

@@ -71,7 +71,10 @@ def truth(case: Case, g: np.ndarray) -> list[np.ndarray]:
         function = functools.partial(case.on_branches, case.branches(*case.inputs))
     if case.stops:
         held = case.extras(*case.inputs)
-        function = lambda *inputs: case.forward(*inputs, *held)  # noqa: E731
+
+        def function(*inputs, case=case, held=held):
+            return case.forward(*inputs, *held)
+
     arrays = [x.astype(complex) for x in case.inputs]
     found = [np.full(x.shape, np.nan) for x in case.inputs]  # of a large array some numbers only
     for x, gradient in zip(arrays, found, strict=True):
