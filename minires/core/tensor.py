@@ -1,6 +1,6 @@
 """Tensor: an array that knows which operation it came from.
 
-Its operators and the methods that compute are declared in `operators.py`.
+Its operators are declared in `operators.py`, and the methods that compute in `methods.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from minires.core import modes
 from minires.core.hooks import RemovableHandle
 from minires.core.inplace import InPlaceOperators
 from minires.core.metadata import ArrayMetadata
+from minires.core.methods import Methods
 from minires.core.numpy_functions import refuse_to_lose_gradient
 from minires.core.operators import METHODS, Operand, Operators
 from minires.core.readonly import array_of, copy_of_view, is_writeable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Hook = Callable[["Tensor"], Union["Tensor", None]]
 
 
-class Tensor(Operators, InPlaceOperators):
+class Tensor(Operators, Methods, InPlaceOperators):
     """An n-dimensional array in a graph of operations.
 
     `Tensor(array)` wraps a NumPy or CuPy array without copying it, unless it is a writeable view of another array.
@@ -98,11 +99,6 @@ class Tensor(Operators, InPlaceOperators):
     def numel(self) -> int:
         """Number of elements (torch.Tensor.numel)."""
         return math.prod(self.shape)
-
-    @property
-    def T(self) -> Tensor:
-        """The tensor with its axes in reverse order (torch.Tensor.T)."""
-        return METHODS["permute"](self, tuple(reversed(range(self.ndim))))
 
     def __len__(self) -> int:
         if not self.shape:
