@@ -44,6 +44,7 @@ from minires.training.preprocessing import (
 
 BATCH = 16  # images that are decoded and classified together
 _compiling = threading.Lock()  # the first images of several threads compile a network once
+_in_turn = threading.BoundedSemaphore(os.cpu_count() or 1)  # batches at work: more would take memory and no less time
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ class Classifier:
         C). A string is always a path. Images are turned upright as their EXIF says, and then prepared as in training.
 
         The first call compiles the network (`inference.compile`), and so does the first one after its weights changed.
+        Of calls in several threads, as many work at once as there are cores; others wait, so that memory is bounded.
 
         Raises DataError, naming the first image that cannot be read and the reason.
         """
@@ -120,8 +122,9 @@ class Classifier:
         while batch := list(islice(sources, BATCH)):
             first = len(predictions)
             names = [_name_in_output(source, None if single else first + i) for i, source in enumerate(batch)]
-            opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
-            logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
+            with _in_turn:
+                opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
+                logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
             if logits.shape[1:] != (len(self.names),):
                 raise MiniResError(
                     f"{self.name} has outputs {logits.shape[1:]}, but there are {len(self.names)} class names: give "
@@ -231,14 +234,14 @@ class Grey(Transform):
         return from_pil(to_pil(image).convert("L"))
 
 
-def _renew_lock() -> None:
-    """Replace the lock in a forked child: a parent's thread that held it is not there to release it."""
-    global _compiling
-    _compiling = threading.Lock()
+def _renew_locks() -> None:
+    """Replace the locks in a forked child: a parent's thread that held one is not there to release it."""
+    global _compiling, _in_turn
+    _compiling, _in_turn = threading.Lock(), threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def load(
