@@ -477,7 +477,7 @@ def test_labels_out_of_range(device, epoch):
 
 
 def test_the_command_line(replays, monkeypatch, tmp_path, capsys):
-    from minires.cli import main  # here: the other tests run without typer too, as on a GPU's machine that has little
+    from minires.cli import main  # here: the other tests run without click too, as on a GPU's machine that has little
 
     few = {train: data.digits(train).subset(range(12)) for train in (True, False)}
     monkeypatch.setitem(data.catalogue.PUBLISHED, "digits", lambda root, train, download: few[train])
