@@ -16,12 +16,12 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from minires import data, inference, models, training, weights
+from minires import data, inference, models, weights
 from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.data import ImageFolder
@@ -33,14 +33,18 @@ from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import DataError, MiniResError, WeightsError
 from minires.models.checkpoints import network_name, network_options
 from minires.nn import Module
-from minires.training import Evaluation, Preprocessing
+from minires.training.checkpoint import checkpoint_metadata
 from minires.training.device_io import as_input
 from minires.training.preprocessing import (
     IMAGENET_PREPROCESSING,
     PREPROCESSINGS,
+    Preprocessing,
     preprocessing_for,
     stored_preprocessing,
 )
+
+if TYPE_CHECKING:
+    from minires.training import Evaluation
 
 BATCH = 16  # images that are decoded and classified together
 _compiling = threading.Lock()  # the first images of several threads compile a network once
@@ -165,7 +169,9 @@ class Classifier:
         else:
             transform = self._normalized(self.preprocessing or preprocessing_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
-        return training.evaluate(self.model, loader, progress=progress, forward=self._forward)
+        from minires.training.evaluation import evaluate
+
+        return evaluate(self.model, loader, progress=progress, forward=self._forward)
 
     def _forward(self, x: Tensor) -> Tensor:
         """The logits of prepared images (B, C, H, W), by the compiled network."""
@@ -264,7 +270,7 @@ def load(
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
     source = os.fspath(path)
-    metadata = training.checkpoint_metadata(path)
+    metadata = checkpoint_metadata(path)
     arrays = weights.load(path)
     name = network_name(name, metadata, arrays, source)
     options = network_options(name, arrays)
