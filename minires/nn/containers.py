@@ -28,7 +28,7 @@ class _Numbered(Module):
 
     def _items(self) -> list[tuple[str, Any]]:
         """(name, item) in order."""
-        return list(self.named_children())
+        return self._children()
 
     def _checked(self, item: Any) -> Any:
         """The item as it is stored. Raises TypeError for what cannot be one."""
@@ -126,7 +126,7 @@ class Sequential(_Numbered):
 
     def forward(self, x: Any) -> Any:
         """Apply the modules in order."""
-        for module in self.children():
+        for _, module in self._children():
             x = module(x)
         return x
 
@@ -194,7 +194,7 @@ class _Dict(Module):
 
     def items(self) -> list[tuple[str, Any]]:
         """(name, item) in order."""
-        return list(self.named_children())
+        return self._children()
 
     def __setitem__(self, key: str, item: Any) -> None:
         require_module("ModuleDict", item)
