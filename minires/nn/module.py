@@ -47,11 +47,11 @@ class Module(State):
 
     # -- changing all of it -------------------------------------------------------------------------------------------
 
-    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` on every module below this one and then on this one (torch.nn.Module.apply)."""
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module below this one and then on this one (torch.nn.Module.apply)."""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     def train(self: Self, mode: bool = True) -> Self:

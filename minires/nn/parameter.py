@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 
@@ -19,11 +20,18 @@ class Parameter(Tensor):
             raise DtypeError(f"Parameter: needs an array or a Tensor, got a {kind}; make one with minires.tensor(...)")
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
 
 class Buffer(Tensor):
-    """State that is saved and moved with the model but not trained, such as running statistics (torch.nn.Buffer)."""
+    """State that is moved with the model but not trained, such as running statistics (torch.nn.Buffer).
 
-    __slots__ = ()
+    It is saved, too, unless it is not `persistent`: the name that it is assigned to is left out of `state_dict()`.
+    """
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any, requires_grad: bool = False, *, persistent: bool = True) -> None:
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
+        self.persistent = flag("Buffer", "persistent", persistent)

@@ -24,7 +24,10 @@ class Registration:
     """The base class of Module: its attributes, by kind ("parameter", "buffer" or "module") and by name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, self._admitted(name, value))
+        value = self._admitted(name, value)
+        object.__setattr__(self, name, value)
+        if isinstance(value, Buffer):
+            self._note_persistence(name, getattr(value, "persistent", True))  # an old pickle lacks it
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
@@ -60,7 +63,7 @@ class Registration:
                     f"{type(self).__name__}.{name} is a buffer, which has no gradient: assign {name}.detach(), or keep "
                     "the result of an operation under another name"
                 )
-            return Buffer(value.data)
+            return Buffer(value.data, persistent=name not in vars(self).get("_unsaved_buffers", ()))
         raise TypeError(
             f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} in its place would not be one: "
             f"assign {EXPECTED[kind]}. (del first, if it is to be something else.)"
@@ -79,9 +82,15 @@ class Registration:
             raise TypeError(f"register_buffer: {name!r} must be {EXPECTED['buffer']}, got a {type(tensor).__name__}")
         if tensor is not None and tensor.requires_grad:
             raise TypeError(f"register_buffer: {name!r} requires a gradient, which a buffer has not: use detach()")
-        self._register("buffer", name, None if tensor is None else Buffer(tensor.data))
-        unsaved: set[str] = vars(self).setdefault("_unsaved_buffers", set())
-        (unsaved.discard if persistent else unsaved.add)(name)
+        self._register("buffer", name, None if tensor is None else Buffer(tensor.data, persistent=persistent))
+        self._note_persistence(name, persistent)
+
+    def _note_persistence(self, name: str, persistent: bool) -> None:
+        """Note whether the buffer of that name is saved; a Tensor that takes its place is treated alike."""
+        if not persistent:
+            vars(self).setdefault("_unsaved_buffers", set()).add(name)
+        elif "_unsaved_buffers" in vars(self):
+            vars(self)["_unsaved_buffers"].discard(name)
 
     def add_module(self, name: str, module: Any) -> None:
         """Assign a Module, or None (torch.nn.Module.add_module). The name may be one that is no identifier: "0"."""

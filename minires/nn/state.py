@@ -194,6 +194,7 @@ class _WithoutModule:
 _NEVER_CALLED = {
     "_save_to_state_dict": "use register_state_dict_post_hook",
     "_load_from_state_dict": "use register_load_state_dict_pre_hook",
+    "_apply": "define to(device, dtype)",
     "get_extra_state": "keep numbers in a buffer, and what is no number in the checkpoint beside the weights",
     "set_extra_state": "keep numbers in a buffer, and what is no number in the checkpoint beside the weights",
 }

@@ -249,6 +249,45 @@ def test_names_are_those_of_torch(torch):
     assert list(names_in(nn)) == list(names_in(torch.nn))
 
 
+def test_a_sequence_can_be_repeated(torch):
+    for library in (nn, torch.nn):
+        net = library.Sequential(library.ReLU(), library.Tanh())
+        for repeated in (net * 3, 3 * net):
+            assert [type(module).__name__ for module in repeated] == ["ReLU", "Tanh"] * 3
+            assert repeated[2] is net[0]
+        net *= 2
+        assert list(net.state_dict()) == []
+        assert (len(net), net[3] is net[1]) == (4, True)
+        for wrong, error in ((0, ValueError), ("2", TypeError)):
+            with pytest.raises(error):
+                net * wrong
+
+
+def test_equal_neighbours_in_a_list_are_one_line(torch):
+    def made(library):
+        linear = library.Linear
+        layers = [linear(2, 2), linear(2, 2), library.ReLU(), linear(2, 2), library.Sequential(library.ReLU())]
+        return repr(library.ModuleList([*layers, library.ModuleList(), library.ReLU()]))
+
+    assert made(nn) == made(torch.nn)
+
+
+def test_a_parameter_dict_is_a_dict(torch):
+    def made(library, ones):
+        found = library.ParameterDict({"a": ones(1), "b": ones(2)})
+        yield list(reversed(found))
+        yield found.get("c"), found.get("c", 3), tuple(found.get("a").shape)
+        yield tuple(found.setdefault("c", ones(3)).shape), tuple(found.setdefault("a", ones(4)).shape)
+        twin = found.copy()
+        yield twin["a"] is found["a"], list(twin)
+        yield found.popitem()[0], list(found), list(twin)
+        yield list(found | {"d": ones(1)}), list({"d": ones(1)} | found), list(found)
+        found |= {"e": ones(1)}
+        yield list(found), type(found["e"]).__name__, list(found.fromkeys(["x", "y"], ones(1)))
+
+    assert list(made(nn, mr.ones)) == list(made(torch.nn, torch.ones))
+
+
 def test_deleting_numbers_the_names_anew_as_torch_does():
     net = nn.Sequential(OrderedDict(a=nn.ReLU(), b=nn.Tanh(), c=nn.ReLU()))
     del net[1]
