@@ -98,8 +98,12 @@ class Linear(Module):
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_zeros(out_features, in_features))
         self.register_parameter("bias", Parameter(_zeros(out_features)) if bias else None)
-        _init_like_torch(self.weight, self.bias)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        _init_like_torch(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
