@@ -214,10 +214,6 @@ class ParameterList(_Numbered):
 class _Dict(Module):
     """What ModuleDict and ParameterDict share: items found by name, in the order in which they were added."""
 
-    def __init__(self, items: Named | None = None) -> None:
-        if items is not None:
-            self.update(items)
-
     def items(self) -> list[tuple[str, Any]]:
         """(name, item) in order."""
         return self._children()
@@ -273,9 +269,17 @@ class ModuleDict(_Dict):
     It has no `forward`: call its modules.
     """
 
+    def __init__(self, modules: Named | None = None) -> None:
+        if modules is not None:
+            self.update(modules)
+
 
 class ParameterDict(_Dict):
     """Parameters by name; arrays and Tensors among them become Parameters (torch.nn.ParameterDict)."""
+
+    def __init__(self, parameters: Named | None = None) -> None:
+        if parameters is not None:
+            self.update(parameters)
 
     def items(self) -> list[tuple[str, Any]]:
         """(name, parameter) in order."""

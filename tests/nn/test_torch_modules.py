@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from minires import nn
-from tests.nn.torch_modules import factory_layers, failures, infos
-from tests.nn.torch_modules_listed import LISTED
+from tests.nn.torch_modules import differing_signatures, factory_layers, failures, infos
+from tests.nn.torch_modules_listed import LISTED, LISTED_ARGUMENTS
 from tests.torch_comparison import Copies, Results, assert_few_fail, stale, unlisted
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]  # slow: importing PyTorch's lists of samples takes ten seconds
@@ -30,6 +32,14 @@ def test_what_is_listed_fails(results):
 
 def test_few_are_listed(results):
     assert_few_fail(results)
+
+
+def test_arguments_are_torchs_or_listed(torch):
+    """Of constructors and of forward: the same names in the same order, with the same defaults."""
+    found = differing_signatures(torch)
+    unlisted = [each for each in found if not any(re.search(pattern, each) for pattern in LISTED_ARGUMENTS)]
+    assert not unlisted, "\n".join(unlisted)
+    assert all(any(re.search(pattern, each) for each in found) for pattern in LISTED_ARGUMENTS), "a stale entry"
 
 
 def test_constructors_take_device_and_dtype_where_pytorchs_do(torch):

@@ -110,3 +110,34 @@ def factory_layers(torch: Any) -> dict[str, Any]:
         for name, info in infos(torch).items()
         if wanted <= inspect.signature(info.module_cls.__init__).parameters.keys()
     }
+
+
+def differing_signatures(torch: Any) -> list[str]:
+    """Where the arguments of a shared class, or of its forward, have other names, another order or other defaults."""
+    found = []
+    for name in nn.__all__:
+        theirs, ours = getattr(torch.nn, name, None), getattr(nn, name)
+        if inspect.isclass(theirs) and theirs.__init__ is not torch.nn.Module.__init__:
+            found += _differing(name, _arguments(ours), _arguments(theirs))
+        if inspect.isclass(theirs) and issubclass(ours, nn.Module) and ours.forward is not nn.Module.forward:
+            found += _differing(f"{name}.forward", _arguments(ours.forward)[1:], _arguments(theirs.forward)[1:])
+    return found
+
+
+def _arguments(function: Any) -> list[tuple[str, Any]]:
+    """(name, default) of each argument; those that only have a keyword last."""
+    named = {inspect.Parameter.VAR_POSITIONAL: "*args", inspect.Parameter.VAR_KEYWORD: "**kwargs"}
+    parameters = inspect.signature(function).parameters.values()
+    return [(named.get(each.kind, each.name), each.default) for each in parameters]
+
+
+def _differing(what: str, ours: list[tuple[str, Any]], theirs: list[tuple[str, Any]]) -> list[str]:
+    """Arguments of our own may follow torch's, or have only a keyword."""
+    own = [argument for argument in ours if argument in theirs or argument[0] in dict(theirs)]
+    own += [argument for argument in ours if argument not in own]
+    return [] if own[: len(theirs)] == theirs else [f"{what}: {_text(ours)}, torch's are {_text(theirs)}"]
+
+
+def _text(arguments: list[tuple[str, Any]]) -> str:
+    empty = inspect.Parameter.empty
+    return "(" + ", ".join(name if default is empty else f"{name}={default!r}" for name, default in arguments) + ")"
