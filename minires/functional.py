@@ -1,5 +1,7 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
+from typing import TYPE_CHECKING, NoReturn
+
 from minires.ops.conv import conv2d
 from minires.ops.dropout import dropout
 from minires.ops.elementwise import (
@@ -110,3 +112,10 @@ __all__ = [
     "var",
     "where",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires import missing
+
+        raise missing.no_attribute("functional", name, __all__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minires.core.absent import AbsentMethods
 from minires.core.numpy_functions import numpy_names
 from minires.core.operators import METHODS, Dim, Scalar, tuple_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from minires.core.tensor import Tensor
 
 
-class Methods:
+class Methods(AbsentMethods):
     """The part of `Tensor` that applies operations by name, kept apart so that tensor.py shows what a Tensor is."""
 
     if TYPE_CHECKING:  # Tensor has it
