@@ -45,7 +45,7 @@ from minires.core.modes import (
     set_grad_enabled,
 )
 from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
-from minires.core.random import Generator, get_rng_state, manual_seed, set_rng_state
+from minires.core.random import get_rng_state, manual_seed, set_rng_state
 from minires.core.tensor import Tensor
 
 # torch has many functions at its top that are in torch.nn.functional, too. Here each of functional's is at both places.
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     import minires.training as training
     import minires.utils as utils
     import minires.weights as weights
+    from minires.core.generator import Generator
     from minires.inspection.drawing import draw_graph
     from minires.weights.torch_names import load, save
 
@@ -84,7 +85,12 @@ _LAZY = {
     "utils",
     "weights",
 }
-_LAZY_FUNCTIONS = {"draw_graph": "inspection.drawing", "load": "weights.torch_names", "save": "weights.torch_names"}
+_LAZY_FUNCTIONS = {
+    "Generator": "core.generator",
+    "draw_graph": "inspection.drawing",
+    "load": "weights.torch_names",
+    "save": "weights.torch_names",
+}
 
 # torch's functions of these names take other arguments, or the same in another order, than those of nn.functional.
 _ONLY_IN_FUNCTIONAL = ("batch_norm", "dropout", "embedding", "group_norm", "instance_norm")

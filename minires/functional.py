@@ -116,6 +116,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name to be there
 
     def __getattr__(name: str) -> NoReturn:
+        if name == "__path__":  # each import of this module asks whether it is a package
+            raise AttributeError(name)
         from minires import missing
 
         raise missing.no_attribute("functional", name, __all__)

@@ -277,6 +277,11 @@ def test_python_names_the_nearest_method():
     assert "Did you mean: 'reshape'?" in done.stderr
 
 
-def test_presents_names_are_not_looked_up():
+def test_names_that_are_there_are_not_looked_up():
     assert "__getattr__" not in dir(mr.Tensor)
     assert weights is vars(mr)["weights"]
+
+
+def test_importing_minires_imports_nothing_for_missing_names_or_random_numbers():
+    code = "import sys, minires; assert not {'minires.missing', 'numpy.random', 'difflib'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
