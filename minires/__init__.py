@@ -105,9 +105,9 @@ if not TYPE_CHECKING:  # a type checker would take every name to be there
             return importlib.import_module(f"minires.{name}")
         if name in _LAZY_FUNCTIONS:
             return getattr(importlib.import_module(f"minires.{_LAZY_FUNCTIONS[name]}"), name)
-        from minires import missing
+        from minires.missing import no_attribute
 
-        raise missing.no_attribute("", name, __all__)
+        raise no_attribute("", name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -118,6 +118,6 @@ if not TYPE_CHECKING:  # a type checker would take every name to be there
     def __getattr__(name: str) -> NoReturn:
         if name == "__path__":  # each import of this module asks whether it is a package
             raise AttributeError(name)
-        from minires import missing
+        from minires.missing import no_attribute
 
-        raise missing.no_attribute("functional", name, __all__)
+        raise no_attribute("functional", name, __all__)

@@ -40,6 +40,6 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take every name to be there
 
     def __getattr__(name: str) -> NoReturn:
-        from minires import missing
+        from minires.missing import no_attribute
 
-        raise missing.no_attribute("optim", name, __all__)
+        raise no_attribute("optim", name, __all__)
