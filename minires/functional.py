@@ -1,5 +1,18 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
+from typing import TYPE_CHECKING, NoReturn
+
+from minires.ops.bits import (
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+)
+from minires.ops.cast import clone
+from minires.ops.closeness import allclose, equal, isclose
+from minires.ops.complex import angle, conj, imag, real
 from minires.ops.conv import conv2d
 from minires.ops.dropout import dropout
 from minires.ops.elementwise import (
@@ -55,25 +68,38 @@ __all__ = [
     "absolute",
     "adaptive_avg_pool2d",
     "add",
+    "allclose",
     "amax",
+    "angle",
     "argmax",
     "avg_pool2d",
     "batch_norm",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
     "broadcast_tensors",
     "cat",
     "clamp",
     "clip",
+    "clone",
     "concatenate",
+    "conj",
     "conv2d",
     "cross_entropy",
     "divide",
     "dropout",
+    "equal",
     "exp",
     "expand",
     "flatten",
     "flip",
     "gather",
     "global_avg_pool2d",
+    "imag",
+    "isclose",
     "layer_norm",
     "leaky_relu",
     "linear",
@@ -93,6 +119,7 @@ __all__ = [
     "pad",
     "permute",
     "power",
+    "real",
     "relu",
     "relu_",
     "reshape",
@@ -110,3 +137,12 @@ __all__ = [
     "var",
     "where",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        if name == "__path__":  # each import of this module asks whether it is a package
+            raise AttributeError(name)
+        from minires.missing import no_attribute
+
+        raise no_attribute("functional", name, __all__)

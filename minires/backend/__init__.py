@@ -10,12 +10,12 @@ from minires.backend.arrays import (
     as_array,
     device_of,
     is_array,
-    is_device,
     memory_owner,
     scalar,
     to_device,
 )
 from minires.backend.contract import *  # noqa: F403  (the contract's names are the backend's names)
+from minires.backend.devices import device, is_device
 from minires.backend.dispatch import CONTRACT, available_providers, provider_for, use_backend
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "array_module",
     "as_array",
     "available_providers",
+    "device",
     "device_of",
     "is_array",
     "is_device",

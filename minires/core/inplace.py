@@ -40,6 +40,21 @@ class InPlaceOperators:
     def __ipow__(self, other: Operand) -> Tensor:
         return METHODS["pow_"](self, other)
 
+    def __iand__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_and_"](self, other)
+
+    def __ior__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_or_"](self, other)
+
+    def __ixor__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_xor_"](self, other)
+
+    def __ilshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_left_shift_"](self, other)
+
+    def __irshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_right_shift_"](self, other)
+
     def __imatmul__(self, other: Operand) -> Tensor:
         raise TypeError("x @= y does not change x in place, since a product has another shape: write x = x @ y")
 
@@ -66,6 +81,18 @@ class InPlaceOperators:
     def pow_(self, exponent: Operand) -> Tensor:
         """x ← x to the power exponent."""
         return METHODS["pow_"](self, exponent)
+
+    def bitwise_and_(self, other: Operand) -> Tensor:
+        """x ← x & other."""
+        return METHODS["bitwise_and_"](self, other)
+
+    def bitwise_or_(self, other: Operand) -> Tensor:
+        """x ← x | other."""
+        return METHODS["bitwise_or_"](self, other)
+
+    def bitwise_xor_(self, other: Operand) -> Tensor:
+        """x ← x ^ other."""
+        return METHODS["bitwise_xor_"](self, other)
 
     def neg_(self) -> Tensor:
         """x ← −x."""

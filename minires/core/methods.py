@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minires.core.absent import AbsentMethods
+from minires.core.conversions import Conversions
+from minires.core.facts import Facts
 from minires.core.numpy_functions import numpy_names
-from minires.core.operators import METHODS, Dim, Scalar, tuple_of
+from minires.core.operators import METHODS, Dim, Operand, Scalar, tuple_of
 
 if TYPE_CHECKING:
     from minires.core.tensor import Tensor
 
 
-class Methods:
+class Methods(Conversions, Facts, AbsentMethods):
     """The part of `Tensor` that applies operations by name, kept apart so that tensor.py shows what a Tensor is."""
 
     if TYPE_CHECKING:  # Tensor has it
@@ -23,9 +26,9 @@ class Methods:
 
     __slots__ = ()
 
-    def clone(self) -> Tensor:
-        """A copy that passes gradients on (torch.Tensor.clone)."""
-        return METHODS["clone"](self)
+    def clone(self, *, memory_format: Any = None) -> Tensor:
+        """A copy that passes gradients on (torch.Tensor.clone). Raises TypeError for a memory_format."""
+        return METHODS["clone"](self, memory_format)
 
     def exp(self) -> Tensor:
         """eˣ of each element."""
@@ -173,10 +176,40 @@ class Methods:
         """A copy with y[…, index[…, i, …], …] += src[…, i, …] along `dim` (torch.scatter_add)."""
         return METHODS["scatter_add"](self, dim, index, src)
 
-    def to(self, device: Any = None, dtype: Any = None) -> Tensor:
-        """A copy on another device, in another dtype or both: `to("cuda")`, `to(np.float64)`. Gradients travel back."""
-        return METHODS["to"](self, device, dtype)
+    # -- comparisons and bits -----------------------------------------------------------------------------------------
 
-    def astype(self, dtype: Any) -> Tensor:
-        """The tensor in another dtype."""
-        return METHODS["astype"](self, dtype)
+    def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """|x − other| ≤ atol + rtol·|other| (torch.isclose)."""
+        return METHODS["isclose"](self, other, rtol, atol, equal_nan)
+
+    def allclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+        """Whether all elements are close, as `isclose` says (torch.allclose)."""
+        return METHODS["allclose"](self, other, rtol, atol, equal_nan)
+
+    def equal(self, other: Tensor) -> bool:
+        """Whether both have the same shape and the same elements (torch.equal)."""
+        return METHODS["equal"](self, other)
+
+    def bitwise_and(self, other: Operand) -> Tensor:
+        """x & other, of integers or bools."""
+        return METHODS["bitwise_and"](self, other)
+
+    def bitwise_or(self, other: Operand) -> Tensor:
+        """x | other, of integers or bools."""
+        return METHODS["bitwise_or"](self, other)
+
+    def bitwise_xor(self, other: Operand) -> Tensor:
+        """x ^ other, of integers or bools."""
+        return METHODS["bitwise_xor"](self, other)
+
+    def bitwise_not(self) -> Tensor:
+        """~x, of integers or bools."""
+        return METHODS["bitwise_not"](self)
+
+    def bitwise_left_shift(self, other: Operand) -> Tensor:
+        """x << other, of integers."""
+        return METHODS["bitwise_left_shift"](self, other)
+
+    def bitwise_right_shift(self, other: Operand) -> Tensor:
+        """x >> other, of integers."""
+        return METHODS["bitwise_right_shift"](self, other)

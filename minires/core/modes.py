@@ -50,6 +50,16 @@ def no_grad(function: Any = None) -> Any:
     return switch if function is None else switch(function)
 
 
+def inference_mode(mode: Any = True) -> Any:
+    """As `no_grad`, also as a decorator; with mode=False as `enable_grad` (torch.inference_mode).
+
+    Tensors made in the block are ordinary ones: they may take part in a graph afterwards.
+    """
+    if callable(mode):
+        return Switch(_grad_enabled, False)(mode)
+    return Switch(_grad_enabled, not flag("inference_mode", "mode", mode))
+
+
 @overload
 def enable_grad() -> Switch: ...
 @overload

@@ -1,5 +1,7 @@
 """Networks as modules with parameters, under the names of torch.nn."""
 
+from typing import TYPE_CHECKING, NoReturn
+
 from minires.nn import init
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
@@ -49,3 +51,10 @@ __all__ = [
     "Tanh",
     "init",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires.missing import no_attribute
+
+        raise no_attribute("nn", name, __all__)

@@ -6,6 +6,8 @@ fraction of the initial one, and rises again afterwards; OneCycleLR takes the hi
 optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
 from minires.optim.adam import Adam, AdamW
 from minires.optim.optimizer import Optimizer, clip_grad_norm_, decay_groups
 from minires.optim.schedules import Constant, Cosine, MultiStep, OneCycle, ReduceOnPlateau, Schedule, Step, WarmUp
@@ -34,3 +36,10 @@ __all__ = [
     "clip_grad_norm_",
     "decay_groups",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires.missing import no_attribute
+
+        raise no_attribute("optim", name, __all__)
