@@ -1,4 +1,4 @@
-"""The rules of `numeric.py` and the sweep of `line.py` on differences that are made by hand, so that each number is known."""
+"""The rules of `numeric.py` and the sweep of `line.py`, on differences made by hand: each number is known."""
 
 from __future__ import annotations
 
