@@ -710,3 +710,15 @@ def test_a_run_without_matplotlib_says_so_before_it_trains(monkeypatch, fails, t
     assert 'needs matplotlib, which is not installed: pip install "minires[train]"' in said
     assert not (tmp_path / "run").exists()
     assert 'pip install "minires[train]"' in fails("demo", "--out", tmp_path / "demo")
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_long_message_loses_its_middle_and_no_other_does(monkeypatch, capsys, more):
+    monkeypatch.delenv("MINIRES_DEBUG", raising=False)
+    message = "a" * (cli.MAX_ERROR_LENGTH - 100) + "z" * (100 + more)
+    assert cli._fail(message, 3) == 3
+    shown = capsys.readouterr().err
+    if more <= 0:
+        assert shown == f"minires: {message}\n"
+    else:
+        assert shown == f"minires: {'a' * 400} … {'a' * 99}{'z' * 101}\n"
