@@ -1,6 +1,6 @@
 """Networks as modules with parameters, under the names of torch.nn."""
 
-from minires.nn import init
+from minires.nn import init, utils
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.layers import (
@@ -48,4 +48,5 @@ __all__ = [
     "Softmax",
     "Tanh",
     "init",
+    "utils",
 ]
