@@ -1,6 +1,15 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
+from minires.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    global_avg_pool2d,
+)
 from minires.ops.conv import conv2d
+from minires.ops.conv1d import conv1d
+from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from minires.ops.dropout import dropout
 from minires.ops.elementwise import (
     absolute,
@@ -26,8 +35,11 @@ from minires.ops.inplace import relu_
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
+from minires.ops.lp_pool import lp_pool1d, lp_pool2d
 from minires.ops.norm import batch_norm
-from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
+from minires.ops.padding import pad
+from minires.ops.pool import avg_pool2d, max_pool2d
+from minires.ops.pool1d import avg_pool1d, max_pool1d
 from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
 from minires.ops.shape import (
     broadcast_tensors,
@@ -37,7 +49,6 @@ from minires.ops.shape import (
     flatten,
     flip,
     gather,
-    pad,
     permute,
     reshape,
     scatter_add,
@@ -46,6 +57,7 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
+from minires.ops.unpool import max_unpool1d, max_unpool2d
 
 abs = absolute
 clamp = clip
@@ -53,10 +65,14 @@ clamp = clip
 __all__ = [
     "abs",
     "absolute",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add",
     "amax",
     "argmax",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "broadcast_tensors",
@@ -64,7 +80,10 @@ __all__ = [
     "clamp",
     "clip",
     "concatenate",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "divide",
     "dropout",
@@ -80,9 +99,14 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "lp_pool1d",
+    "lp_pool2d",
     "matmul",
     "max",
+    "max_pool1d",
     "max_pool2d",
+    "max_unpool1d",
+    "max_unpool2d",
     "maximum",
     "mean",
     "minimum",
