@@ -2,6 +2,13 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
+from minires.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    global_avg_pool2d,
+)
 from minires.ops.bits import (
     bitwise_and,
     bitwise_left_shift,
@@ -13,13 +20,6 @@ from minires.ops.bits import (
 from minires.ops.cast import clone
 from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.complex import angle, conj, imag, real
-from minires.ops.adaptive_pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    global_avg_pool2d,
-)
 from minires.ops.conv import conv2d
 from minires.ops.conv1d import conv1d
 from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from minires.nn import init
 from minires.nn import init, utils
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
