@@ -1,5 +1,6 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
+from minires.ops.bilinear import bilinear
 from minires.ops.conv import conv2d
 from minires.ops.dropout import dropout
 from minires.ops.elementwise import (
@@ -59,6 +60,7 @@ __all__ = [
     "argmax",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
     "broadcast_tensors",
     "cat",
     "clamp",

@@ -51,7 +51,7 @@ NOT_GRADED = """
     where var max logsumexp nll_loss mse_loss layer_norm dropout adaptive_avg_pool2d global_avg_pool2d
     conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
-    index index_put gather scatter_add astype clone
+    index index_put bilinear gather scatter_add astype clone
 """
 
 
