@@ -20,6 +20,7 @@ from minires.ops.bits import (
 from minires.ops.cast import clone
 from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.complex import angle, conj, imag, real
+from minires.ops.bilinear import bilinear
 from minires.ops.conv import conv2d
 from minires.ops.conv1d import conv1d
 from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
@@ -96,6 +97,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "bilinear",
     "broadcast_tensors",
     "cat",
     "clamp",

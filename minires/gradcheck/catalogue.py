@@ -217,6 +217,7 @@ EXAMPLES = (
     _op("mse_loss", F.mse_loss, _normal((2, 3), (2, 3))),
     _op("matmul", F.matmul, _normal((2, 2, 3), (3, 2))),
     _op("linear", F.linear, _normal((4, 3), (2, 3), (2,))),
+    _op("bilinear", F.bilinear, _normal((4, 2), (4, 3), (2, 2, 3), (2,))),
     _op("conv2d", F.conv2d, _normal((2, 2, 4, 3), (3, 2, 3, 3), (3,)), stride=1, padding=1),
     _op("conv2d, strided, dilated, grouped", F.conv2d, _normal((1, 4, 5, 6), (2, 2, 2, 3)), **GEOMETRY),
     _op("conv2d_grad_input", _grad_input, _normal((1, 2, 3, 2), (2, 2, 2, 3)), shape=(1, 4, 5, 6), **GEOMETRY),

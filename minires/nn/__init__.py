@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from minires.nn import init, utils
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
+from minires.nn.bilinear import Bilinear
+from minires.nn.cells import GRUCell, LSTMCell, RNNCell
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
@@ -27,11 +29,14 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
     "Buffer",
     "Conv2d",
     "Dropout",
     "Flatten",
+    "GRUCell",
     "Identity",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -44,6 +49,7 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "Sigmoid",

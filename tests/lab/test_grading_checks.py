@@ -53,7 +53,7 @@ NOT_GRADED = """
     conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d lp_pool1d lp_pool2d adaptive_avg_pool1d
     adaptive_max_pool1d adaptive_max_pool2d max_unpool1d max_unpool2d gather_at_indices add_at_indices
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
-    index index_put gather scatter_add astype clone
+    index index_put bilinear gather scatter_add astype clone
 """
 
 

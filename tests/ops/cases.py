@@ -227,6 +227,12 @@ def linear_(d: Draw) -> Problem:
     return Problem([*tensors, d.normal((outputs,))] if d.flag() else tensors)
 
 
+def bilinear_(d: Draw) -> Problem:
+    leading, in1, in2, outputs = d.shape(0, 2), d.integer(1, 3), d.integer(1, 4), d.integer(1, 3)
+    tensors = [d.normal((*leading, in1)), d.normal((*leading, in2)), d.normal((outputs, in1, in2))]
+    return Problem([*tensors, d.normal((outputs,))] if d.flag() else tensors)
+
+
 def conv2d_(d: Draw) -> Problem:
     groups, kernel, dilation = d.integer(1, 3), d.pair(1, 3), d.pair(1, 2)
     padding: Any = d.choose(("numbers", "same", "valid"))
@@ -608,6 +614,7 @@ SHAPES = [
 LAYERS = [
     Case("matmul", matmul_),
     Case("linear", linear_),
+    Case("bilinear", bilinear_),
     Case("conv2d", conv2d_, orders=3),
     Case(
         "conv2d_grad_input",

@@ -167,6 +167,14 @@ REFUSED = {
     "linear": (lambda: F.linear(t(2, 3), t(5, 4)), ShapeError, r"linear: input \(2, 3\) does not fit weight \(5, 4\)"),
     "linear: weight": (lambda: F.linear(t(2, 3), t()), ShapeError, r"linear: input \(2, 3\) .* weight \(\)"),
     "linear: bias": (lambda: F.linear(t(2, 3), t(5, 3), t(4)), ShapeError, r"linear: bias \(4,\) .* weight \(5, 3\)"),
+    "bilinear": (
+        lambda: F.bilinear(t(2, 3), t(2, 4), t(5, 4, 3)),
+        ShapeError,
+        r"bilinear: inputs \(2, 3\) and \(2, 4\) do not fit weight \(5, 4, 3\)",
+    ),
+    "bilinear: leading axes": (lambda: F.bilinear(t(1, 3), t(2, 4), t(5, 3, 4)), ShapeError, "equal leading axes"),
+    "bilinear: bias": (lambda: F.bilinear(t(3), t(4), t(5, 3, 4), t(4)), ShapeError, r"bias \(4,\) must be \(5,\)"),
+    "bilinear: integers": (lambda: F.bilinear(ints(3), t(4), t(5, 3, 4)), DtypeError, "bilinear: needs floating-point"),
     "linear: integers": (lambda: F.linear(ints(2, 3), t(5, 3)), DtypeError, "linear: needs floating-point"),
     # convolution
     "conv2d: axes": (
