@@ -2,6 +2,13 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
+from minires.ops.adaptive_pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    global_avg_pool2d,
+)
 from minires.ops.bits import (
     bitwise_and,
     bitwise_left_shift,
@@ -14,6 +21,8 @@ from minires.ops.cast import clone
 from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.complex import angle, conj, imag, real
 from minires.ops.conv import conv2d
+from minires.ops.conv1d import conv1d
+from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
 from minires.ops.dropout import dropout
 from minires.ops.elementwise import (
     absolute,
@@ -39,8 +48,11 @@ from minires.ops.inplace import relu_
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
+from minires.ops.lp_pool import lp_pool1d, lp_pool2d
 from minires.ops.norm import batch_norm
-from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
+from minires.ops.padding import pad
+from minires.ops.pool import avg_pool2d, max_pool2d
+from minires.ops.pool1d import avg_pool1d, max_pool1d
 from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
 from minires.ops.shape import (
     broadcast_tensors,
@@ -50,7 +62,6 @@ from minires.ops.shape import (
     flatten,
     flip,
     gather,
-    pad,
     permute,
     reshape,
     scatter_add,
@@ -59,6 +70,7 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
+from minires.ops.unpool import max_unpool1d, max_unpool2d
 
 abs = absolute
 clamp = clip
@@ -66,12 +78,16 @@ clamp = clip
 __all__ = [
     "abs",
     "absolute",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add",
     "allclose",
     "amax",
     "angle",
     "argmax",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "bitwise_and",
@@ -87,7 +103,10 @@ __all__ = [
     "clone",
     "concatenate",
     "conj",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "divide",
     "dropout",
@@ -106,9 +125,14 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "lp_pool1d",
+    "lp_pool2d",
     "matmul",
     "max",
+    "max_pool1d",
     "max_pool2d",
+    "max_unpool1d",
+    "max_unpool2d",
     "maximum",
     "mean",
     "minimum",

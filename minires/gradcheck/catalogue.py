@@ -17,7 +17,7 @@ import numpy as np
 from minires import functional as F
 from minires.backend.shapes import Window
 from minires.core.tensor import Tensor
-from minires.ops import conv, pool
+from minires.ops import conv, pool, unpool
 from minires.ops.inplace import IndexPut
 from minires.ops.shape import SumTo
 
@@ -92,8 +92,10 @@ PLACES = (np.array([0, 2, 0]), slice(1, None))  # a row twice: the last value st
 INDICES = np.array([[0, 2, 2], [1, 1, 0]])
 IMAGE = np.array([[[[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 2, 0]]]])
 GEOMETRY = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+PIXELS = np.array([[[[0, 5], [9, 12]]]])  # of a 4×4 image
 POOLING = {"kernel_size": 3, "stride": 2, "padding": 1}
 WINDOWS = {"kernel_size": (2, 2), "stride": (1, 2), "padding": (0, 0)}
+TRANSPOSED = {"stride": (1, 2), "padding": 1, "output_padding": (1, 1), "groups": 2, "dilation": (2, 1)}
 SPLITTING = {"shape": (1, 2, 5, 4), "kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)}
 
 # -- ops that `minires.functional` lacks, or that take their inputs in another order there ----------------------------
@@ -161,6 +163,18 @@ def _split(gy: Tensor, shape: Shape, ceil_mode: bool = False, count_include_pad:
     return pool.SplitEqually((shape[2], shape[3]), _window(**pairs), ceil_mode, count_include_pad)(gy)
 
 
+def _unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, **options: Any) -> Tensor:
+    return F.max_unpool2d(input, indices, kernel_size, **options)
+
+
+def _unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, **options: Any) -> Tensor:
+    return F.max_unpool1d(input, indices, kernel_size, **options)
+
+
+def _add_at_indices(input: Tensor, indices: Tensor, size: Shape) -> Tensor:
+    return unpool.AddAtIndices((size[0], size[1]))(input, indices)
+
+
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 EXAMPLES = (
@@ -218,6 +232,27 @@ EXAMPLES = (
     _op("avg_pool2d_split", _split, _normal((1, 2, 3, 3)), **SPLITTING),
     _op("adaptive_avg_pool2d", F.adaptive_avg_pool2d, _normal((1, 2, 5, 4)), output_size=(2, 3)),
     _op("global_avg_pool2d", F.global_avg_pool2d, _normal((2, 3, 2, 2))),
+    _op("conv1d", F.conv1d, _normal((2, 4, 7), (2, 2, 3), (2,)), stride=2, padding=1, dilation=2, groups=2),
+    _op("conv_transpose2d", F.conv_transpose2d, _normal((1, 2, 3, 2), (2, 3, 2, 3), (3,)), stride=2, padding=1),
+    _op(
+        "conv_transpose2d, grouped, output padded",
+        F.conv_transpose2d,
+        _normal((1, 4, 2, 3), (4, 1, 2, 2)),
+        **TRANSPOSED,
+    ),
+    _op("conv_transpose1d", F.conv_transpose1d, _normal((2, 2, 3), (2, 2, 3), (2,)), stride=2, output_padding=1),
+    _op("max_pool1d", F.max_pool1d, _few_levels((2, 2, 7)), **POOLING),
+    _op("avg_pool1d", F.avg_pool1d, _normal((2, 1, 6)), count_include_pad=False, **POOLING),
+    _op("avg_pool2d, divisor", F.avg_pool2d, _normal((1, 1, 5, 4)), ceil_mode=True, divisor_override=3, **POOLING),
+    _op("lp_pool2d", F.lp_pool2d, _positive((1, 2, 3, 4)), norm_type=3.0, kernel_size=2, stride=1),
+    _op("lp_pool1d", F.lp_pool1d, _positive((2, 1, 5)), norm_type=2.0, kernel_size=2),
+    _op("adaptive_avg_pool1d", F.adaptive_avg_pool1d, _normal((2, 1, 5)), output_size=3),
+    _op("adaptive_max_pool1d", F.adaptive_max_pool1d, _few_levels((2, 1, 5)), output_size=3),
+    _op("adaptive_max_pool2d", F.adaptive_max_pool2d, _few_levels((1, 2, 5, 4)), output_size=(3, 2)),
+    _op("max_unpool2d", _unpool2d, _normal((1, 1, 2, 2)), PIXELS, kernel_size=2),
+    _op("max_unpool1d", _unpool1d, _normal((1, 2, 2)), PIXELS[0] % 5, kernel_size=3, stride=2),
+    _op("gather_at_indices", lambda x, i: unpool.GatherAtIndices()(x, i), _normal((1, 1, 4, 4)), PIXELS // 2),
+    _op("add_at_indices", _add_at_indices, _normal((1, 1, 2, 2)), PIXELS // 9, size=(3, 2)),
     _op("reshape", F.reshape, _normal((2, 6)), shape=(3, 4)),
     _op("flatten", F.flatten, _normal((2, 3, 2)), start_dim=1),
     _op("permute", F.permute, _normal((2, 3, 2)), dims=(2, 0, 1)),
@@ -229,6 +264,10 @@ EXAMPLES = (
     _op("broadcast_tensors", F.broadcast_tensors, _normal((3, 1), (2,))),
     _op("sum_to", lambda input, shape: SumTo(tuple(shape))(input), _normal((2, 3)), shape=(1, 3)),
     _op("pad", F.pad, _normal((2, 3)), pad=(1, 2, 0, 1), value=-1.0),
+    _op("pad, negative", F.pad, _normal((3, 4)), pad=(-1, 2, 1, -1), value=0.5),
+    _op("pad, reflect", F.pad, _normal((2, 3, 4)), pad=(1, 3, -1, 2), mode="reflect"),
+    _op("pad, replicate", F.pad, _normal((2, 2, 3)), pad=(1, 2), mode="replicate"),
+    _op("pad, circular", F.pad, _normal((1, 3, 4)), pad=(2, 1, 1, -1), mode="circular"),
     _op("concatenate", lambda *tensors, dim: F.concatenate(tensors, dim), _normal((2, 1), (2, 3)), dim=1),
     _op("stack", lambda *tensors, dim: F.stack(tensors, dim), _normal((2, 3), (2, 3)), dim=0),
     _op("index_put", lambda input, value, key: IndexPut(key)(input, value), _normal((3, 3), (2,)), key=PLACES),

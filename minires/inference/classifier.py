@@ -16,12 +16,12 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from minires import data, inference, models, training, weights
+from minires import data, inference, models, weights
 from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.data import ImageFolder
@@ -33,17 +33,22 @@ from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import DataError, MiniResError, WeightsError
 from minires.models.checkpoints import network_name, network_options
 from minires.nn import Module
-from minires.training import Evaluation, Preprocessing
+from minires.training.checkpoint import checkpoint_metadata
 from minires.training.device_io import as_input
 from minires.training.preprocessing import (
     IMAGENET_PREPROCESSING,
     PREPROCESSINGS,
+    Preprocessing,
     preprocessing_for,
     stored_preprocessing,
 )
 
+if TYPE_CHECKING:
+    from minires.training import Evaluation
+
 BATCH = 16  # images that are decoded and classified together
 _compiling = threading.Lock()  # the first images of several threads compile a network once
+_in_turn = threading.BoundedSemaphore(os.cpu_count() or 1)  # batches at work: more would take memory and no less time
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,7 @@ class Classifier:
         C). A string is always a path. Images are turned upright as their EXIF says, and then prepared as in training.
 
         The first call compiles the network (`inference.compile`), and so does the first one after its weights changed.
+        Of calls in several threads, as many work at once as there are cores; others wait, so that memory is bounded.
 
         Raises DataError, naming the first image that cannot be read and the reason.
         """
@@ -120,8 +126,9 @@ class Classifier:
         while batch := list(islice(sources, BATCH)):
             first = len(predictions)
             names = [_name_in_output(source, None if single else first + i) for i, source in enumerate(batch)]
-            opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
-            logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
+            with _in_turn:
+                opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
+                logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
             if logits.shape[1:] != (len(self.names),):
                 raise MiniResError(
                     f"{self.name} has outputs {logits.shape[1:]}, but there are {len(self.names)} class names: give "
@@ -162,7 +169,9 @@ class Classifier:
         else:
             transform = self._normalized(self.preprocessing or preprocessing_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
-        return training.evaluate(self.model, loader, progress=progress, forward=self._forward)
+        from minires.training.evaluation import evaluate
+
+        return evaluate(self.model, loader, progress=progress, forward=self._forward)
 
     def _forward(self, x: Tensor) -> Tensor:
         """The logits of prepared images (B, C, H, W), by the compiled network."""
@@ -231,14 +240,14 @@ class Grey(Transform):
         return from_pil(to_pil(image).convert("L"))
 
 
-def _renew_lock() -> None:
-    """Replace the lock in a forked child: a parent's thread that held it is not there to release it."""
-    global _compiling
-    _compiling = threading.Lock()
+def _renew_locks() -> None:
+    """Replace the locks in a forked child: a parent's thread that held one is not there to release it."""
+    global _compiling, _in_turn
+    _compiling, _in_turn = threading.Lock(), threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def load(
@@ -261,7 +270,7 @@ def load(
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
     source = os.fspath(path)
-    metadata = training.checkpoint_metadata(path)
+    metadata = checkpoint_metadata(path)
     arrays = weights.load(path)
     name = network_name(name, metadata, arrays, source)
     options = network_options(name, arrays)

@@ -59,7 +59,7 @@ def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int) -> n
 def relu_of_norm(relu: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
     """relu(norm(x)): in one pass, unless someone has put other layers in their places or hooked into them."""
     are_usual = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
-    if are_usual and not (relu.has_forward_hooks or norm.has_forward_hooks):
+    if are_usual and not (relu.has_hooks or norm.has_hooks):
         return norm(x, relu=True)
     return relu(norm(x))
 

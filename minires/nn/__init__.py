@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from minires.nn import init
+from minires.nn import init, utils
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.layers import (
@@ -50,6 +50,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "init",
+    "utils",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every name to be there

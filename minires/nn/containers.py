@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any, TypeVar, cast, overload
 
 from minires.core.tensor import Tensor
@@ -28,7 +29,7 @@ class _Numbered(Module):
 
     def _items(self) -> list[tuple[str, Any]]:
         """(name, item) in order."""
-        return list(self.named_children())
+        return self._children()
 
     def _checked(self, item: Any) -> Any:
         """The item as it is stored. Raises TypeError for what cannot be one."""
@@ -124,11 +125,11 @@ class Sequential(_Numbered):
             for module in modules:
                 self.append(module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """Apply the modules in order."""
-        for module in self.children():
-            x = module(x)
-        return x
+        for _, module in self._children():
+            input = module(input)
+        return input
 
     @overload
     def __getitem__(self, number: slice) -> Sequential: ...
@@ -147,6 +148,22 @@ class Sequential(_Numbered):
             raise TypeError(f"Sequential: cannot add a {type(other).__name__}: append it, or add nn.Sequential(...)")
         return Sequential(*self, *other)
 
+    def __mul__(self, times: int) -> Sequential:
+        """The same modules, in the same order, `times` times: they share their weights."""
+        return Sequential(*list(self) * _positive("Sequential", times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend(list(self) * (_positive("Sequential", times) - 1))
+
+
+def _positive(what: str, times: Any) -> int:
+    """`times` as an integer. Raises TypeError for what is none, ValueError for 0 and less, as in torch."""
+    if operator.index(times) <= 0:
+        raise ValueError(f"{what}: cannot be repeated {times} times, only once or more often")
+    return operator.index(times)
+
 
 class ModuleList(_Numbered):
     """A list of modules that are trained, saved and moved with the module that has it (torch.nn.ModuleList).
@@ -160,6 +177,15 @@ class ModuleList(_Numbered):
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
+
+    def _children_repr(self) -> list[str]:
+        """As in torch, equal neighbours are one line: "(0-2): 3 x Linear(…)"."""
+        lines = []
+        for text, group in groupby(self._children(), key=lambda child: repr(child[1])):
+            names = [name for name, _ in group]
+            many = len(names) > 1
+            lines.append(f"({names[0]}-{names[-1]}): {len(names)} x {text}" if many else f"({names[0]}): {text}")
+        return lines
 
 
 class ParameterList(_Numbered):
@@ -188,13 +214,9 @@ class ParameterList(_Numbered):
 class _Dict(Module):
     """What ModuleDict and ParameterDict share: items found by name, in the order in which they were added."""
 
-    def __init__(self, items: Named | None = None) -> None:
-        if items is not None:
-            self.update(items)
-
     def items(self) -> list[tuple[str, Any]]:
         """(name, item) in order."""
-        return list(self.named_children())
+        return self._children()
 
     def __setitem__(self, key: str, item: Any) -> None:
         require_module("ModuleDict", item)
@@ -247,9 +269,17 @@ class ModuleDict(_Dict):
     It has no `forward`: call its modules.
     """
 
+    def __init__(self, modules: Named | None = None) -> None:
+        if modules is not None:
+            self.update(modules)
+
 
 class ParameterDict(_Dict):
     """Parameters by name; arrays and Tensors among them become Parameters (torch.nn.ParameterDict)."""
+
+    def __init__(self, parameters: Named | None = None) -> None:
+        if parameters is not None:
+            self.update(parameters)
 
     def items(self) -> list[tuple[str, Any]]:
         """(name, parameter) in order."""
@@ -257,6 +287,46 @@ class ParameterDict(_Dict):
 
     def __setitem__(self, key: str, item: Any) -> None:
         self._register("parameter", key, _parameter(item))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name, or `default`."""
+        return dict(self.items()).get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name; if there is none, `default` becomes it."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last parameter, and return its name and itself."""
+        key = self.keys()[-1]
+        return key, self.pop(key)
+
+    def copy(self) -> ParameterDict:
+        """Another ParameterDict of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """Another ParameterDict, which has `default` under each of the names."""
+        return ParameterDict([(key, default) for key in keys])
+
+    def __or__(self, other: Named) -> ParameterDict:
+        both = self.copy()
+        both.update(other)
+        return both
+
+    def __ror__(self, other: Named) -> ParameterDict:
+        both = ParameterDict(other)
+        both.update(self.items())
+        return both
+
+    def __ior__(self, other: Named) -> ParameterDict:
+        self.update(other)
+        return self
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self.keys())
 
     def extra_repr(self) -> str:
         return _shapes(self.items())

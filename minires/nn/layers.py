@@ -90,20 +90,28 @@ class Linear(Module):
 
     bias: Parameter | None
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         _check_sizes("Linear", in_features=in_features, out_features=out_features)
         check_true_or_false("Linear", bias=bias)
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(_zeros(out_features, in_features))
         self.register_parameter("bias", Parameter(_zeros(out_features)) if bias else None)
+        self.reset_parameters()
+        self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
         _init_like_torch(self.weight, self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, {bias=}"
 
 
 class Conv2d(Module):
@@ -370,8 +378,14 @@ class Dropout(Module):
 
 
 class Identity(Module):
-    """Returns x itself: the shortcut of a residual block whose shape does not change (torch.nn.Identity)."""
+    """Returns its input itself: the shortcut of a residual block whose shape does not change (torch.nn.Identity).
 
-    def forward(self, x: Tensor) -> Tensor:
+    It stands in the place of any layer, so it takes that layer's arguments, whatever they are, and needs none of them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return x
+        return input

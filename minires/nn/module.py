@@ -6,126 +6,52 @@ of assignment. `self.conv1 = Conv2d(...)` is enough. Several of them go into `co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from minires.core import creation, modes
-from minires.core.hooks import RemovableHandle
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, WeightsError
-from minires.nn.name_hints import prefix_hint, unstripped
-from minires.nn.parameter import Buffer, Parameter
-from minires.nn.registration import Registration
+from minires.errors import DtypeError
+from minires.nn.hooks import HOOKS, call_with_hooks
+from minires.nn.state import LoadResult as LoadResult
+from minires.nn.state import State
 from minires.nn.unregistered import warn_of_unregistered
 from minires.ops.cast import device_and_dtype
 
 Self = TypeVar("Self", bound="Module")
-ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
 
 
-class LoadResult(NamedTuple):
-    """The names that `load_state_dict(strict=False)` has skipped."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class Module(Registration):
+class Module(State):
     """A part of a network (torch.nn.Module): subclass it, assign parameters and modules to attributes, write `forward`.
 
     Attributes:
         training: whether the module is in training mode (`train()`) or in eval mode (`eval()`).
-        aliases: other names that checkpoints have for a child, as in {"linear": "fc"}.
     """
 
     training = True
-    aliases: ClassVar[Mapping[str, str]] = {}
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the module's output. A subclass defines it."""
-        raise TypeError(f"{type(self).__name__} has no forward: a Module needs forward(self, ...)")
+        self._refuse_call()
+
+    def _refuse_call(self) -> NoReturn:
+        raise NotImplementedError(f"{type(self).__name__} has no forward: a Module needs forward(self, ...)")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Run `forward`, then the forward hooks."""
-        output = self.forward(*inputs, **options)
-        for hook in tuple(vars(self).get("_forward_hooks", {}).values()):
-            modes.note_hook(self)
-            replaced = hook(self, inputs, output)
-            output = output if replaced is None else replaced
-        return output
-
-    def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
-        """Call `hook(module, inputs, output)` after each forward. Unless it returns None, that replaces the output."""
-        return RemovableHandle(vars(self).setdefault("_forward_hooks", {}), hook)
-
-    @property
-    def has_forward_hooks(self) -> bool:
-        """Whether forward hooks are registered here."""
-        return bool(vars(self).get("_forward_hooks"))
-
-    # -- its parts ----------------------------------------------------------------------------------------------------
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) of each direct child."""
-        return ((name, value) for name, value in vars(self).items() if isinstance(value, Module))
-
-    def children(self) -> Iterator[Module]:
-        """The direct children."""
-        return (module for _, module in self.named_children())
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """(dotted name, module) of this module, named `prefix`, and of all below it; each once, depth first."""
-        seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
-        while stack:
-            name, module = stack.pop()
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
-                stack += [(f"{name}.{child}" if name else child, part) for child, part in module.named_children()][::-1]
-
-    def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
-        return (module for _, module in self.named_modules())
-
-    def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        modules = []
-        for prefix, module in self.named_modules():
-            modules.append(module)
-            for name, value in vars(module).items():
-                if isinstance(value, kind) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
-        if kind is Parameter:
-            warn_of_unregistered(modules)
-
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """(dotted name, parameter), each once, in the order of assignment."""
-        return self._named(Parameter)
-
-    def parameters(self) -> Iterator[Parameter]:
-        """All parameters, each once."""
-        return (parameter for _, parameter in self.named_parameters())
-
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """(dotted name, buffer), each once, in the order of assignment."""
-        return self._named(Buffer)
-
-    def buffers(self) -> Iterator[Buffer]:
-        """All buffers, each once."""
-        return (buffer for _, buffer in self.named_buffers())
+        """Run `forward`, and the hooks before and after it."""
+        if HOOKS not in self.__dict__:
+            return self.forward(*inputs, **options)
+        return call_with_hooks(self, inputs, options)
 
     # -- changing all of it -------------------------------------------------------------------------------------------
 
-    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
-        """Call `function` on every module below this one and then on this one (torch.nn.Module.apply)."""
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module below this one and then on this one (torch.nn.Module.apply)."""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
@@ -148,10 +74,15 @@ class Module(Registration):
         """Set eval mode: running statistics, no dropout."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Set the gradients of all parameters to None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients of all parameters to None, or those that there are to zero."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none or parameter.grad is None:
+                parameter.grad = None
+            elif parameter.grad.node is None:
+                parameter.grad.assign_(0.0)  # whoever keeps this Tensor sees the zeros, as in torch
+            else:
+                parameter.grad = parameter.grad.detach() * 0.0
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
         """Ask for the gradients of all parameters, or freeze the parameters."""
@@ -160,10 +91,13 @@ class Module(Registration):
         return self
 
     def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`. Integer buffers keep their dtype.
+        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`, or as a Tensor is.
 
-        Raises DtypeError, and changes nothing, unless dtype is a floating-point one: weights would be cut to integers.
+        Integer buffers keep their dtype. Raises DtypeError, and changes nothing, unless dtype is a floating-point one:
+        weights would be cut to integers.
         """
+        if isinstance(device, Tensor):
+            device, dtype = device.device, device.dtype
         device, dtype = device_and_dtype(device, dtype)
         if dtype is not None and dtype.kind != "f":
             raise DtypeError(f"{type(self).__name__}.to: dtype {dtype} cannot hold weights: use a floating-point dtype")
@@ -175,113 +109,53 @@ class Module(Registration):
                 tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(device, cast)
         return self
 
-    # -- its state ----------------------------------------------------------------------------------------------------
+    def _place(self, device: Any, dtype: Any) -> None:
+        """Bring a new layer to the device and the dtype that its constructor was given; None: as it is."""
+        if device is not None or dtype is not None:
+            self.to(device, dtype)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """{dotted name: Tensor} of parameters and buffers, in the order of assignment; they share the module's memory.
+    def type(self: Self, dst_type: Any) -> Self:
+        """`to(dtype=dst_type)`."""
+        return self.to(dtype=dst_type)
 
-        A tensor that several modules share is there under each of its names, as in torch.
-        """
-        warn_of_unregistered(self.modules())
-        return {name: tensor.detach() for name, tensor in self._state().items()}
+    def float(self: Self) -> Self:
+        """Parameters and floating-point buffers in float32."""
+        return self.to(dtype=np.float32)
 
-    def _state(self, prefix: str = "") -> dict[str, Tensor]:
-        state: dict[str, Tensor] = {}
-        unsaved = vars(self).get("_unsaved_buffers", ())
-        for name, value in vars(self).items():
-            if isinstance(value, (Parameter, Buffer)) and name not in unsaved:
-                state[prefix + name] = value
-        for name, child in self.named_children():
-            state |= child._state(f"{prefix}{name}.")
-        return state
+    def double(self: Self) -> Self:
+        """Parameters and floating-point buffers in float64."""
+        return self.to(dtype=np.float64)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
-        """Copy arrays or Tensors by name into this module's parameters and buffers, cast to their dtype.
+    def half(self: Self) -> Self:
+        """Parameters and floating-point buffers in float16."""
+        return self.to(dtype=np.float16)
 
-        Raises WeightsError, and changes nothing, for entries that are missing, unexpected or of another shape; it lists
-        them all. With strict=False names may be missing or unexpected, but shapes must fit. The buffer
-        `num_batches_tracked` may be missing, as in torch: old checkpoints lack it.
-        """
-        if not hasattr(state_dict, "items"):
-            kind = type(state_dict).__name__
-            raise TypeError(f"load_state_dict: needs {{name: array}}, got a {kind}; weights.load(path) reads a file")
-        own = self._state()
-        given = {self._own_name(name, own, state_dict): value for name, value in state_dict.items()}
-        given = unstripped(given, own)
-        missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
-        unexpected = [name for name in given if name not in own]
-        misshapen = [
-            f"{name}: {_shape(given[name])} in the checkpoint, {tensor.shape} in the model"
-            for name, tensor in own.items()
-            if name in given and _shape(given[name]) != tensor.shape
-        ]
-        problems = {"wrong shape": misshapen}
-        if strict:
-            problems |= {"missing": missing, "unexpected": unexpected}
-        problems = {kind: names for kind, names in problems.items() if names}
-        if problems:
-            listed = "; ".join(f"{kind} ({len(names)}): {', '.join(names)}" for kind, names in problems.items())
-            raise WeightsError(
-                f"these weights do not fit {type(self).__name__}, and nothing was loaded: {listed}"
-                + (prefix_hint(missing, unexpected) or _OTHER_MODEL)
-            )
-        # All arrays are read before the first is written.
-        arrays = {name: _array(name, given[name], tensor) for name, tensor in own.items() if name in given}
-        self._check_shared(own, arrays)
-        for name, array in arrays.items():
-            own[name].assign_(array)
-        return LoadResult(missing, unexpected)
+    def cpu(self: Self) -> Self:
+        """Parameters and buffers in the memory of the host."""
+        return self.to("cpu")
 
-    def _check_shared(self, own: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> None:
-        """Raise WeightsError if `arrays` have different values for two names of one tensor: the last would win."""
-        first: dict[int, str] = {}
-        for name, array in arrays.items():
-            other = first.setdefault(id(own[name]), name)
-            if other != name and not _equal(arrays[other], array):
-                raise WeightsError(
-                    f"{name} and {other} are one tensor in {type(self).__name__}, and these weights have two values "
-                    "for it; nothing was loaded"
-                )
+    def cuda(self: Self, device: int | str | None = None) -> Self:
+        """Parameters and buffers on a GPU, the first unless `device` says which: 1 or "cuda:1"."""
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
-    def _own_name(self, name: str, own: Mapping[str, Tensor], given: Mapping[str, Any]) -> str:
-        """The name by which this module knows `name`: its alias, unless the checkpoint holds both names."""
-        head, dot, tail = name.partition(".")
-        alias = self.aliases.get(head, head) + dot + tail
-        return alias if name not in own and alias in own and alias not in given else name
+    # -- its text -----------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
         """The text in the parentheses of the repr."""
         return ""
 
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def _children_repr(self) -> list[str]:
+        return [f"({name}): {child!r}" for name, child in self._children()]
+
     def __repr__(self) -> str:
-        head = f"{type(self).__name__}({self.extra_repr()}"
-        parts = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
-        return head + "".join(f"\n  {part}" for part in parts) + ("\n)" if parts else ")")
-
-
-_OTHER_MODEL = ". Is it a checkpoint of another model, or of another number of classes?"
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    """The shape of an array of any library, of a Tensor, or of a number."""
-    return tuple(getattr(value, "shape", ()))
-
-
-def _array(name: str, value: Any, own: Tensor) -> Any:
-    """The entry `name` of a checkpoint as an array for `own`. Raises WeightsError for what `own` cannot hold."""
-    try:  # a NumPy array is not copied: it may be large, or a memory map. A masked array is another type
-        known = type(value) in (np.ndarray, np.memmap) and value.dtype.kind in "biufc"
-        array = value if known else value.data if isinstance(value, Tensor) else creation.tensor(value).data
-    except (DtypeError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{name} cannot be loaded, and nothing was: {error}") from error
-    if array.dtype.kind == "c" and own.dtype.kind != "c":
-        raise WeightsError(f"{name} cannot be loaded, and nothing was: it is complex, and the model's is {own.dtype}")
-    return array
-
-
-def _equal(some: Any, other: Any) -> bool:
-    """Whether two arrays, of any device, hold the same numbers; NaN equals NaN."""
-    return np.array_equal(Tensor(some).numpy(), Tensor(other).numpy(), equal_nan=True)
+        extra, children = self.extra_repr(), self._children_repr()
+        lines = [*extra.splitlines(), *(child.replace("\n", "\n  ") for child in children)]
+        if not children and len(lines) < 2:
+            return f"{self._get_name()}({extra})"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
 
 def training_part(model: Module) -> str:

@@ -7,9 +7,10 @@ unnoticed: `layer.weight = tensor` would leave a layer whose weight is neither t
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minires.core.tensor import Tensor
+from minires.nn.missing import MissingAttribute
 from minires.nn.parameter import Buffer, Parameter
 
 EXPECTED = {
@@ -23,17 +24,35 @@ class Registration:
     """The base class of Module: its attributes, by kind ("parameter", "buffer" or "module") and by name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, self._admitted(name, value))
+        value = self._admitted(name, value)
+        object.__setattr__(self, name, value)
+        if isinstance(value, Buffer):
+            self._note_persistence(name, getattr(value, "persistent", True))  # an old pickle lacks it
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         vars(self).get("_empty_parts", {}).pop(name, None)
+        vars(self).get("_unsaved_buffers", set()).discard(name)
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name[:1].isdigit()]  # a child "0" is no attribute to write
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+    if not TYPE_CHECKING:  # else a type checker would believe in any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Called where there is no attribute `name`, or where its property raises AttributeError."""
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # once more, for the property's own message
+            raise MissingAttribute(self, name)
 
     def _admitted(self, name: str, value: Any) -> Any:
         """`value` as it may be assigned to `name`. Raises TypeError if a part would cease to be one, as in torch."""
         old = vars(self).get(name)
-        kind = vars(self).get("_empty_parts", {}).get(name, "") if old is None else _kind(old)
-        if not kind or _kind(value) == kind or (_kind(value) and kind != "parameter"):
+        kind = vars(self).get("_empty_parts", {}).get(name, "") if old is None else kind_of(old)
+        if not kind or kind_of(value) == kind or (kind_of(value) and kind != "parameter"):
             return value
         if value is None:
             vars(self).setdefault("_empty_parts", {})[name] = kind
@@ -44,7 +63,7 @@ class Registration:
                     f"{type(self).__name__}.{name} is a buffer, which has no gradient: assign {name}.detach(), or keep "
                     "the result of an operation under another name"
                 )
-            return Buffer(value.data)
+            return Buffer(value.data, persistent=name not in vars(self).get("_unsaved_buffers", ()))
         raise TypeError(
             f"{type(self).__name__}.{name} is a {kind}, and a {type(value).__name__} in its place would not be one: "
             f"assign {EXPECTED[kind]}. (del first, if it is to be something else.)"
@@ -63,9 +82,15 @@ class Registration:
             raise TypeError(f"register_buffer: {name!r} must be {EXPECTED['buffer']}, got a {type(tensor).__name__}")
         if tensor is not None and tensor.requires_grad:
             raise TypeError(f"register_buffer: {name!r} requires a gradient, which a buffer has not: use detach()")
-        self._register("buffer", name, None if tensor is None else Buffer(tensor.data))
-        unsaved: set[str] = vars(self).setdefault("_unsaved_buffers", set())
-        (unsaved.discard if persistent else unsaved.add)(name)
+        self._register("buffer", name, None if tensor is None else Buffer(tensor.data, persistent=persistent))
+        self._note_persistence(name, persistent)
+
+    def _note_persistence(self, name: str, persistent: bool) -> None:
+        """Note whether the buffer of that name is saved; a Tensor that takes its place is treated alike."""
+        if not persistent:
+            vars(self).setdefault("_unsaved_buffers", set()).add(name)
+        elif "_unsaved_buffers" in vars(self):
+            vars(self)["_unsaved_buffers"].discard(name)
 
     def add_module(self, name: str, module: Any) -> None:
         """Assign a Module, or None (torch.nn.Module.add_module). The name may be one that is no identifier: "0"."""
@@ -82,39 +107,17 @@ class Registration:
         if not name or "." in name:
             raise KeyError(f"{where} cannot be called {name!r}: dots separate the names of modules in each other")
         present = vars(self).get(name)
-        known = vars(self).get("_empty_parts", {}).get(name) or _kind(present)
+        known = vars(self).get("_empty_parts", {}).get(name) or kind_of(present)
         if known != kind and hasattr(self, name):
             raise KeyError(f"{where} cannot be called {name!r}: there is an attribute of that name")
-        if value is not None and _kind(value) != kind:
+        if value is not None and kind_of(value) != kind:
             raise TypeError(f"{where} is {EXPECTED[kind]}, got a {type(value).__name__} for {name!r}")
         if value is None:
             vars(self).setdefault("_empty_parts", {})[name] = kind
         setattr(self, name, value)
 
-    def get_submodule(self, target: str) -> Any:
-        """The module of that dotted name, as in `named_modules`; "" is this one. Raises AttributeError if none is."""
-        return self._part(target, "module")
 
-    def get_parameter(self, target: str) -> Parameter:
-        """The parameter of that dotted name. Raises AttributeError if there is none."""
-        return self._part(target, "parameter")
-
-    def get_buffer(self, target: str) -> Buffer:
-        """The buffer of that dotted name. Raises AttributeError if there is none."""
-        return self._part(target, "buffer")
-
-    def _part(self, target: str, kind: str) -> Any:
-        part: Any = self
-        names = target.split(".") if target else []
-        for number, name in enumerate(names):
-            part = vars(part).get(name)
-            wanted = kind if number == len(names) - 1 else "module"
-            if _kind(part) != wanted:
-                raise AttributeError(f"{type(self).__name__} has no {wanted} {'.'.join(names[: number + 1])!r}")
-        return part
-
-
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """The kind of part that `value` is; "" for other values."""
     if isinstance(value, Registration):
         return "module"

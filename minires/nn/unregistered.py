@@ -38,7 +38,7 @@ def warn_of_unregistered(modules: Iterable[Registration]) -> None:
             if type(value) in HARMLESS:
                 continue
             if isinstance(value, CONTAINERS):
-                parts = list(_parts(value)) if name != "_forward_hooks" else []
+                parts = list(_parts(value)) if name != "_hooks" else []
                 if parts:
                     suspects.append((module, name, value, parts))
             elif type(value) is Tensor and value.requires_grad and value.is_leaf:

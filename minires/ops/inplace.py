@@ -29,7 +29,7 @@ from minires.core.readonly import is_memory_writeable, writeable_view
 from minires.core.sharing import Memory, Sharing, sharing_of
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.ops import elementwise
+from minires.ops import elementwise, module_hooks
 from minires.ops.elementwise import where
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
 from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index_key, reshape, sum_to
@@ -146,6 +146,11 @@ def _check_may_change(name: str, x: Tensor) -> None:
             f"{name}: {what} that requires gradients is changed in place, so its gradient would be that of numbers it "
             "no longer has. To set its numbers, as an optimiser does, write `with minires.no_grad():` around it; else "
             "change a copy, x.clone()"
+        )
+    if modes.is_grad_enabled() and isinstance(leaf.node, module_hooks.Gate):
+        raise GraphError(
+            f"{name}: an input or output of a module with backward hooks cannot be changed in place, as in torch: "
+            "construct the layer with inplace=False, or change a copy, x.clone()"
         )
     if any(stride == 0 and n > 1 for stride, n in zip(x.data.strides, x.shape, strict=True)):
         raise GraphError(f"{name}: several elements of an expanded tensor lie at one place: change x.clone() instead")

@@ -175,10 +175,11 @@ def axis_of(op: str, dim: int, ndim: int) -> int:
 
 
 def pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    """`3` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
+    """`3`, `(3,)` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
     if type(value) is int:  # the usual case, for speed
         return value, value
-    values = tuple(value) if isinstance(value, Iterable) else (value, value)
+    values = tuple(value) if isinstance(value, Iterable) else (value,)
+    values = values * 2 if len(values) == 1 else values
     if len(values) != 2 or not all(_is_integer(each) for each in values):
         raise ShapeError(f"{op}: {name} must be an integer or a pair of integers, got {value!r}")
     return int(values[0]), int(values[1])

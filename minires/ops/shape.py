@@ -18,11 +18,9 @@ from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.operators import Dim, method
-from minires.core.settings import plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
 from minires.ops.operands import (
-    as_tensor,
     axes_of,
     axis_of,
     check_broadcast,
@@ -282,25 +280,6 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     if not fits:
         raise ShapeError(f"expand: shape {input.shape} does not broadcast to {tuple(shape)}")
     return BroadcastTo(to)(input)
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """input with `value` around it; pad = (left, right, top, bottom, …), the last axis first (torch.nn.functional.pad).
-
-    value=None is 0, as in torch. Raises ShapeError for another mode than "constant", and for negative widths.
-    """
-    check_tensor("pad", input)
-    if mode != "constant":
-        raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
-    if not isinstance(pad, Iterable):
-        raise ShapeError(f"pad: {pad!r} must be pairs, as in ({pad!r}, {pad!r}) for both sides of the last axis")
-    pad, value = lengths_of("pad", pad), 0.0 if value is None else plain(value)
-    if input.dtype.kind in "biu" and as_tensor(value, input).dtype != input.dtype:
-        raise DtypeError(f"pad: value {value} does not fit dtype {input.dtype}")
-    if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
-        raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
-    widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
-    return Pad(tuple(widths), value)(input)
 
 
 def _list_of(op: str, tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -10,7 +10,7 @@ import pytest
 import minires as mr
 from minires import backend
 from minires import functional as F
-from minires.backend import cpu, profiling
+from minires.backend import contract, cpu, profiling
 
 
 def images(*shape: int, dtype: object = np.float32) -> mr.Tensor:
@@ -131,3 +131,14 @@ def test_a_gpu_is_waited_for(cupy, monkeypatch):
         backend.exp(x)
     assert len(waits) == 2
     assert [(row.kernel, row.calls) for row in profile.rows] == [("exp", 1)]
+
+
+def test_what_falls_through_most_often_comes_first():
+    x, y = np.ones(3), np.ones(4, np.complex64)
+    with mr.profile() as profile:
+        for kernel, array, times in (("tanh", y, 1), ("exp", x, 3), ("log", y, 2)):
+            for _ in range(times):
+                profiling.record_declined(getattr(contract, kernel), "cpu", (array,), {})
+    assert [(row.kernel, row.calls) for row in profile.fell_through] == [("exp", 3), ("log", 2), ("tanh", 1)]
+    lines = [line for line in str(profile).splitlines() if "fell through" in line]
+    assert lines[0] == "exp: 3 calls fell through, declined by cpu; the first: x=float64 (3,)"

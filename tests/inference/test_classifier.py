@@ -7,6 +7,8 @@ import dataclasses
 import io
 import pickle
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -385,3 +387,30 @@ def test_names_that_do_not_fit_the_outputs(tmp_path, folder):
     network = dataclasses.replace(classifier.load("resnet8", path), names=("a", "b"))
     with pytest.raises(MiniResError, match=r"resnet8 has outputs \(10,\), but there are 2 class names"):
         network.predict(folder / "dark" / "0.png")
+
+
+def test_no_more_calls_work_at_once_than_there_are_turns(tmp_path, monkeypatch):
+    """Each image at work takes memory: a service with many clients has as many at once as there are cores."""
+    network = classifier.load("resnet8", save(tmp_path)[0])
+    at_work, most, lock = 0, 0, threading.Lock()
+    prepared = classifier._prepared
+
+    def slow(*arguments):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+        return prepared(*arguments)
+
+    monkeypatch.setattr(classifier, "_prepared", slow)
+    monkeypatch.setattr(classifier, "_in_turn", threading.BoundedSemaphore(2))
+    image = np.zeros((32, 32, 3), np.uint8)
+    threads = [threading.Thread(target=network.predict, args=(image,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2

@@ -138,7 +138,7 @@ def test_the_model_is_left_as_it_was():
     assert model.training
     assert not model.bn1.training
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert not any(vars(module).get("_forward_hooks") for module in model.modules())
+    assert not any(module.has_hooks for module in model.modules())
     for name, tensor in model.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), before[name])
 
@@ -158,7 +158,7 @@ def test_an_image_that_the_network_cannot_take():
     model = models.build("resnet8")
     with pytest.raises(ShapeError, match=r"4.*3|3.*4"):
         summarize(model, (4, 32, 32))
-    assert not any(vars(module).get("_forward_hooks") for module in model.modules())
+    assert not any(module.has_hooks for module in model.modules())
 
 
 def test_a_module_that_returns_no_tensor():

@@ -50,6 +50,8 @@ def missing(found):
 NOT_GRADED = """
     where var max logsumexp nll_loss mse_loss layer_norm dropout adaptive_avg_pool2d global_avg_pool2d
     conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
+    conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d lp_pool1d lp_pool2d adaptive_avg_pool1d
+    adaptive_max_pool1d adaptive_max_pool2d max_unpool1d max_unpool2d gather_at_indices add_at_indices
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
     index index_put gather scatter_add astype clone
 """

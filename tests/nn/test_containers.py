@@ -174,7 +174,8 @@ def test_what_is_in_a_container_is_trained_saved_and_switched():
     assert not net.layers[1].training
     assert net.to(np.float64).scales[0].dtype == np.float64
     assert repr(net.scales) == "ParameterList(0: (1,), 1: (2,))"
-    assert repr(net.heads) == ("ModuleDict(\n  (left): Linear(3, 1)\n  (right): Linear(3, 2, bias=False)\n)")
+    left, right = "in_features=3, out_features=1, bias=True", "in_features=3, out_features=2, bias=False"
+    assert repr(net.heads) == f"ModuleDict(\n  (left): Linear({left})\n  (right): Linear({right})\n)"
 
 
 def test_a_module_list_is_a_list():
@@ -185,7 +186,7 @@ def test_a_module_list_is_a_list():
     assert (len(found), found[-1], b in found, c in found) == (2, b, True, False)
     assert list(found.append(c).insert(0, c)) == [c, a, b, c]
     assert found.pop() is c
-    with pytest.raises(TypeError, match="ModuleList has no forward"):
+    with pytest.raises(NotImplementedError, match="ModuleList has no forward"):
         found(mr.ones(1, 2))
     with pytest.raises(TypeError, match="needs an iterable, got a Linear"):
         nn.ModuleList(a)
@@ -246,6 +247,45 @@ def test_names_are_those_of_torch(torch):
         yield list(library.ModuleList([linear(2, 2), library.Tanh(), linear(2, 2)])[1:].state_dict())
 
     assert list(names_in(nn)) == list(names_in(torch.nn))
+
+
+def test_a_sequence_can_be_repeated(torch):
+    for library in (nn, torch.nn):
+        net = library.Sequential(library.ReLU(), library.Tanh())
+        for repeated in (net * 3, 3 * net):
+            assert [type(module).__name__ for module in repeated] == ["ReLU", "Tanh"] * 3
+            assert repeated[2] is net[0]
+        net *= 2
+        assert list(net.state_dict()) == []
+        assert (len(net), net[3] is net[1]) == (4, True)
+        for wrong, error in ((0, ValueError), ("2", TypeError)):
+            with pytest.raises(error):
+                net * wrong
+
+
+def test_equal_neighbours_in_a_list_are_one_line(torch):
+    def made(library):
+        linear = library.Linear
+        layers = [linear(2, 2), linear(2, 2), library.ReLU(), linear(2, 2), library.Sequential(library.ReLU())]
+        return repr(library.ModuleList([*layers, library.ModuleList(), library.ReLU()]))
+
+    assert made(nn) == made(torch.nn)
+
+
+def test_a_parameter_dict_is_a_dict(torch):
+    def made(library, ones):
+        found = library.ParameterDict({"a": ones(1), "b": ones(2)})
+        yield list(reversed(found))
+        yield found.get("c"), found.get("c", 3), tuple(found.get("a").shape)
+        yield tuple(found.setdefault("c", ones(3)).shape), tuple(found.setdefault("a", ones(4)).shape)
+        twin = found.copy()
+        yield twin["a"] is found["a"], list(twin)
+        yield found.popitem()[0], list(found), list(twin)
+        yield list(found | {"d": ones(1)}), list({"d": ones(1)} | found), list(found)
+        found |= {"e": ones(1)}
+        yield list(found), type(found["e"]).__name__, list(found.fromkeys(["x", "y"], ones(1)))
+
+    assert list(made(nn, mr.ones)) == list(made(torch.nn, torch.ones))
 
 
 def test_deleting_numbers_the_names_anew_as_torch_does():

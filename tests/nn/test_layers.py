@@ -109,8 +109,8 @@ def test_dropout_zeroes_and_scales_in_training_alone():
 @pytest.mark.parametrize(
     ("layer", "text"),
     [
-        (nn.Linear(2, 3), "Linear(2, 3)"),
-        (nn.Linear(2, 3, bias=False), "Linear(2, 3, bias=False)"),
+        (nn.Linear(2, 3), "Linear(in_features=2, out_features=3, bias=True)"),
+        (nn.Linear(2, 3, bias=False), "Linear(in_features=2, out_features=3, bias=False)"),
         (nn.Conv2d(4, 6, 3), "Conv2d(4, 6, kernel_size=(3, 3), stride=1)"),
         (
             nn.Conv2d(4, 6, (3, 1), 2, 1, 2, 2, False),
@@ -285,7 +285,7 @@ def test_a_buffer_of_a_tensor_holds_its_array():
 
 
 DEFAULTS = {  # torch's
-    "Linear": {"bias": True},
+    "Linear": {"bias": True, "device": None, "dtype": None},
     "Conv2d": {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True},
     "BatchNorm1d": {"eps": 1e-5, "momentum": 0.1},
     "BatchNorm2d": {"eps": 1e-5, "momentum": 0.1},

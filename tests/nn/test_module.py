@@ -45,7 +45,7 @@ def contents(model):
 
 def test_parts_are_found_in_the_order_of_assignment_and_each_once():
     net = Net()
-    assert [name for name, _ in net.named_children()] == ["stem", "again", "fc"]
+    assert [name for name, _ in net.named_children()] == ["stem", "fc"]
     assert [name for name, _ in net.named_modules()] == ["", "stem", "stem.0", "stem.1", "stem.2", "fc"]
     stem = ["stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"]
     expected = ["scale", *stem, "fc.weight", "fc.bias"]
@@ -91,7 +91,7 @@ def test_a_module_without_forward_says_so():
     class Empty(nn.Module):
         pass
 
-    with pytest.raises(TypeError, match="Empty has no forward"):
+    with pytest.raises(NotImplementedError, match="Empty has no forward"):
         Empty()(1)
 
 
@@ -463,6 +463,29 @@ def test_a_buffer_stays_one_and_takes_tensors():
     assert "running_mean" in dict(norm.named_buffers())
 
 
+def test_a_buffer_says_whether_it_is_saved(torch):
+    for library, tensor in ((nn, mr.tensor), (torch.nn, torch.tensor)):
+        net = library.Module()
+        net.kept = library.Buffer(tensor([1.0]))
+        net.passing = library.Buffer(tensor([1.0]), persistent=False)
+        net.register_buffer("later", None, persistent=False)
+        assert list(net.state_dict()) == ["kept"]
+        assert [name for name, _ in net.named_buffers()] == ["kept", "passing"]
+        net.passing = net.later = tensor([3.0])  # a Tensor takes the place as it is
+        assert list(net.state_dict()) == ["kept"]
+        net.passing, net.kept = library.Buffer(tensor([2.0])), library.Buffer(tensor([2.0]), persistent=False)
+        assert list(net.state_dict()) == ["passing"]
+        assert list(copy.deepcopy(net).state_dict()) == ["passing"]
+
+
+def test_a_parameter_says_that_it_is_one(torch):
+    for library, tensor in ((nn, mr.tensor), (torch.nn, torch.tensor)):
+        first, second = repr(library.Parameter(tensor([1.5]))).splitlines()
+        assert first == "Parameter containing:"
+        assert second.endswith(", requires_grad=True)")
+        assert not isinstance(library.Parameter(tensor([1.5])) * 1, library.Parameter)
+
+
 def test_a_module_stays_one():
     net = Net()
     for value in (lambda x: x, mr.zeros(1), "relu"):
@@ -470,7 +493,7 @@ def test_a_module_stays_one():
             net.fc = value
     net.fc = nn.Identity()
     net.fc = None
-    assert [name for name, _ in net.named_children()] == ["stem", "again"]
+    assert [name for name, _ in net.named_children()] == ["stem"]
 
 
 def test_registering_by_name():

@@ -133,6 +133,8 @@ def expand_(d: Draw, x: np.ndarray) -> dict[str, Any]:
 
 def pad_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     widths = [d.integer(0, 2) for _ in range(2 * d.integer(0, x.ndim))]
+    if widths and min(x.shape) > 1:
+        widths[0] -= d.integer(0, 2)
     return {"pad": widths, "value": d.choose((0.0, -1.5))}
 
 
@@ -312,6 +314,98 @@ def split_(d: Draw) -> Problem:
 def adaptive_(d: Draw) -> Problem:
     x = d.normal((*d.pair(1, 2), *d.pair(1, 6)))
     return Problem([x], options={"output_size": d.choose((d.pair(1, 5), d.integer(1, 3)))})
+
+
+def conv1d_(d: Draw) -> Problem:
+    problem = conv2d_(d)
+    x, w, *bias = problem.inputs
+    options = {name: v if isinstance(v, (int, str)) else v[1] for name, v in problem.options.items()}
+    return Problem([x[:, :, 0], w[:, :, 0], *bias], options=options)
+
+
+def conv_transpose_(dimensions: int) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        groups, kernel, stride = d.integer(1, 2), d.pair(1, 3), d.pair(1, 3)
+        dilation, padding = d.pair(1, 3), d.pair(0, 1)
+        extra = [d.integer(0, max(s, r) - 1) for s, r in zip(stride, dilation, strict=True)]
+        image = [d.integer(2 + p, 4) for p in padding]
+        channels, outputs = groups * d.integer(1, 2), d.integer(1, 2)
+        tensors = [d.normal((d.integer(1, 2), channels, *image)), d.normal((channels, outputs, *kernel))]
+        options: dict[str, Any] = {"stride": stride, "padding": padding, "output_padding": extra, "dilation": dilation}
+        if dimensions == 1:
+            tensors = [tensor[:, :, 0] for tensor in tensors]
+            options = {name: value[1] for name, value in options.items()}
+        bias = [d.normal((outputs * groups,))] if d.flag() else []
+        return Problem([*tensors, *bias], options={**options, "groups": groups})
+
+    return draw
+
+
+def pool1d_(numbers: str, dilated: bool) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        problem = pool_(numbers, dilated)(d)
+        options = {name: v[1] if isinstance(v, (tuple, list)) else v for name, v in problem.options.items()}
+        return Problem([problem.inputs[0][:, :, 0]], options=options)
+
+    return draw
+
+
+def lp_pool_(dimensions: int) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        shape = (d.integer(1, 2), *(d.integer(3, 6) for _ in range(dimensions + 1)))
+        options = {"kernel_size": d.integer(1, 3), "stride": d.choose((None, 1, 2)), "ceil_mode": d.flag()}
+        return Problem([d.positive(shape)], options={"norm_type": d.choose((1.0, 2.0, 3.5, float("inf"))), **options})
+
+    return draw
+
+
+def adaptive1d_(numbers: str) -> Strategy:
+    return lambda d: Problem(
+        [getattr(d, numbers)((*d.pair(1, 2), d.integer(1, 6)))], options={"output_size": d.integer(1, 5)}
+    )
+
+
+def adaptive_max_(d: Draw) -> Problem:
+    x = d.apart((*d.pair(1, 2), *d.pair(1, 6)))
+    return Problem([x], options={"output_size": d.choose((d.pair(1, 5), d.integer(1, 3)))})
+
+
+def _divisor(d: Draw) -> dict[str, Any]:
+    return {"stride": d.integer(1, 2), "ceil_mode": d.flag(), "divisor_override": d.choose((1, 7, -2))}
+
+
+def unpool_(dimensions: int) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        kernel, image = d.integer(1, 3), d.shape(dimensions, dimensions, 1, 3)
+        stride, size = kernel + d.integer(0, 1), d.pair(1, 2)
+        pixels = int(np.prod([(n - 1) * stride + kernel for n in image]))
+        places = [d.rng.permutation(pixels)[: int(np.prod(image))] for _ in range(size[0] * size[1])]
+        options = {"kernel_size": kernel, "stride": stride}
+        return Problem([d.normal((*size, *image))], [np.array(places).reshape(*size, *image)], options)
+
+    return draw
+
+
+def at_indices_(add: bool) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        images, size, shape = d.pair(1, 2), d.pair(1, 4), d.pair(1, 3)
+        indices = d.below(size[0] * size[1], (*images, *shape))
+        return Problem([d.normal((*images, *(shape if add else size)))], [indices], {"size": size} if add else {})
+
+    return draw
+
+
+def torch_add_at_indices(t: Any, x: Any, indices: Any, size: Sequence[int]) -> Any:
+    y = t.zeros((*x.shape[:2], size[0] * size[1]), dtype=x.dtype)
+    return y.scatter_add(2, indices.flatten(2), x.flatten(2)).reshape(*x.shape[:2], *size)
+
+
+def pad_by_mode_(d: Draw) -> Problem:
+    mode = d.choose(("reflect", "replicate", "circular"))
+    x = d.normal(d.choose(((2, 4), (1, 2, 4), (2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 3, 4))))
+    padded = d.integer(max(1, x.ndim - 2), min(3, x.ndim - 1))
+    widths = [d.integer(-1, 2) if x.shape[x.ndim - 1 - k // 2] > 2 else d.integer(0, 1) for k in range(2 * padded)]
+    return Problem([x], options={"pad": widths, "mode": mode})
 
 
 def batch_norm_(training: bool) -> Strategy:
@@ -544,6 +638,29 @@ LAYERS = [
         lambda d: Problem([d.normal((*d.pair(1, 3), *d.pair(1, 4)))]),
         lambda t, x: x.mean((2, 3)),
     ),
+    Case("conv1d", conv1d_),
+    Case("conv_transpose2d", conv_transpose_(2)),
+    Case("conv_transpose1d", conv_transpose_(1)),
+    Case("max_pool1d", pool1d_("apart", dilated=True)),
+    Case("avg_pool1d", pool1d_("normal", dilated=False)),
+    Case(
+        "avg_pool2d: divisor",
+        lambda d: Problem([d.normal((1, 2, 5, 4))], options={"kernel_size": 3, "padding": 1, **_divisor(d)}),
+    ),
+    Case("lp_pool2d", lp_pool_(2)),
+    Case("lp_pool1d", lp_pool_(1)),
+    Case("adaptive_avg_pool1d", adaptive1d_("normal")),
+    Case("adaptive_max_pool1d", adaptive1d_("apart")),
+    Case("adaptive_max_pool2d", adaptive_max_),
+    Case("max_unpool2d", unpool_(2)),
+    Case("max_unpool1d", unpool_(1)),
+    Case(
+        "gather_at_indices",
+        at_indices_(add=False),
+        lambda t, x, i: x.flatten(2).gather(2, i.flatten(2)).reshape(i.shape),
+    ),
+    Case("add_at_indices", at_indices_(add=True), torch_add_at_indices),
+    Case("pad: by its mode", pad_by_mode_),
     Case("batch_norm", batch_norm_(training=True), torch_batch_norm, batch_norm),
     Case("batch_norm: eval", batch_norm_(training=False), torch_batch_norm, batch_norm),
     Case(

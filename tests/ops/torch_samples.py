@@ -11,39 +11,19 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import minires as mr
 from minires import functional as F
+from tests.torch_comparison import Copies, Failure, difference, shown, with_gradients
 
 # PyTorch's samples of these call a lambda whose arguments have another order, or which copies a leaf first.
 ADAPTED: dict[str, Callable[..., Any]] = {
     "where": lambda input, condition, other: F.where(condition, input, other),
     "zero_": lambda input: input.clone().zero_(),
 }
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A sample that gives something else here, or nothing.
-
-    Attributes:
-        op: PyTorch's name of the operation.
-        number: The sample's place among the operation's samples.
-        what: How the results differ, or the error here.
-        sample: The sample's arguments, for a reader.
-    """
-
-    op: str
-    number: int
-    what: str
-    sample: str
-
-    def __str__(self) -> str:
-        return f"{self.op} {self.number}: {self.what}\n    {self.sample}"
 
 
 def here(name: str) -> Callable[..., Any] | None:
@@ -102,16 +82,16 @@ def failures(torch: Any, info: Any, function: Callable[..., Any]) -> tuple[int, 
         for number, sample in enumerate(_samples(torch, info)):
             arguments = (sample.input, *sample.args)
             try:
-                expected = _theirs(torch, info.op, arguments, sample.kwargs)
+                expected = _run(torch, info.op, arguments, sample.kwargs, here=False)
             except Exception:
                 continue  # PyTorch refuses its own sample in float64 on a CPU
             count += 1
             try:
-                what = _difference(_ours(torch, function, arguments, sample.kwargs), expected)
+                what = difference(_run(torch, function, arguments, sample.kwargs, here=True), expected)
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
             if what:
-                failed.append(Failure(info.name, number, what, _shown(arguments, sample.kwargs)))
+                failed.append(Failure(info.name, number, what, shown(arguments, sample.kwargs)))
     return count, failed
 
 
@@ -120,110 +100,10 @@ def _samples(torch: Any, info: Any) -> Iterator[Any]:
     yield from info.sample_inputs("cpu", torch.float64, requires_grad=info.supports_autograd)
 
 
-# -- running one side -------------------------------------------------------------------------------------------------
-
-
-def _theirs(torch: Any, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> list[np.ndarray]:
-    leaves: list[Any] = []
-
-    def copy(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            leaf = value.detach().clone().requires_grad_(value.requires_grad)
-            if value.requires_grad:
-                leaves.append(leaf)
-            return leaf
-        return _within(value, copy)
-
-    torch.manual_seed(1)
-    outputs = _flat(torch.Tensor, function(*copy(tuple(args)), **copy(dict(kwargs))))
-    grad = torch.autograd.grad
-    return _with_gradients(outputs, leaves, lambda y, u, x: grad(y, x, u, allow_unused=True), torch.tensor)
-
-
-def _ours(torch: Any, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> list[np.ndarray]:
-    leaves: list[mr.Tensor] = []
-
-    def copy(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            leaf = mr.tensor(value.detach().numpy(), requires_grad=value.requires_grad)
-            if value.requires_grad:
-                leaves.append(leaf)
-            return leaf
-        if isinstance(value, torch.dtype):
-            return np.dtype(str(value).removeprefix("torch."))
-        return _within(value, copy)
-
-    outputs = _flat(mr.Tensor, function(*copy(tuple(args)), **copy(dict(kwargs))))
-    grad = mr.grad
-    return _with_gradients(outputs, leaves, lambda y, u, x: grad(y, x, u, allow_unused=True), mr.tensor)
-
-
-def _within(value: Any, copy: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        return {key: copy(each) for key, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(copy(each) for each in value)
-    return value
-
-
-def _flat(kind: type, outputs: Any) -> list[Any]:
-    """The tensors of an output, one after another; a number becomes an array."""
-    if isinstance(outputs, kind):
-        return [outputs]
-    if isinstance(outputs, (list, tuple)):
-        return [each for output in outputs for each in _flat(kind, output)]
-    return [np.asarray(outputs)]
-
-
-def _with_gradients(
-    outputs: list[Any], leaves: list[Any], grad: Callable[..., Any], tensor: Callable[..., Any]
+def _run(
+    torch: Any, function: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], here: bool
 ) -> list[np.ndarray]:
-    """The outputs as arrays, and behind them the gradients of Σ ⟨output, cotangent⟩ with random cotangents."""
-    arrays = [_numpy(y) for y in outputs]
-    differentiable = [y for y in outputs if getattr(y, "requires_grad", False)]
-    if leaves and differentiable:
-        rng = np.random.default_rng(0)
-        cotangents = [tensor(rng.normal(size=tuple(y.shape)).astype(_numpy(y).dtype)) for y in differentiable]
-        gradients = grad(differentiable, cotangents, leaves)
-        arrays += [np.zeros(tuple(x.shape)) if g is None else _numpy(g) for g, x in zip(gradients, leaves, strict=True)]
-    return arrays
-
-
-def _numpy(value: Any) -> np.ndarray:
-    if isinstance(value, mr.Tensor):
-        return value.detach().numpy()
-    if isinstance(value, np.ndarray):
-        return value
-    return np.asarray(value.detach().resolve_conj().resolve_neg().numpy())
-
-
-def _difference(actual: list[np.ndarray], expected: list[np.ndarray], tolerance: float = 1e-9) -> str:
-    """How two lists of arrays differ; empty where they agree, to `tolerance` of each array's largest magnitude."""
-    if len(actual) != len(expected):
-        return f"{len(actual)} outputs and gradients, expected {len(expected)}"
-    for number, (a, e) in enumerate(zip(actual, expected, strict=True)):
-        if a.shape != e.shape:
-            return f"array {number} has shape {a.shape}, expected {e.shape}"
-        if a.dtype != e.dtype:
-            return f"array {number} has dtype {a.dtype}, expected {e.dtype}"
-        finite = np.isfinite(e)
-        if not np.array_equal(a[~finite], e[~finite], equal_nan=True):
-            return f"array {number} differs where PyTorch's is not finite"
-        if finite.any():
-            scale = max(float(np.abs(e[finite]).max()), 1e-3)
-            error = np.abs(a[finite] - e[finite]) if e.dtype != bool else a[finite] != e[finite]
-            if not error.max() <= tolerance * scale:
-                return f"array {number} is off by {error.max():.1e}, with a largest magnitude of {scale:.1e}"
-    return ""
-
-
-def _shown(args: Any, kwargs: Mapping[str, Any]) -> str:
-    def short(value: Any) -> Any:
-        if hasattr(value, "dtype") and hasattr(value, "shape"):
-            return f"<{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}>"
-        if isinstance(value, (list, tuple)):
-            return f"[{', '.join(str(short(each)) for each in value)}]"
-        return repr(value)
-
-    parts = [str(short(each)) for each in args] + [f"{name}={short(each)}" for name, each in kwargs.items()]
-    return ", ".join(parts)
+    copied = Copies(torch, to_minires=here)
+    arguments, options = copied(tuple(args)), copied(dict(kwargs))
+    torch.manual_seed(1)
+    return with_gradients(torch, function(*arguments, **options), copied.leaves, to_minires=here)

@@ -1,0 +1,14 @@
+"""The samples of PyTorch's layers that fail here, each with its reason.
+
+Layer, as in `module_db` -> {a regular expression, found in the failure's text: the reason}. The text begins with what
+differs, and the sample's arguments follow. Each entry must still match a failure: what works is not listed.
+"""
+
+from __future__ import annotations
+
+LISTED: dict[str, dict[str, str]] = {}
+
+# Arguments that differ from torch's: the text begins with the class or its forward.
+LISTED_ARGUMENTS = {
+    r"^(Log)?Softmax: \(dim\)": "dim must be named; torch guesses it, with a warning that this is deprecated",
+}
