@@ -58,7 +58,7 @@ ABSENT: dict[str, dict[str, str]] = {
         "svd": _NO_LINEAR_ALGEBRA,
         "use_deterministic_algorithms": _NO_SETTING,
         "vmap": "operations take batches: let the first axis be the batch",
-        "adaptive_max_pool1d": "torch's gives indices, too: write functional.adaptive_max_pool1d, with return_indices=True",
+        "adaptive_max_pool1d": "torch's gives indices, too: write functional.adaptive_max_pool1d(…, True)",
         "batch_norm": "its arguments have another order in torch.batch_norm: write functional.batch_norm",
         "embedding": "its arguments have another order in torch.embedding: write functional.embedding",
         "instance_norm": "its arguments have another order in torch.instance_norm: write functional.instance_norm",
