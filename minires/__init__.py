@@ -93,7 +93,7 @@ _LAZY_FUNCTIONS = {
 }
 
 # torch's functions of these names take other arguments, or the same in another order, than those of nn.functional.
-_ONLY_IN_FUNCTIONAL = ("batch_norm", "dropout", "embedding", "group_norm", "instance_norm")
+_ONLY_IN_FUNCTIONAL = ("adaptive_max_pool1d", "batch_norm", "embedding", "instance_norm")
 for _name in _ONLY_IN_FUNCTIONAL:
     globals().pop(_name, None)
 

@@ -58,10 +58,9 @@ ABSENT: dict[str, dict[str, str]] = {
         "svd": _NO_LINEAR_ALGEBRA,
         "use_deterministic_algorithms": _NO_SETTING,
         "vmap": "operations take batches: let the first axis be the batch",
+        "adaptive_max_pool1d": "torch's gives indices, too: write functional.adaptive_max_pool1d(…, True)",
         "batch_norm": "its arguments have another order in torch.batch_norm: write functional.batch_norm",
-        "dropout": "its arguments differ in torch.dropout: write functional.dropout",
         "embedding": "its arguments have another order in torch.embedding: write functional.embedding",
-        "group_norm": "its arguments differ in torch.group_norm: write functional.group_norm",
         "instance_norm": "its arguments have another order in torch.instance_norm: write functional.instance_norm",
     },
     "nn": {

@@ -82,6 +82,12 @@ class Facts:
         refuse_memory_format("contiguous", memory_format)
         return METHODS["contiguous"](self)
 
+    def _repr_html_(self) -> str:
+        """Shape, dtype, origin and a table of numbers, as notebooks show a tensor."""
+        from minires.core.display import tensor_html
+
+        return tensor_html(self)
+
     def data_ptr(self) -> int:
         """The address of the first element. Two tensors with one address share memory."""
         return int(self._data.ctypes.data if isinstance(self._data, np.ndarray) else self._data.data.ptr)

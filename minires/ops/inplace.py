@@ -31,8 +31,9 @@ from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.ops import elementwise, module_hooks
 from minires.ops.elementwise import where
+from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
-from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index_key, reshape, sum_to
+from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index, index_key, reshape, sum_to
 
 _KINDS = "biufc"  # of dtypes, each of which holds the numbers of those before it, up to rounding
 
@@ -398,7 +399,10 @@ def _scaled(other: Any, alpha: Scalar) -> Any:
 @method("setitem")
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """See InPlaceOperators.__setitem__."""
-    put("x[…] = value", x, index_key(key, x), _operand("x[…] = value", x, value))
+    wanted = index_key(key, x)
+    if keys := integers_first(wanted):
+        x, wanted = index(x, keys[0]), keys[1]  # a view
+    put("x[…] = value", x, wanted, _operand("x[…] = value", x, value))
 
 
 @method("fill_")

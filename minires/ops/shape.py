@@ -20,6 +20,7 @@ from minires.core.function import Function
 from minires.core.operators import Dim, method
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.index_order import integers_first
 from minires.ops.operands import (
     axes_of,
     axis_of,
@@ -325,12 +326,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def index(input: Tensor, key: Any) -> Tensor:
     """input[key], where key holds integers, slices, None, Ellipsis, boolean and integer arrays or Tensors.
 
-    The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
-    ShapeError for what input does not have.
+    The axes come in torch's order (`index_order`). Raises ShapeError for what input does not have.
     """
     check_tensor("index", input)
     try:
-        return Index(index_key(key, input))(input)
+        wanted = index_key(key, input)
+        if keys := integers_first(wanted):
+            return Index(keys[1])(Index(keys[0])(input))
+        return Index(wanted)(input)
     except IndexError as error:
         raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
 

@@ -7,6 +7,8 @@ a lowest rate where Cosine takes a fraction of the initial one, and rises again 
 rate, which here is the optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
 from minires.optim import lr_scheduler, swa_utils
 from minires.optim.adam import Adam, AdamW, NAdam, RAdam
 from minires.optim.adaptive import Adadelta, Adagrad, Adamax, RMSprop, Rprop
@@ -51,3 +53,10 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires.missing import no_attribute
+
+        raise no_attribute("optim", name, __all__)

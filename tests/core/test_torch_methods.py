@@ -262,3 +262,52 @@ def test_bits_of_floats_are_refused():
         mr.tensor([True]) << mr.tensor([True])
     with pytest.raises(GraphError, match="leaf"):
         mr.ones(2, requires_grad=True).bitwise_and_(1)
+
+
+# -- indices ----------------------------------------------------------------------------------------------------------
+
+MASK = np.array([[True, False, True, False], [False] * 4, [True] * 4])
+KEYS = [
+    (0, slice(None), [0, 1]),
+    ([0, 1], slice(None), 0),
+    (0, None, 1, [0, 1]),
+    (slice(None), 0, None, [0, 1]),
+    (0, ..., [1, 2]),
+    (0, [1, 2], 0),
+    ([0, 2], [1, 3]),
+    ([0, 2], slice(1, 3), [1, 3]),
+    (None, [0, 1], None),
+    (..., None, 0),
+    [True, False, True],
+    [],
+    range(2),
+    MASK,
+    (MASK, 0),
+    (slice(None), MASK[0]),
+    (1, slice(None), [*MASK[0].tolist(), True]),
+    (-1, -2),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_an_index_is_torchs(key, torch):
+    """Values, the gradient, and what an assignment through the same index writes."""
+
+    def translated(module):
+        def part(each):
+            return module.tensor(each) if isinstance(each, np.ndarray) else each
+
+        return tuple(map(part, key)) if isinstance(key, tuple) else part(key)
+
+    numbers = np.arange(60.0).reshape(3, 4, 5)
+    x, t = mr.tensor(numbers, requires_grad=True), torch.tensor(numbers, requires_grad=True)
+    y, s = x[translated(mr)], t[translated(torch)]
+    assert np.array_equal(y.numpy(), s.detach().numpy())
+    cotangent = np.random.default_rng(0).normal(size=y.shape)
+    (y * mr.tensor(cotangent)).sum().backward()
+    (s * torch.tensor(cotangent)).sum().backward()
+    assert np.array_equal(x.grad.numpy(), t.grad.numpy())
+    x, t = x.detach().clone(), t.detach().clone()
+    x[translated(mr)] = mr.tensor(cotangent)
+    t[translated(torch)] = torch.tensor(cotangent)
+    assert np.array_equal(x.numpy(), t.numpy())
