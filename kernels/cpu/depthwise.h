@@ -54,4 +54,12 @@ INLINE Range interior(const Line *line) {
     return (Range){from, max_of(from, min_of(end, line->count))};
 }
 
+enum {
+    FAR = 1 << 21, /* floats of x and y together, beyond which they come from main memory */
+    FEW = 64       /* channels up to which the pixels of a block are so close that the processor foresees them */
+};
+
+/* Whether the loops ask for the pixels of the next block: neighbouring pixels are far apart in memory. */
+INLINE int is_far(long channels, long floats) { return channels > FEW && floats > FAR; }
+
 #endif

@@ -20,7 +20,7 @@
 enum {
     TAPS = 9,     /* sums in registers: as many chains as the latency of a multiply-add needs */
     CHUNK = 64,   /* channels of a task */
-    SPAN = 32,    /* pixels of a row for which the sums stay in registers: their inputs fit in the L1 cache */
+    SPAN = 16,    /* pixels of a row for which the sums stay in registers: their inputs fit in the L1 cache */
     TASKS = 32,   /* at least so many, where there are enough rows */
     MAX_ROWS = 64 /* of a task: a longer chain of additions has a larger rounding error */
 };
@@ -30,68 +30,86 @@ typedef struct {
     Line v, h;
     Range whole; /* the columns of gy all of whose taps are inside the image */
     long area, rows_per_task, row_tasks;
+    int prefetches;
     const float *x, *gy;
     float *parts; /* [row task][tap][channel] */
     float *gw;
 } Job;
 
-/* c[t] = sum over q of gy[q] * x[t][q], for n channels; all, if n is the constant LANES. */
-INLINE void sum_span(vf c[TAPS], const float *gy, const float *const x[TAPS], long pixels, long gy_step, long x_step, long n) {
-    for (int t = 0; t < TAPS; t++) c[t] = (vf){0};
-    for (long q = 0; q < pixels; q++) {
-        vf g = load_upto(gy + q * gy_step, n);
+/* sums[t] += sum over q of gy[q] * x[t][q] for t < count, n channels from `channel`; all, if n is the constant LANES. */
+INLINE void add_span(float *const sums[TAPS], const float *gy, const float *const x[TAPS], long count, long pixels,
+                     long gy_step, long x_step, long channel, long n) {
+    vf c[TAPS];
+    const float *from[TAPS];
+    for (int t = 0; t < TAPS; t++) c[t] = (vf){0}, from[t] = x[t] + channel;
+    gy += channel;
+    for (long q = 0, at = 0; q < pixels; q++, at += x_step, gy += gy_step) {
+        vf g = load_upto(gy, n);
 #pragma GCC unroll 9
-        for (int t = 0; t < TAPS; t++) c[t] += g * load_upto(x[t] + q * x_step, n);
+        for (int t = 0; t < TAPS; t++) c[t] += g * load_upto(from[t] + at, n);
     }
+    for (int t = 0; t < TAPS && t < count; t++)
+        store_upto(sums[t] + channel, load_upto(sums[t] + channel, n) + c[t], n);
+}
+
+static int all_zero(vf v) {
+    int others = 0;
+    for (int k = 0; k < LANES; k++) others |= v[k] != 0;
+    return !others;
 }
 
 /* The sums of the taps outside the image get 0 * gy for each of `pixels` pixels. */
-static void add_zeros(const Job *job, Range rows, Range columns, const float *gy, long pixels, float *sums, long n) {
+static void add_zeros(const Job *job, Range rows, Range columns, const float *gy, long pixels, long from, long end,
+                      float *part) {
     const long channels = job->conv->channels;
-    vf zeros = {0};
-    for (long q = 0; q < pixels; q++) zeros += load_upto(gy + q * channels, n) * 0;
-    for (long i = 0; i < job->v.taps; i++)
-        for (long j = 0; j < job->h.taps; j++) {
-            float *sum = sums + (i * job->h.taps + j) * channels;
-            if (i >= rows.from && i < rows.end && j >= columns.from && j < columns.end) continue;
-            store_upto(sum, load_upto(sum, n) + zeros, n);
-        }
+    for (long channel = from; channel < end; channel += LANES) {
+        const long n = min_of(LANES, end - channel);
+        vf zeros = {0};
+        for (long q = 0; q < pixels; q++) zeros += load_upto(gy + q * channels + channel, n) * 0;
+        if (all_zero(zeros)) continue;
+        for (long i = 0; i < job->v.taps; i++)
+            for (long j = 0; j < job->h.taps; j++) {
+                float *sum = part + (i * job->h.taps + j) * channels + channel;
+                if (i >= rows.from && i < rows.end && j >= columns.from && j < columns.end) continue;
+                store_upto(sum, load_upto(sum, n) + zeros, n);
+            }
+    }
 }
 
-/* Adds the products of `pixels` pixels of a row of gy from the q-th, n channels from `channel`; their taps are `rows` x
- * `columns`. */
-INLINE void add_pixels(const Job *job, long image, long p, long q, long pixels, Range rows, Range columns, long channel,
-                       float *sums, long n) {
+/* Adds the products of `pixels` pixels of a row of gy from the q-th, for the channels from ... end - 1; their taps are
+ * `rows` x `columns`. */
+static void add_pixels(const Job *job, long image, long p, long q, long pixels, Range rows, Range columns, long from, long end,
+                       float *part) {
     const Conv *conv = job->conv;
-    const long channels = conv->channels, across = columns.end - columns.from;
-    const long row = conv->width * channels, taps = (rows.end - rows.from) * across;
-    const float *gy = job->gy + ((image * conv->rows + p) * conv->columns + q) * channels + channel;
-    const float *x_image = job->x + image * conv->height * row + channel;
+    const long channels = conv->channels, across = columns.end - columns.from, row = conv->width * channels;
+    const long taps = (rows.end - rows.from) * across;
+    const float *gy = job->gy + ((image * conv->rows + p) * conv->columns + q) * channels;
+    const float *x_image = job->x + image * conv->height * row;
     for (long first = 0; first < taps; first += TAPS) {
         const float *x[TAPS];
-        vf c[TAPS];
-        long count = min_of(TAPS, taps - first);
+        float *sums[TAPS];
         for (long t = 0; t < TAPS; t++) { /* beyond the last tap it is repeated, and that sum is dropped */
-            long tap = first + min_of(t, count - 1);
-            long h = pixel_of(&job->v, p, rows.from + tap / across), v = pixel_of(&job->h, q, columns.from + tap % across);
-            x[t] = x_image + h * row + v * channels;
+            const long tap = first + min_of(t, min_of(TAPS, taps - first) - 1);
+            const long i = rows.from + tap / across, j = columns.from + tap % across;
+            x[t] = x_image + pixel_of(&job->v, p, i) * row + pixel_of(&job->h, q, j) * channels;
+            sums[t] = part + (i * job->h.taps + j) * channels;
         }
-        sum_span(c, gy, x, pixels, channels, job->h.step * channels, n);
-        for (long t = 0; t < count; t++) {
-            long i = rows.from + (first + t) / across, j = columns.from + (first + t) % across;
-            float *to = sums + (i * job->h.taps + j) * channels;
-            store_upto(to, load_upto(to, n) + c[t], n);
+        const long count = min_of(TAPS, taps - first), x_step = job->h.step * channels;
+        const int prefetches = pixels > 1 && job->prefetches;
+        long channel = from;
+        for (; channel + LANES <= end; channel += LANES) {
+            if (prefetches && (channel - from) % 16 == 0)
+                for (long k = 0; k < SPAN; k++) {
+                    __builtin_prefetch(gy + channel + (pixels + k) * channels);
+                    for (long c = 0; c < job->h.step; c++)
+                        for (long r = 0; r < job->v.step; r++)
+                            __builtin_prefetch(x[TAPS - 1] + channel + (pixels + k) * x_step + c * channels - r * row);
+                }
+            add_span(sums, gy, x, count, pixels, channels, x_step, channel, LANES);
         }
+        if (channel < end) add_span(sums, gy, x, count, pixels, channels, x_step, channel, end - channel);
     }
-    if (taps < job->area) add_zeros(job, rows, columns, gy, pixels, sums, n);
-}
-
-INLINE void add_channels(const Job *job, long image, long p, long q, long pixels, Range rows, Range columns, long from,
-                         long end, float *part) {
-    long channel = from;
-    for (; channel + LANES <= end; channel += LANES)
-        add_pixels(job, image, p, q, pixels, rows, columns, channel, part + channel, LANES);
-    if (channel < end) add_pixels(job, image, p, q, pixels, rows, columns, channel, part + channel, end - channel);
+    if (taps < job->area) add_zeros(job, rows, columns, gy, pixels, from, end, part);
 }
 
 static void add_row(const Job *job, long image, long p, long from, long end, float *part) {
@@ -99,7 +117,7 @@ static void add_row(const Job *job, long image, long p, long from, long end, flo
     for (long q = 0, pixels; q < job->conv->columns; q += pixels) {
         const int is_whole = q >= job->whole.from && q < job->whole.end;
         pixels = is_whole ? min_of(SPAN, job->whole.end - q) : 1;
-        add_channels(job, image, p, q, pixels, rows, is_whole ? all : inside(&job->h, q), from, end, part);
+        add_pixels(job, image, p, q, pixels, rows, is_whole ? all : inside(&job->h, q), from, end, part);
     }
 }
 
@@ -140,6 +158,7 @@ int depthwise_grad_weight(const Conv *conv, const float *x, const float *gy, flo
                .gy = gy,
                .gw = gw};
     job.whole = interior(&job.h);
+    job.prefetches = is_far(conv->channels, rows * conv->columns * conv->channels + conv->images * conv->height * conv->width * conv->channels);
     job.rows_per_task = min_of(MAX_ROWS, max_of(1, rows * chunks / TASKS));
     job.row_tasks = ceil_div(rows, job.rows_per_task);
     const long floats_of_a_task = job.area * conv->channels;
