@@ -3,8 +3,8 @@
  *     gw[c][i][j] = sum over n, p, q of gy[n][p][q][c] * x[n][p s + i d - P][q s + j d - P][c]
  *
  * A vector holds LANES channels. For one row of gy, TAPS sums stay in registers while the loop runs over the pixels of
- * a span: each loads one vector of gy and TAPS vectors of x, for as many multiply-adds. Then the sums are added to those
- * of the task, which stay in a fast cache. A 3x3 kernel has nine taps, so one pass over a span is enough.
+ * a span: each loads one vector of gy and TAPS vectors of x, for TAPS multiply-adds. Then the sums are added to those of
+ * the task, which stay in a fast cache. A 3x3 kernel has nine taps, so one pass over a span is enough.
  *
  * A task has some rows of gy and CHUNK channels, and sums of its own: parts[task][tap][channel]. They are added up in
  * order, in double. How the rows are divided depends on the shape alone, so the bits do not depend on the threads.
@@ -48,8 +48,7 @@ INLINE void add_span(float *const sums[TAPS], const float *gy, const float *cons
 #pragma GCC unroll 9
         for (int t = 0; t < TAPS; t++) c[t] += g * load_upto(from[t] + at, n);
     }
-    for (int t = 0; t < TAPS && t < count; t++)
-        store_upto(sums[t] + channel, load_upto(sums[t] + channel, n) + c[t], n);
+    for (int t = 0; t < TAPS && t < count; t++) store_upto(sums[t] + channel, load_upto(sums[t] + channel, n) + c[t], n);
 }
 
 static int all_zero(vf v) {
@@ -158,7 +157,8 @@ int depthwise_grad_weight(const Conv *conv, const float *x, const float *gy, flo
                .gy = gy,
                .gw = gw};
     job.whole = interior(&job.h);
-    job.prefetches = is_far(conv->channels, rows * conv->columns * conv->channels + conv->images * conv->height * conv->width * conv->channels);
+    const long pixels = rows * conv->columns + conv->images * conv->height * conv->width;
+    job.prefetches = is_far(conv->channels, pixels * conv->channels);
     job.rows_per_task = min_of(MAX_ROWS, max_of(1, rows * chunks / TASKS));
     job.row_tasks = ceil_div(rows, job.rows_per_task);
     const long floats_of_a_task = job.area * conv->channels;

@@ -162,8 +162,8 @@ typedef struct {
 
 /* Stores one vector of a pixel, n channels from `channel`, with the epilogue. */
 INLINE void emit_vector(const Product *job, vf c, long at, long channel, long n) {
-    emit(c, job->y + at, n, job->out.bias ? job->out.bias + channel : NULL,
-         job->out.residual ? job->out.residual + at : NULL, &job->out);
+    emit(c, job->y + at, n, job->out.bias ? job->out.bias + channel : NULL, job->out.residual ? job->out.residual + at : NULL,
+         &job->out);
 }
 
 /* Stores the first n channels of a panel for one pixel. Constants for n are faster than numbers that are not known. */
@@ -247,8 +247,7 @@ INLINE void multiply_narrow_block(const Product *job, long count, const float *c
             multiply_narrow_long(&job->taps, a, b, c);
         else
             multiply_narrow(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b);
-        for (int i = 0; i < min_of(NARROW_MR, count - first); i++)
-            emit_narrow(job, c[i], to[first + i] + column, column, n);
+        for (int i = 0; i < min_of(NARROW_MR, count - first); i++) emit_narrow(job, c[i], to[first + i] + column, column, n);
     }
 }
 
@@ -299,9 +298,8 @@ int direct_forward(const Conv *conv, const float *packed, Epilogue out, const fl
     Padding padding = padding_of(conv);
     long y_image = conv->rows * conv->columns * conv->outputs, some = images_per_batch(&padding, conv->images);
     Product job = {.packed = packed, .by = grouping_of(conv->groups, conv->channels, conv->outputs), .out = out};
-    if (padding_open(&padding, some) ||
-        taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width, conv->channels,
-                  job.by.channels)) {
+    if (padding_open(&padding, some) || taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation,
+                                                  padding.padded_width, conv->channels, job.by.channels)) {
         memory_free(padding.padded);
         return -1;
     }
@@ -377,12 +375,12 @@ static int reach_of(const Conv *conv, int axis, long *before, long *after) {
 /* gx of all pixels of one phase, for all images. */
 static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v, Phase h, Product *job) {
     Packing packing = {.by = job->by, .group_step = job->by.channels * w.out_step, .rows = v.taps, .columns = h.taps};
-    packing.w = (Weights){.first = w.first + (v.first + (v.taps - 1) * v.every) * w.i_step +
-                                   (h.first + (h.taps - 1) * h.every) * w.j_step,
-                          .out_step = w.in_step,
-                          .in_step = w.out_step,
-                          .i_step = -v.every * w.i_step,
-                          .j_step = -h.every * w.j_step};
+    packing.w = (Weights){
+        .first = w.first + (v.first + (v.taps - 1) * v.every) * w.i_step + (h.first + (h.taps - 1) * h.every) * w.j_step,
+        .out_step = w.in_step,
+        .in_step = w.out_step,
+        .i_step = -v.every * w.i_step,
+        .j_step = -h.every * w.j_step};
     if (!(packing.packed = memory_alloc(packed_size(&job->by, v.taps * h.taps) * sizeof(float)))) return -1;
     if (taps_open(&job->taps, v.taps, h.taps, (long[]){v.apart, h.apart}, padding->padded_width, conv->outputs,
                   job->by.channels)) {
@@ -417,8 +415,7 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
                       .y_row = conv->stride[0] * x_row,
                       .y_column = conv->stride[1] * conv->channels};
     const float *padded_gy = pad_images(&padding, gy, 0, conv->images);
-    if (without_tap)
-        memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
+    if (without_tap) memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
     int failed = 0;
     for (long r = 0; r < phases_of(conv, 0); r++) {
         Phase v = phase_of(conv, 0, r);

@@ -181,8 +181,8 @@ KERNEL(conv2d) {
     Array *x = NULL, *w = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     int with_relu, algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)li", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride), PAIR(c.padding),
-                          PAIR(c.dilation), &c.groups, &algorithm))
+    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)li", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride),
+                          PAIR(c.padding), PAIR(c.dilation), &c.groups, &algorithm))
         return NULL;
     if ((x = as_image(px)) && (w = as_steps(pw)) && optional(pbias, as_rows, &bias) &&
         optional(presidual, as_image, &residual) && require(PyArray_NDIM(w) == 4, "weights need four axes")) {
@@ -289,7 +289,8 @@ KERNEL(conv2d_grad_input) {
         set_weights(&c, w)) {
         c.images = PyArray_DIM(gy, 0), c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
         if (check_geometry(&c, algorithm) && check_padded_gradient(&c) &&
-            require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2), "too much padding for Winograd") &&
+            require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2),
+                    "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
             (gx = new_image(c.images, c.channels, c.height, c.width))) {
@@ -902,8 +903,7 @@ PyMODINIT_FUNC INIT(MODULE_NAME)(void) {
     if (!module || arrays_start()) return NULL;
     threads_start();
     if (PyModule_AddIntConstant(module, "LANES", LANES) || PyModule_AddIntConstant(module, "DIRECT", DIRECT) ||
-        PyModule_AddIntConstant(module, "DEPTHWISE", DEPTHWISE) ||
-        PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
+        PyModule_AddIntConstant(module, "DEPTHWISE", DEPTHWISE) || PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
         PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
         PyModule_AddStringConstant(module, "COMPILER", __VERSION__))
         return NULL;

@@ -34,7 +34,8 @@ enum { MR = 12 };
 #else
 enum { MR = 6 };
 #endif
-enum { NR = 2 * LANES, NARROW_MR = 12 }; /* NARROW_MR x LANES is the block for matrices of at most LANES columns */
+enum { NR = 2 * LANES,
+       NARROW_MR = 12 }; /* NARROW_MR x LANES is the block for matrices of at most LANES columns */
 
 #define INLINE static inline __attribute__((always_inline))
 

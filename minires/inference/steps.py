@@ -102,7 +102,7 @@ class Convolution(Step):
     ) -> None:
         super().__init__(inputs, output)
         self.weights = weights
-        self.packed = weights.in_layout(algorithm, lambda: library.pack(w, algorithm))
+        self.packed = weights.in_layout(algorithm, lambda: library.pack(w, shape.groups, algorithm))
         self.relu, self.shape, self.algorithm = relu, shape, algorithm
         if len(inputs) == 2:
             self.may_overwrite = inputs[1]
@@ -121,6 +121,7 @@ class Convolution(Step):
             residual,
             self.relu,
             *shape.window[1:],
+            shape.groups,
             self.algorithm,
             out,
         )

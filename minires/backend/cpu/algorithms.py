@@ -83,7 +83,9 @@ def reason(shape: Shape) -> str:
 
 def grad_input(shape: Shape, input_size: Pair) -> int:
     """The algorithm of conv2d_grad_input for a convolution of this shape: that of conv2d from outputs to channels."""
-    if max(shape.window.padding) > 2 and not shape.is_depthwise:  # the equivalent convolution would need a negative padding
+    if (
+        max(shape.window.padding) > 2 and not shape.is_depthwise
+    ):  # the equivalent convolution would need a negative padding
         return DIRECT
     return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size))
 
