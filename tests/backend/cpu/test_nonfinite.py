@@ -1,7 +1,7 @@
 """Infinities and NaN: where the reference's output is not finite, that of the C kernels is not either.
 
-A direct or a depthwise convolution has them in the same elements. Winograd's sums mix the pixels of a tile, so there they may spread
-within the tile, but not to other images of the batch.
+A direct or a depthwise convolution has them in the same elements. Winograd's sums mix the pixels of a tile, so there
+they may spread within the tile, but not to other images of the batch.
 """
 
 from __future__ import annotations
