@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +13,16 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires import ops
 from minires.backend.shapes import Window
 from minires.core import modes
 from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
 from minires.gradcheck.interceptors import BranchRecorder, BranchReplayer
-from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
 from minires.ops.elementwise import Absolute, Clip, LeakyReLU, Maximum, Minimum, ReLU, Where
+from minires.ops.extremes import Amax, Amin
 from minires.ops.norm import BatchNormEval, BatchNormTraining
 from minires.ops.pool import MaxPool2d
-from minires.ops.reduction import Amax
 from minires.ops.shape import Index
 
 RNG = np.random.default_rng(0)
@@ -44,6 +46,7 @@ DECLARED: dict[str, tuple[Callable[[], Function], tuple[np.ndarray, ...]]] = {
     "Where": (lambda: Where(LEVELS > 0), (LEVELS, -LEVELS)),
     "Amax": (lambda: Amax((1,), False), (LEVELS,)),
     "Amax: all, kept": (lambda: Amax((0, 1), True), (LEVELS,)),
+    "Amin": (lambda: Amin((0,), True), (LEVELS,)),
     "Index": (lambda: Index((np.array([0, 0, 3]), slice(None, None, 2))), (LEVELS,)),
     "MaxPool2d": (lambda: MaxPool2d(Window((2, 2)), False), (IMAGES,)),
     "MaxPool2d: padded": (lambda: MaxPool2d(Window((3, 2), (2, 2), (1, 1)), True), (IMAGES,)),
@@ -61,7 +64,7 @@ def declared(name: str) -> tuple[Function, Function, tuple[np.ndarray, ...]]:
 
 
 def test_every_op_that_declares_branches_is_here():
-    modules = (cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape)
+    modules = [importlib.import_module(f"minires.ops.{each.name}") for each in pkgutil.iter_modules(ops.__path__)]
     found = {
         name
         for module in modules

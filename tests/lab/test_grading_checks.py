@@ -52,6 +52,11 @@ NOT_GRADED = """
     conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
     index index_put gather scatter_add astype clone
+    narrow select split chunk tensor_split unbind diagonal diag diag_embed trace tril triu movedim
+    swapaxes swapdims t unflatten ravel meshgrid tile repeat_interleave roll scatter index_select
+    index_add take_along_dim embedding masked_select masked_scatter nan_to_num sort topk kthvalue median
+    amin min aminmax std std_mean var_mean norm cdist prod cumsum cumprod logcumsumexp logaddexp softmin
+    einsum mm bmm mv dot inner outer addmm addmv baddbmm
 """
 
 

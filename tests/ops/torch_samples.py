@@ -22,6 +22,8 @@ from minires import functional as F
 # PyTorch's samples of these call a lambda whose arguments have another order, or which copies a leaf first.
 ADAPTED: dict[str, Callable[..., Any]] = {
     "where": lambda input, condition, other: F.where(condition, input, other),
+    "einsum": lambda operands, equation: F.einsum(equation, *operands),
+    "nn.functional.embedding": lambda weight, indices, **options: F.embedding(indices, weight, **options),
     "zero_": lambda input: input.clone().zero_(),
 }
 
