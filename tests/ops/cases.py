@@ -462,6 +462,11 @@ def tensor_split_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     return {"indices_or_sections": d.choose((1, 2, 3, (1,), (1, 2), (0, -1))), "dim": d.dim(x.ndim)}
 
 
+def split_at(t: Any, x: Any, indices_or_sections: Any, dim: int) -> Any:
+    """PyTorch has two names for the argument."""
+    return t.cat([each.reshape(-1) for each in t.tensor_split(x, indices_or_sections, dim)])
+
+
 def diagonal_(d: Draw, x: np.ndarray) -> dict[str, Any]:
     dim1, dim2 = (int(k) for k in d.rng.permutation(x.ndim)[:2])
     return {"offset": d.integer(-1, 1), "dim1": dim1, "dim2": dim2 - x.ndim}
@@ -512,9 +517,9 @@ def lookup_(d: Draw) -> Problem:
 
 def masked_(second: bool = False) -> Strategy:
     def draw(d: Draw) -> Problem:
-        shape = d.shape(1, 3)
+        shape = (d.integer(2, 3), *d.shape(0, 2))
         mask = d.rng.random(shape) < 0.6
-        mask.flat[0] = True
+        mask.flat[0], mask.flat[-1] = True, False
         return Problem([d.normal(shape) for _ in range(1 + second)], [mask])
 
     return draw
@@ -711,14 +716,14 @@ SEQUENCES = [
     ),
     Case("split", shaped(split_lengths_, 1), *joined("split")),
     Case("chunk", shaped(lambda d, x: {"chunks": d.integer(1, 4), "dim": d.dim(x.ndim)}, 1), *joined("chunk")),
-    Case("tensor_split", shaped(tensor_split_, 1), *joined("tensor_split")),
+    Case("tensor_split", shaped(tensor_split_, 1), split_at, joined("tensor_split")[1]),
     Case("unbind", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1), *joined("unbind")),
-    Case("diagonal", shaped(diagonal_, 2)),
-    Case("diag", shaped(lambda d, x: {"diagonal": d.integer(-2, 2)}, among=((3,), (2, 3), (3, 2)))),
+    Case("diagonal", shaped(diagonal_, among=((2, 3), (3, 2, 2), (2, 2, 3)))),
+    Case("diag", shaped(lambda d, x: {"diagonal": d.integer(-1, 1)}, among=((3,), (2, 3), (3, 2)))),
     Case("diag_embed", shaped(lambda d, x: {"offset": d.integer(-2, 2), "dim1": 0, "dim2": d.choose((-1, 1))}, 1)),
     Case("trace", shaped(lambda d, x: {}, among=((3, 3), (2, 3), (3, 1)))),
-    Case("tril", shaped(lambda d, x: {"diagonal": d.integer(-2, 2)}, 2)),
-    Case("triu", shaped(lambda d, x: {"diagonal": d.integer(-2, 2)}, 2)),
+    Case("tril", shaped(lambda d, x: {"diagonal": d.integer(0, 2)}, 2)),
+    Case("triu", shaped(lambda d, x: {"diagonal": d.integer(-2, 0)}, 2)),
     Case("movedim", shaped(movedim_, 1)),
     Case("swapaxes", shaped(lambda d, x: {"axis0": d.dim(x.ndim), "axis1": d.dim(x.ndim)}, 1)),
     Case("swapdims", shaped(lambda d, x: {"dim0": d.dim(x.ndim), "dim1": d.dim(x.ndim)}, 1)),
