@@ -31,6 +31,7 @@ from minires.ops.elementwise import (
     tanh,
     where,
 )
+from minires.ops.group_norm import group_norm, instance_norm
 from minires.ops.inplace import relu_
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
@@ -38,9 +39,12 @@ from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, sof
 from minires.ops.lp_pool import lp_pool1d, lp_pool2d
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
+from minires.ops.patches import fold, unfold
 from minires.ops.pool import avg_pool2d, max_pool2d
 from minires.ops.pool1d import avg_pool1d, max_pool1d
 from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
+from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+from minires.ops.response_norm import local_response_norm, rms_norm
 from minires.ops.shape import (
     broadcast_tensors,
     cat,
@@ -57,6 +61,7 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
+from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from minires.ops.unpool import max_unpool1d, max_unpool2d
 
 abs = absolute
@@ -77,6 +82,7 @@ __all__ = [
     "batch_norm",
     "broadcast_tensors",
     "cat",
+    "channel_shuffle",
     "clamp",
     "clip",
     "concatenate",
@@ -91,11 +97,16 @@ __all__ = [
     "expand",
     "flatten",
     "flip",
+    "fold",
     "gather",
     "global_avg_pool2d",
+    "group_norm",
+    "instance_norm",
+    "interpolate",
     "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log",
     "log_softmax",
     "logsumexp",
@@ -116,10 +127,13 @@ __all__ = [
     "nll_loss",
     "pad",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "power",
     "relu",
     "relu_",
     "reshape",
+    "rms_norm",
     "scatter_add",
     "sigmoid",
     "softmax",
@@ -130,7 +144,11 @@ __all__ = [
     "sum",
     "tanh",
     "transpose",
+    "unfold",
     "unsqueeze",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
     "var",
     "where",
 ]

@@ -173,6 +173,10 @@ class Methods:
         """A copy with y[…, index[…, i, …], …] += src[…, i, …] along `dim` (torch.scatter_add)."""
         return METHODS["scatter_add"](self, dim, index, src)
 
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """The stretches of length `size` along one axis, `step` apart, as a new last axis (torch.Tensor.unfold)."""
+        return METHODS["unfold"](self, dimension, size, step)
+
     def to(self, device: Any = None, dtype: Any = None) -> Tensor:
         """A copy on another device, in another dtype or both: `to("cuda")`, `to(np.float64)`. Gradients travel back."""
         return METHODS["to"](self, device, dtype)

@@ -6,7 +6,7 @@ import operator
 
 from minires import functional as F
 from minires.core.tensor import Tensor
-from minires.nn.layers import check_true_or_false, is_number
+from minires.nn.checks import check_true_or_false, is_number
 from minires.nn.module import Module
 
 

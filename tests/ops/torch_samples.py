@@ -22,6 +22,7 @@ from minires import functional as F
 # PyTorch's samples of these call a lambda whose arguments have another order, or which copies a leaf first.
 ADAPTED: dict[str, Callable[..., Any]] = {
     "where": lambda input, condition, other: F.where(condition, input, other),
+    "unfold": lambda input, dimension, size, step: input.unfold(dimension, size, step),  # F.unfold is another function
     "zero_": lambda input: input.clone().zero_(),
 }
 
