@@ -71,16 +71,16 @@ class _Convolution(Module):
             raise ShapeError(f"{name}: padding='same' needs stride 1, got {self.stride}")
         return padding
 
-    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+    def _padded(self, input: Tensor) -> tuple[Tensor, Any]:
         """x with a padding that is not of zeros, and the padding that is left for the convolution."""
         if self.padding_mode == "zeros":
-            return x, self.padding
+            return input, self.padding
         widths: list[int] = []  # the last axis first
         for k in reversed(range(self.axes)):
             total = self.dilation[k] * (self.kernel_size[k] - 1) if self.padding == "same" else 0
             fixed = 0 if isinstance(self.padding, str) else self.padding[k]
             widths += [total // 2 + fixed, total - total // 2 + fixed]
-        return F.pad(x, widths, PADDING_MODES[self.padding_mode]), 0
+        return F.pad(input, widths, PADDING_MODES[self.padding_mode]), 0
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
@@ -121,10 +121,10 @@ class Conv1d(_Convolve):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, in, L) -> (N, out, Lo), or both without N."""
-        x, padding = self._padded(x)
-        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        input, padding = self._padded(input)
+        return F.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_Convolve):
@@ -135,10 +135,10 @@ class Conv2d(_Convolve):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, Ho, Wo), or both without N."""
-        x, padding = self._padded(x)
-        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        input, padding = self._padded(input)
+        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _Transposed(_Convolution):
@@ -164,13 +164,13 @@ class _Transposed(_Convolution):
         sizes = in_channels, out_channels, kernel_size, stride, padding, dilation
         super().__init__(*sizes, output_padding, groups, bias, padding_mode, device, dtype)
 
-    def _output_padding(self, x: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
+    def _output_padding(self, input: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
         """The output padding that leads to `output_size` (the last axes count), or the layer's own."""
         if output_size is None:
             return self.output_padding
         name, wanted = type(self).__name__, tuple(output_size)[-self.axes :]
         padding: Any = self.padding
-        sizes = zip(x.shape[-self.axes :], self.stride, padding, self.dilation, self.kernel_size, strict=True)
+        sizes = zip(input.shape[-self.axes :], self.stride, padding, self.dilation, self.kernel_size, strict=True)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in sizes]
         if len(wanted) != self.axes or any(
             not low <= n < low + s for n, low, s in zip(wanted, least, self.stride, strict=True)
@@ -185,11 +185,13 @@ class ConvTranspose1d(_Transposed):
 
     axes = 1
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """(N, in, L) -> (N, out, Lo), or both without N; `output_size` chooses Lo where several are possible."""
-        extra = self._output_padding(x, output_size)
+        extra = self._output_padding(input, output_size)
         padding: Any = self.padding
-        return F.conv_transpose1d(x, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation)
+        return F.conv_transpose1d(
+            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+        )
 
 
 class ConvTranspose2d(_Transposed):
@@ -197,8 +199,10 @@ class ConvTranspose2d(_Transposed):
 
     axes = 2
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """(N, in, H, W) -> (N, out, Ho, Wo), or both without N; `output_size` chooses where several are possible."""
-        extra = self._output_padding(x, output_size)
+        extra = self._output_padding(input, output_size)
         padding: Any = self.padding
-        return F.conv_transpose2d(x, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation)
+        return F.conv_transpose2d(
+            input, self.weight, self.bias, self.stride, padding, extra, self.groups, self.dilation
+        )

@@ -30,9 +30,9 @@ class Linear(Module):
         init_like_torch(self.weight, self.bias)
         place(self, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -50,9 +50,9 @@ class ReLU(Module):
         check_true_or_false("ReLU", inplace=inplace)
         self.inplace = bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.relu(x, self.inplace)
+        return F.relu(input, self.inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
@@ -64,9 +64,9 @@ class Flatten(Module):
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, …) -> (N, features), by default."""
-        return F.flatten(x, self.start_dim, self.end_dim)
+        return F.flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -87,9 +87,9 @@ class Dropout(Module):
         self.p = p
         self.inplace = bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.dropout(x, self.p, self.training, self.inplace)
+        return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
@@ -98,6 +98,6 @@ class Dropout(Module):
 class Identity(Module):
     """Returns x itself: the shortcut of a residual block whose shape does not change (torch.nn.Identity)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return x
+        return input

@@ -62,10 +62,12 @@ class _RunningNorm(Module):
                 self.register_buffer(buffer, None)
         place(self, device, dtype)
 
-    def _check_shape(self, x: Tensor) -> None:
-        if getattr(x, "ndim", None) not in (None, *self.shapes):
+    def _check_shape(self, input: Tensor) -> None:
+        if getattr(input, "ndim", None) not in (None, *self.shapes):
             known = " or ".join(self.shapes.values())
-            raise ShapeError(f"{type(self).__name__}: needs {known}, got {x.shape}; F.{self.function} takes (N, C, …)")
+            raise ShapeError(
+                f"{type(self).__name__}: needs {known}, got {input.shape}; F.{self.function} takes (N, C, …)"
+            )
 
     def extra_repr(self) -> str:
         return (
@@ -92,16 +94,16 @@ class _BatchNorm(_RunningNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+    def forward(self, input: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
         """(N, C, …) -> the same shape. Adds `residual`, of that shape too, if there is one; then ReLU if `relu`.
 
         The statistics of the batch normalise in training, and always if there are no running ones.
         """
-        self._check_shape(x)
+        self._check_shape(input)
         is_tracking = self.training and self.track_running_stats and self.running_mean is not None
         has_running = is_tracking or not self.training
         y = F.batch_norm(
-            x,
+            input,
             self.running_mean if has_running else None,
             self.running_var if has_running else None,
             self.weight,
@@ -164,12 +166,12 @@ class _InstanceNorm(_RunningNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) or (C, …) -> the same shape. In eval mode running statistics normalise, if there are any."""
-        self._check_shape(x)
-        batch = F.unsqueeze(x, 0) if x.ndim == min(self.shapes) else x
+        self._check_shape(input)
+        batch = F.unsqueeze(input, 0) if input.ndim == min(self.shapes) else input
         if batch.shape[1] != self.num_features and (self.affine or self.track_running_stats):
-            raise ShapeError(f"{type(self).__name__}: input {x.shape} must have {self.num_features} channels")
+            raise ShapeError(f"{type(self).__name__}: input {input.shape} must have {self.num_features} channels")
         y = F.instance_norm(
             batch,
             self.running_mean,
@@ -180,7 +182,7 @@ class _InstanceNorm(_RunningNorm):
             0.0 if self.momentum is None else self.momentum,
             self.eps,
         )
-        return y if batch is x else F.squeeze(y, 0)
+        return y if batch is input else F.squeeze(y, 0)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -227,9 +229,9 @@ class GroupNorm(Module):
         self.register_parameter("bias", Parameter(zeros(num_channels)) if affine and bias else None)
         place(self, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""
-        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         has_bias = self.bias is not None
@@ -274,9 +276,9 @@ class LayerNorm(_LastAxesNorm):
         self.register_parameter("bias", Parameter(zeros(*self.normalized_shape)) if has_bias else None)
         place(self, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, *normalized_shape) -> the same shape."""
-        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
         text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
@@ -304,9 +306,9 @@ class RMSNorm(_LastAxesNorm):
         self.register_parameter("weight", Parameter(_ones(*self.normalized_shape)) if elementwise_affine else None)
         place(self, device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, *normalized_shape) -> the same shape."""
-        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
@@ -320,9 +322,9 @@ class LocalResponseNorm(Module):
         check_numbers("LocalResponseNorm", alpha=alpha, beta=beta, k=k)
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""
-        return F.local_response_norm(x, self.size, self.alpha, self.beta, self.k)
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

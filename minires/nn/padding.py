@@ -11,7 +11,7 @@ from minires.nn.module import Module
 
 
 class _Pad(Module):
-    """`padding` is one width for all sides, or (left, right, top, bottom); negative widths cut off."""
+    """`padding` is one width for all sides, or (left, right, top, bottom, …); negative widths cut off."""
 
     axes: ClassVar[int]
     mode: ClassVar[str]
@@ -19,9 +19,9 @@ class _Pad(Module):
     def __init__(self, padding: Size) -> None:
         self.padding = sizes_of(type(self).__name__, "padding", padding, 2 * self.axes, least=None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, L) or (N, C, H, W), with or without N -> the same, padded."""
-        return F.pad(x, self.padding, self.mode)
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, L), (N, C, H, W) or (N, C, D, H, W), with or without N -> the same, padded."""
+        return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:
         return f"{self.padding}"
@@ -37,9 +37,9 @@ class _ConstantPad(_Pad):
         check_numbers(type(self).__name__, value=value)
         self.value = value
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, L) or (N, C, H, W), with or without N -> the same, padded."""
-        return F.pad(x, self.padding, "constant", self.value)
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, L), (N, C, H, W) or (N, C, D, H, W), with or without N -> the same, padded."""
+        return F.pad(input, self.padding, "constant", self.value)
 
     def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"
@@ -55,6 +55,12 @@ class ConstantPad2d(_ConstantPad):
     """Images with `value` around them (torch.nn.ConstantPad2d)."""
 
     axes = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """Volumes with `value` around them (torch.nn.ConstantPad3d)."""
+
+    axes = 3
 
 
 class _ZeroPad(_ConstantPad):
@@ -79,6 +85,12 @@ class ZeroPad2d(_ZeroPad):
     axes = 2
 
 
+class ZeroPad3d(_ZeroPad):
+    """Volumes with zeros around them (torch.nn.ZeroPad3d)."""
+
+    axes = 3
+
+
 class ReflectionPad1d(_Pad):
     """Sequences with their mirror images, without the edge, before and behind them (torch.nn.ReflectionPad1d)."""
 
@@ -89,6 +101,12 @@ class ReflectionPad2d(_Pad):
     """Images with their mirror images, without the edge, around them (torch.nn.ReflectionPad2d)."""
 
     axes, mode = 2, "reflect"
+
+
+class ReflectionPad3d(_Pad):
+    """Volumes with their mirror images, without the edge, around them (torch.nn.ReflectionPad3d)."""
+
+    axes, mode = 3, "reflect"
 
 
 class ReplicationPad1d(_Pad):
@@ -103,6 +121,12 @@ class ReplicationPad2d(_Pad):
     axes, mode = 2, "replicate"
 
 
+class ReplicationPad3d(_Pad):
+    """Volumes with copies of their edges around them (torch.nn.ReplicationPad3d)."""
+
+    axes, mode = 3, "replicate"
+
+
 class CircularPad1d(_Pad):
     """Sequences that go on from the other end (torch.nn.CircularPad1d)."""
 
@@ -113,3 +137,9 @@ class CircularPad2d(_Pad):
     """Images that go on from the opposite side (torch.nn.CircularPad2d)."""
 
     axes, mode = 2, "circular"
+
+
+class CircularPad3d(_Pad):
+    """Volumes that go on from the opposite side (torch.nn.CircularPad3d)."""
+
+    axes, mode = 3, "circular"

@@ -67,9 +67,9 @@ class MaxPool1d(_MaxPool):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """(N, C, L) -> (N, C, Lo); with return_indices a pair of these, the second of int64."""
-        return F.max_pool1d(x, *self._settings())
+        return F.max_pool1d(input, *self._settings())
 
 
 class MaxPool2d(_MaxPool):
@@ -77,9 +77,9 @@ class MaxPool2d(_MaxPool):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """(N, C, H, W) -> (N, C, Ho, Wo); with return_indices a pair of these, the second of int64."""
-        return F.max_pool2d(x, *self._settings())
+        return F.max_pool2d(input, *self._settings())
 
 
 class _MaxUnpool(_Pool):
@@ -101,9 +101,9 @@ class MaxUnpool1d(_MaxUnpool):
 
     axes = 1
 
-    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """x and indices (N, C, Lo) -> (N, C, L); `output_size` chooses L where several are possible."""
-        return F.max_unpool1d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return F.max_unpool1d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
 class MaxUnpool2d(_MaxUnpool):
@@ -111,9 +111,9 @@ class MaxUnpool2d(_MaxUnpool):
 
     axes = 2
 
-    def forward(self, x: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, indices: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """x and indices (N, C, Ho, Wo) -> (N, C, H, W); `output_size` chooses where several are possible."""
-        return F.max_unpool2d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return F.max_unpool2d(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
 class AvgPool1d(_Pool):
@@ -136,9 +136,9 @@ class AvgPool1d(_Pool):
         self.padding = sizes_of("AvgPool1d", "padding", padding, 1, least=0)
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, L) -> (N, C, Lo)."""
-        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -166,10 +166,10 @@ class AvgPool2d(_Pool):
         self.ceil_mode, self.count_include_pad = bool(ceil_mode), bool(count_include_pad)
         self.divisor_override = divisor_override
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, Ho, Wo)."""
         window = self.kernel_size, self.stride, self.padding
-        return F.avg_pool2d(x, *window, self.ceil_mode, self.count_include_pad, self.divisor_override)
+        return F.avg_pool2d(input, *window, self.ceil_mode, self.count_include_pad, self.divisor_override)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -200,9 +200,9 @@ class LPPool1d(_LPPool):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, L) -> (N, C, Lo)."""
-        return F.lp_pool1d(x, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
 class LPPool2d(_LPPool):
@@ -210,9 +210,9 @@ class LPPool2d(_LPPool):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, Ho, Wo)."""
-        return F.lp_pool2d(x, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
 class _AdaptivePool(Module):
@@ -237,9 +237,9 @@ class AdaptiveAvgPool1d(_AdaptivePool):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, L) -> (N, C, output_size)."""
-        return F.adaptive_avg_pool1d(x, self.output_size)
+        return F.adaptive_avg_pool1d(input, self.output_size)
 
 
 class AdaptiveAvgPool2d(_AdaptivePool):
@@ -247,9 +247,9 @@ class AdaptiveAvgPool2d(_AdaptivePool):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, *output_size)."""
-        return F.adaptive_avg_pool2d(x, self.output_size)
+        return F.adaptive_avg_pool2d(input, self.output_size)
 
 
 class _AdaptiveMaxPool(_AdaptivePool):
@@ -264,9 +264,9 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
     axes = 1
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """(N, C, L) -> (N, C, output_size); with return_indices a pair of these, the second of int64."""
-        return F.adaptive_max_pool1d(x, self.output_size, self.return_indices)
+        return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
@@ -274,6 +274,6 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
 
     axes = 2
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         """(N, C, H, W) -> (N, C, *output_size); with return_indices a pair of these, the second of int64."""
-        return F.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)

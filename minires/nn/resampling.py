@@ -26,10 +26,10 @@ class Upsample(Module):
         self.scale_factor: Any = tuple(map(float, scale_factor)) if is_tuple else scale_factor and float(scale_factor)
         self.recompute_scale_factor = recompute_scale_factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, L), (N, C, H, W) or (N, C, D, H, W) -> the same in another size."""
         given = self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
-        return F.interpolate(x, *given)
+        return F.interpolate(input, *given)
 
     def extra_repr(self) -> str:
         text = f"scale_factor={self.scale_factor}" if self.scale_factor is not None else f"size={self.size}"
@@ -57,9 +57,9 @@ class PixelShuffle(Module):
         check_sizes("PixelShuffle", upscale_factor=upscale_factor)
         self.upscale_factor = upscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, C·r², H, W) -> (…, C, H·r, W·r)."""
-        return F.pixel_shuffle(x, self.upscale_factor)
+        return F.pixel_shuffle(input, self.upscale_factor)
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
@@ -72,9 +72,9 @@ class PixelUnshuffle(Module):
         check_sizes("PixelUnshuffle", downscale_factor=downscale_factor)
         self.downscale_factor = downscale_factor
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, C, H·r, W·r) -> (…, C·r², H, W)."""
-        return F.pixel_unshuffle(x, self.downscale_factor)
+        return F.pixel_unshuffle(input, self.downscale_factor)
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
@@ -87,9 +87,9 @@ class ChannelShuffle(Module):
         check_sizes("ChannelShuffle", groups=groups)
         self.groups = groups
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""
-        return F.channel_shuffle(x, self.groups)
+        return F.channel_shuffle(input, self.groups)
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}"
@@ -116,9 +116,9 @@ class Unfold(_Patches):
     def __init__(self, kernel_size: Size, dilation: Size = 1, padding: Size = 0, stride: Size = 1) -> None:
         super().__init__(kernel_size, dilation, padding, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C·kh·kw, L), for L positions of the window."""
-        return F.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
 
 class Fold(_Patches):
@@ -131,9 +131,9 @@ class Fold(_Patches):
         self.output_size = output_size
         super().__init__(kernel_size, dilation, padding, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C·kh·kw, L) -> (N, C, *output_size)."""
-        return F.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
+        return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
         return f"output_size={self.output_size}, {super().extra_repr()}"
