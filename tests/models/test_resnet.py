@@ -340,7 +340,8 @@ def test_another_number_of_classes_is_told_and_nothing_changes():
 
 def test_repr_shows_the_parts():
     text = repr(models.resnet20())
-    assert text.startswith("ResNet(\n  (conv1): Conv2d(3, 16, kernel_size=(3, 3), stride=1, padding=1, bias=False)\n")
+    first = "Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)"
+    assert text.startswith(f"ResNet(\n  (conv1): {first}\n")
     assert "(downsample): SubsampleAndPad(stride=2, zero_channels=16)" in text
     assert text.count("BasicBlock(") == 9
 

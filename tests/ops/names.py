@@ -23,6 +23,9 @@ SYNONYMS = {
     "pow": "power",
     "sub": "subtract",
     "true_divide": "divide",
+    "upsample": "interpolate",
+    "upsample_bilinear": "interpolate",
+    "upsample_nearest": "interpolate",
 }
 # Those whose result has no gradient or a constant 0, or which change their input: tests/ops/test_without_gradient.py
 # and tests/core/test_inplace.py.
