@@ -94,6 +94,7 @@ def conv(model: str, batch: int, size: int | None, train: bool, threads: int | N
             {
                 **asdict(timing),
                 "shape": [*timing.shape[:4], *timing.shape.window],
+                "groups": timing.shape.groups,
                 "operations": timing.operations,
                 "fastest": timing.fastest,
                 "loss": timing.loss,
@@ -112,6 +113,7 @@ def _print_timings(timings: Sequence[Timing], speed: Speed) -> None:
     for timing in timings:
         s, ((kh, kw), stride, *_) = timing.shape, timing.shape.window
         window = f"{kh}×{kw}" + (f" /{stride[0]}" if stride != (1, 1) else "")
+        window += f", {s.groups} groups" if s.groups > 1 else ""
         what = f"{s.channels}→{s.outputs}, {window}, to {s.output_size[0]}×{s.output_size[1]}"
         for number, (name, seconds) in enumerate(timing.seconds.items()):
             rate = timing.operations / seconds / 1e9

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from minires.inspection.summary import Summary
     from minires.training import Evaluation
 
+FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so many
+
 
 @click.command(
     epilog=example("minires evaluate --model resnet20 --weights resnet20.th --data cifar10 --normalize imagenet")
@@ -96,7 +98,8 @@ def predict(
     """Classify photographs."""
     from minires.inference import classifier
 
-    found = classifier.load(model, weights, normalize=normalize, device=device).predict(images)
+    network = classifier.load(model, weights, normalize=normalize, device=device, mapped=True)
+    found = network.predict(images, compiled=len(images) > FEW_IMAGES)
     if logits is not None:
         import numpy as np
 

@@ -73,14 +73,240 @@ class Methods(Conversions, Facts, AbsentMethods):
         return METHODS["conj"](self)
 
     def angle(self) -> Tensor:
-        """The argument of each complex number, in radians (torch.Tensor.angle)."""
+        """The argument of each number, in radians; of a real one 0 or π (torch.Tensor.angle)."""
         return METHODS["angle"](self)
 
-    def clip(self, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
+    def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """Each element limited to [min, max]; the gradient passes on the closed interval (torch.clamp)."""
         return METHODS["clip"](self, min, max)
 
     clamp = clip
+
+    def add(self, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+        """x + alpha · other (torch.add)."""
+        return METHODS["add"](self, other, alpha=alpha)
+
+    def sub(self, other: Operand, *, alpha: Scalar = 1) -> Tensor:
+        """x − alpha · other (torch.sub)."""
+        return METHODS["subtract"](self, other, alpha=alpha)
+
+    def mul(self, other: Operand) -> Tensor:
+        """x · other (torch.mul)."""
+        return METHODS["multiply"](self, other)
+
+    def div(self, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
+        """x / other, rounded by "trunc" or "floor" if asked for (torch.div)."""
+        return METHODS["divide"](self, other, rounding_mode=rounding_mode)
+
+    def true_divide(self, other: Operand) -> Tensor:
+        """x / other (torch.true_divide)."""
+        return METHODS["divide"](self, other)
+
+    def pow(self, exponent: Operand) -> Tensor:
+        """x to the power exponent (torch.pow)."""
+        return METHODS["power"](self, exponent)
+
+    def neg(self) -> Tensor:
+        """−x of each element (torch.neg)."""
+        return METHODS["negative"](self)
+
+    subtract, multiply, divide, negative = sub, mul, div, neg
+
+    def absolute(self) -> Tensor:
+        """|x| of each element (torch.absolute)."""
+        return METHODS["absolute"](self)
+
+    def square(self) -> Tensor:
+        """x² of each element."""
+        return METHODS["square"](self)
+
+    def reciprocal(self) -> Tensor:
+        """1/x of each element."""
+        return METHODS["reciprocal"](self)
+
+    def rsqrt(self) -> Tensor:
+        """1/√x of each element."""
+        return METHODS["rsqrt"](self)
+
+    def expm1(self) -> Tensor:
+        """eˣ − 1 of each element, accurate where x is small."""
+        return METHODS["expm1"](self)
+
+    def log1p(self) -> Tensor:
+        """ln(1 + x) of each element, accurate where x is small."""
+        return METHODS["log1p"](self)
+
+    def log2(self) -> Tensor:
+        """Logarithm to the base 2 of each element."""
+        return METHODS["log2"](self)
+
+    def log10(self) -> Tensor:
+        """Logarithm to the base 10 of each element."""
+        return METHODS["log10"](self)
+
+    def erf(self) -> Tensor:
+        """The error function 2/√π ∫₀ˣ exp(−t²) dt of each element."""
+        return METHODS["erf"](self)
+
+    def sin(self) -> Tensor:
+        """Sine of each element, in radians."""
+        return METHODS["sin"](self)
+
+    def cos(self) -> Tensor:
+        """Cosine of each element, in radians."""
+        return METHODS["cos"](self)
+
+    def tan(self) -> Tensor:
+        """Tangent of each element, in radians."""
+        return METHODS["tan"](self)
+
+    def sinh(self) -> Tensor:
+        """Hyperbolic sine of each element."""
+        return METHODS["sinh"](self)
+
+    def cosh(self) -> Tensor:
+        """Hyperbolic cosine of each element."""
+        return METHODS["cosh"](self)
+
+    def asin(self) -> Tensor:
+        """The angle whose sine each element is."""
+        return METHODS["asin"](self)
+
+    def acos(self) -> Tensor:
+        """The angle whose cosine each element is."""
+        return METHODS["acos"](self)
+
+    def atan(self) -> Tensor:
+        """The angle whose tangent each element is."""
+        return METHODS["atan"](self)
+
+    def floor(self) -> Tensor:
+        """The largest whole numbers not above the elements; the gradient is 0."""
+        return METHODS["floor"](self)
+
+    def ceil(self) -> Tensor:
+        """The smallest whole numbers not below the elements; the gradient is 0."""
+        return METHODS["ceil"](self)
+
+    def trunc(self) -> Tensor:
+        """The elements without their fractions; the gradient is 0."""
+        return METHODS["trunc"](self)
+
+    def sign(self) -> Tensor:
+        """−1, 0 or 1 for each element; the gradient is 0."""
+        return METHODS["sign"](self)
+
+    def logical_not(self) -> Tensor:
+        """Whether each element is 0."""
+        return METHODS["logical_not"](self)
+
+    def isnan(self) -> Tensor:
+        """Whether each element is NaN."""
+        return METHODS["isnan"](self)
+
+    def isinf(self) -> Tensor:
+        """Whether each element is ∞ or −∞."""
+        return METHODS["isinf"](self)
+
+    def isfinite(self) -> Tensor:
+        """Whether each element is neither infinite nor NaN."""
+        return METHODS["isfinite"](self)
+
+    def round(self, *, decimals: int = 0) -> Tensor:
+        """The nearest number with so many decimals, of two the even one; the gradient is 0 (torch.round)."""
+        return METHODS["round"](self, decimals=decimals)
+
+    def maximum(self, other: Operand) -> Tensor:
+        """The larger of two elements; equal ones share the gradient (torch.maximum)."""
+        return METHODS["maximum"](self, other)
+
+    def minimum(self, other: Operand) -> Tensor:
+        """The smaller of two elements; equal ones share the gradient (torch.minimum)."""
+        return METHODS["minimum"](self, other)
+
+    def floor_divide(self, other: Operand) -> Tensor:
+        """⌊x / other⌋ (torch.floor_divide)."""
+        return METHODS["floor_divide"](self, other)
+
+    def remainder(self, other: Operand) -> Tensor:
+        """x − ⌊x/other⌋ · other, with the sign of other (torch.remainder)."""
+        return METHODS["remainder"](self, other)
+
+    def fmod(self, other: Operand) -> Tensor:
+        """x − trunc(x/other) · other, with the sign of x (torch.fmod)."""
+        return METHODS["fmod"](self, other)
+
+    def atan2(self, other: Operand) -> Tensor:
+        """The angle of the point whose y is x and whose x is other (torch.atan2)."""
+        return METHODS["atan2"](self, other)
+
+    def eq(self, other: Operand) -> Tensor:
+        """Whether x = other, element by element."""
+        return METHODS["eq"](self, other)
+
+    def ne(self, other: Operand) -> Tensor:
+        """Whether x ≠ other, element by element."""
+        return METHODS["ne"](self, other)
+
+    def lt(self, other: Operand) -> Tensor:
+        """Whether x < other, element by element."""
+        return METHODS["lt"](self, other)
+
+    def le(self, other: Operand) -> Tensor:
+        """Whether x ≤ other, element by element."""
+        return METHODS["le"](self, other)
+
+    def gt(self, other: Operand) -> Tensor:
+        """Whether x > other, element by element."""
+        return METHODS["gt"](self, other)
+
+    def ge(self, other: Operand) -> Tensor:
+        """Whether x ≥ other, element by element."""
+        return METHODS["ge"](self, other)
+
+    def logical_and(self, other: Operand) -> Tensor:
+        """Whether both elements differ from 0."""
+        return METHODS["logical_and"](self, other)
+
+    def logical_or(self, other: Operand) -> Tensor:
+        """Whether one element or both differ from 0."""
+        return METHODS["logical_or"](self, other)
+
+    def logical_xor(self, other: Operand) -> Tensor:
+        """Whether exactly one element differs from 0."""
+        return METHODS["logical_xor"](self, other)
+
+    def lerp(self, end: Tensor, weight: Operand) -> Tensor:
+        """x + weight · (end − x) (torch.lerp)."""
+        return METHODS["lerp"](self, end, weight)
+
+    def addcmul(self, tensor1: Operand, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
+        """x + value · tensor1 · tensor2 (torch.addcmul)."""
+        return METHODS["addcmul"](self, tensor1, tensor2, value=value)
+
+    def addcdiv(self, tensor1: Operand, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
+        """x + value · tensor1 / tensor2 (torch.addcdiv)."""
+        return METHODS["addcdiv"](self, tensor1, tensor2, value=value)
+
+    def masked_fill(self, mask: Tensor, value: Operand) -> Tensor:
+        """value where mask holds, else x (torch.masked_fill)."""
+        return METHODS["masked_fill"](self, mask, value)
+
+    def where(self, condition: Tensor, other: Operand) -> Tensor:
+        """x where condition holds, else other (torch.Tensor.where)."""
+        return METHODS["where"](condition, self, other)
+
+    def clamp_min(self, min: Operand) -> Tensor:
+        """Each element, but at least min (torch.clamp_min)."""
+        return METHODS["clamp_min"](self, min)
+
+    def clamp_max(self, max: Operand) -> Tensor:
+        """Each element, but at most max (torch.clamp_max)."""
+        return METHODS["clamp_max"](self, max)
+
+    def prelu(self, weight: Tensor) -> Tensor:
+        """x where x > 0, else weight · x (torch.Tensor.prelu)."""
+        return METHODS["prelu"](self, weight)
 
     @numpy_names
     def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
@@ -118,14 +344,14 @@ class Methods(Conversions, Facts, AbsentMethods):
         return METHODS["logsumexp"](self, dim, keepdim)
 
     @numpy_names
-    def softmax(self, dim: int) -> Tensor:
-        """eˣ / Σ eˣ along `dim`."""
-        return METHODS["softmax"](self, dim)
+    def softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        """eˣ / Σ eˣ along `dim`; with `dtype`, in that one (torch.softmax)."""
+        return METHODS["softmax"](self, dim, dtype)
 
     @numpy_names
-    def log_softmax(self, dim: int) -> Tensor:
-        """x − ln Σ eˣ along `dim`."""
-        return METHODS["log_softmax"](self, dim)
+    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        """x − ln Σ eˣ along `dim`; with `dtype`, in that one (torch.log_softmax)."""
+        return METHODS["log_softmax"](self, dim, dtype)
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one length may be −1 (torch.reshape)."""

@@ -27,6 +27,11 @@ _indices_checked: ContextVar[bool] = ContextVar("minires_indices_checked", defau
 _complex_step: ContextVar[bool] = ContextVar("minires_complex_step", default=False)
 
 
+def switch(variable: ContextVar[Any], value: Any) -> AbstractContextManager[None]:
+    """Within the block, and this thread or async task, `variable` has `value`."""
+    return Switch(variable, value)
+
+
 # -- recording --------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,17 @@ def _few_levels(*shapes: tuple[int, ...]) -> Inputs:
     return lambda rng: tuple(rng.integers(0, 3, shape).astype(float) for shape in shapes)
 
 
+def _between(low: float, high: float, *shapes: tuple[int, ...]) -> Inputs:
+    """Numbers between low and high."""
+    return lambda rng: tuple(np.asarray(rng.uniform(low, high, shape)) for shape in shapes)
+
+
+def _together(*parts: Inputs) -> Inputs:
+    """The arrays of several, one after another."""
+    return lambda rng: tuple(array for part in parts for array in part(rng))
+
+
+SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
 MASK = np.arange(6).reshape(2, 3) % 2 == 0
 LABELS = np.array([2, 0, 1, 2])
 PLACES = (np.array([0, 2, 0]), slice(1, None))  # a row twice: the last value stays
@@ -126,6 +137,23 @@ def _layer_norm(input: Tensor, weight: Any = None, bias: Any = None, *, normaliz
 
 def _dropout(input: Tensor, p: float, seed: int | None = None) -> Tensor:
     return F.dropout(input, p, generator=None if seed is None else np.random.default_rng(seed))
+
+
+def _with_mask_of(drop: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A dropout that is on, with the generator's seed as an option."""
+
+    def apply(input: Tensor, p: float, seed: int | None = None) -> Tensor:
+        return drop(input, p, True, generator=None if seed is None else np.random.default_rng(seed))
+
+    return apply
+
+
+def _masked_fill(input: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    return F.masked_fill(input, mask, value)
+
+
+def _bce_weighted(input: Tensor, target: Tensor, weight: Tensor, pos_weight: Tensor, **options: Any) -> Tensor:
+    return F.binary_cross_entropy_with_logits(input, target, weight, pos_weight=pos_weight, **options)
 
 
 def _grad_input(gy: Tensor, weight: Tensor, shape: Shape, groups: int, **window: Shape) -> Tensor:
@@ -196,6 +224,54 @@ EXAMPLES = (
     _op("leaky_relu", F.leaky_relu, _on_kinks(0.0), negative_slope=0.1),
     _op("abs", F.abs, _on_kinks(0.0)),
     _op("clip", F.clip, _on_kinks(-0.5, 1.0), min=-0.5, max=1.0),
+    _op("add, scaled", F.add, _normal((2, 3), (3,)), alpha=-0.5),
+    _op("clip, by tensors", F.clip, _few_levels((3, 4), (4,), (3, 1))),
+    _op("clamp_min", F.clamp_min, _few_levels((3, 4), (4,))),
+    _op("clamp_max", F.clamp_max, _few_levels((3, 4), (3, 1))),
+    _op("square", F.square, _normal((2, 3))),
+    _op("reciprocal", F.reciprocal, _positive((2, 3))),
+    _op("rsqrt", F.rsqrt, _positive((2, 3))),
+    _op("lerp", F.lerp, _normal((2, 3), (3,)), weight=0.3),
+    _op("lerp, by a tensor", F.lerp, _normal((2, 3), (3,), (2, 1))),
+    _op("addcmul", F.addcmul, _normal((2, 3), (3,), (2, 1)), value=0.5),
+    _op("addcdiv", F.addcdiv, _together(_normal((2, 3), (3,)), _positive((2, 1))), value=0.5),
+    _op("masked_fill", _masked_fill, _normal((2, 3), ()), MASK),
+    _op("remainder", F.remainder, _together(_between(-9, 9, (2, 3)), _positive((3,)))),
+    _op("fmod", F.fmod, _together(_between(-9, 9, (2, 3)), _positive((3,)))),
+    _op("erf", F.erf, _normal((2, 3))),
+    _op("expm1", F.expm1, _normal((2, 3))),
+    _op("log1p", F.log1p, _positive((2, 3))),
+    _op("log2", F.log2, _positive((2, 3))),
+    _op("log10", F.log10, _positive((2, 3))),
+    _op("sin", F.sin, _normal((2, 3))),
+    _op("cos", F.cos, _normal((2, 3))),
+    _op("tan", F.tan, _between(-1.2, 1.2, (2, 3))),
+    _op("sinh", F.sinh, _normal((2, 3))),
+    _op("cosh", F.cosh, _normal((2, 3))),
+    _op("asin", F.asin, _between(-0.9, 0.9, (2, 3))),
+    _op("acos", F.acos, _between(-0.9, 0.9, (2, 3))),
+    _op("atan", F.atan, _normal((2, 3))),
+    _op("atan2", F.atan2, _normal((2, 3), (3,))),
+    _op("relu6", F.relu6, _on_kinks(0.0, 6.0)),
+    _op("hardtanh", F.hardtanh, _on_kinks(-0.5, 1.0), min_val=-0.5, max_val=1.0),
+    _op("hardsigmoid", F.hardsigmoid, _on_kinks(-3.0, 3.0)),
+    _op("hardswish", F.hardswish, _on_kinks(-3.0, 3.0)),
+    _op("elu", F.elu, _on_kinks(0.0), alpha=0.7),
+    _op("selu", F.selu, _on_kinks(0.0)),
+    _op("celu", F.celu, _on_kinks(0.0), alpha=2.0),
+    _op("prelu", F.prelu, lambda rng: (rng.integers(-2, 3, (2, 3, 4)).astype(float), rng.uniform(0.1, 0.9, 3))),
+    _op("threshold", F.threshold, _on_kinks(0.5), threshold=0.5, value=0.5),
+    _op("hardshrink", F.hardshrink, _normal((3, 5)), lambd=0.5),
+    _op("softshrink", F.softshrink, _on_kinks(-0.5, 0.5), lambd=0.5),
+    _op("softplus", F.softplus, lambda rng: (np.append(rng.normal(size=5), [13.0, -20.0]),), beta=2.0),
+    _op("logsigmoid", F.logsigmoid, lambda rng: (np.append(rng.normal(size=5), [30.0, -30.0, 0.0]),)),
+    _op("silu", F.silu, _normal((2, 3))),
+    _op("mish", F.mish, _normal((2, 3))),
+    _op("gelu", F.gelu, _normal((2, 3))),
+    _op("gelu, by tanh", F.gelu, _normal((2, 3)), approximate="tanh"),
+    _op("softsign", F.softsign, _normal((2, 3))),
+    _op("tanhshrink", F.tanhshrink, _normal((2, 3))),
+    _op("glu", F.glu, _normal((2, 4)), dim=1),
     _op("sum", F.sum, _normal((2, 3, 2)), dim=(0, 2)),
     _op("mean", F.mean, _normal((2, 3)), dim=1, keepdim=True),
     _op("var", F.var, _normal((4, 3)), dim=0),
@@ -215,8 +291,36 @@ EXAMPLES = (
     ),
     _op("nll_loss", F.nll_loss, _normal((4, 3)), LABELS, reduction="none"),
     _op("mse_loss", F.mse_loss, _normal((2, 3), (2, 3))),
+    _op("softmin", F.softmin, _normal((2, 4)), dim=1),
+    _op("l1_loss", F.l1_loss, _few_levels((3, 4), (3, 4))),
+    _op("smooth_l1_loss", F.smooth_l1_loss, _normal((3, 4), (3, 4)), beta=0.7),
+    _op("huber_loss", F.huber_loss, _normal((3, 4), (3, 4)), delta=0.8, reduction="sum"),
+    _op("kl_div", F.kl_div, _together(_normal((2, 3)), _positive((2, 3))), reduction="batchmean"),
+    _op("kl_div, of logarithms", F.kl_div, _normal((2, 3), (2, 3)), reduction="none", log_target=True),
+    _op("poisson_nll_loss", F.poisson_nll_loss, _together(_normal((2, 3)), _between(0.2, 4, (2, 3))), full=True),
+    _op("poisson_nll_loss, of rates", F.poisson_nll_loss, _positive((2, 3), (2, 3)), log_input=False),
+    _op("gaussian_nll_loss", F.gaussian_nll_loss, _together(_normal((2, 3), (2, 3)), _positive((2, 1))), full=True),
+    _op("binary_cross_entropy", F.binary_cross_entropy, _between(0.1, 0.9, (2, 3), (2, 3), (3,))),
+    _op("binary_cross_entropy_with_logits", F.binary_cross_entropy_with_logits, _normal((2, 3), (2, 3))),
+    _op(
+        "binary_cross_entropy_with_logits, weighted",
+        _bce_weighted,
+        _together(_normal((2, 3)), _positive((2, 3), (3,), (3,))),
+        reduction="none",
+    ),
+    _op("soft_margin_loss", F.soft_margin_loss, _normal((4,)), SIGNS),
+    _op("hinge_embedding_loss", F.hinge_embedding_loss, _normal((4,)), SIGNS, margin=0.5),
+    _op("normalize", F.normalize, _normal((2, 3)), dim=1),
+    _op("normalize, p = 3", F.normalize, _normal((2, 3)), p=3.0, dim=0),
+    _op("pairwise_distance", F.pairwise_distance, _normal((2, 3), (3,))),
+    _op("pairwise_distance, p = 1", F.pairwise_distance, _normal((2, 3), (2, 3)), p=1.0, keepdim=True),
+    _op("cosine_similarity", F.cosine_similarity, _normal((2, 3, 2), (3, 1)), dim=1),
+    _op("cosine_embedding_loss", F.cosine_embedding_loss, _normal((4, 3), (4, 3)), SIGNS, margin=0.1),
+    _op("margin_ranking_loss", F.margin_ranking_loss, _normal((4,), (4,)), SIGNS, margin=0.3),
+    _op("triplet_margin_loss", F.triplet_margin_loss, _normal((4, 3), (4, 3), (4, 3)), margin=1.5, swap=True),
     _op("matmul", F.matmul, _normal((2, 2, 3), (3, 2))),
     _op("linear", F.linear, _normal((4, 3), (2, 3), (2,))),
+    _op("bilinear", F.bilinear, _normal((4, 2), (4, 3), (2, 2, 3), (2,))),
     _op("conv2d", F.conv2d, _normal((2, 2, 4, 3), (3, 2, 3, 3), (3,)), stride=1, padding=1),
     _op("conv2d, strided, dilated, grouped", F.conv2d, _normal((1, 4, 5, 6), (2, 2, 2, 3)), **GEOMETRY),
     _op("conv2d_grad_input", _grad_input, _normal((1, 2, 3, 2), (2, 2, 2, 3)), shape=(1, 4, 5, 6), **GEOMETRY),
@@ -283,6 +387,10 @@ EXAMPLES = (
     _op("astype", lambda input: input.astype(np.float64) * 2.0, _normal((2, 3))),
     _op("clone", lambda input: input.clone(), _normal((2, 3))),
     _op("dropout", _dropout, _normal((6, 5)), p=0.4),
+    _op("dropout1d", _with_mask_of(F.dropout1d), _normal((2, 4, 3)), p=0.4),
+    _op("dropout2d", _with_mask_of(F.dropout2d), _normal((2, 4, 2, 2)), p=0.4),
+    _op("dropout3d", _with_mask_of(F.dropout3d), _normal((4, 2, 1, 2)), p=0.4),
+    _op("alpha_dropout", _with_mask_of(F.alpha_dropout), _normal((6, 5)), p=0.4),
 )
 
 OPS: dict[str, Callable[..., Any]] = {each.op: each.apply for each in reversed(EXAMPLES)}  # the first example's `apply`

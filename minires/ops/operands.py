@@ -11,6 +11,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import modes
+from minires.core.function import Function
 from minires.core.operators import METHODS, Dim, Operand
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
@@ -139,6 +140,23 @@ def check_real(op: str, *tensors: Tensor) -> None:
     for x in tensors:
         if x.dtype.kind == "c" and not modes.is_complex_step():
             raise DtypeError(f"{op}: is not defined for complex numbers ({x.dtype}); use x.real, x.imag or abs(x)")
+
+
+def binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
+    """op applied to two operands of a common dtype. Raises ShapeError unless they broadcast."""
+    a, b = same_kind(x, y)
+    check_broadcast(name, a, b)
+    if op.branches is not None:
+        check_real(name, a)
+    return op()(a, b)
+
+
+def unary(name: str, op: Function, x: Tensor) -> Tensor:
+    """op applied to a Tensor of floating-point numbers. Raises DtypeError for others, as all functions of one do."""
+    check_floating(name, x)
+    if op.branches is not None:
+        check_real(name, x)  # complex numbers have no kinks
+    return op(x)
 
 
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:

@@ -14,7 +14,9 @@ from minires.core.operators import Dim, method
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.elementwise import exp, log, maximum, where
+from minires.ops.arithmetic import maximum
+from minires.ops.elementwise import where
+from minires.ops.exponential import exp, log
 from minires.ops.float16 import in_float32
 from minires.ops.operands import axes_of, axis_of, check_floating, check_real, check_tensor
 from minires.ops.shape import BroadcastTo, gather, reshape, unsqueeze

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,24 @@ def elementwise(scalar: Callable[..., Any], dtype: Any = None) -> Callable[..., 
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def rounded(x: np.ndarray, towards: str) -> np.ndarray:
+    return elementwise({"floor": math.floor, "ceil": math.ceil, "trunc": math.trunc, "even": round}[towards])(x)
+
+
+def rounded_quotient(x: np.ndarray, y: np.ndarray, rounding: str) -> np.ndarray:
+    return elementwise(lambda a, b: {"floor": math.floor, "trunc": math.trunc}[rounding](Fraction(a) / Fraction(b)))(
+        x, y
+    )
+
+
+def remainder(x: np.ndarray, y: np.ndarray, rounding: str) -> np.ndarray:
+    def exact(a: float, b: float) -> Fraction:
+        a, b = Fraction(a), Fraction(b)
+        return a - {"floor": math.floor, "trunc": math.trunc}[rounding](a / b) * b
+
+    return elementwise(exact)(x, y)
 
 
 def compare(x: np.ndarray, y: np.ndarray, relation: str) -> np.ndarray:
@@ -305,6 +324,23 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "sqrt": elementwise(math.sqrt),
     "tanh": elementwise(math.tanh),
     "sigmoid": elementwise(sigmoid),
+    "expm1": elementwise(math.expm1),
+    "log1p": elementwise(math.log1p),
+    "log2": elementwise(math.log2),
+    "log10": elementwise(math.log10),
+    "sin": elementwise(math.sin),
+    "cos": elementwise(math.cos),
+    "tan": elementwise(math.tan),
+    "sinh": elementwise(math.sinh),
+    "cosh": elementwise(math.cosh),
+    "asin": elementwise(math.asin),
+    "acos": elementwise(math.acos),
+    "atan": elementwise(math.atan),
+    "atan2": elementwise(math.atan2),
+    "erf": elementwise(math.erf),
+    "round": rounded,
+    "rounded_quotient": rounded_quotient,
+    "remainder": remainder,
     "relu": elementwise(lambda x: max(x, 0.0)),
     "absolute": elementwise(abs),
     "sign": elementwise(lambda x: (x > 0) - (x < 0)),

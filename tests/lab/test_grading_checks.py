@@ -53,7 +53,14 @@ NOT_GRADED = """
     conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d lp_pool1d lp_pool2d adaptive_avg_pool1d
     adaptive_max_pool1d adaptive_max_pool2d max_unpool1d max_unpool2d gather_at_indices add_at_indices
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
-    index index_put gather scatter_add astype clone
+    index index_put bilinear gather scatter_add astype clone
+    clamp_min clamp_max square reciprocal rsqrt lerp addcmul addcdiv masked_fill remainder fmod
+    erf expm1 log1p log2 log10 sin cos tan sinh cosh asin acos atan atan2
+    relu6 hardtanh hardsigmoid hardswish elu selu celu prelu threshold hardshrink softshrink
+    softplus logsigmoid silu mish gelu softsign tanhshrink glu dropout1d dropout2d dropout3d alpha_dropout
+    softmin l1_loss smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss binary_cross_entropy
+    binary_cross_entropy_with_logits soft_margin_loss hinge_embedding_loss normalize pairwise_distance
+    cosine_similarity cosine_embedding_loss margin_ranking_loss triplet_margin_loss
 """
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,3 +292,9 @@ def test_a_call_without_hooks_does_nothing_but_forward(monkeypatch):
     layer = nn.Linear(2, 2)
     layer.state_dict()
     assert layer(mr.ones(1, 2)).shape == (1, 2)
+
+
+def test_the_code_of_the_page_runs():
+    page = (Path(__file__).parents[2] / "docs" / "modules.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(block, {})

@@ -90,6 +90,155 @@ def both(f: Callable[..., Any]) -> dict[str, Any]:
     return {"minires": f, "torch": lambda t, *tensors: f(*tensors)}
 
 
+def together_(*draws: Strategy) -> Strategy:
+    """The inputs and constants of several draws, in their order, with the options of all."""
+
+    def draw(d: Draw) -> Problem:
+        problems = [each(d) for each in draws]
+        options = {name: value for each in problems for name, value in each.options.items()}
+        inputs, constants = ([array for each in problems for array in getattr(each, kind)] for kind in KINDS)
+        return Problem(inputs, constants, options)
+
+    return draw
+
+
+KINDS = ("inputs", "constants")
+
+
+def several(*numbers: str, **options: Sequence[Any]) -> Strategy:
+    """Inputs that broadcast, of these kinds of numbers, and options of which one value each is chosen."""
+
+    def draw(d: Draw) -> Problem:
+        shapes = d.broadcastable(len(numbers))
+        inputs = [getattr(d, kind)(shape) for kind, shape in zip(numbers, shapes, strict=True)]
+        return Problem(inputs, options={name: d.choose(values) for name, values in options.items()})
+
+    return draw
+
+
+def alike(*numbers: str, least: int = 0, most: int = 4, **options: Sequence[Any]) -> Strategy:
+    """Inputs of one shape, of these kinds of numbers, and options of which one value each is chosen."""
+
+    def draw(d: Draw) -> Problem:
+        shape = d.shape(least, most)
+        inputs = [getattr(d, kind)(shape) for kind in numbers]
+        return Problem(inputs, options={name: d.choose(values) for name, values in options.items()})
+
+    return draw
+
+
+def within(low: float, high: float) -> Strategy:
+    """One input between two numbers."""
+    return lambda d: Problem([np.asarray(d.rng.uniform(low, high, d.shape()))])
+
+
+def clip_by_tensors_(d: Draw) -> Problem:
+    """Bounds that may cross, none of which is near an element."""
+    values = d.apart((3 * 24,)).reshape(3, 24)
+    shapes = d.broadcastable(3)
+    return Problem([row[: int(np.prod(s))].reshape(s) for row, s in zip(values, shapes, strict=True)])
+
+
+def masked_fill_(d: Draw) -> Problem:
+    mask, x = d.broadcastable(2)
+    return Problem([d.normal(x), d.normal(())], [d.rng.random(mask) < 0.5])
+
+
+def quotient_(d: Draw) -> Problem:
+    """Operands whose quotient is no whole number."""
+    a, b = d.broadcastable(2)
+    return Problem([d.rng.integers(-9, 9, a) + 0.37, d.rng.choice([-2.0, -1.0, 1.0, 2.0], b) * 1.001])
+
+
+def prelu_(d: Draw) -> Problem:
+    x = d.apart(d.shape(0, 4))
+    channels = x.shape[1] if x.ndim > 1 else 1
+    return Problem([x, d.positive((d.choose((1, channels)),))])
+
+
+def glu_(d: Draw) -> Problem:
+    shape = list(d.shape(1))
+    axis = d.integer(0, len(shape) - 1)
+    shape[axis] *= 2
+    return Problem([d.normal(shape)], options={"dim": axis - len(shape) * d.integer(0, 1)})
+
+
+def signs(d: Draw, shape: Sequence[int]) -> np.ndarray:
+    return np.asarray(d.rng.choice([-1.0, 1.0], shape))
+
+
+def signed(*numbers: str, margins: Sequence[float] = (), least: int = 0) -> Strategy:
+    """Inputs of one shape and targets 1 and −1 of that shape."""
+
+    def draw(d: Draw) -> Problem:
+        shape = d.shape(least, 3)
+        options = {"reduction": d.choose(REDUCTIONS_OF_LOSSES), **({"margin": d.choose(margins)} if margins else {})}
+        return Problem([getattr(d, kind)(shape) for kind in numbers], [signs(d, shape)], options)
+
+    return draw
+
+
+REDUCTIONS_OF_LOSSES = ("mean", "sum", "none")
+EACH_REDUCTION = {"reduction": REDUCTIONS_OF_LOSSES}
+
+
+def cosine_embedding_(d: Draw) -> Problem:
+    batch = d.choose(((), (3,)))
+    shape = (*batch, d.integer(1, 4))
+    options = {"margin": 0.1, "reduction": d.choose(REDUCTIONS_OF_LOSSES)}
+    return Problem([d.normal(shape), d.normal(shape)], [signs(d, batch)], options)
+
+
+def triplet_(d: Draw) -> Problem:
+    shape = (*d.choose(((), (3,))), d.integer(2, 4))
+    options = {"margin": 2.5, "p": d.choose((1.0, 2.0, 3.0)), "swap": d.flag()}
+    inputs = [d.normal(shape) for _ in range(3)]
+    return Problem(inputs, options={**options, "reduction": d.choose(REDUCTIONS_OF_LOSSES)})
+
+
+def gaussian_(d: Draw) -> Problem:
+    shape = d.shape(1, 3)
+    var = d.choose((shape, shape[:-1], (*shape[:-1], 1)))
+    options = {"full": d.flag(), "reduction": d.choose(REDUCTIONS_OF_LOSSES)}
+    return Problem([d.normal(shape), d.normal(shape), d.positive(var)], options=options)
+
+
+def bce_weighted_(d: Draw) -> Problem:
+    shape = d.shape(1, 3)
+    inputs = [d.normal(shape), d.normal(shape), d.positive(shape[-1:]), d.positive(shape[-1:])]
+    return Problem(inputs, options={"reduction": d.choose(REDUCTIONS_OF_LOSSES)})
+
+
+def torch_bce_weighted(t: Any, x: Any, target: Any, weight: Any, pos_weight: Any, **options: Any) -> Any:
+    return t.nn.functional.binary_cross_entropy_with_logits(x, target, weight, pos_weight=pos_weight, **options)
+
+
+def bce_(d: Draw) -> Problem:
+    shape = d.shape()
+    inputs = [np.asarray(d.rng.uniform(0.1, 0.9, shape)) for _ in range(2)]
+    return Problem(inputs, options={"reduction": d.choose(REDUCTIONS_OF_LOSSES)})
+
+
+def channels_(axes: int) -> Strategy:
+    """Images of so many axes, or a batch of them, and a dropout's options."""
+    return lambda d: Problem(
+        [d.normal((*d.shape(0, 1), d.integer(1, 4), *(d.integer(1, 3) for _ in range(axes))))],
+        options={"p": d.choose((0.0, 0.3, 1.0)), "seed": d.integer(0, 99)},
+    )
+
+
+def torch_channels(name: str) -> Callable[..., Any]:
+    """Ours on ones is the scaled mask; what PyTorch draws is another."""
+    return lambda t, x, p, seed: x * t.from_numpy(OPS[name](mr.tensor(np.ones(tuple(x.shape))), p, seed).numpy().copy())
+
+
+def torch_alpha_dropout(t: Any, x: Any, p: float, seed: int) -> Any:
+    """y = a·m·x + y(0): the mask m is where zeros and ones give different numbers."""
+    drop = OPS["alpha_dropout"]
+    at_0, at_1 = (drop(mr.tensor(np.full(tuple(x.shape), value)), p, seed).numpy().copy() for value in (0.0, 1.0))
+    return x * t.from_numpy(at_1 - at_0) + t.from_numpy(at_0)
+
+
 def reduction(numbers: str = "normal", shortest: int = 1, **more: Sequence[Any]) -> Strategy:
     def draw(d: Draw) -> Problem:
         x = getattr(d, numbers)(d.shape(0 if shortest == 1 else 1, 4, shortest))
@@ -224,6 +373,12 @@ def matmul_(d: Draw) -> Problem:
 def linear_(d: Draw) -> Problem:
     inputs, outputs = d.integer(1, 4), d.integer(1, 3)
     tensors = [d.normal((*d.shape(0, 2), inputs)), d.normal((outputs, inputs))]
+    return Problem([*tensors, d.normal((outputs,))] if d.flag() else tensors)
+
+
+def bilinear_(d: Draw) -> Problem:
+    leading, in1, in2, outputs = d.shape(0, 2), d.integer(1, 3), d.integer(1, 4), d.integer(1, 3)
+    tensors = [d.normal((*leading, in1)), d.normal((*leading, in2)), d.normal((outputs, in1, in2))]
     return Problem([*tensors, d.normal((outputs,))] if d.flag() else tensors)
 
 
@@ -520,6 +675,25 @@ def _dims(dim: Any, ndim: int) -> Any:
     return tuple(range(ndim)) if dim is None else dim
 
 
+ROUNDED = ("trunc", "floor")
+
+
+def one_of(d: Draw) -> dict[str, Any]:
+    return {"reduction": d.choose(REDUCTIONS_OF_LOSSES)}
+
+
+def torch_weighted_mse(t: Any, x: Any, y: Any, w: Any, **options: Any) -> Any:
+    return t.nn.functional.mse_loss(x, y, weight=w, **options)
+
+
+def weighted_mse(x: mr.Tensor, y: mr.Tensor, w: mr.Tensor, **options: Any) -> mr.Tensor:
+    return F.mse_loss(x, y, weight=w, **options)
+
+
+def bce_weighted(x: mr.Tensor, y: mr.Tensor, w: mr.Tensor, pos: mr.Tensor, **options: Any) -> mr.Tensor:
+    return F.binary_cross_entropy_with_logits(x, y, w, pos_weight=pos, **options)
+
+
 # -- the table -------------------------------------------------------------------------------------------------------
 
 ELEMENTWISE = [
@@ -547,6 +721,63 @@ ELEMENTWISE = [
     Case("abs", unary("apart"), orders=3),
     Case("clip", clip_, orders=3),
     Case("dropout", dropout_, torch_dropout, orders=3),
+    Case("dropout1d", channels_(1), torch_channels("dropout1d")),
+    Case("dropout2d", channels_(2), torch_channels("dropout2d")),
+    Case("dropout3d", channels_(3), torch_channels("dropout3d")),
+    Case("alpha_dropout", dropout_, torch_alpha_dropout),
+    Case("add: scaled", several("normal", "normal", alpha=(-0.5, 2))),
+    Case("subtract: scaled", several("normal", "normal", alpha=(-0.5, 2))),
+    Case("divide: rounded", together_(quotient_, lambda d: Problem([], options={"rounding_mode": d.choose(ROUNDED)}))),
+    Case("clip: by tensors", clip_by_tensors_, orders=3),
+    Case("clamp_min", extremes, orders=3),
+    Case("clamp_max", extremes, orders=3),
+    Case("square", unary(), orders=3),
+    Case("reciprocal", unary("positive"), orders=3),
+    Case("rsqrt", unary("positive"), orders=3),
+    Case("lerp", several("normal", "normal", weight=(0.3, 0.9, 1.5))),
+    Case("lerp: by a tensor", several("normal", "normal", "normal")),
+    Case("addcmul", several("normal", "normal", "normal", value=(1, -0.5))),
+    Case("addcdiv", several("normal", "normal", "positive", value=(1, -0.5))),
+    Case("masked_fill", masked_fill_, lambda t, x, value, mask: t.masked_fill(x, mask, value), orders=3),
+    Case("remainder", quotient_),
+    Case("fmod", quotient_),
+    Case("erf", unary(), orders=3),
+    Case("expm1", unary(), orders=3),
+    Case("log1p", unary("positive"), orders=3),
+    Case("log2", unary("positive"), orders=3),
+    Case("log10", unary("positive"), orders=3),
+    Case("sin", unary(), orders=3),
+    Case("cos", unary(), orders=3),
+    Case("tan", within(-1.2, 1.2), orders=3),
+    Case("sinh", unary(), orders=3),
+    Case("cosh", unary(), orders=3),
+    Case("asin", within(-0.9, 0.9), orders=3),
+    Case("acos", within(-0.9, 0.9), orders=3),
+    Case("atan", unary(), orders=3),
+    Case("atan2", several("positive", "normal"), orders=3),
+    Case("relu6", within(-9, 9), orders=3),
+    Case("hardtanh", unary("apart"), orders=3),
+    Case("hardtanh: bounds", unary("apart", min_val=-0.5, max_val=1.5), orders=3),
+    # PyTorch's own 1/6 in the gradient is float32's.
+    Case("hardsigmoid", within(-9, 9), lambda t, x: t.clamp(x + 3, 0, 6) / 6),
+    Case("hardswish", within(-9, 9)),
+    Case("elu", alike("apart", alpha=(1.0, 0.5)), orders=3),
+    Case("selu", unary("apart"), orders=3),
+    Case("celu", alike("apart", alpha=(1.0, 2.0)), orders=3),
+    Case("prelu", prelu_, orders=3),
+    Case("threshold", alike("apart", threshold=(0.0, 0.5), value=(7.0,)), orders=3),
+    Case("hardshrink", alike("apart", lambd=(0.5, 1.0))),
+    Case("softshrink", alike("apart", lambd=(0.5, 1.0))),
+    Case("softplus", alike("normal", beta=(1.0, -2.0), threshold=(20.0,))),
+    Case("softplus: linear", within(21, 30)),
+    Case("logsigmoid", unary()),
+    Case("silu", unary()),
+    Case("mish", unary()),
+    Case("gelu", unary()),
+    Case("gelu: by tanh", unary(approximate="tanh")),
+    Case("softsign", unary("apart"), orders=3),
+    Case("tanhshrink", unary(), orders=3),
+    Case("glu", glu_),
     Case("clone", unary(), orders=3),
 ]
 
@@ -608,6 +839,7 @@ SHAPES = [
 LAYERS = [
     Case("matmul", matmul_),
     Case("linear", linear_),
+    Case("bilinear", bilinear_),
     Case("conv2d", conv2d_, orders=3),
     Case(
         "conv2d_grad_input",
@@ -676,6 +908,34 @@ LOSSES = [
     Case("cross_entropy: plain", plain_cross_entropy_),
     Case("cross_entropy: probabilities", soft_cross_entropy_),
     Case("mse_loss", mse_),
+    Case("softmin", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
+    Case("nll_loss: one sample", lambda d: Problem([d.normal((4,))], [np.array(d.integer(0, 3))], one_of(d))),
+    Case("cross_entropy: one sample", lambda d: Problem([d.normal((4,))], [np.array(d.integer(0, 3))], one_of(d))),
+    Case(
+        "mse_loss: weighted",
+        alike("normal", "normal", "positive", **EACH_REDUCTION),
+        torch_weighted_mse,
+        weighted_mse,
+    ),
+    Case("l1_loss", alike("normal", "normal", **EACH_REDUCTION)),
+    Case("smooth_l1_loss", alike("normal", "normal", beta=(0.0, 0.5, 2.0), **EACH_REDUCTION)),
+    Case("huber_loss", alike("normal", "normal", delta=(0.5, 2.0), **EACH_REDUCTION)),
+    Case("kl_div", alike("normal", "positive", least=1, reduction=("batchmean", *REDUCTIONS_OF_LOSSES))),
+    Case("kl_div: of logarithms", alike("normal", "normal", log_target=(True,), **EACH_REDUCTION)),
+    Case("poisson_nll_loss", alike("normal", "positive", full=(True, False), **EACH_REDUCTION)),
+    Case("poisson_nll_loss: of rates", alike("positive", "positive", log_input=(False,), **EACH_REDUCTION)),
+    Case("gaussian_nll_loss", gaussian_),
+    Case("binary_cross_entropy", bce_),
+    Case("binary_cross_entropy_with_logits", alike("normal", "normal", **EACH_REDUCTION)),
+    Case("binary_cross_entropy_with_logits: weighted", bce_weighted_, torch_bce_weighted, bce_weighted),
+    Case("soft_margin_loss", signed("normal")),
+    Case("hinge_embedding_loss", signed("apart", margins=(1.0, 0.5))),
+    Case("normalize", alike("normal", least=2, p=(1.0, 2.0, 3.0), dim=(0, 1, -1))),
+    Case("pairwise_distance", alike("normal", "normal", least=1, p=(1.0, 2.0, 3.0), keepdim=(True, False))),
+    Case("cosine_similarity", alike("normal", "normal", least=2, dim=(0, 1, -1))),
+    Case("cosine_embedding_loss", cosine_embedding_),
+    Case("margin_ranking_loss", signed("normal", "normal", margins=(0.0, 0.3))),
+    Case("triplet_margin_loss", triplet_),
 ]
 
 CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *LAYERS, *LOSSES]
