@@ -83,7 +83,15 @@ def _public(owner: Any) -> list[str]:
     """The names that can be used: those of torch that only raise an error do not count."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [name for name in dir(owner) if not name.startswith("_") and hasattr(owner, name)]
+        names = [name for name in dir(owner) if not name.startswith("_") and hasattr(owner, name)]
+    if not owner.__name__.startswith("minires"):
+        return names
+    return [name for name in names if _is_ours(getattr(owner, name))]
+
+
+def _is_ours(value: Any) -> bool:
+    """Whether a module has not just imported it: `math`, Tensor."""
+    return str(getattr(value, "__module__", "")).startswith("minires") and value is not mr.Tensor
 
 
 if __name__ == "__main__":
