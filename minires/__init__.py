@@ -32,8 +32,10 @@ from minires.backend.profiling import profile
 from minires.backend.threads import get_num_threads, set_num_threads
 from minires.core import dtypes
 from minires.core.autograd import backward, grad
-from minires.core.creation import ones, rand, randn, tensor, zeros
+from minires.core.creation import tensor
+from minires.core.drawn import rand, randn
 from minires.core.dtypes import *  # noqa: F403
+from minires.core.filled import ones, zeros
 from minires.core.function import Function
 from minires.core.modes import (
     detect_anomaly,

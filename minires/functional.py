@@ -2,6 +2,22 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
+from minires.core.creation import as_tensor, from_numpy, tensor
+from minires.core.drawn import rand, rand_like, randint, randn, randn_like, randperm
+from minires.core.filled import (
+    arange,
+    empty,
+    empty_like,
+    eye,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
 from minires.ops.adaptive_pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -9,36 +25,7 @@ from minires.ops.adaptive_pool import (
     adaptive_max_pool2d,
     global_avg_pool2d,
 )
-from minires.ops.bits import (
-    bitwise_and,
-    bitwise_left_shift,
-    bitwise_not,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
-)
-from minires.ops.cast import clone
-from minires.ops.closeness import allclose, equal, isclose
-from minires.ops.complex import angle, conj, imag, real
-from minires.ops.bilinear import bilinear
-from minires.ops.conv import conv2d
-from minires.ops.conv1d import conv1d
-from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
-from minires.ops.dropout import dropout
-from minires.ops.elementwise import (
-from minires.ops.activations import (
-    gelu,
-    glu,
-    logsigmoid,
-    mish,
-    sigmoid,
-    silu,
-    softplus,
-    softsign,
-    tanhshrink,
-)
 from minires.ops.arithmetic import (
-    abs,
     absolute,
     add,
     addcdiv,
@@ -64,7 +51,11 @@ from minires.ops.arithmetic import (
     true_divide,
     where,
 )
-from minires.ops.clamp import clamp, clamp_max, clamp_min, clip
+from minires.ops.bilinear import bilinear
+from minires.ops.bits import bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor
+from minires.ops.cast import clone
+from minires.ops.clamp import clamp_max, clamp_min, clip
+from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.comparison import (
     eq,
     ge,
@@ -80,7 +71,12 @@ from minires.ops.comparison import (
     lt,
     ne,
 )
+from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
+from minires.ops.conv1d import conv1d
+from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
+from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
 from minires.ops.distance import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -90,15 +86,12 @@ from minires.ops.distance import (
     triplet_margin_loss,
 )
 from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+from minires.ops.einsum import einsum
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
+from minires.ops.exponential_sums import logaddexp
+from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
-from minires.ops.loss import cross_entropy, log_softmax, mse_loss, nll_loss, softmax
-from minires.ops.lp_pool import lp_pool1d, lp_pool2d
-from minires.ops.norm import batch_norm
-from minires.ops.padding import pad
-from minires.ops.pool import avg_pool2d, max_pool2d
-from minires.ops.pool1d import avg_pool1d, max_pool1d
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
 from minires.ops.loss_binary import (
     binary_cross_entropy,
@@ -115,8 +108,13 @@ from minires.ops.loss_regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from minires.ops.lp_pool import lp_pool1d, lp_pool2d
+from minires.ops.masking import masked_scatter, masked_select, nan_to_num
 from minires.ops.norm import batch_norm
-from minires.ops.pool import adaptive_avg_pool2d, avg_pool2d, global_avg_pool2d, max_pool2d
+from minires.ops.padding import pad
+from minires.ops.pool import avg_pool2d, max_pool2d
+from minires.ops.pool1d import avg_pool1d, max_pool1d
+from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
 from minires.ops.rectifiers import (
     celu,
     celu_,
@@ -139,8 +137,19 @@ from minires.ops.rectifiers import (
     threshold,
     threshold_,
 )
-from minires.ops.reduction import amax, argmax, logsumexp, max, mean, sum, var
+from minires.ops.reduction import logsumexp, mean, sum, var
+from minires.ops.repeating import repeat_interleave, roll, tile
 from minires.ops.rounding import angle, ceil, floor, floor_divide, fmod, remainder, round, sign, trunc
+from minires.ops.selection import (
+    embedding,
+    gather,
+    index_add,
+    index_select,
+    one_hot,
+    scatter,
+    scatter_add,
+    take_along_dim,
+)
 from minires.ops.shape import (
     broadcast_tensors,
     cat,
@@ -148,62 +157,88 @@ from minires.ops.shape import (
     expand,
     flatten,
     flip,
-    gather,
     permute,
     reshape,
-    scatter_add,
     squeeze,
     stack,
     transpose,
     unsqueeze,
 )
+from minires.ops.sorting import argsort, kthvalue, median, sort, topk
+from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
+from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
 from minires.ops.unpool import max_unpool1d, max_unpool2d
+from minires.ops.vector_norm import cdist, norm
+from minires.ops.views import (
+    chunk,
+    meshgrid,
+    moveaxis,
+    movedim,
+    narrow,
+    ravel,
+    select,
+    split,
+    swapaxes,
+    swapdims,
+    t,
+    tensor_split,
+    unbind,
+    unflatten,
+)
 
 abs = absolute
 clamp = clip
-from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
 
 __all__ = [
     "abs",
     "absolute",
-    "adaptive_avg_pool1d",
     "acos",
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "add",
+    "addcdiv",
+    "addcmul",
+    "addmm",
+    "addmv",
+    "all",
     "allclose",
+    "alpha_dropout",
     "amax",
+    "amin",
+    "aminmax",
     "angle",
+    "any",
+    "arange",
     "argmax",
+    "argmin",
+    "argsort",
+    "as_tensor",
+    "asin",
+    "atan",
+    "atan2",
     "avg_pool1d",
     "avg_pool2d",
+    "baddbmm",
     "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "bitwise_and",
     "bitwise_left_shift",
     "bitwise_not",
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
-    "bilinear",
-    "addcdiv",
-    "addcmul",
-    "alpha_dropout",
-    "amax",
-    "angle",
-    "argmax",
-    "asin",
-    "atan",
-    "atan2",
-    "avg_pool2d",
-    "batch_norm",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
+    "bmm",
     "broadcast_tensors",
     "cat",
+    "cdist",
     "ceil",
     "celu",
     "celu_",
+    "chunk",
     "clamp",
     "clamp_max",
     "clamp_min",
@@ -219,33 +254,46 @@ __all__ = [
     "cosh",
     "cosine_embedding_loss",
     "cosine_similarity",
+    "count_nonzero",
     "cross_entropy",
+    "cumprod",
+    "cumsum",
+    "diag",
+    "diag_embed",
+    "diagonal",
     "div",
     "divide",
+    "dot",
     "dropout",
-    "equal",
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "einsum",
     "elu",
     "elu_",
+    "embedding",
+    "empty",
+    "empty_like",
     "eq",
+    "equal",
     "erf",
     "exp",
     "expand",
     "expm1",
+    "eye",
     "flatten",
     "flip",
     "floor",
     "floor_divide",
     "fmod",
+    "from_numpy",
+    "full",
+    "full_like",
     "gather",
     "gaussian_nll_loss",
     "ge",
     "gelu",
     "global_avg_pool2d",
-    "imag",
-    "isclose",
     "glu",
     "gt",
     "hardshrink",
@@ -255,10 +303,16 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "imag",
+    "index_add",
+    "index_select",
+    "inner",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
     "kl_div",
+    "kthvalue",
     "l1_loss",
     "layer_norm",
     "le",
@@ -266,11 +320,14 @@ __all__ = [
     "leaky_relu_",
     "lerp",
     "linear",
+    "linspace",
     "log",
     "log1p",
     "log2",
     "log10",
     "log_softmax",
+    "logaddexp",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -282,6 +339,8 @@ __all__ = [
     "lt",
     "margin_ranking_loss",
     "masked_fill",
+    "masked_scatter",
+    "masked_select",
     "matmul",
     "max",
     "max_pool1d",
@@ -290,33 +349,59 @@ __all__ = [
     "max_unpool2d",
     "maximum",
     "mean",
+    "median",
+    "meshgrid",
+    "min",
     "minimum",
     "mish",
+    "mm",
+    "moveaxis",
+    "movedim",
     "mse_loss",
     "mul",
     "multiply",
+    "mv",
+    "nan_to_num",
+    "narrow",
     "ne",
     "neg",
     "negative",
     "nll_loss",
+    "norm",
     "normalize",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "outer",
     "pad",
     "pairwise_distance",
     "permute",
     "poisson_nll_loss",
     "pow",
     "power",
-    "real",
     "prelu",
+    "prod",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "ravel",
+    "real",
     "reciprocal",
     "relu",
     "relu6",
     "relu_",
     "remainder",
+    "repeat_interleave",
     "reshape",
+    "roll",
     "round",
     "rsqrt",
+    "scatter",
     "scatter_add",
+    "select",
     "selu",
     "selu_",
     "sigmoid",
@@ -331,25 +416,45 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "sort",
+    "split",
     "sqrt",
     "square",
     "squeeze",
     "stack",
+    "std",
+    "std_mean",
     "sub",
     "subtract",
     "sum",
+    "swapaxes",
+    "swapdims",
+    "t",
+    "take_along_dim",
     "tan",
     "tanh",
     "tanhshrink",
+    "tensor",
+    "tensor_split",
     "threshold",
     "threshold_",
+    "tile",
+    "topk",
+    "trace",
     "transpose",
+    "tril",
     "triplet_margin_loss",
+    "triu",
     "true_divide",
     "trunc",
+    "unbind",
+    "unflatten",
     "unsqueeze",
     "var",
+    "var_mean",
     "where",
+    "zeros",
+    "zeros_like",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take every name to be there

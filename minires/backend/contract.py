@@ -229,8 +229,28 @@ def argmax(x: Array, axis: int) -> Array:
     """Index (int64) of the first largest element along `axis`, compared by real parts, or of the first NaN"""
 
 
+@kernel
+def min(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """min x over `axes`, compared by real parts; NaN if any element is"""
+
+
+@kernel
+def argmin(x: Array, axis: int) -> Array:
+    """Index (int64) of the first smallest element along `axis`, compared by real parts, or of the first NaN"""
+
+
+@kernel
+def argsort(x: Array, axis: int) -> Array:
+    """Indices (int64) that put x in ascending order of real parts along `axis`, equal ones in their order; NaN last"""
+
+
+@kernel
+def cumsum(x: Array, axis: int) -> Array:
+    """y[…, i, …] = Σ_{k ≤ i} x[…, k, …] along `axis`; int64 for integers and bools"""
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# Shape. `reshape`, `transpose`, `broadcast_to` and basic indexing may return views.
+# Shape. `reshape`, `transpose`, `broadcast_to`, `diagonal` and basic indexing may return views.
 
 
 @kernel
@@ -251,6 +271,11 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 @kernel
 def flip(x: Array, axes: tuple[int, ...]) -> Array:
     """x reversed along `axes`"""
+
+
+@kernel
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    """y[…, i] = x[…, i, …, i + offset, …] at axis1 < axis2, or x[…, i − offset, …, i, …] for a negative offset"""
 
 
 @kernel

@@ -97,7 +97,7 @@ Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
 
 def _network(name: str, image: str, batch: int, classes: int, seed: int, dtype: str) -> Subject:
     from minires import models
-    from minires.core.creation import randn
+    from minires.core.drawn import randn
     from minires.core.random import manual_seed
 
     manual_seed(seed)

@@ -6,6 +6,7 @@ theirs. A method has the name, the arguments and their order of torch's, and one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minires.core.absent import AbsentMethods
@@ -309,22 +310,29 @@ class Methods(Conversions, Facts, AbsentMethods):
         return METHODS["prelu"](self, weight)
 
     @numpy_names
-    def sum(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        """The sum over `dim`, by default over all axes."""
-        return METHODS["sum"](self, dim, keepdim)
+    def sum(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        """The sum over `dim`, by default over all axes; with `dtype`, of the elements converted to it."""
+        return METHODS["sum"](self, dim, keepdim, dtype=dtype)
 
     @numpy_names
-    def mean(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        """The mean over `dim`, by default over all axes."""
-        return METHODS["mean"](self, dim, keepdim)
+    def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        """The mean over `dim`, by default over all axes; with `dtype`, of the elements converted to it."""
+        return METHODS["mean"](self, dim, keepdim, dtype=dtype)
 
     @numpy_names
-    def var(self, dim: Dim = None, correction: float = 1, keepdim: bool = False) -> Tensor:
+    def var(
+        self,
+        dim: Dim | bool = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
         """The variance over `dim`, divided by n − correction and so unbiased by default (torch.var)."""
-        return METHODS["var"](self, dim, correction, keepdim)
+        return METHODS["var"](self, dim, unbiased, keepdim, correction=correction)
 
     @numpy_names
-    def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The largest element; with `dim`, a pair (values, indices) along that axis (torch.max)."""
         return METHODS["max"](self, dim, keepdim)
 
@@ -334,9 +342,9 @@ class Methods(Conversions, Facts, AbsentMethods):
         return METHODS["amax"](self, dim, keepdim)
 
     @numpy_names
-    def argmax(self, dim: int | None = None) -> Tensor:
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the first largest element, in the flattened tensor or along `dim`."""
-        return METHODS["argmax"](self, dim)
+        return METHODS["argmax"](self, dim, keepdim)
 
     @numpy_names
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
@@ -380,10 +388,12 @@ class Methods(Conversions, Facts, AbsentMethods):
         """The elements in reverse order along `dims` (torch.flip)."""
         return METHODS["flip"](self, tuple_of(dims))
 
-    def squeeze(self, dim: int | None = None) -> Tensor:
+    @numpy_names
+    def squeeze(self, dim: Dim = None) -> Tensor:
         """The tensor without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
         return METHODS["squeeze"](self, dim)
 
+    @numpy_names
     def unsqueeze(self, dim: int) -> Tensor:
         """The tensor with a new axis of length 1 at `dim` (torch.unsqueeze)."""
         return METHODS["unsqueeze"](self, dim)
@@ -439,3 +449,316 @@ class Methods(Conversions, Facts, AbsentMethods):
     def bitwise_right_shift(self, other: Operand) -> Tensor:
         """x >> other, of integers."""
         return METHODS["bitwise_right_shift"](self, other)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """The tensor in another dtype."""
+        return METHODS["astype"](self, dtype)
+
+    # -- sequences: parts, order, sums and products --------------------------------------------------------------------
+
+    @numpy_names
+    def narrow(self, dim: int, start: int | Tensor, length: int) -> Tensor:
+        """The entries start … start + length − 1 along `dim` (torch.Tensor.narrow)."""
+        return METHODS["narrow"](self, dim, start, length)
+
+    @numpy_names
+    def select(self, dim: int, index: int) -> Tensor:
+        """The entry `index` along `dim`, without that axis (torch.Tensor.select)."""
+        return METHODS["select"](self, dim, index)
+
+    @numpy_names
+    def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """Parts along `dim`, of that length each or of these lengths (torch.Tensor.split)."""
+        return METHODS["split"](self, split_size, dim)
+
+    @numpy_names
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """At most `chunks` parts along `dim` (torch.Tensor.chunk)."""
+        return METHODS["chunk"](self, chunks, dim)
+
+    @numpy_names
+    def tensor_split(self, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+        """So many parts along `dim`, or parts that end at these indices (torch.Tensor.tensor_split)."""
+        return METHODS["tensor_split"](self, indices_or_sections, dim)
+
+    @numpy_names
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """The entries along `dim`, each without that axis (torch.Tensor.unbind)."""
+        return METHODS["unbind"](self, dim)
+
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """The elements x[…, i, …, i + offset, …] at two axes, as the last axis (torch.Tensor.diagonal)."""
+        return METHODS["diagonal"](self, offset, dim1, dim2)
+
+    def diag(self, diagonal: int = 0) -> Tensor:
+        """The matrix with this vector on a diagonal, or a diagonal of this matrix (torch.Tensor.diag)."""
+        return METHODS["diag"](self, diagonal)
+
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+        """Matrices whose diagonals are the last axis (torch.Tensor.diag_embed)."""
+        return METHODS["diag_embed"](self, offset, dim1, dim2)
+
+    def trace(self) -> Tensor:
+        """The sum of a matrix's diagonal (torch.Tensor.trace)."""
+        return METHODS["trace"](self)
+
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of each matrix, and 0 above (torch.Tensor.tril)."""
+        return METHODS["tril"](self, diagonal)
+
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of each matrix, and 0 below (torch.Tensor.triu)."""
+        return METHODS["triu"](self, diagonal)
+
+    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """The axes `source` moved to the places `destination` (torch.Tensor.movedim)."""
+        return METHODS["movedim"](self, source, destination)
+
+    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """The axes `source` moved to the places `destination` (torch.Tensor.moveaxis)."""
+        return METHODS["movedim"](self, source, destination)
+
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
+        """Two axes exchanged (torch.Tensor.swapaxes)."""
+        return METHODS["swapaxes"](self, axis0, axis1)
+
+    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+        """Two axes exchanged (torch.Tensor.swapdims)."""
+        return METHODS["swapdims"](self, dim0, dim1)
+
+    def t(self) -> Tensor:
+        """The matrix transposed (torch.Tensor.t)."""
+        return METHODS["t"](self)
+
+    @numpy_names
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """The axis `dim` as several axes of these lengths (torch.Tensor.unflatten)."""
+        return METHODS["unflatten"](self, dim, sizes)
+
+    def ravel(self) -> Tensor:
+        """The elements in row-major order, on one axis (torch.Tensor.ravel)."""
+        return METHODS["ravel"](self)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """The elements in the shape of `other` (torch.Tensor.reshape_as)."""
+        return METHODS["reshape_as"](self, other)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """Repeated to the shape of `other` (torch.Tensor.expand_as)."""
+        return METHODS["expand_as"](self, other)
+
+    def repeat(self, *repeats: Any) -> Tensor:
+        """The tensor repeats[k] times along axis k (torch.Tensor.repeat)."""
+        return METHODS["repeat"](self, tuple_of(repeats))
+
+    def tile(self, *dims: Any) -> Tensor:
+        """`repeat`, where missing numbers of repeats are 1 (torch.Tensor.tile)."""
+        return METHODS["tile"](self, tuple_of(dims))
+
+    @numpy_names
+    def repeat_interleave(
+        self, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+    ) -> Tensor:
+        """Each entry several times, one after another (torch.Tensor.repeat_interleave)."""
+        return METHODS["repeat_interleave"](self, repeats, dim, output_size=output_size)
+
+    def roll(self, shifts: int | Sequence[int], dims: Dim = None) -> Tensor:
+        """Moved on by `shifts`; what leaves at the end enters at the beginning (torch.Tensor.roll)."""
+        return METHODS["roll"](self, shifts, dims)
+
+    @numpy_names
+    def scatter(
+        self, dim: int, index: Tensor, src: Any = None, *, value: Scalar | None = None, reduce: str | None = None
+    ) -> Tensor:
+        """A copy with y[…, index[…, i, …], …] = src[…, i, …] along `dim` (torch.Tensor.scatter)."""
+        return METHODS["scatter"](self, dim, index, src, value=value, reduce=reduce)
+
+    @numpy_names
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """The entries along `dim` that `index` names (torch.Tensor.index_select)."""
+        return METHODS["index_select"](self, dim, index)
+
+    @numpy_names
+    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: Scalar = 1) -> Tensor:
+        """A copy with y[…, index[i], …] += alpha · source[…, i, …] along `dim` (torch.Tensor.index_add)."""
+        return METHODS["index_add"](self, dim, index, source, alpha=alpha)
+
+    @numpy_names
+    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
+        """`gather`, where indices broadcast (torch.Tensor.take_along_dim)."""
+        return METHODS["take_along_dim"](self, indices, dim)
+
+    def masked_select(self, mask: Tensor) -> Tensor:
+        """The elements where `mask` holds, as a vector (torch.Tensor.masked_select)."""
+        return METHODS["masked_select"](self, mask)
+
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """A copy whose elements where `mask` holds come from `source` (torch.Tensor.masked_scatter)."""
+        return METHODS["masked_scatter"](self, mask, source)
+
+    def nan_to_num(self, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+        """Other numbers for NaN and ±∞ (torch.Tensor.nan_to_num)."""
+        return METHODS["nan_to_num"](self, nan, posinf, neginf)
+
+    @numpy_names
+    def scatter_(
+        self, dim: int, index: Tensor, src: Any = None, *, value: Scalar | None = None, reduce: str | None = None
+    ) -> Tensor:
+        """x ← scatter of x (torch.Tensor.scatter_)."""
+        return METHODS["scatter_"](self, dim, index, src, value=value, reduce=reduce)
+
+    @numpy_names
+    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """x ← scatter_add of x (torch.Tensor.scatter_add_)."""
+        return METHODS["scatter_add_"](self, dim, index, src)
+
+    @numpy_names
+    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: Scalar = 1) -> Tensor:
+        """x ← index_add of x (torch.Tensor.index_add_)."""
+        return METHODS["index_add_"](self, dim, index, source, alpha=alpha)
+
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        """x ← masked_scatter of x (torch.Tensor.masked_scatter_)."""
+        return METHODS["masked_scatter_"](self, mask, source)
+
+    @numpy_names
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+        """A pair (values, indices): in order along `dim` (torch.Tensor.sort)."""
+        return METHODS["sort"](self, dim, descending, stable)
+
+    @numpy_names
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+        """The indices that put the tensor in order along `dim` (torch.Tensor.argsort)."""
+        return METHODS["argsort"](self, dim, descending, stable)
+
+    @numpy_names
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+        """A pair (values, indices): the k largest or smallest along `dim` (torch.Tensor.topk)."""
+        return METHODS["topk"](self, k, dim, largest, sorted)
+
+    @numpy_names
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+        """A pair (values, indices): the k-th smallest along `dim` (torch.Tensor.kthvalue)."""
+        return METHODS["kthvalue"](self, k, dim, keepdim)
+
+    @numpy_names
+    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The median; with `dim`, a pair (values, indices) (torch.Tensor.median)."""
+        return METHODS["median"](self, dim, keepdim)
+
+    @numpy_names
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The smallest element; with `dim`, a pair (values, indices) (torch.Tensor.min)."""
+        return METHODS["min"](self, dim, keepdim)
+
+    @numpy_names
+    def amin(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """The smallest elements over `dim`; ties share the gradient equally (torch.Tensor.amin)."""
+        return METHODS["amin"](self, dim, keepdim)
+
+    @numpy_names
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The pair (amin, amax) (torch.Tensor.aminmax)."""
+        return METHODS["aminmax"](self, dim=dim, keepdim=keepdim)
+
+    @numpy_names
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the first smallest element (torch.Tensor.argmin)."""
+        return METHODS["argmin"](self, dim, keepdim)
+
+    @numpy_names
+    def std(
+        self,
+        dim: Dim | bool = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """The standard deviation over `dim`; its arguments are those of `var` (torch.Tensor.std)."""
+        return METHODS["std"](self, dim, unbiased, keepdim, correction=correction)
+
+    @numpy_names
+    def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """Whether no element over `dim` is 0 (torch.Tensor.all)."""
+        return METHODS["all"](self, dim, keepdim)
+
+    @numpy_names
+    def any(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """Whether some element over `dim` is not 0 (torch.Tensor.any)."""
+        return METHODS["any"](self, dim, keepdim)
+
+    @numpy_names
+    def count_nonzero(self, dim: Dim = None) -> Tensor:
+        """How many elements over `dim` are not 0 (torch.Tensor.count_nonzero)."""
+        return METHODS["count_nonzero"](self, dim)
+
+    @numpy_names
+    def norm(self, p: float | str | None = "fro", dim: Dim = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
+        """(Σ |x|ᵖ)^(1/p) over `dim` (torch.Tensor.norm)."""
+        return METHODS["norm"](self, p, dim, keepdim, dtype=dtype)
+
+    @numpy_names
+    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+        """The product over `dim`, by default of all elements (torch.Tensor.prod)."""
+        return METHODS["prod"](self, dim, keepdim, dtype=dtype)
+
+    @numpy_names
+    def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
+        """The sums of the elements up to each one along `dim` (torch.Tensor.cumsum)."""
+        return METHODS["cumsum"](self, dim, dtype=dtype)
+
+    @numpy_names
+    def cumprod(self, dim: int, *, dtype: Any = None) -> Tensor:
+        """The products of the elements up to each one along `dim` (torch.Tensor.cumprod)."""
+        return METHODS["cumprod"](self, dim, dtype=dtype)
+
+    @numpy_names
+    def logcumsumexp(self, dim: int) -> Tensor:
+        """ln of the sums of eˣ up to each element along `dim` (torch.Tensor.logcumsumexp)."""
+        return METHODS["logcumsumexp"](self, dim)
+
+    def logaddexp(self, other: Tensor) -> Tensor:
+        """ln(eˣ + eʸ), without overflow (torch.Tensor.logaddexp)."""
+        return METHODS["logaddexp"](self, other)
+
+    def mm(self, mat2: Tensor) -> Tensor:
+        """The product of two matrices (torch.Tensor.mm)."""
+        return METHODS["mm"](self, mat2)
+
+    def bmm(self, mat2: Tensor) -> Tensor:
+        """The products of matrices (b, n, k) and (b, k, m) (torch.Tensor.bmm)."""
+        return METHODS["bmm"](self, mat2)
+
+    def mv(self, vec: Tensor) -> Tensor:
+        """The product of a matrix and a vector (torch.Tensor.mv)."""
+        return METHODS["mv"](self, vec)
+
+    def dot(self, tensor: Tensor) -> Tensor:
+        """The inner product of two vectors (torch.Tensor.dot)."""
+        return METHODS["dot"](self, tensor)
+
+    def inner(self, other: Tensor) -> Tensor:
+        """The sums of products over the last axes (torch.Tensor.inner)."""
+        return METHODS["inner"](self, other)
+
+    def outer(self, vec2: Tensor) -> Tensor:
+        """All products xᵢ yⱼ of two vectors (torch.Tensor.outer)."""
+        return METHODS["outer"](self, vec2)
+
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
+        """beta · x + alpha · (mat1 mat2) (torch.Tensor.addmm)."""
+        return METHODS["addmm"](self, mat1, mat2, beta=beta, alpha=alpha)
+
+    def addmv(self, mat: Tensor, vec: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
+        """beta · x + alpha · (mat vec) (torch.Tensor.addmv)."""
+        return METHODS["addmv"](self, mat, vec, beta=beta, alpha=alpha)
+
+    def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor:
+        """beta · x + alpha · (batch1 batch2) (torch.Tensor.baddbmm)."""
+        return METHODS["baddbmm"](self, batch1, batch2, beta=beta, alpha=alpha)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged (torch.Tensor.mT)."""
+        return METHODS["mT"](self)

@@ -88,7 +88,10 @@ def numpy_names(function: Decorated) -> Decorated:
                     kwargs[ours] = kwargs.pop(theirs)
             if "out" in kwargs:  # np.sum(tensor) calls tensor.sum(axis=…, dtype=…, out=…)
                 name = function.__name__
-                raise TypeError(f"{name}: there is no `out`; instead of np.{name}(x) write x.{name}(), with a gradient")
+                raise TypeError(
+                    f"{name}: there is no `out`; store the result with y.copy_(F.{name}(x)), and instead of "
+                    f"np.{name}(x) write x.{name}(), with a gradient"
+                )
         return function(*args, **kwargs)
 
     return cast(Decorated, call)

@@ -3,10 +3,6 @@
 from typing import TYPE_CHECKING, NoReturn
 
 from minires.nn import init, utils
-from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
-from minires.nn.bilinear import Bilinear
-from minires.nn.cells import GRUCell, LSTMCell, RNNCell
-from minires.nn import init
 from minires.nn.activations import (
     CELU,
     ELU,
@@ -35,6 +31,8 @@ from minires.nn.activations import (
     Tanhshrink,
     Threshold,
 )
+from minires.nn.bilinear import Bilinear
+from minires.nn.cells import GRUCell, LSTMCell, RNNCell
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.dropout import AlphaDropout, Dropout1d, Dropout2d, Dropout3d
 from minires.nn.layers import (
@@ -99,8 +97,6 @@ __all__ = [
     "Dropout3d",
     "Flatten",
     "GRUCell",
-    "Identity",
-    "LSTMCell",
     "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
@@ -111,6 +107,7 @@ __all__ = [
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -130,8 +127,8 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
-    "RNNCell",
     "PoissonNLLLoss",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",

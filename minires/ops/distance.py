@@ -12,10 +12,11 @@ from minires.errors import ShapeError
 from minires.ops.arithmetic import minimum, sqrt
 from minires.ops.clamp import clip
 from minires.ops.elementwise import where
+from minires.ops.extremes import amax
 from minires.ops.float16 import in_float32
 from minires.ops.loss_reduction import reduced, reduction_of
 from minires.ops.operands import axis_of, check_broadcast, check_floating, check_real, check_tensor
-from minires.ops.reduction import amax, sum
+from minires.ops.reduction import sum
 from minires.ops.shape import broadcast_tensors
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array, memory_owner
 from minires.core import modes
-from minires.core.creation import below
+from minires.core.drawn import below
 from minires.core.function import Function
 from minires.core.operators import METHODS, Operand, method
 from minires.core.random import default_generator
@@ -302,6 +302,10 @@ def _applied(ops: Sequence[Function], x: Tensor) -> Tensor:
     return x
 
 
+# For the ops that are views and belong to other files: f(op, x, value) is x with its view by `op` replaced by value.
+PUT_BACK: dict[type, Callable[[Any, Tensor, Tensor], Tensor]] = {}
+
+
 def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
     """What `source` becomes if its view through `ops` becomes `value`."""
     if not ops:
@@ -316,6 +320,8 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
         value = Flip(op.axes)(value)
     elif isinstance(op, Permute):
         value = Permute(tuple(sorted(range(len(op.axes)), key=op.axes.__getitem__)))(value)
+    elif type(op) in PUT_BACK:
+        value = PUT_BACK[type(op)](op, inner, value)
     else:
         _refuse_view(op)
     return _put_back(source, before, value)

@@ -19,7 +19,8 @@ from minires.ops.float16 import in_float32
 from minires.ops.loss_reduction import reduced, reduction_of
 from minires.ops.operands import axis_of, check_device, check_dtypes, check_floating, check_real, check_tensor
 from minires.ops.reduction import sum
-from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
+from minires.ops.selection import gather, scatter_add
+from minires.ops.shape import reshape, unsqueeze
 
 
 class LogSoftmax(Function):

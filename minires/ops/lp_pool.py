@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from minires.backend.shapes import Window
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
-from minires.ops.elementwise import absolute, relu
+from minires.ops.arithmetic import absolute
 from minires.ops.float16 import in_float32
 from minires.ops.image_axes import as_image, as_sequence, one_or_many
 from minires.ops.pool import AvgPool2d, MaxPool2d
 from minires.ops.pool_arguments import pooling_window, row_window
+from minires.ops.rectifiers import relu
 
 Size = int | Sequence[int]
 

@@ -73,6 +73,33 @@ def argmax(x: np.ndarray, axis: int) -> np.ndarray:
     return y
 
 
+def argmin(x: np.ndarray, axis: int) -> np.ndarray:
+    return argmax(-x, axis)
+
+
+def argsort(x: np.ndarray, axis: int) -> np.ndarray:
+    rows = np.moveaxis(x, axis, -1)
+    y = np.empty(rows.shape, np.int64)
+    for place in np.ndindex(y.shape[:-1]):
+        row = rows[place].tolist()
+        y[place] = [k for _, k in sorted((value, k) for k, value in enumerate(row))]
+    return np.moveaxis(y, -1, axis)
+
+
+def cumsum(x: np.ndarray, axis: int) -> np.ndarray:
+    y, rows = np.empty(x.shape), np.moveaxis(x, axis, 0)
+    for i in range(len(rows)):
+        np.moveaxis(y, axis, 0)[i] = sum(rows[k] for k in range(i + 1))
+    return y
+
+
+def diagonal(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarray:
+    rows = np.moveaxis(x, (axis1, axis2), (-2, -1))
+    n, m = rows.shape[-2:]
+    inside = [(i, i + offset) for i in range(n) if 0 <= i + offset < m]
+    return np.stack([rows[..., i, j] for i, j in inside], -1) if inside else rows[..., 0, :0]
+
+
 def placed(to: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., np.ndarray]:
     """A kernel that moves elements: y[to(index, …)] = x[index]."""
 
@@ -353,6 +380,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "sum": reduction(math.fsum),
     "max": reduction(max),
     "argmax": argmax,
+    "min": reduction(min),
+    "argmin": argmin,
+    "argsort": argsort,
+    "cumsum": cumsum,
+    "diagonal": diagonal,
     "reshape": reshape,
     "transpose": placed(
         lambda place, x, axes: tuple(place[k] for k in axes), lambda x, axes: [x.shape[k] for k in axes]

@@ -21,6 +21,7 @@ QUICK = ("multiply", "relu", "maximum", "sum", "clip", "softmax", "pad", "index"
 # Mutants that make no difference at an example's inputs, because nothing there is broadcast, repeated or overlapping,
 # the last row counts for nothing, or two of them in a row cancel. Each is the audit's own explanation.
 EXPLAINED = ("nothing is broadcast", "no element is taken twice", "no windows overlap", "last row", "zero, or two")
+EXPLAINED += ("no two elements are equal",)
 
 
 @pytest.mark.parametrize(  # the examples of maximum and clip take 2 s each

@@ -18,10 +18,10 @@ from minires.gradcheck.interceptors import BranchRecorder, BranchReplayer
 from minires.ops.activations import Softplus
 from minires.ops.clamp import AtLeast, AtMost
 from minires.ops.elementwise import Absolute, Clip, LeakyReLU, Maximum, Minimum, ReLU, Where
+from minires.ops.extremes import Amax, Amin
 from minires.ops.norm import BatchNormEval, BatchNormTraining
 from minires.ops.pool import MaxPool2d
 from minires.ops.rectifiers import ELU, Hardshrink, Hardswish, Hardtanh, PReLU, Softshrink, Threshold
-from minires.ops.reduction import Amax
 from minires.ops.rounding import Angle, Quotient, Remainder, Round, Sign
 from minires.ops.shape import Index
 from tests.ops.names import CONSTANT, op_classes
@@ -62,6 +62,7 @@ DECLARED: dict[str, tuple[Callable[[], Function], tuple[np.ndarray, ...]]] = {
     "Remainder": (lambda: Remainder("trunc"), (LEVELS, np.abs(LEVELS) + 0.5)),
     "Amax": (lambda: Amax((1,), False), (LEVELS,)),
     "Amax: all, kept": (lambda: Amax((0, 1), True), (LEVELS,)),
+    "Amin": (lambda: Amin((0,), True), (LEVELS,)),
     "Index": (lambda: Index((np.array([0, 0, 3]), slice(None, None, 2))), (LEVELS,)),
     "MaxPool2d": (lambda: MaxPool2d(Window((2, 2)), False), (IMAGES,)),
     "MaxPool2d: padded": (lambda: MaxPool2d(Window((3, 2), (2, 2), (1, 1)), True), (IMAGES,)),

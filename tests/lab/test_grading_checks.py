@@ -61,6 +61,11 @@ NOT_GRADED = """
     softmin l1_loss smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss binary_cross_entropy
     binary_cross_entropy_with_logits soft_margin_loss hinge_embedding_loss normalize pairwise_distance
     cosine_similarity cosine_embedding_loss margin_ranking_loss triplet_margin_loss
+    narrow select split chunk tensor_split unbind diagonal diag diag_embed trace tril triu movedim
+    swapaxes swapdims t unflatten ravel meshgrid tile repeat_interleave roll scatter index_select
+    index_add take_along_dim embedding masked_select masked_scatter nan_to_num sort topk kthvalue median
+    amin min aminmax std std_mean var_mean norm cdist prod cumsum cumprod logcumsumexp logaddexp
+    einsum mm bmm mv dot inner outer addmm addmv baddbmm
 """
 
 

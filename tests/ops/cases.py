@@ -694,6 +694,154 @@ def bce_weighted(x: mr.Tensor, y: mr.Tensor, w: mr.Tensor, pos: mr.Tensor, **opt
     return F.binary_cross_entropy_with_logits(x, y, w, pos_weight=pos, **options)
 
 
+def joined(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """An op of several outputs, torch's and ours, whose outputs become one vector."""
+
+    def theirs(t: Any, *x: Any, **options: Any) -> Any:
+        return t.cat([each.reshape(-1) for each in getattr(t, name)(*x, **options)])
+
+    return theirs, lambda *x, **options: together(OPS[name](*x, **options))
+
+
+def values(name: str) -> Callable[..., Any]:
+    return lambda t, x, **options: getattr(t, name)(x, **options).values
+
+
+def along_dim(numbers: str = "normal", keepdim: bool = True) -> Strategy:
+    def options(d: Draw, x: np.ndarray) -> dict[str, Any]:
+        return {"dim": d.dim(x.ndim)} | ({"keepdim": d.flag()} if keepdim else {})
+
+    return shaped(options, 1, numbers)
+
+
+def part_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    dim = d.dim(x.ndim)
+    start = d.integer(0, x.shape[dim] - 1)
+    return {"dim": dim, "start": start, "length": d.integer(1, x.shape[dim] - start)}
+
+
+def split_lengths_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    dim = d.dim(x.ndim)
+    first = d.integer(0, x.shape[dim])
+    return {"split_size_or_sections": d.choose((1, 2, [first, x.shape[dim] - first])), "dim": dim}
+
+
+def tensor_split_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    return {"indices_or_sections": d.choose((1, 2, 3, (1,), (1, 2), (0, -1))), "dim": d.dim(x.ndim)}
+
+
+def split_at(t: Any, x: Any, indices_or_sections: Any, dim: int) -> Any:
+    """PyTorch has two names for the argument."""
+    return t.cat([each.reshape(-1) for each in t.tensor_split(x, indices_or_sections, dim)])
+
+
+def diagonal_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    dim1, dim2 = (int(k) for k in d.rng.permutation(x.ndim)[:2])
+    return {"offset": d.integer(-1, 1), "dim1": dim1, "dim2": dim2 - x.ndim}
+
+
+def movedim_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    count = d.integer(1, x.ndim)
+    source, destination = ([int(k) for k in d.rng.permutation(x.ndim)[:count]] for _ in range(2))
+    return {"source": source, "destination": destination}
+
+
+def meshgrid_(d: Draw) -> Problem:
+    vectors = [d.normal((d.integer(1, 3),)) for _ in range(d.integer(1, 3))]
+    return Problem(vectors, options={"indexing": d.choose(("ij", "xy"))})
+
+
+def roll_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    if d.flag():
+        return {"shifts": d.integer(-4, 4)}
+    dims = [int(k) for k in d.rng.permutation(x.ndim)[: d.integer(1, x.ndim)]]
+    return {"shifts": [d.integer(-4, 4) for _ in dims], "dims": dims}
+
+
+def scatter_(d: Draw) -> Problem:
+    """No place twice: torch leaves the gradient of those undefined."""
+    index = np.argsort(d.rng.random((2, 4)))[:, : d.integer(1, 4)]
+    return Problem([d.normal((2, 4)), d.normal(index.shape)], [index])
+
+
+def rows_(d: Draw) -> Problem:
+    x = d.normal((2, 3, 2))
+    return Problem([x], [d.below(3, (d.integer(1, 4),))])
+
+
+def index_add_(d: Draw) -> Problem:
+    (x,), (index,) = (problem := rows_(d)).inputs, problem.constants
+    return Problem([x, d.normal((2, len(index), 2))], [index])
+
+
+def along_(d: Draw) -> Problem:
+    x = d.normal((d.choose((1, 2)), 3))
+    return Problem([x], [d.below(3, (d.choose((1, 2)), d.integer(1, 4)))])
+
+
+def lookup_(d: Draw) -> Problem:
+    return Problem([d.normal((4, 2))], [d.below(4, d.shape(0, 2))])
+
+
+def masked_(second: bool = False) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        shape = (d.integer(2, 3), *d.shape(0, 2))
+        mask = d.rng.random(shape) < 0.6
+        mask.flat[0], mask.flat[-1] = True, False
+        return Problem([d.normal(shape) for _ in range(1 + second)], [mask])
+
+    return draw
+
+
+def order_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    return {"dim": d.dim(x.ndim), "descending": d.flag(), "stable": d.flag()}
+
+
+def topk_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    dim = d.dim(x.ndim)
+    return {"k": d.integer(1, x.shape[dim]), "dim": dim, "largest": d.flag()}
+
+
+def points_(d: Draw) -> Problem:
+    width, batch = d.integer(1, 3), d.choose(((), (2,)))
+    return Problem(
+        [d.normal((*batch, d.integer(1, 3), width)) for _ in range(2)], options={"p": d.choose((1.5, 2.0, 3.0))}
+    )
+
+
+EQUATIONS = {  # and the shapes of the operands
+    "ij,jk->ik": ((2, 3), (3, 2)),
+    "bik,bkj": ((2, 2, 3), (2, 3, 2)),
+    "i,j->ij": ((2,), (3,)),
+    "ij->j": ((2, 3),),
+    "ij->ji": ((2, 3),),
+    "ii->i": ((3, 3),),
+    "iij,jk->k": ((2, 2, 3), (3, 2)),
+    "...ij,...jk->...ik": ((2, 1, 2, 3), (3, 3, 2)),
+    "i...,j...->...ij": ((2, 3), (3, 3)),
+    "ij,ij->": ((2, 3), (2, 3)),
+    "ij,ij->ij": ((2, 3), (2, 1)),
+    "ab,bc,cd->ad": ((2, 3), (3, 2), (2, 3)),
+    "ab,cb,b->ac": ((2, 3), (2, 3), (3,)),
+    "bhqd,bhkd->bhqk": ((1, 2, 3, 2), (1, 2, 2, 2)),
+}
+
+
+def einsum_(d: Draw) -> Problem:
+    equation = d.choose(tuple(EQUATIONS))
+    return Problem([d.normal(shape) for shape in EQUATIONS[equation]], options={"equation": equation})
+
+
+def matrices_(form: str, **options: Any) -> Strategy:
+    """Tensors whose axes are named: "nk km" are two matrices with one length in common."""
+
+    def draw(d: Draw) -> Problem:
+        lengths = {letter: d.integer(1, 3) for letter in sorted(set(form) - {" "})}
+        return Problem([d.normal([lengths[k] for k in axes]) for axes in form.split()], options=options)
+
+    return draw
+
+
 # -- the table -------------------------------------------------------------------------------------------------------
 
 ELEMENTWISE = [
@@ -938,4 +1086,87 @@ LOSSES = [
     Case("triplet_margin_loss", triplet_),
 ]
 
-CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *LAYERS, *LOSSES]
+SEQUENCES = [
+    Case("narrow", shaped(lambda d, x: part_(d, x), 1)),
+    Case(
+        "select", shaped(lambda d, x: {"dim": (k := d.dim(x.ndim)), "index": d.integer(-x.shape[k], x.shape[k] - 1)}, 1)
+    ),
+    Case("split", shaped(split_lengths_, 1), *joined("split")),
+    Case("chunk", shaped(lambda d, x: {"chunks": d.integer(1, 4), "dim": d.dim(x.ndim)}, 1), *joined("chunk")),
+    Case("tensor_split", shaped(tensor_split_, 1), split_at, joined("tensor_split")[1]),
+    Case("unbind", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1), *joined("unbind")),
+    Case("diagonal", shaped(diagonal_, among=((2, 3), (3, 2, 2), (2, 2, 3)))),
+    Case("diag", shaped(lambda d, x: {"diagonal": d.integer(-1, 1)}, among=((3,), (2, 3), (3, 2)))),
+    Case("diag_embed", shaped(lambda d, x: {"offset": d.integer(-2, 2), "dim1": 0, "dim2": d.choose((-1, 1))}, 1)),
+    Case("trace", shaped(lambda d, x: {}, among=((3, 3), (2, 3), (3, 1)))),
+    Case("tril", shaped(lambda d, x: {"diagonal": d.integer(0, 2)}, 2)),
+    Case("triu", shaped(lambda d, x: {"diagonal": d.integer(-2, 0)}, 2)),
+    Case("movedim", shaped(movedim_, 1)),
+    Case("swapaxes", shaped(lambda d, x: {"axis0": d.dim(x.ndim), "axis1": d.dim(x.ndim)}, 1)),
+    Case("swapdims", shaped(lambda d, x: {"dim0": d.dim(x.ndim), "dim1": d.dim(x.ndim)}, 1)),
+    Case("t", shaped(lambda d, x: {}, among=((2, 3), (3,), ()))),
+    Case(
+        "unflatten",
+        shaped(
+            lambda d, x: {"dim": d.choose((1, -2)), "sizes": d.choose(((2, 3), (-1, 2), (3, 1, 2)))}, among=((2, 6, 2),)
+        ),
+    ),
+    Case("ravel", shaped(lambda d, x: {})),
+    Case("meshgrid", meshgrid_, *joined("meshgrid")),
+    Case("tile", shaped(lambda d, x: {"dims": [d.integer(1, 2) for _ in range(d.integer(1, 3))]})),
+    Case(
+        "repeat_interleave",
+        shaped(lambda d, x: {"repeats": d.integer(1, 3), "dim": d.choose((None, d.dim(x.ndim)))}, 1),
+    ),
+    Case("roll", shaped(roll_, 1)),
+    Case("scatter", scatter_, lambda t, x, src, i: x.scatter(1, i, src)),
+    Case("index_select", rows_, lambda t, x, i: x.index_select(1, i)),
+    Case("index_add", index_add_, lambda t, x, src, i: x.index_add(1, i, src, alpha=2)),
+    Case("take_along_dim", along_, lambda t, x, i: t.take_along_dim(x, i, 1)),
+    Case("embedding", lookup_, lambda t, w, i: t.nn.functional.embedding(i, w)),
+    Case("masked_select", masked_()),
+    Case("masked_scatter", masked_(second=True), lambda t, x, source, mask: x.masked_scatter(mask, source)),
+    Case("nan_to_num", masked_(), lambda t, x, mask: t.where(mask, x, t.nan).nan_to_num()),
+    Case("sort", shaped(order_, 1, "apart"), lambda t, x, **o: t.sort(x, **o).values),
+    Case("topk", shaped(topk_, 1, "apart"), lambda t, x, **o: t.topk(x, **o).values),
+    Case(
+        "kthvalue",
+        shaped(lambda d, x: {"dim": (k := d.dim(x.ndim)), "k": d.integer(1, x.shape[k])}, 1, "apart"),
+        values("kthvalue"),
+    ),
+    Case("median", shaped(lambda d, x: {}, 0, "apart")),
+    Case("median: along a dim", along_dim("apart"), values("median"), lambda x, **o: F.median(x, **o).values),
+    Case("amin", reduction("apart"), lambda t, x, dim, keepdim: t.amin(x, _dims(dim, x.ndim), keepdim)),
+    Case("min", along_dim("apart", keepdim=False), values("min")),
+    Case(
+        "aminmax",
+        along_dim("apart"),
+        lambda t, x, **o: t.stack(t.aminmax(x, **o)),
+        lambda x, **o: F.stack(F.aminmax(x, **o)),
+    ),
+    Case("std", reduction(shortest=2, correction=(0, 1))),
+    Case("std_mean", reduction(shortest=2, correction=(0, 1)), *joined("std_mean")),
+    Case("var_mean", reduction(shortest=2, correction=(0, 1)), *joined("var_mean")),
+    Case("norm", reduction(p=(2, 3, 1.5, -1, "fro")), lambda t, x, **o: t.norm(x, **o)),
+    Case("norm: largest", reduction("apart", p=(1, float("inf"), -float("inf"))), lambda t, x, **o: t.norm(x, **o)),
+    Case("cdist", points_, orders=1),  # PyTorch has no second derivative of it
+    Case("prod", along_dim()),
+    Case("cumsum", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
+    Case("cumprod", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
+    Case("logcumsumexp", shaped(lambda d, x: {"dim": d.dim(x.ndim)}, 1)),
+    Case("logaddexp", binary()),
+    Case(
+        "einsum", einsum_, lambda t, *x, equation: t.einsum(equation, *x), lambda *x, equation: F.einsum(equation, *x)
+    ),
+    Case("mm", matrices_("nk km")),
+    Case("bmm", matrices_("bnk bkm")),
+    Case("mv", matrices_("nk k")),
+    Case("dot", matrices_("k k")),
+    Case("inner", matrices_("nk mk")),
+    Case("outer", matrices_("n k")),
+    Case("addmm", matrices_("nm nk km", beta=0.5, alpha=2.0)),
+    Case("addmv", matrices_("n nk k", beta=0.5, alpha=2.0)),
+    Case("baddbmm", matrices_("bnm bnk bkm", beta=0.5, alpha=2.0)),
+]
+
+CASES = [*ELEMENTWISE, *REDUCTIONS, *SHAPES, *LAYERS, *LOSSES, *SEQUENCES]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from minires import functional as F
 from minires import ops
+from minires.core import creation, drawn, filled
 from minires.core.function import Function
 
 # Public functions that are another one under a second name.
@@ -15,6 +16,7 @@ SYNONYMS = {
     "absolute": "abs",
     "cat": "concatenate",
     "clamp": "clip",
+    "moveaxis": "movedim",
     "div": "divide",
     "mul": "multiply",
     "neg": "negative",
@@ -60,9 +62,13 @@ WITHOUT_EXAMPLE = {
 CONSTANT = {"Angle", "PiecewiseConstant", "Quotient", "Round", "Sign"}
 
 
+WITHOUT_EXAMPLE |= {"argmin", "argsort", "one_hot", "all", "any", "count_nonzero"}  # integers and bools
+
+
 def differentiable_functions() -> set[str]:
-    """The public functions with a gradient, each under one name."""
-    return {SYNONYMS.get(name, name) for name in F.__all__} - WITHOUT_EXAMPLE
+    """The public functions with a gradient, each under one name. Those that make leaves have none."""
+    made = set(vars(creation)) | set(vars(drawn)) | set(vars(filled))
+    return {SYNONYMS.get(name, name) for name in F.__all__} - WITHOUT_EXAMPLE - made
 
 
 def op_classes() -> Iterator[type[Function]]:
