@@ -25,26 +25,36 @@ except DeviceError as error:  # MINIRES_BACKEND or MINIRES_ISA names what is not
         raise
     sys.stderr.write(f"minires: {error}\n")
     raise SystemExit(2) from None
-from minires.backend import cuda, use_backend
+from minires.backend import cuda, device, use_backend
 from minires.backend.cpu import empty_cache, set_cache_limit
 from minires.backend.cuda.precision import allow_tf32
 from minires.backend.profiling import profile
 from minires.backend.threads import get_num_threads, set_num_threads
+from minires.core import dtypes
 from minires.core.autograd import backward, grad
-from minires.core.creation import ones, rand, randn, tensor, zeros
+from minires.core.creation import tensor
+from minires.core.drawn import rand, randn
+from minires.core.dtypes import *  # noqa: F403
+from minires.core.filled import ones, zeros
 from minires.core.function import Function
 from minires.core.modes import (
     detect_anomaly,
     disable_fused_backward,
     enable_grad,
+    inference_mode,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
 )
-from minires.core.random import manual_seed
+from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
+from minires.core.random import get_rng_state, manual_seed, set_rng_state
 from minires.core.tensor import Tensor
 
+# torch has many functions at its top that are in torch.nn.functional, too. Here each of functional's is at both places.
+from minires.functional import *  # noqa: F403
+
 if TYPE_CHECKING:
+    import minires.autograd as autograd
     import minires.data as data
     import minires.gradcheck as gradcheck
     import minires.inference as inference
@@ -53,23 +63,53 @@ if TYPE_CHECKING:
     import minires.nn as nn
     import minires.optim as optim
     import minires.training as training
+    import minires.utils as utils
     import minires.weights as weights
+    from minires.core.generator import Generator
     from minires.inspection.drawing import draw_graph
+    from minires.weights.torch_names import load, save
 
 __version__ = "0.1.0"
 
 sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `import torch.cuda` does
 
-# Packages that are imported when they are first used.
-_LAZY = {"data", "gradcheck", "inference", "lab", "models", "nn", "optim", "training", "weights"}
+# Packages, and functions of modules, that are imported when they are first used.
+_LAZY = {
+    "autograd",
+    "data",
+    "gradcheck",
+    "inference",
+    "lab",
+    "models",
+    "nn",
+    "optim",
+    "training",
+    "utils",
+    "weights",
+}
+_LAZY_FUNCTIONS = {
+    "Generator": "core.generator",
+    "draw_graph": "inspection.drawing",
+    "load": "weights.torch_names",
+    "save": "weights.torch_names",
+}
+
+# torch's functions of these names take other arguments, or the same in another order, than those of nn.functional.
+_ONLY_IN_FUNCTIONAL = ("adaptive_max_pool1d", "batch_norm", "embedding", "instance_norm")
+for _name in _ONLY_IN_FUNCTIONAL:
+    globals().pop(_name, None)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return importlib.import_module(f"minires.{name}")
-    if name == "draw_graph":
-        return importlib.import_module("minires.inspection.drawing").draw_graph
-    raise AttributeError(f"module 'minires' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            return importlib.import_module(f"minires.{name}")
+        if name in _LAZY_FUNCTIONS:
+            return getattr(importlib.import_module(f"minires.{_LAZY_FUNCTIONS[name]}"), name)
+        from minires.missing import no_attribute
+
+        raise no_attribute("", name, __all__)
 
 
 def __dir__() -> list[str]:
@@ -78,41 +118,59 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Function",
+    "Generator",
     "MiniResError",
     "Tensor",
     "__version__",
     "allow_tf32",
+    "autograd",
     "backend",
     "backward",
     "cuda",
     "data",
     "detect_anomaly",
+    "device",
     "disable_fused_backward",
     "draw_graph",
     "empty_cache",
     "enable_grad",
+    "finfo",
     "functional",
     "get_num_threads",
+    "get_rng_state",
     "grad",
     "gradcheck",
+    "iinfo",
     "inference",
+    "inference_mode",
+    "is_complex",
+    "is_floating_point",
     "is_grad_enabled",
+    "is_tensor",
     "lab",
+    "load",
     "manual_seed",
     "models",
     "nn",
     "no_grad",
+    "numel",
     "ones",
     "optim",
     "profile",
+    "promote_types",
     "rand",
     "randn",
+    "save",
     "set_cache_limit",
     "set_grad_enabled",
     "set_num_threads",
+    "set_rng_state",
     "tensor",
     "training",
     "use_backend",
+    "utils",
     "weights",
     "zeros",
 ]
+__all__ += dtypes.__all__
+__all__ += [_name for _name in functional.__all__ if _name not in _ONLY_IN_FUNCTIONAL]

@@ -9,7 +9,7 @@ from minires.extras import require
 def main() -> int:
     """Run the command line and return its exit code; 2 if the libraries that it needs are not installed."""
     try:
-        for library in ("typer", "rich"):
+        for library in ("click", "rich"):
             require(library, "the command line")
     except MissingLibraryError as error:
         sys.stderr.write(f"minires: {error}\n")

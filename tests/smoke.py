@@ -4,7 +4,7 @@
     python tests/smoke.py cpu           fails too where the C kernels are not there
 
 `.ci/run` runs it with each Python version and instruction set it finds, where nothing but the wheel and NumPy is
-installed. So it also proves that importing MiniRes needs no Pillow, rich, typer, Matplotlib and safetensors.
+installed. So it also proves that importing MiniRes needs no Pillow, rich, click, Matplotlib and safetensors.
 """
 
 from __future__ import annotations

@@ -22,14 +22,14 @@ LAYERS = {
     9: {"__main__"},
     8: {"cli"},
     7: {"demo", "lab", "studies", "explorer"},
-    6: {"inference", "inspection", "onnx"},
+    6: {"inference", "inspection", "onnx", "autograd", "utils"},
     5: {"training", "gradcheck", "distributed"},
-    4: {"models", "data", "weights"},
-    3: {"nn", "optim"},
+    4: {"models", "data", "weights", "optim"},
+    3: {"nn"},
     2: {"ops", "functional"},
     1: {"core"},
     0: {"backend"},
-    -1: {"errors", "extras", "files", "terminal"},
+    -1: {"errors", "extras", "files", "missing", "terminal"},
 }
 LAYER = {package: layer for layer, packages in LAYERS.items() for package in packages}
 LAST_SHARED_LAYER = 2

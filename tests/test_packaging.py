@@ -122,7 +122,7 @@ def test_metadata(metadata):
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {"numpy", "pillow", "safetensors", "threadpoolctl"}  # what inference needs
     assert set(metadata.get_all("Provides-Extra")) == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "train"}
-    extras = {"cli": {"rich", "typer"}, "train": {"matplotlib", "rich"}, "all": {"minires[cli,train]"}}
+    extras = {"cli": {"rich", "click"}, "train": {"matplotlib", "rich"}, "all": {"minires[cli,train]"}}
     for extra, libraries in extras.items():
         marked = [line for line in metadata.get_all("Requires-Dist") if line.endswith(f'extra == "{extra}"')]
         assert {line.split(";")[0].split(">=")[0].strip() for line in marked} == libraries
@@ -353,7 +353,7 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {
-            "PIL", "rich", "typer", "click", "matplotlib", "safetensors", "threadpoolctl", "cupy", "torch"
+            "PIL", "rich", "click", "matplotlib", "safetensors", "threadpoolctl", "cupy", "torch"
         }:
             print("wanted", name)
             raise ModuleNotFoundError(name)

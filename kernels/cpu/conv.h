@@ -13,6 +13,7 @@ typedef struct {
     long images, height, width, channels;      /* of x */
     long rows, columns, outputs;                /* of y */
     long kernel[2], stride[2], padding[2], dilation[2];
+    long groups;                                /* of channels and outputs; w[o] has channels / groups */
 } Conv;
 
 /* w[o][c][i][j] at o * out_step + c * in_step + i * i_step + j * j_step floats from `first`. Steps may be negative: the
@@ -22,11 +23,11 @@ typedef struct {
     long out_step, in_step, i_step, j_step;
 } Weights;
 
-/* direct.c: any kernel, stride, padding and dilation. */
+/* direct.c, direct_weight.c: any kernel, stride, padding, dilation and groups. */
 size_t direct_packed_size(const Conv *conv);
 void direct_pack(const Conv *conv, Weights w, float *packed);
 int direct_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y);
-int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx); /* one of stride and dilation is 1 */
+int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
 /* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4. */
@@ -35,6 +36,13 @@ void winograd_pack(const Conv *conv, int m, Weights w, float *packed);
 int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y);
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
-/* The functions of type int return 0, or -1 if there is not enough memory. gw is (O, C, kh, kw), contiguous. */
+/* depthwise.c, depthwise_weight.c: groups == channels == outputs. */
+size_t depthwise_packed_size(const Conv *conv);
+void depthwise_pack(const Conv *conv, Weights w, float *packed);
+int depthwise_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y);
+int depthwise_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
+int depthwise_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
+
+/* The functions of type int return 0, or -1 if there is not enough memory. gw is (O, C / groups, kh, kw), contiguous. */
 
 #endif

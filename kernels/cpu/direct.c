@@ -13,14 +13,18 @@
  * channels) then has runs of 21 floats instead of three. Only the padding has to be in memory: padded images are copied
  * once, some at a time. Weights are packed into panels [panel][i][j][c][NR].
  *
+ * With groups, each group is such a product of its own, of a slice of the channels. The slices of a pixel's neighbours
+ * are not contiguous, so every kernel position is a tap, whose run are the channels of the group. The panels of a group
+ * with at most LANES outputs have one vector: with four outputs and eight lanes half of the work is for nothing, not
+ * three quarters.
+ *
  * The input gradient is the same product. With stride s, pixels belong to s x s phases. The pixels of a phase meet the
  * same few taps of the kernel, so each phase is a convolution of gy with a part of the flipped kernel:
  *
- *      gx[s u + r] = sum over i with (r + P - i) divisible by s of  gy[u + (r + P - i) / s] w[i]          (one axis)
- *
- * The weight gradient sums over output pixels; see below.
+ *      gx[s u + r] = sum over i with (r + P - i d) divisible by s of  gy[u + (r + P - i d) / s] w[i]      (one axis)
  */
-#include "conv.h"
+#include "direct.h"
+
 #include "memory.h"
 #include "threads.h"
 
@@ -30,13 +34,6 @@ enum {
 };
 
 /* -- padding ------------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    const float *x;
-    float *padded;
-    long images, height, width, channels;
-    long top, left, padded_height, padded_width; /* top and left may be negative: then the image is cropped */
-} Padding;
 
 static void pad_rows(void *context, Loop *loop) {
     const Padding *f = context;
@@ -56,8 +53,7 @@ static void pad_rows(void *context, Loop *loop) {
     }
 }
 
-/* Images first ... first + count - 1 of x, padded; x itself if there is no padding. */
-static const float *pad_images(Padding *padding, const float *x, long first, long count) {
+const float *pad_images(Padding *padding, const float *x, long first, long count) {
     padding->x = x + first * padding->height * padding->width * padding->channels;
     if (!padding->padded) return padding->x;
     padding->images = count;
@@ -65,8 +61,7 @@ static const float *pad_images(Padding *padding, const float *x, long first, lon
     return padding->padded;
 }
 
-/* Allocates memory for `images` padded images, if there is padding. Returns -1 if there is not enough memory. */
-static int padding_open(Padding *padding, long images) {
+int padding_open(Padding *padding, long images) {
     if (!padding->top && !padding->left && padding->padded_height == padding->height && padding->padded_width == padding->width)
         return 0;
     size_t floats = (size_t)(images * padding->padded_height * padding->padded_width * padding->channels);
@@ -74,7 +69,7 @@ static int padding_open(Padding *padding, long images) {
     return padding->padded ? 0 : -1;
 }
 
-static Padding padding_of(const Conv *conv) {
+Padding padding_of(const Conv *conv) {
     return (Padding){.height = conv->height,
                      .width = conv->width,
                      .channels = conv->channels,
@@ -92,21 +87,14 @@ static long images_per_batch(const Padding *padding, long images) {
 
 /* -- taps ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    long taps, run;
-    long *offset; /* of each tap, in floats */
-} Taps;
-
-/* The taps of a kernel of rows x columns over an image with rows of `width` pixels. Returns -1 if there is no memory.
- * */
-static int taps_open(Taps *taps, long rows, long columns, const long dilation[2], long width, long channels) {
-    int joined = dilation[1] == 1 || columns == 1;
+int taps_open(Taps *taps, long rows, long columns, const long dilation[2], long width, long pixel, long channels) {
+    int joined = columns == 1 || (dilation[1] == 1 && pixel == channels); /* a row of the kernel is one run */
     taps->taps = joined ? rows : rows * columns;
     taps->run = joined ? columns * channels : channels;
     if (!(taps->offset = memory_alloc((size_t)taps->taps * sizeof(long)))) return -1;
     long per_row = taps->taps / rows;
     for (long tap = 0; tap < taps->taps; tap++)
-        taps->offset[tap] = (tap / per_row * dilation[0] * width + tap % per_row * dilation[1]) * channels;
+        taps->offset[tap] = (tap / per_row * dilation[0] * width + tap % per_row * dilation[1]) * pixel;
     return 0;
 }
 
@@ -115,33 +103,42 @@ static int taps_open(Taps *taps, long rows, long columns, const long dilation[2]
 
 typedef struct {
     Weights w;
-    long outputs, channels, rows, columns;
+    Grouping by;
+    long group_step; /* floats in w from a group to the next */
+    long rows, columns;
     float *packed;
 } Packing;
 
 static void pack_panels(void *context, Loop *loop) {
     const Packing *job = context;
-    const long length = job->rows * job->columns * job->channels;
+    const long length = job->rows * job->columns * job->by.channels, width = job->by.width;
     for (long panel; (panel = loop_next(loop)) >= 0;) {
-        float *to = job->packed + panel * length * NR;
-        long count = min_of(NR, job->outputs - panel * NR);
-        const float *from = job->w.first + panel * NR * job->w.out_step;
+        float *to = job->packed + panel * length * width;
+        const long first = panel % job->by.panels * width, count = min_of(width, job->by.outputs - first);
+        const float *from = job->w.first + panel / job->by.panels * job->group_step + first * job->w.out_step;
         for (long i = 0; i < job->rows; i++)
             for (long j = 0; j < job->columns; j++)
-                for (long c = 0; c < job->channels; c++, to += NR) {
+                for (long c = 0; c < job->by.channels; c++, to += width) {
                     const float *w = from + i * job->w.i_step + j * job->w.j_step + c * job->w.in_step;
-                    for (long o = 0; o < NR; o++) to[o] = o < count ? w[o * job->w.out_step] : 0;
+                    for (long o = 0; o < width; o++) to[o] = o < count ? w[o * job->w.out_step] : 0;
                 }
     }
 }
 
+static size_t packed_size(const Grouping *by, long taps) {
+    return (size_t)(by->groups * by->panels * by->width * by->channels * taps);
+}
+
 size_t direct_packed_size(const Conv *conv) {
-    return (size_t)panels_size(conv->kernel[0] * conv->kernel[1] * conv->channels, conv->outputs);
+    Grouping by = grouping_of(conv->groups, conv->channels, conv->outputs);
+    return packed_size(&by, conv->kernel[0] * conv->kernel[1]);
 }
 
 void direct_pack(const Conv *conv, Weights w, float *packed) {
-    Packing job = {w, conv->outputs, conv->channels, conv->kernel[0], conv->kernel[1], packed};
-    parallel(ceil_div(conv->outputs, NR), pack_panels, &job);
+    Packing job = {.w = w, .by = grouping_of(conv->groups, conv->channels, conv->outputs), .packed = packed};
+    job.rows = conv->kernel[0], job.columns = conv->kernel[1];
+    job.group_step = job.by.outputs * w.out_step;
+    parallel(job.by.groups * job.by.panels, pack_panels, &job);
 }
 
 /* -- the product --------------------------------------------------------------------------------------------------- */
@@ -155,19 +152,39 @@ typedef struct {
 
 typedef struct {
     Grid grid;
+    Grouping by;
     Taps taps;
     const float *x, *packed;
     Epilogue out;
     float *y;
-    long outputs;
     long positions, blocks, panels_per_task;
 } Product;
 
-/* Stores the first n channels of a panel for one pixel, with the epilogue. */
+/* Stores one vector of a pixel, n channels from `channel`, with the epilogue. */
+INLINE void emit_vector(const Product *job, vf c, long at, long channel, long n) {
+    emit(c, job->y + at, n, job->out.bias ? job->out.bias + channel : NULL, job->out.residual ? job->out.residual + at : NULL,
+         &job->out);
+}
+
+/* Stores the first n channels of a panel for one pixel. Constants for n are faster than numbers that are not known. */
 INLINE void emit_row(const Product *job, const vf c[2], long at, long channel, long n) {
-    for (int half = 0; half < NR && half < n; half += LANES)
-        emit(c[half / LANES], job->y + at + half, n - half, job->out.bias ? job->out.bias + channel + half : NULL,
-             job->out.residual ? job->out.residual + at + half : NULL, job->out.relu);
+    if (n >= NR) {
+        emit_vector(job, c[0], at, channel, LANES);
+        emit_vector(job, c[1], at + LANES, channel + LANES, LANES);
+    } else {
+        for (int half = 0; half < NR && half < n; half += LANES)
+            emit_vector(job, c[half / LANES], at + half, channel + half, n - half);
+    }
+}
+
+INLINE void emit_narrow(const Product *job, vf c, long at, long channel, long n) {
+    if (n == LANES) {
+        emit_vector(job, c, at, channel, LANES);
+    } else if (n == LANES / 2) {
+        emit_vector(job, c, at, channel, LANES / 2);
+    } else {
+        emit_vector(job, c, at, channel, n);
+    }
 }
 
 /* The product for MR pixels and one panel, for long sums: they are split into chains of CHAIN products, because the
@@ -186,27 +203,63 @@ static __attribute__((noinline)) void multiply_long(const Taps *t, const float *
         }
 }
 
-INLINE void multiply_block(const Product *job, long count, const float *const *from, const long *to, long panel) {
-    long column = panel * NR;
-    const long terms = job->taps.taps * job->taps.run;
-    const float *b = job->packed + column * terms;
-    const int is_long = terms > CHAIN;
+/* The same for a panel of one vector. */
+static __attribute__((noinline)) void multiply_narrow_long(const Taps *t, const float *const a[NARROW_MR], const float *b,
+                                                           vf sum[NARROW_MR]) {
+    const long taps = max_of(1, CHAIN / t->run), run = min_of(t->run, CHAIN);
+    for (int i = 0; i < NARROW_MR; i++) sum[i] = (vf){0};
+    for (long tap = 0; tap < t->taps; tap += taps)
+        for (long k = 0; k < t->run; k += run) {
+            const float *from[NARROW_MR];
+            vf part[NARROW_MR];
+            for (int i = 0; i < NARROW_MR; i++) from[i] = a[i] + k;
+            multiply_narrow(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from, 1,
+                            b + (tap * t->run + k) * LANES);
+            for (int i = 0; i < NARROW_MR; i++) sum[i] += part[i];
+        }
+}
+
+/* A block of positions times a panel: n columns, the first of which is output channel `column`. x_step: floats from
+ * `from` to the channels of the group. */
+INLINE void multiply_block(const Product *job, long count, const float *const *from, const long *to, const float *b,
+                           long x_step, long column, long n) {
+    const int is_long = job->taps.taps * job->taps.run > CHAIN;
     for (long first = 0; first < count; first += MR) {
         const float *a[MR];
         vf c[MR][2];
-        for (int i = 0; i < MR; i++) a[i] = from[min_of(first + i, count - 1)];
+        for (int i = 0; i < MR; i++) a[i] = from[min_of(first + i, count - 1)] + x_step;
         if (is_long)
             multiply_long(&job->taps, a, b, c);
         else
             multiply(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
-        for (int i = 0; i < min_of(MR, count - first); i++) {
-            if (column + NR <= job->outputs) {
-                emit_row(job, c[i], to[first + i] + column, column, NR);
-            } else {
-                emit_row(job, c[i], to[first + i] + column, column, job->outputs - column);
-            }
-        }
+        for (int i = 0; i < min_of(MR, count - first); i++) emit_row(job, c[i], to[first + i] + column, column, n);
     }
+}
+
+INLINE void multiply_narrow_block(const Product *job, long count, const float *const *from, const long *to, const float *b,
+                                  long x_step, long column, long n) {
+    const int is_long = job->taps.taps * job->taps.run > CHAIN;
+    for (long first = 0; first < count; first += NARROW_MR) {
+        const float *a[NARROW_MR];
+        vf c[NARROW_MR];
+        for (int i = 0; i < NARROW_MR; i++) a[i] = from[min_of(first + i, count - 1)] + x_step;
+        if (is_long)
+            multiply_narrow_long(&job->taps, a, b, c);
+        else
+            multiply_narrow(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b);
+        for (int i = 0; i < min_of(NARROW_MR, count - first); i++) emit_narrow(job, c[i], to[first + i] + column, column, n);
+    }
+}
+
+INLINE void multiply_panel(const Product *job, long count, const float *const *from, const long *to, long panel) {
+    const Grouping *by = &job->by;
+    const long group = panel / by->panels, first = panel % by->panels * by->width, column = group * by->outputs + first;
+    const long n = min_of(by->width, by->outputs - first);
+    const float *b = job->packed + panel * by->width * job->taps.taps * job->taps.run;
+    if (by->width == NR)
+        multiply_block(job, count, from, to, b, group * by->channels, column, n);
+    else
+        multiply_narrow_block(job, count, from, to, b, group * by->channels, column, n);
 }
 
 /* One task: a block of positions and some panels. */
@@ -224,15 +277,15 @@ static void do_blocks(void *context, Loop *loop) {
             to[k] = image * grid->y_image + row * grid->y_row + column * grid->y_column;
         }
         long panel = task / job->blocks * job->panels_per_task;
-        long end = min_of(panel + job->panels_per_task, ceil_div(job->outputs, NR));
-        for (; panel < end; panel++) multiply_block(job, count, from, to, panel);
+        long end = min_of(panel + job->panels_per_task, job->by.groups * job->by.panels);
+        for (; panel < end; panel++) multiply_panel(job, count, from, to, panel);
     }
 }
 
 enum { MIN_TASKS = 16 }; /* with fewer blocks, the panels of a block are divided among several tasks */
 
 static void product(Product *job) {
-    long panels = ceil_div(job->outputs, NR);
+    long panels = job->by.groups * job->by.panels;
     job->positions = job->grid.images * job->grid.rows * job->grid.columns;
     job->blocks = ceil_div(job->positions, POSITIONS);
     if (!job->blocks) return;
@@ -244,9 +297,9 @@ static void product(Product *job) {
 int direct_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y) {
     Padding padding = padding_of(conv);
     long y_image = conv->rows * conv->columns * conv->outputs, some = images_per_batch(&padding, conv->images);
-    Product job = {.packed = packed, .outputs = conv->outputs, .out = out};
-    if (padding_open(&padding, some) ||
-        taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width, conv->channels)) {
+    Product job = {.packed = packed, .by = grouping_of(conv->groups, conv->channels, conv->outputs), .out = out};
+    if (padding_open(&padding, some) || taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation,
+                                                  padding.padded_width, conv->channels, job.by.channels)) {
         memory_free(padding.padded);
         return -1;
     }
@@ -276,51 +329,65 @@ int direct_forward(const Conv *conv, const float *packed, Epilogue out, const fl
 
 /* One axis of one phase: pixels r, r + s, ..., the kernel positions that they meet, and where these are in gy. */
 typedef struct {
-    long pixels;      /* number of u */
-    long first, taps; /* kernel positions first, first + s, ..., and their number */
-    long start;       /* index in gy of the lowest tap at u = 0 */
+    long pixels;             /* number of u */
+    long first, every, taps; /* kernel positions first, first + every, ..., and their number */
+    long apart;              /* pixels of gy from a tap to the next */
+    long start;              /* index in gy of the lowest tap at u = 0 */
 } Phase;
+
+static long gcd(long a, long b) { return b ? gcd(b, a % b) : a; }
 
 static Phase phase_of(const Conv *conv, int axis, long r) {
     long s = conv->stride[axis], d = conv->dilation[axis], k = conv->kernel[axis], p = conv->padding[axis];
-    long first = (r + p) % s; /* if s > 1, d is 1 */
-    long taps = first < k ? ceil_div(k - first, s) : 0;
+    long every = s / gcd(s, d), apart = d / gcd(s, d), first = 0;
+    while (first < min_of(every, k) && (r + p - first * d) % s) first++;
+    long taps = first < min_of(every, k) ? ceil_div(k - first, every) : 0;
     long size = axis ? conv->width : conv->height;
-    return (Phase){
-        .pixels = ceil_div(size - r, s), .first = first, .taps = taps, .start = (r + p - first) / s - (taps - 1) * d};
+    return (Phase){.pixels = ceil_div(size - r, s),
+                   .first = first,
+                   .every = every,
+                   .taps = taps,
+                   .apart = apart,
+                   .start = taps ? (r + p - first * d) / s - (taps - 1) * apart : 0};
 }
 
 /* The number of phases of an axis that have pixels: a stride may be larger than the image. */
 static long phases_of(const Conv *conv, int axis) { return min_of(conv->stride[axis], axis ? conv->width : conv->height); }
 
-/* How far the phases of an axis reach beyond gy, before its first and after its last pixel. */
-static void reach_of(const Conv *conv, int axis, long *before, long *after) {
+/* How far the phases of an axis reach beyond gy, before its first and after its last pixel. Returns whether some phase
+ * has no tap. */
+static int reach_of(const Conv *conv, int axis, long *before, long *after) {
+    int without_tap = 0;
     *before = *after = 0;
     for (long r = 0; r < phases_of(conv, axis); r++) {
         Phase phase = phase_of(conv, axis, r);
-        if (!phase.taps) continue;
-        long last = phase.start + (phase.taps - 1) * conv->dilation[axis] + phase.pixels;
+        if (!phase.taps) {
+            without_tap = 1;
+            continue;
+        }
+        long last = phase.start + (phase.taps - 1) * phase.apart + phase.pixels;
         *before = max_of(*before, -phase.start);
         *after = max_of(*after, last - (axis ? conv->columns : conv->rows));
     }
+    return without_tap;
 }
 
 /* gx of all pixels of one phase, for all images. */
 static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v, Phase h, Product *job) {
-    Packing packing = {.outputs = conv->channels, .channels = conv->outputs, .rows = v.taps, .columns = h.taps};
-    packing.w = (Weights){.first = w.first + (v.first + (v.taps - 1) * conv->stride[0]) * w.i_step +
-                                   (h.first + (h.taps - 1) * conv->stride[1]) * w.j_step,
-                          .out_step = w.in_step,
-                          .in_step = w.out_step,
-                          .i_step = -conv->stride[0] * w.i_step,
-                          .j_step = -conv->stride[1] * w.j_step};
-    size_t floats = (size_t)panels_size(v.taps * h.taps * conv->outputs, conv->channels);
-    if (!(packing.packed = memory_alloc(floats * sizeof(float)))) return -1;
-    if (taps_open(&job->taps, v.taps, h.taps, conv->dilation, padding->padded_width, conv->outputs)) {
+    Packing packing = {.by = job->by, .group_step = job->by.channels * w.out_step, .rows = v.taps, .columns = h.taps};
+    packing.w = (Weights){
+        .first = w.first + (v.first + (v.taps - 1) * v.every) * w.i_step + (h.first + (h.taps - 1) * h.every) * w.j_step,
+        .out_step = w.in_step,
+        .in_step = w.out_step,
+        .i_step = -v.every * w.i_step,
+        .j_step = -h.every * w.j_step};
+    if (!(packing.packed = memory_alloc(packed_size(&job->by, v.taps * h.taps) * sizeof(float)))) return -1;
+    if (taps_open(&job->taps, v.taps, h.taps, (long[]){v.apart, h.apart}, padding->padded_width, conv->outputs,
+                  job->by.channels)) {
         memory_free(packing.packed);
         return -1;
     }
-    parallel(ceil_div(conv->channels, NR), pack_panels, &packing);
+    parallel(job->by.groups * job->by.panels, pack_panels, &packing);
     job->packed = packing.packed;
     job->grid.rows = v.pixels, job->grid.columns = h.pixels;
     job->x += ((v.start + padding->top) * padding->padded_width + h.start + padding->left) * conv->outputs;
@@ -333,12 +400,12 @@ static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v
 int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
     long bottom, right, x_row = conv->width * conv->channels;
     Padding padding = {.height = conv->rows, .width = conv->columns, .channels = conv->outputs};
-    reach_of(conv, 0, &padding.top, &bottom);
-    reach_of(conv, 1, &padding.left, &right);
+    int without_tap = reach_of(conv, 0, &padding.top, &bottom);
+    without_tap |= reach_of(conv, 1, &padding.left, &right);
     padding.padded_height = padding.top + conv->rows + bottom;
     padding.padded_width = padding.left + conv->columns + right;
     if (padding_open(&padding, conv->images)) return -1;
-    Product job = {.outputs = conv->channels};
+    Product job = {.by = grouping_of(conv->groups, conv->outputs, conv->channels)};
     long gy_row = padding.padded_width * conv->outputs;
     job.grid = (Grid){.images = conv->images,
                       .x_image = padding.padded_height * gy_row,
@@ -348,8 +415,7 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
                       .y_row = conv->stride[0] * x_row,
                       .y_column = conv->stride[1] * conv->channels};
     const float *padded_gy = pad_images(&padding, gy, 0, conv->images);
-    if (conv->stride[0] > conv->kernel[0] || conv->stride[1] > conv->kernel[1]) /* some phases have no tap */
-        memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
+    if (without_tap) memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
     int failed = 0;
     for (long r = 0; r < phases_of(conv, 0); r++) {
         Phase v = phase_of(conv, 0, r);
@@ -363,116 +429,4 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
     }
     memory_free(padding.padded);
     return failed;
-}
-
-/* -- weight gradient --------------------------------------------------------------------------------------------------
- *
- *     gw[m][o] = sum over output pixels of x[start of pixel + offset of m] * gy[pixel][o],     m = (i, j, c)
- *
- * Again x is read in place: row i of the register block is a kernel position m, the sum runs over output pixels, and
- * the taps are the rows of the output. gy is packed into panels, some images at a time. A task computes SLICE positions
- * for all pixels, BATCH at a time, so that its input stays in a cache for all panels. Tasks share the rows of gw, not
- * the pixels: no two threads add to one number, and the order of the sum is always the same.
- */
-enum { BATCH = 512, SLICE = 48 /* positions: a multiple of MR */, PIXELS_PER_BATCH = 4096 };
-
-typedef struct {
-    const Conv *conv;
-    Taps taps;             /* of the kernel: the offsets of its positions */
-    const float *x, *gy;
-    long rows, columns;    /* of the output; the rows of all images of the batch */
-    long *row_offset;      /* of each row's first input in x */
-    long x_column;         /* floats in x from one output pixel to the next */
-    long places, slice;    /* number of m: in all, of a task */
-    float *gy_panels;      /* [panel][pixel][NR] */
-    float *sums;           /* [panel][m][NR] */
-    long sum_rows;
-    int first;             /* nothing has been added to sums */
-    float *gw;
-} WeightJob;
-
-static void pack_gy(void *context, Loop *loop) {
-    const WeightJob *job = context;
-    const long outputs = job->conv->outputs, pixels = job->rows * job->columns;
-    for (long panel; (panel = loop_next(loop)) >= 0;) {
-        float *to = job->gy_panels + panel * pixels * NR;
-        const float *from = job->gy + panel * NR;
-        for (long pixel = 0; pixel < pixels; pixel++, to += NR, from += outputs)
-            for (int half = 0; half < NR; half += LANES) {
-                long n = outputs - panel * NR - half;
-                store(to + half, n > 0 ? load_upto(from + half, n) : (vf){0});
-            }
-    }
-}
-
-static void add_slices(void *context, Loop *loop) {
-    const WeightJob *job = context;
-    const long panels = ceil_div(job->conv->outputs, NR), batch = max_of(1, BATCH / job->columns);
-    for (long task; (task = loop_next(loop)) >= 0;) {
-        const long m = task * job->slice, count = min_of(job->slice, job->places - m);
-        for (long row = 0; row < job->rows; row += batch)
-            for (long panel = 0; panel < panels; panel++) {
-                const float *b = job->gy_panels + (panel * job->rows + row) * job->columns * NR;
-                for (long i = 0; i < count; i += MR) {
-                    const float *a[MR];
-                    vf c[MR][2];
-                    for (int k = 0; k < MR; k++) {
-                        long place = m + min_of(i + k, count - 1);
-                        a[k] = job->x + job->taps.offset[place / job->taps.run] + place % job->taps.run;
-                    }
-                    multiply(c, min_of(batch, job->rows - row), job->row_offset + row, job->columns, a, job->x_column, b, NR);
-                    add_block(c, job->sums + (panel * job->sum_rows + m + i) * NR, job->first && !row);
-                }
-            }
-    }
-}
-
-/* gw[o][c][i][j] = sums[panel][(i, j, c)][o] */
-static void unpack_sums(void *context, Loop *loop) {
-    const WeightJob *job = context;
-    const long channels = job->conv->channels, area = job->conv->kernel[0] * job->conv->kernel[1];
-    for (long o; (o = loop_next(loop)) >= 0;) {
-        const float *from = job->sums + o / NR * job->sum_rows * NR + o % NR;
-        float *to = job->gw + o * channels * area;
-        for (long c = 0; c < channels; c++)
-            for (long ij = 0; ij < area; ij++) to[c * area + ij] = from[(ij * channels + c) * NR];
-    }
-}
-
-int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw) {
-    Padding padding = padding_of(conv);
-    const long area = conv->rows * conv->columns, panels = ceil_div(conv->outputs, NR);
-    const long some = min_of(conv->images, max_of(1, PIXELS_PER_BATCH / area));
-    const long x_row = padding.padded_width * conv->channels;
-    WeightJob job = {.conv = conv,
-                     .columns = conv->columns,
-                     .x_column = conv->stride[1] * conv->channels,
-                     .gw = gw,
-                     .places = conv->kernel[0] * conv->kernel[1] * conv->channels,
-                     .first = 1};
-    job.slice = min_of(SLICE, round_up(ceil_div(job.places, 2), MR)); /* at least two tasks */
-    job.sum_rows = round_up(job.places, job.slice);
-    job.gy_panels = memory_alloc((size_t)(some * area * panels * NR) * sizeof(float));
-    job.sums = memory_alloc((size_t)(panels * job.sum_rows * NR) * sizeof(float));
-    job.row_offset = memory_alloc((size_t)(some * conv->rows) * sizeof(long));
-    int failed = !job.gy_panels || !job.sums || !job.row_offset || padding_open(&padding, some) ||
-                 taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width, conv->channels);
-    for (long row = 0; row < some * conv->rows && !failed; row++)
-        job.row_offset[row] = row / conv->rows * padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
-    for (long first = 0; first < conv->images && !failed; first += some) {
-        long images = min_of(some, conv->images - first);
-        job.x = pad_images(&padding, x, first, images);
-        job.gy = gy + first * area * conv->outputs;
-        job.rows = images * conv->rows;
-        parallel(panels, pack_gy, &job);
-        parallel(ceil_div(job.places, job.slice), add_slices, &job);
-        job.first = 0;
-    }
-    if (!failed) parallel(conv->outputs, unpack_sums, &job);
-    memory_free(job.taps.offset);
-    memory_free(padding.padded);
-    memory_free(job.row_offset);
-    memory_free(job.sums);
-    memory_free(job.gy_panels);
-    return failed ? -1 : 0;
 }

@@ -23,12 +23,17 @@
 
 #include "simd.h"
 
-/* What is applied to a row of C before it is stored: + bias, + residual, max(., 0). */
+/* What is applied to a row of C before it is stored: + bias, + residual, min(max(., 0), most). */
 typedef struct {
     const float *bias;     /* for each column, or NULL */
     const float *residual; /* in the layout of the output, or NULL */
-    int relu;
+    int relu;              /* NO_RELU: nothing more; RELU: max(., 0); LIMITED_RELU: also min(., most), as in ReLU6 */
+    float most;
 } Epilogue;
+
+enum { NO_RELU = 0,
+       RELU = 1,
+       LIMITED_RELU = 2 };
 
 /* c[i] = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:]; b advances by b_step for each k. */
 INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const float *const a[MR], long a_step,
@@ -49,12 +54,29 @@ INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const
     }
 }
 
+/* c[i] = the same for NARROW_MR rows and one vector of columns: for matrices that have no more. */
+INLINE void multiply_narrow(vf c[NARROW_MR], long taps, const long *offset, long run, const float *const a[NARROW_MR],
+                            long a_step, const float *b) {
+    for (int i = 0; i < NARROW_MR; i++) c[i] = (vf){0};
+    for (long tap = 0; tap < taps; tap++) {
+        const float *row[NARROW_MR];
+        for (int i = 0; i < NARROW_MR; i++) row[i] = a[i] + offset[tap];
+        for (long k = 0; k < run; k++, b += LANES) {
+            vf b0 = load(b);
+#pragma GCC unroll 12
+            for (int i = 0; i < NARROW_MR; i++) c[i] += splat(row[i][k * a_step]) * b0;
+        }
+    }
+}
+
 /* Applies the epilogue to one vector of C and stores it, or its first n floats. The pointers are those of its first
  * column. If n is the constant LANES, the compiler removes the checks of n. */
-INLINE void emit(vf v, float *y, long n, const float *bias, const float *residual, int with_relu) {
+INLINE void emit(vf v, float *y, long n, const float *bias, const float *residual, const Epilogue *out) {
     if (bias) v += load_upto(bias, n);
     if (residual) v += load_upto(residual, n);
-    store_upto(y, with_relu ? relu(v) : v, n);
+    if (out->relu) v = relu(v);
+    if (out->relu == LIMITED_RELU) v = at_most(v, out->most);
+    store_upto(y, v, n);
 }
 
 /* z[i][:] += c[i], for MR contiguous rows of NR floats; z[i][:] = c[i] if this is the `first` block. */

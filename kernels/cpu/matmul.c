@@ -32,6 +32,7 @@ static void pack_panels(void *context, Loop *loop) {
 static void do_blocks(void *context, Loop *loop) {
     const Job *job = context;
     const long start = 0;
+    const Epilogue nothing_more = {0};
     for (long task; (task = loop_next(loop)) >= 0;) {
         long column = task / job->blocks * NR, first = task % job->blocks * ROWS, end = min_of(first + ROWS, job->n);
         for (long k = 0; k < job->k; k += DEPTH) {
@@ -46,7 +47,7 @@ static void do_blocks(void *context, Loop *loop) {
                     for (int half = 0; half < 2 && column + half * LANES < job->m; half++) {
                         long m = column + half * LANES;
                         float *z = job->z + (row + i) * job->m + m;
-                        emit(c[i][half], z, job->m - m, !k && job->bias ? job->bias + m : NULL, k ? z : NULL, 0);
+                        emit(c[i][half], z, job->m - m, !k && job->bias ? job->bias + m : NULL, k ? z : NULL, &nothing_more);
                     }
             }
         }

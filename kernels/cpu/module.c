@@ -10,6 +10,7 @@
 #include "arrays.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "conv.h"
 #include "kernels.h"
@@ -22,7 +23,7 @@
 
 typedef PyArrayObject Array;
 
-enum { DIRECT = 0, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
+enum { DIRECT = 0, DEPTHWISE = 1, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
 
 static void release(Array *a, Array *b, Array *c, Array *d) { Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(c), Py_XDECREF(d); }
 
@@ -89,16 +90,24 @@ static void simplify(long padded, long kernel, long *stride, long *dilation) {
     if (kernel == 1) *dilation = 1;
 }
 
+/* Whether an algorithm can do a convolution with this kernel, stride, dilation and these groups. */
+static int can_do(const Conv *c, int algorithm) {
+    int plain = c->groups == 1;
+    for (int axis = 0; axis < 2; axis++) plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
+    if (algorithm == DIRECT) return 1;
+    if (algorithm == DEPTHWISE) return c->groups == c->channels && c->groups == c->outputs;
+    return plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4);
+}
+
 static int check_geometry(Conv *c, int algorithm) {
-    int sane = c->outputs > 0 && c->channels > 0, plain = 1;
+    int sane = c->outputs > 0 && c->channels > 0;
     long padded[2], reach[2];
-    for (int axis = 0; axis < 2; axis++) {
+    for (int axis = 0; axis < 2; axis++)
         sane &= c->kernel[axis] > 0 && c->stride[axis] > 0 && c->dilation[axis] > 0 && c->padding[axis] >= 0;
-        plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
-    }
     if (!require(sane, "a stride, dilation or padding out of range") ||
-        !require(algorithm == DIRECT || (plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4)),
-                 "this algorithm does not do this convolution"))
+        !require(c->groups > 0 && c->channels % c->groups == 0 && c->outputs % c->groups == 0,
+                 "the groups do not divide the channels") ||
+        !require(can_do(c, algorithm), "this algorithm does not do this convolution"))
         return 0;
     for (int axis = 0; axis < 2; axis++) {
         if (!extents(axis ? c->width : c->height, c->kernel[axis], c->padding[axis], c->dilation[axis], padded + axis,
@@ -108,7 +117,7 @@ static int check_geometry(Conv *c, int algorithm) {
     }
     c->rows = (padded[0] - reach[0]) / c->stride[0] + 1, c->columns = (padded[1] - reach[1]) / c->stride[1] + 1;
     return fits("the padded image", c->images, c->channels, padded[0], padded[1]) &&
-           fits("the weights", c->outputs, c->channels, c->kernel[0], c->kernel[1]) &&
+           fits("the weights", c->outputs, c->channels / c->groups, c->kernel[0], c->kernel[1]) &&
            fits("the result", c->images, c->outputs, c->rows, c->columns);
 }
 
@@ -124,18 +133,30 @@ static void set_image(Conv *c, Array *x) {
 
 static Weights weights_of(Array *w) { return (Weights){floats(w), step_of(w, 0), step_of(w, 1), step_of(w, 2), step_of(w, 3)}; }
 
+/* The outputs and the channels of weights (O, C / groups, kh, kw). Returns 0 with an exception if the groups are not
+ * possible. */
+static int set_weights(Conv *c, Array *w) {
+    c->outputs = PyArray_DIM(w, 0);
+    return require(c->groups > 0 && c->groups <= max_of(1, c->outputs), "the groups do not divide the channels") &&
+           require(!__builtin_mul_overflow(PyArray_DIM(w, 1), c->groups, &c->channels), "the weights do not fit");
+}
+
 static size_t packed_size(const Conv *c, int algorithm) {
+    if (algorithm == DEPTHWISE) return depthwise_packed_size(c);
     return algorithm == DIRECT ? direct_packed_size(c) : winograd_packed_size(c, algorithm);
 }
 
 static void pack(const Conv *c, int algorithm, Weights w, float *packed) {
     if (algorithm == DIRECT)
         direct_pack(c, w, packed);
+    else if (algorithm == DEPTHWISE)
+        depthwise_pack(c, w, packed);
     else
         winograd_pack(c, algorithm, w, packed);
 }
 
 static int forward(const Conv *c, int algorithm, const float *packed, Epilogue out, const float *x, float *y) {
+    if (algorithm == DEPTHWISE) return depthwise_forward(c, packed, out, x, y);
     return algorithm == DIRECT ? direct_forward(c, packed, out, x, y) : winograd_forward(c, algorithm, packed, out, x, y);
 }
 
@@ -154,22 +175,22 @@ static int check_epilogue(const Conv *c, Array *bias, Array *residual, Array *y)
            require(!residual || same_shape(residual, y), "the residual does not fit");
 }
 
-/* conv2d(x, w, bias, residual, relu, stride, padding, dilation, algorithm) */
+/* conv2d(x, w, bias, residual, relu, stride, padding, dilation, groups, algorithm) */
 KERNEL(conv2d) {
     PyObject *px, *pw, *pbias, *presidual;
     Array *x = NULL, *w = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     int with_relu, algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)i", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride), PAIR(c.padding),
-                          PAIR(c.dilation), &algorithm))
+    if (!PyArg_ParseTuple(args, "OOOOp(ll)(ll)(ll)li", &px, &pw, &pbias, &presidual, &with_relu, PAIR(c.stride),
+                          PAIR(c.padding), PAIR(c.dilation), &c.groups, &algorithm))
         return NULL;
     if ((x = as_image(px)) && (w = as_steps(pw)) && optional(pbias, as_rows, &bias) &&
         optional(presidual, as_image, &residual) && require(PyArray_NDIM(w) == 4, "weights need four axes")) {
         set_image(&c, x);
         c.outputs = PyArray_DIM(w, 0), c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
-        if (require(PyArray_DIM(w, 1) == c.channels, "the weights do not fit") && check_geometry(&c, algorithm) &&
+        if (check_geometry(&c, algorithm) && require(PyArray_DIM(w, 1) == c.channels / c.groups, "the weights do not fit") &&
             (y = new_image(c.images, c.outputs, c.rows, c.columns)) && check_epilogue(&c, bias, residual, y)) {
-            Epilogue out = {floats(bias), floats(residual), with_relu};
+            Epilogue out = {floats(bias), floats(residual), with_relu ? RELU : NO_RELU, 0};
             Py_BEGIN_ALLOW_THREADS
             failed = pack_and_forward(&c, algorithm, weights_of(w), out, floats(x), floats(y));
             Py_END_ALLOW_THREADS
@@ -179,15 +200,14 @@ KERNEL(conv2d) {
     return finished(y, failed);
 }
 
-/* pack(w, algorithm) -> (floats,): the weights in the layout that `conv2d_packed` takes */
+/* pack(w, groups, algorithm) -> (floats,): the weights in the layout that `conv2d_packed` takes */
 KERNEL(pack) {
     PyObject *pw;
     Array *w = NULL, *packed = NULL;
     int algorithm, failed = 1;
     Conv c = {.stride = {1, 1}, .dilation = {1, 1}};
-    if (!PyArg_ParseTuple(args, "Oi", &pw, &algorithm)) return NULL;
-    if ((w = as_steps(pw)) && require(PyArray_NDIM(w) == 4, "weights need four axes")) {
-        c.outputs = PyArray_DIM(w, 0), c.channels = PyArray_DIM(w, 1);
+    if (!PyArg_ParseTuple(args, "Oli", &pw, &c.groups, &algorithm)) return NULL;
+    if ((w = as_steps(pw)) && require(PyArray_NDIM(w) == 4, "weights need four axes") && set_weights(&c, w)) {
         c.height = c.kernel[0] = PyArray_DIM(w, 2), c.width = c.kernel[1] = PyArray_DIM(w, 3);
         if (check_geometry(&c, algorithm)) {
             npy_intp size = (npy_intp)packed_size(&c, algorithm);
@@ -203,14 +223,17 @@ KERNEL(pack) {
     return finished(packed, failed);
 }
 
-/* conv2d_packed(x, packed, (outputs, kh, kw), bias, residual, relu, stride, padding, dilation, algorithm, out) */
+/* conv2d_packed(x, packed, (outputs, kh, kw), bias, residual, relu, stride, padding, dilation, groups, algorithm, out); a
+ * further argument `most` limits the ReLU: min(max(y, 0), most) */
 KERNEL(conv2d_packed) {
     PyObject *px, *ppacked, *pbias, *presidual, *out_array;
     Array *x = NULL, *packed = NULL, *bias = NULL, *residual = NULL, *y = NULL;
     int with_relu, algorithm, failed = 1;
+    float most = INFINITY;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OO(lll)OOp(ll)(ll)(ll)iO", &px, &ppacked, &c.outputs, PAIR(c.kernel), &pbias, &presidual,
-                          &with_relu, PAIR(c.stride), PAIR(c.padding), PAIR(c.dilation), &algorithm, &out_array))
+    if (!PyArg_ParseTuple(args, "OO(lll)OOp(ll)(ll)(ll)liO|f", &px, &ppacked, &c.outputs, PAIR(c.kernel), &pbias, &presidual,
+                          &with_relu, PAIR(c.stride), PAIR(c.padding), PAIR(c.dilation), &c.groups, &algorithm, &out_array,
+                          &most))
         return NULL;
     if ((x = as_image(px)) && (packed = as_rows(ppacked)) && optional(pbias, as_rows, &bias) &&
         optional(presidual, as_image, &residual)) {
@@ -219,7 +242,7 @@ KERNEL(conv2d_packed) {
             require(has_length(packed, (npy_intp)packed_size(&c, algorithm)), "the packed weights do not fit") &&
             (y = output_for(out_array, 4, (npy_intp[]){c.images, c.outputs, c.rows, c.columns}, CHANNELS_LAST)) &&
             check_epilogue(&c, bias, residual, y)) {
-            Epilogue out = {floats(bias), floats(residual), with_relu};
+            Epilogue out = {floats(bias), floats(residual), !with_relu ? NO_RELU : most < INFINITY ? LIMITED_RELU : RELU, most};
             Py_BEGIN_ALLOW_THREADS
             failed = forward(&c, algorithm, floats(packed), out, floats(x), floats(y));
             Py_END_ALLOW_THREADS
@@ -241,34 +264,38 @@ static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const fl
                    .kernel = {3, 3},
                    .stride = {1, 1},
                    .dilation = {1, 1},
+                   .groups = 1,
                    .padding = {2 - c->padding[0], 2 - c->padding[1]}};
     Weights turned_w = {w.first + 2 * w.i_step + 2 * w.j_step, w.in_step, w.out_step, -w.i_step, -w.j_step};
-    Epilogue nothing = {NULL, NULL, 0};
+    Epilogue nothing = {NULL, NULL, NO_RELU, 0};
     return pack_and_forward(&turned, algorithm, turned_w, nothing, gy, gx);
 }
 
-/* conv2d_grad_input(gy, w, input_size, stride, padding, dilation, algorithm) */
+static int grad_input(const Conv *c, int algorithm, Weights w, const float *gy, float *gx) {
+    if (algorithm == DEPTHWISE) return depthwise_grad_input(c, w, gy, gx);
+    return algorithm == DIRECT ? direct_grad_input(c, w, gy, gx) : winograd_grad_input(c, algorithm, w, gy, gx);
+}
+
+/* conv2d_grad_input(gy, w, input_size, stride, padding, dilation, groups, algorithm) */
 KERNEL(conv2d_grad_input) {
     PyObject *pgy, *pw;
     Array *gy = NULL, *w = NULL, *gx = NULL;
     int algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)i", &pgy, &pw, &c.height, &c.width, PAIR(c.stride), PAIR(c.padding),
-                          PAIR(c.dilation), &algorithm))
+    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)li", &pgy, &pw, &c.height, &c.width, PAIR(c.stride), PAIR(c.padding),
+                          PAIR(c.dilation), &c.groups, &algorithm))
         return NULL;
-    if ((gy = as_image(pgy)) && (w = as_steps(pw)) && require(PyArray_NDIM(w) == 4, "weights need four axes")) {
-        c.images = PyArray_DIM(gy, 0), c.outputs = PyArray_DIM(w, 0), c.channels = PyArray_DIM(w, 1);
-        c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
-        int dense = (c.stride[0] == 1 || c.dilation[0] == 1) && (c.stride[1] == 1 || c.dilation[1] == 1);
+    if ((gy = as_image(pgy)) && (w = as_steps(pw)) && require(PyArray_NDIM(w) == 4, "weights need four axes") &&
+        set_weights(&c, w)) {
+        c.images = PyArray_DIM(gy, 0), c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
         if (check_geometry(&c, algorithm) && check_padded_gradient(&c) &&
-            require(dense, "no input gradient with stride and dilation") &&
-            require(algorithm == DIRECT || (c.padding[0] <= 2 && c.padding[1] <= 2), "too much padding for Winograd") &&
+            require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2),
+                    "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
             (gx = new_image(c.images, c.channels, c.height, c.width))) {
             Py_BEGIN_ALLOW_THREADS
-            failed = algorithm == DIRECT ? direct_grad_input(&c, weights_of(w), floats(gy), floats(gx))
-                                         : winograd_grad_input(&c, algorithm, weights_of(w), floats(gy), floats(gx));
+            failed = grad_input(&c, algorithm, weights_of(w), floats(gy), floats(gx));
             Py_END_ALLOW_THREADS
         }
     }
@@ -276,26 +303,30 @@ KERNEL(conv2d_grad_input) {
     return finished(gx, failed);
 }
 
-/* conv2d_grad_weight(x, gy, kernel_size, stride, padding, dilation, algorithm) */
+static int grad_weight(const Conv *c, int algorithm, const float *x, const float *gy, float *gw) {
+    if (algorithm == DEPTHWISE) return depthwise_grad_weight(c, x, gy, gw);
+    return algorithm == DIRECT ? direct_grad_weight(c, x, gy, gw) : winograd_grad_weight(c, x, gy, gw);
+}
+
+/* conv2d_grad_weight(x, gy, kernel_size, stride, padding, dilation, groups, algorithm) */
 KERNEL(conv2d_grad_weight) {
     PyObject *px, *pgy;
     Array *x = NULL, *gy = NULL, *gw = NULL;
     int algorithm, failed = 1;
     Conv c = {0};
-    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)i", &px, &pgy, PAIR(c.kernel), PAIR(c.stride), PAIR(c.padding),
-                          PAIR(c.dilation), &algorithm))
+    if (!PyArg_ParseTuple(args, "OO(ll)(ll)(ll)(ll)li", &px, &pgy, PAIR(c.kernel), PAIR(c.stride), PAIR(c.padding),
+                          PAIR(c.dilation), &c.groups, &algorithm))
         return NULL;
     if ((x = as_image(px)) && (gy = as_image(pgy))) {
         set_image(&c, x);
         c.outputs = PyArray_DIM(gy, 1);
-        npy_intp shape[4] = {c.outputs, c.channels, c.kernel[0], c.kernel[1]};
+        npy_intp shape[4] = {c.outputs, c.channels / max_of(1, c.groups), c.kernel[0], c.kernel[1]};
         if (check_geometry(&c, algorithm) && require(algorithm != WINOGRAD_2, "no weight gradient by 2x2 tiles") &&
             require(PyArray_DIM(gy, 0) == c.images && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
             require(c.images > 0, "no images") && (gw = new_array(4, shape, NPY_FLOAT32, ROWS))) {
             Py_BEGIN_ALLOW_THREADS
-            failed = algorithm == DIRECT ? direct_grad_weight(&c, floats(x), floats(gy), floats(gw))
-                                         : winograd_grad_weight(&c, floats(x), floats(gy), floats(gw));
+            failed = grad_weight(&c, algorithm, floats(x), floats(gy), floats(gw));
             Py_END_ALLOW_THREADS
         }
     }
@@ -872,7 +903,7 @@ PyMODINIT_FUNC INIT(MODULE_NAME)(void) {
     if (!module || arrays_start()) return NULL;
     threads_start();
     if (PyModule_AddIntConstant(module, "LANES", LANES) || PyModule_AddIntConstant(module, "DIRECT", DIRECT) ||
-        PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
+        PyModule_AddIntConstant(module, "DEPTHWISE", DEPTHWISE) || PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
         PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
         PyModule_AddStringConstant(module, "COMPILER", __VERSION__))
         return NULL;

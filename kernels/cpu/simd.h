@@ -34,7 +34,8 @@ enum { MR = 12 };
 #else
 enum { MR = 6 };
 #endif
-enum { NR = 2 * LANES };
+enum { NR = 2 * LANES,
+       NARROW_MR = 12 }; /* NARROW_MR x LANES is the block for matrices of at most LANES columns */
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -77,6 +78,9 @@ INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (v
 
 /* max(x, 0). NaN < 0 is false, so NaN stays NaN, which max instructions would turn into 0. */
 INLINE vf relu(vf x) { return choose(x < 0, (vf){0}, x); }
+
+/* min(x, most), where NaN stays NaN too. */
+INLINE vf at_most(vf x, float most) { return choose(x > most, splat(most), x); }
 
 INLINE long min_of(long a, long b) { return a < b ? a : b; }
 INLINE long max_of(long a, long b) { return a > b ? a : b; }

@@ -151,7 +151,7 @@ INLINE void emit_tile(int m, const Job *job, TilePosition place, const vf *y, lo
     for (long i = 0; i < rows; i++)
         for (long j = 0; j < columns; j++) {
             long at = i * line + j * pixel;
-            emit(y[i * m + j], to + at, n, bias, residual ? residual + at : NULL, out.relu);
+            emit(y[i * m + j], to + at, n, bias, residual ? residual + at : NULL, &out);
         }
 }
 

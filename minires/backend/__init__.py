@@ -4,18 +4,9 @@
 providers: `reference` is always there and works on any array; `cpu` and `cuda` are fast.
 """
 
-from minires.backend.arrays import (
-    Array,
-    array_module,
-    as_array,
-    device_of,
-    is_array,
-    is_device,
-    memory_owner,
-    scalar,
-    to_device,
-)
+from minires.backend.arrays import Array, array_module, as_array, device_of, is_array, memory_owner, scalar, to_device
 from minires.backend.contract import *  # noqa: F403  (the contract's names are the backend's names)
+from minires.backend.devices import device, is_device
 from minires.backend.dispatch import CONTRACT, available_providers, provider_for, use_backend
 
 __all__ = [
@@ -24,6 +15,7 @@ __all__ = [
     "array_module",
     "as_array",
     "available_providers",
+    "device",
     "device_of",
     "is_array",
     "is_device",

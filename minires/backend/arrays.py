@@ -5,7 +5,6 @@ This module does not import CuPy to recognise its arrays: a program that has one
 
 from __future__ import annotations
 
-import re
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minires.backend.capturing import refuse_while_capturing
+from minires.backend.devices import CPU, device, gpu, is_device
 from minires.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def scalar(value: Any, dtype: Any, like: Array) -> Array:
     return np.asarray(value, dtype) if xp is np else xp.full((), value, dtype)
 
 
-def device_of(array: Any) -> str:
+def device_of(array: Any) -> device:
     """ "cpu", or "cuda:N" for a CuPy array on GPU N."""
-    return "cpu" if array_module(array) is np else f"cuda:{array.device.id}"
+    return CPU if array_module(array) is np else gpu(int(array.device.id))
 
 
 def memory_owner(array: Array) -> Array:
@@ -58,11 +58,6 @@ def memory_owner(array: Array) -> Array:
     while isinstance(array.base, type(array)):
         array = array.base
     return array
-
-
-def is_device(name: object) -> bool:
-    """Whether `name` is the name of a device: "cpu", "cuda" or "cuda:N"."""
-    return isinstance(name, str) and re.fullmatch(r"cpu|cuda(:[0-9]+)?", name) is not None
 
 
 def keep_dims(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:

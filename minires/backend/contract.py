@@ -81,6 +81,76 @@ def sigmoid(x: Array) -> Array:
 
 
 @kernel
+def expm1(x: Array) -> Array:
+    """eˣ − 1, accurate where x is small"""
+
+
+@kernel
+def log1p(x: Array) -> Array:
+    """ln(1 + x), accurate where x is small"""
+
+
+@kernel
+def log2(x: Array) -> Array:
+    """log₂ x, exact for powers of 2"""
+
+
+@kernel
+def log10(x: Array) -> Array:
+    """log₁₀ x, exact for powers of 10"""
+
+
+@kernel
+def sin(x: Array) -> Array:
+    """sin x, in radians"""
+
+
+@kernel
+def cos(x: Array) -> Array:
+    """cos x, in radians"""
+
+
+@kernel
+def tan(x: Array) -> Array:
+    """tan x, in radians"""
+
+
+@kernel
+def sinh(x: Array) -> Array:
+    """(eˣ − e⁻ˣ)/2"""
+
+
+@kernel
+def cosh(x: Array) -> Array:
+    """(eˣ + e⁻ˣ)/2"""
+
+
+@kernel
+def asin(x: Array) -> Array:
+    """arcsin x, in [−π/2, π/2]"""
+
+
+@kernel
+def acos(x: Array) -> Array:
+    """arccos x, in [0, π]"""
+
+
+@kernel
+def atan(x: Array) -> Array:
+    """arctan x, in [−π/2, π/2]"""
+
+
+@kernel
+def atan2(y: Array, x: Array) -> Array:
+    """The angle of the point (x, y), in [−π, π]; for complex numbers to first order, as a complex step needs"""
+
+
+@kernel
+def erf(x: Array) -> Array:
+    """2/√π ∫₀ˣ exp(−t²) dt; for complex numbers to first order in the imaginary part, as a complex step needs"""
+
+
+@kernel
 def relu(x: Array) -> Array:
     """max(x, 0); NaN stays NaN; a complex x is kept where its real part is positive"""
 
@@ -121,6 +191,21 @@ def astype(x: Array, dtype: Any) -> Array:
 
 
 @kernel
+def round(x: Array, towards: str) -> Array:
+    """The whole number next to x (its real part): "floor" below, "ceil" above, "trunc" towards 0, "even" the nearest"""
+
+
+@kernel
+def rounded_quotient(x: Array, y: Array, rounding: str) -> Array:
+    """x/y of the real parts, rounded by "floor" or "trunc", in x's dtype; both have one dtype"""
+
+
+@kernel
+def remainder(x: Array, y: Array, rounding: str) -> Array:
+    """x − q·y, where q is the `rounded_quotient`, without its rounding error"""
+
+
+@kernel
 def isfinite(x: Array) -> bool:
     """Whether every element is finite, as a Python bool"""
 
@@ -144,8 +229,28 @@ def argmax(x: Array, axis: int) -> Array:
     """Index (int64) of the first largest element along `axis`, compared by real parts, or of the first NaN"""
 
 
+@kernel
+def min(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    """min x over `axes`, compared by real parts; NaN if any element is"""
+
+
+@kernel
+def argmin(x: Array, axis: int) -> Array:
+    """Index (int64) of the first smallest element along `axis`, compared by real parts, or of the first NaN"""
+
+
+@kernel
+def argsort(x: Array, axis: int) -> Array:
+    """Indices (int64) that put x in ascending order of real parts along `axis`, equal ones in their order; NaN last"""
+
+
+@kernel
+def cumsum(x: Array, axis: int) -> Array:
+    """y[…, i, …] = Σ_{k ≤ i} x[…, k, …] along `axis`; int64 for integers and bools"""
+
+
 # ---------------------------------------------------------------------------------------------------------------------
-# Shape. `reshape`, `transpose`, `broadcast_to` and basic indexing may return views.
+# Shape. `reshape`, `transpose`, `broadcast_to`, `diagonal` and basic indexing may return views.
 
 
 @kernel
@@ -166,6 +271,11 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 @kernel
 def flip(x: Array, axes: tuple[int, ...]) -> Array:
     """x reversed along `axes`"""
+
+
+@kernel
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    """y[…, i] = x[…, i, …, i + offset, …] at axis1 < axis2, or x[…, i − offset, …, i, …] for a negative offset"""
 
 
 @kernel

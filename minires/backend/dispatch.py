@@ -73,11 +73,14 @@ def use_backend(name: str) -> Switch:
 
 
 def _candidates(kernel_name: str, array: Array) -> Iterator[Provider]:
-    """The providers that have `kernel_name` and support arrays like `array`, in the order in which they are asked."""
+    """The providers that support arrays like `array` and have `kernel_name`, in the order in which they are asked.
+
+    `supports` comes first: whoever asks the CUDA provider for a kernel makes it import its kernels.
+    """
     forced = _forced.get() or _process_wide()
     reference = REFERENCE_FLOAT16 if array.dtype == FLOAT16 else REFERENCE
     for provider in PROVIDERS:
-        if (forced is None or provider.name == forced) and hasattr(provider, kernel_name) and provider.supports(array):
+        if (forced is None or provider.name == forced) and provider.supports(array) and hasattr(provider, kernel_name):
             yield reference if provider is REFERENCE else provider
     yield reference
 

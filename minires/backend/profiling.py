@@ -1,6 +1,7 @@
 """`minires.profile`: how often each kernel of the contract was called, how long it took, and who computed it.
 
-It also shows what fast providers declined, since a call that silently falls through to the reference is slow.
+It also shows what fast providers declined, since a call that silently falls through to the reference is slow. What is
+counted, `profile_report.py` holds and prints; it is imported when something is profiled.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,82 +19,10 @@ from minires.backend.arrays import array_module, is_array
 from minires.backend.capturing import is_capturing
 from minires.backend.switches import setting
 
+if TYPE_CHECKING:
+    from minires.backend.profile_report import Profile
+
 LONGEST_EXAMPLE = 100  # characters
-
-
-@dataclass
-class ProfileRow:
-    """All calls of one kernel that one provider computed.
-
-    Attributes:
-        kernel: its name in the contract (`minires/backend/contract.py`).
-        provider: "reference", "cpu" or "cuda".
-        calls: how many there were.
-        seconds: how long they took in all.
-        bytes: the size of the arrays that went in and came out, in all.
-    """
-
-    kernel: str
-    provider: str
-    calls: int = 0
-    seconds: float = 0.0
-    bytes: int = 0
-
-
-@dataclass
-class FallThrough:
-    """All calls of one kernel that one provider declined, so that the next one computed them.
-
-    Attributes:
-        kernel: its name in the contract.
-        provider: who declined.
-        calls: how many there were.
-        example: the arguments of the first of them.
-    """
-
-    kernel: str
-    provider: str
-    example: str
-    calls: int = 0
-
-
-@dataclass
-class Profile:
-    """What `minires.profile` returns. Printing it shows a table, the kernel that took the most time first."""
-
-    _rows: dict[tuple[str, str], ProfileRow] = field(default_factory=dict)
-    _declined: dict[tuple[str, str], FallThrough] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[ProfileRow]:
-        """One row for each kernel and provider, sorted by time."""
-        return sorted(self._rows.values(), key=lambda row: -row.seconds)
-
-    @property
-    def fell_through(self) -> list[FallThrough]:
-        """The kernels that a provider declined, sorted by calls."""
-        return sorted(self._declined.values(), key=lambda row: -row.calls)
-
-    def __str__(self) -> str:
-        rows = self.rows
-        total = ProfileRow("total", "", *(sum(column) for column in zip(*map(_numbers, rows), strict=True)))
-        lines = [f"{'kernel':<20} {'provider':<9} {'calls':>7} {'ms':>10} {'share':>6} {'MB':>10}"]
-        for row in [*rows, total]:
-            share = row.seconds / total.seconds if total.seconds else 0.0
-            lines.append(
-                f"{row.kernel:<20} {row.provider:<9} {row.calls:>7} {row.seconds * 1e3:>10.3f} {share:>6.1%} "
-                f"{row.bytes / 1e6:>10.2f}"
-            )
-        lines += [
-            f"{each.kernel}: {each.calls} calls fell through, declined by {each.provider}; the first: {each.example}"
-            for each in self.fell_through
-        ]
-        return "\n".join(lines)
-
-
-def _numbers(row: ProfileRow) -> tuple[int, float, int]:
-    return row.calls, row.seconds, row.bytes
-
 
 # The profiles of this thread's calls.
 ACTIVE: ContextVar[tuple[Profile, ...]] = ContextVar("minires_profiles", default=())
@@ -108,6 +36,8 @@ def profile() -> Iterator[Profile]:
     time belongs to that kernel; this slows the block down. A compiled model calls no kernels of the contract, so its
     steps do not appear.
     """
+    from minires.backend.profile_report import Profile
+
     result = Profile()
     with setting(ACTIVE, (*ACTIVE.get(), result)):
         yield result
@@ -126,19 +56,18 @@ def record_call(kernel: str, provider: str, seconds: float, arguments_and_result
     """Count one call in every profile of this thread."""
     size = _size(arguments_and_result)
     for profile in ACTIVE.get():
-        row = profile._rows.setdefault((kernel, provider), ProfileRow(kernel, provider))
-        row.calls, row.seconds, row.bytes = row.calls + 1, row.seconds + seconds, row.bytes + size
+        profile.add_call(kernel, provider, seconds, size)
 
 
 def record_declined(kernel: Callable[..., Any], provider: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Count one call that `provider` declined; the arguments of the first are kept as text."""
-    key = kernel.__name__, provider
+
+    def example() -> str:
+        arguments = signature(kernel).bind(*args, **kwargs).arguments.items()
+        return ", ".join(f"{name}={_described(value)}" for name, value in arguments)[:LONGEST_EXAMPLE]
+
     for profile in ACTIVE.get():
-        if key not in profile._declined:
-            arguments = signature(kernel).bind(*args, **kwargs).arguments.items()
-            example = ", ".join(f"{name}={_described(value)}" for name, value in arguments)
-            profile._declined[key] = FallThrough(*key, example[:LONGEST_EXAMPLE])
-        profile._declined[key].calls += 1
+        profile.add_declined(kernel.__name__, provider, example)
 
 
 def _size(value: Any) -> int:

@@ -38,3 +38,22 @@ class Provider:
                     setattr(self, function_name, decorator(function))
         self.name = name
         self.supports = supports
+
+
+class LateProvider(Provider):
+    """A provider whose kernels are imported when one of them is first asked for.
+
+    Args:
+        load: imports them, and returns a Provider that has them.
+    """
+
+    def __init__(self, name: str, supports: Callable[[Array], bool], load: Callable[[], Provider]) -> None:
+        super().__init__(name, supports, modules=())
+        self._load: Callable[[], Provider] | None = load
+
+    def __getattr__(self, kernel: str) -> Any:
+        """Called for a name that is not there (yet). Raises AttributeError if no kernel has it."""
+        if kernel == "_load" or self._load is None:
+            raise AttributeError(f"the provider {self.name!r} has no kernel {kernel!r}")
+        vars(self).update({**vars(self._load()), "name": self.name, "supports": self.supports, "_load": None})
+        return getattr(self, kernel)

@@ -11,20 +11,28 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from importlib import import_module
 
-import typer
+import click
 
-from minires.cli import docs, gradients, lab, machine, networks, training
 from minires.cli.shared import echo
 from minires.errors import MiniResError
 from minires.terminal import accept_all_characters
 from minires.weights.messages import printable
 
-HELP = "Residual networks on NumPy, small enough to read."
-app = typer.Typer(add_completion=False, rich_markup_mode=None, help=HELP)  # rich would cut off long options
-for _module in (training, networks, gradients, machine, lab, docs):  # the order of commands in the help
-    app.add_typer(_module.commands)
+# Each command and the module that has it, in the order of the help. Only the one that is called is imported.
+COMMANDS = {
+    "demo": "training",
+    "train": "training",
+    "evaluate": "networks",
+    "predict": "networks",
+    "summary": "networks",
+    "gradcheck": "gradients",
+    "info": "machine",
+    "bench": "machine",
+    "lab": "lab",
+    "docs": "docs",
+}
 
 MAX_ERROR_LENGTH = 600  # characters of an error's line; a longer one loses its middle
 
@@ -50,7 +58,7 @@ def _exit_code(arguments: list[str]) -> int:
     """Run `minires`; whatever the user can correct is one line on standard error."""
     try:
         _run(arguments)
-    except typer.Exit as exit_:
+    except click.exceptions.Exit as exit_:
         return int(exit_.exit_code)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _discard_output()
@@ -63,9 +71,7 @@ def _exit_code(arguments: list[str]) -> int:
         return _fail(f"not enough memory ({error}): try a smaller batch or image")
     except OSError as error:
         return _fail(str(error))
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # typer's usage errors have it, in every version
-            raise
+    except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "minires"
         return _fail(f"{error.format_message()} (see {command} --help)")
@@ -83,9 +89,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    command = typer.main.get_command(app)
-    with command.make_context("minires", arguments) as context:
-        command.invoke(context)
+    with minires.make_context("minires", arguments) as context:
+        minires.invoke(context)
 
 
 def _fail(message: str, code: int = 2) -> int:
@@ -98,23 +103,36 @@ def _fail(message: str, code: int = 2) -> int:
     return code
 
 
-# -- options of `minires` itself ----------------------------------------------------------------------------
+# -- `minires` itself -------------------------------------------------------------------------------------------------
 
 
-def _show_version(wanted: bool) -> None:
+class Commands(click.Group):
+    """The commands of `COMMANDS`, each imported when it is called or listed."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"minires.cli.{COMMANDS[name]}"), name)
+        return command
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
         from minires import __version__
 
         echo(f"minires {__version__}")
-        raise typer.Exit
+        context.exit()
 
 
-@app.callback(invoke_without_command=True)
-def _minires(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"show_default": True})
+@click.option(
+    "--version", is_flag=True, callback=_show_version, is_eager=True, expose_value=False, help="Print the version."
+)
+@click.pass_context
+def minires(context: click.Context) -> None:
+    """Residual networks on NumPy, small enough to read."""
     if context.invoked_subcommand is None:
         echo(context.get_help())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from minires.cli.shared import example
 from minires.errors import MiniResError
 
-commands = typer.Typer()
 _PACKAGE = Path(__file__).resolve().parent.parent
 PLACES = (_PACKAGE / "docs", _PACKAGE.parent / "docs")  # in an installation; in a checkout
 
@@ -26,17 +24,21 @@ def pages() -> dict[str, Path]:
     )
 
 
-@commands.command(epilog=example("minires docs gradcheck"))
-def docs(page: Annotated[str, typer.Argument(help="The page to print; without one, they are listed.")] = "") -> None:
-    """Show the documentation."""
+@click.command(epilog=example("minires docs gradcheck"))
+@click.argument("page", default="", metavar="[PAGE]")
+def docs(page: str) -> None:
+    """Show the documentation.
+
+    Without PAGE, the pages are listed.
+    """
     found = pages()
     if page:
         if page not in found:
             raise MiniResError(f"no page is called {page!r}; there are {', '.join(found)}")
-        typer.echo(found[page].read_text("utf-8"))
+        click.echo(found[page].read_text("utf-8"))
         return
     for name, path in found.items():
         with path.open(encoding="utf-8") as file:
             title = file.readline().lstrip("# ").strip()
-        typer.echo(f"{name:<20} {title}")
-    typer.echo(f"\nminires docs PAGE prints one; they are in {next(iter(found.values())).parent}")
+        click.echo(f"{name:<20} {title}")
+    click.echo(f"\nminires docs PAGE prints one; they are in {next(iter(found.values())).parent}")

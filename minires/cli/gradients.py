@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from minires.cli.shared import Json, echo, example, input_shape, model_name, output_file, print_json, refuse_options
+from minires.cli.shared import (
+    OUTPUT_FILE,
+    as_json_option,
+    checked_by,
+    echo,
+    example,
+    input_shape,
+    model_name,
+    print_json,
+    refuse_options,
+)
 from minires.errors import MiniResError
 from minires.training.progress import progress_bar
 
@@ -17,43 +27,47 @@ if TYPE_CHECKING:
     from minires.gradcheck.catalogue import Example
 
 DTYPES = ("float64", "float32")
-commands = typer.Typer()
 
 
-def _dtype(value: str) -> str:
-    if value not in DTYPES:
-        raise typer.BadParameter(f"{value!r} is not {' or '.join(DTYPES)}")
-    return value
-
-
-@commands.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
+@click.command(epilog=example("minires gradcheck resnet18 --input 3x32x32 --batch 8 --html gradients.html"))
+@click.argument("model", required=False, callback=checked_by(model_name))
+@click.option("--op", metavar="NAME", help="Check an op, e.g. conv2d.")
+@click.option("--all-ops", is_flag=True, help="Check every op.")
+@click.option("--audit", is_flag=True, help="Break each op's backward in every classic way: does the check notice?")
+@click.option("--input", "image", metavar="CxHxW", default="3x32x32", help="Shape of an image.")
+@click.option("--batch", type=click.IntRange(1), default=8, help="Number of images.")
+@click.option("--classes", type=click.IntRange(1), default=10, help="Number of classes of the network.")
+@click.option("--order", type=click.IntRange(1, 2), default=1, help="2: check the gradient of the gradient as well.")
+@click.option("--dtype", type=click.Choice(DTYPES), default="float64", help="Dtype of f.")
+@click.option("--provider", metavar="NAME", help="Check the float32 gradients of these kernels, e.g. cpu.")
+@click.option("--method", metavar="NAME", default="auto", help="Method of numerical differentiation.")
+@click.option("--fast", is_flag=True, help="Check along random directions only.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of weights, images, cotangents and directions.")
+@click.option("--html", **OUTPUT_FILE, metavar="FILE", help="Write the report as a page as well.")
+@as_json_option
+@click.pass_context
 def gradcheck(
-    context: typer.Context,
-    model: Annotated[str | None, typer.Argument(callback=model_name, metavar="[MODEL]", help="A network.")] = None,
-    op: Annotated[str | None, typer.Option("--op", metavar="NAME", help="Check an op, e.g. conv2d.")] = None,
-    all_ops: Annotated[bool, typer.Option("--all-ops", help="Check every op.")] = False,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Break each op's backward in every classic way: does the check notice?")
-    ] = False,
-    image: Annotated[str, typer.Option("--input", metavar="CxHxW", help="Shape of an image.")] = "3x32x32",
-    batch: Annotated[int, typer.Option(min=1, help="Number of images.")] = 8,
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes of the network.")] = 10,
-    order: Annotated[int, typer.Option(min=1, max=2, help="2: check the gradient of the gradient as well.")] = 1,
-    dtype: Annotated[str, typer.Option(callback=_dtype, metavar="|".join(DTYPES), help="Dtype of f.")] = "float64",
-    provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Check the float32 gradients of these kernels, e.g. cpu.")
-    ] = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="Method of numerical differentiation.")] = "auto",
-    fast: Annotated[bool, typer.Option("--fast", help="Check along random directions only.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, images, cotangents and directions.")] = 0,
-    html: Annotated[
-        Path | None, typer.Option(callback=output_file, metavar="FILE", help="Write the report as a page as well.")
-    ] = None,
-    as_json: Json = False,
+    context: click.Context,
+    model: str | None,
+    op: str | None,
+    all_ops: bool,
+    audit: bool,
+    image: str,
+    batch: int,
+    classes: int,
+    order: int,
+    dtype: str,
+    provider: str | None,
+    method: str,
+    fast: bool,
+    seed: int,
+    html: Path | None,
+    as_json: bool,
 ) -> None:
     """Check gradients against differences and complex steps.
 
-    The exit code is 1 if something is WRONG, or VACUOUS: zero whatever the backward pass does.
+    They are those of the network MODEL, of an op, or of all ops. The exit code is 1 if something is WRONG, or VACUOUS:
+    zero whatever the backward pass does.
     """
     if sum((model is not None, op is not None, all_ops)) != 1:
         raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")
@@ -75,7 +89,7 @@ def gradcheck(
         bad = [title for (title, _, _), result in zip(subjects, results, strict=True) if not result]
         echo(f"{len(results) - len(bad)} of {len(results)} pass" + (f"; not: {', '.join(bad)}" if bad else ""))
     if not all(results):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
@@ -83,7 +97,7 @@ Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
 
 def _network(name: str, image: str, batch: int, classes: int, seed: int, dtype: str) -> Subject:
     from minires import models
-    from minires.core.creation import randn
+    from minires.core.drawn import randn
     from minires.core.random import manual_seed
 
     manual_seed(seed)

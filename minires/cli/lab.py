@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from minires.cli.shared import Json, echo, example, print_json
-
-commands = typer.Typer()
-
-lab = typer.Typer(
-    add_completion=False, rich_markup_mode=None, help="Break the engine on purpose, and see what notices."
-)
-commands.add_typer(lab, name="lab")
+from minires.cli.shared import as_json_option, echo, example, print_json
 
 
-@lab.callback(invoke_without_command=True)
-def mistakes(context: typer.Context) -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def lab(context: click.Context) -> None:
     """Break the engine on purpose, and see what notices.
 
     Without a command it lists the mistakes; docs/lab has an exercise on each.
@@ -30,24 +23,26 @@ def mistakes(context: typer.Context) -> None:
 
 
 @lab.command(epilog=example("minires lab show overwrite-instead-of-accumulate"))
-def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The mistake's name, as `minires lab` lists it.")],
-) -> None:
-    """Show a mistake's code, its symptom and the check that notices."""
+@click.argument("name")
+def show(name: str) -> None:
+    """Show a mistake's code, its symptom and the check that notices.
+
+    NAME is the mistake's name, as `minires lab` lists it.
+    """
     from minires.lab.commands import describe_mistake
 
     echo(describe_mistake(name))
 
 
 @lab.command(epilog=example("minires lab grade my_relu.py"))
-def grade(
-    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="Has a Function with the name of an op, as ReLU.")],
-    time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds the file may take.")] = 60.0,
-    as_json: Json = False,
-) -> None:
+@click.argument("file", metavar="FILE.py", type=click.Path(path_type=Path))
+@click.option("--time-limit", type=click.FloatRange(1.0), default=60.0, help="Seconds the file may take.")
+@as_json_option
+def grade(file: Path, time_limit: float, as_json: bool) -> None:
     """Mark a student's own op: its values, its gradient, and how sharp the gradient check was.
 
-    The file runs in a process of its own. Exit code 1 where the mark is not full.
+    FILE.py has a Function with the name of an op, such as ReLU. It runs in a process of its own. Exit code 1 where the
+    mark is not full.
     """
     from minires.lab import FULL_MARK
     from minires.lab import grade as graded
@@ -58,4 +53,4 @@ def grade(
     else:
         echo(str(found))
     if found.mark < FULL_MARK:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)

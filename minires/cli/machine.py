@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from minires.cli.shared import Json, console, echo, example, model_name, print_json
+from minires.cli.shared import as_json_option, checked_by, console, echo, example, model_name, print_json
 
 if TYPE_CHECKING:
     from minires.inspection.machine import Speed
     from minires.inspection.timing import Timing
 
-commands = typer.Typer()
 
-
-@commands.command(epilog=example("minires info --json"))
-def info(as_json: Json = False) -> None:
+@click.command(epilog=example("minires info --json"))
+@as_json_option
+def info(as_json: bool) -> None:
     """Describe this machine and its speed: kernels, threads, memory.
 
     Measures a matrix product of 1024 × 1024, by the kernels and by NumPy, and a copy; each is the best of several runs.
@@ -57,23 +56,25 @@ def info(as_json: Json = False) -> None:
             echo(f"{name:<10} {text}")
 
 
-bench = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure parts of MiniRes on this machine.")
-commands.add_typer(bench, name="bench")
+@click.group()
+def bench() -> None:
+    """Measure parts of MiniRes on this machine."""
 
 
 @bench.command(epilog=example("minires bench conv --model resnet18 --batch 1"))
-def conv(
-    model: Annotated[
-        str, typer.Option(callback=model_name, metavar="NAME", help="The network with the convolutions.")
-    ] = "resnet18",
-    batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 8,
-    size: Annotated[
-        int | None, typer.Option(min=8, help="Height and width of the images; default: the network's usual.")
-    ] = None,
-    train: Annotated[bool, typer.Option(help="Time both gradients as well.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads; default: all cores.")] = None,
-    as_json: Json = False,
-) -> None:
+@click.option(
+    "--model",
+    callback=checked_by(model_name),
+    metavar="NAME",
+    default="resnet18",
+    help="The network with the convolutions.",
+)
+@click.option("--batch", type=click.IntRange(1), default=8, help="Images per batch.")
+@click.option("--size", type=click.IntRange(8), help="Height and width of the images; default: the network's usual.")
+@click.option("--train/--no-train", default=False, help="Time both gradients as well.")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads; default: all cores.")
+@as_json_option
+def conv(model: str, batch: int, size: int | None, train: bool, threads: int | None, as_json: bool) -> None:
     """Time every algorithm on every convolution of a network, and show which one is chosen, and why.
 
     GFLOP/s count the operations of the direct method, so an algorithm with fewer operations may exceed the machine's
@@ -93,6 +94,7 @@ def conv(
             {
                 **asdict(timing),
                 "shape": [*timing.shape[:4], *timing.shape.window],
+                "groups": timing.shape.groups,
                 "operations": timing.operations,
                 "fastest": timing.fastest,
                 "loss": timing.loss,
@@ -111,6 +113,7 @@ def _print_timings(timings: Sequence[Timing], speed: Speed) -> None:
     for timing in timings:
         s, ((kh, kw), stride, *_) = timing.shape, timing.shape.window
         window = f"{kh}×{kw}" + (f" /{stride[0]}" if stride != (1, 1) else "")
+        window += f", {s.groups} groups" if s.groups > 1 else ""
         what = f"{s.channels}→{s.outputs}, {window}, to {s.output_size[0]}×{s.output_size[1]}"
         for number, (name, seconds) in enumerate(timing.seconds.items()):
             rate = timing.operations / seconds / 1e9

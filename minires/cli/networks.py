@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from minires.cli import shared
-from minires.cli.shared import example
+from minires.cli.shared import OUTPUT_FILE, checked_by, example
 from minires.weights.messages import printable
 
 if TYPE_CHECKING:
@@ -18,30 +18,37 @@ if TYPE_CHECKING:
     from minires.inspection.summary import Summary
     from minires.training import Evaluation
 
-commands = typer.Typer()
+FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so many
 
 
-@commands.command(
+@click.command(
     epilog=example("minires evaluate --model resnet20 --weights resnet20.th --data cifar10 --normalize imagenet")
 )
+@shared.weights_option
+@shared.data_option
+@shared.model_option
+@shared.data_dir_option
+@shared.normalize_option
+@click.option("--predictions", **OUTPUT_FILE, metavar="OUT.npy", help="Save the predicted classes, int64 (images,).")
+@shared.as_json_option
+@click.option("--batch-size", type=click.IntRange(1), default=64, help="Images per batch.")
+@shared.workers_option
+@shared.download_option
+@shared.device_option
+@click.pass_context
 def evaluate(
-    context: typer.Context,
-    weights: shared.Weights,
-    data: shared.Data,
-    model: shared.Model = None,
-    data_dir: shared.DataDir = None,
-    normalize: shared.Normalize = None,
-    predictions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OUT.npy", callback=shared.output_file, help="Save the predicted classes, int64 (images,)."
-        ),
-    ] = None,
-    as_json: shared.Json = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 64,
-    workers: Annotated[int, typer.Option(min=0, help="Number of threads that prepare images.")] = 2,
-    download: shared.Download = True,
-    device: shared.Device = "cpu",
+    context: click.Context,
+    weights: Path,
+    data: str,
+    model: str | None,
+    data_dir: Path | None,
+    normalize: str | None,
+    predictions: Path | None,
+    as_json: bool,
+    batch_size: int,
+    workers: int,
+    download: bool,
+    device: str,
 ) -> None:
     """Measure top-1, top-5 and loss on the test images of a data set.
 
@@ -69,26 +76,30 @@ def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
     )
 
 
-@commands.command(epilog=example("minires predict --model resnet18 --weights resnet18-f37072fd.pth dog.jpg"))
+@click.command(epilog=example("minires predict --model resnet18 --weights resnet18-f37072fd.pth dog.jpg"))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@shared.weights_option
+@shared.model_option
+@click.option("--top", type=click.IntRange(1), default=5, help="Number of classes to show.")
+@shared.normalize_option
+@click.option("--logits", **OUTPUT_FILE, metavar="OUT.npy", help="Save the logits, float32 (images, classes).")
+@shared.as_json_option
+@shared.device_option
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", show_default=False, help="Image files.")],
-    weights: shared.Weights,
-    model: shared.Model = None,
-    top: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
-    normalize: shared.Normalize = None,
-    logits: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OUT.npy", callback=shared.output_file, help="Save the logits, float32 (images, classes)."
-        ),
-    ] = None,
-    as_json: shared.Json = False,
-    device: shared.Device = "cpu",
+    images: tuple[Path, ...],
+    weights: Path,
+    model: str | None,
+    top: int,
+    normalize: str | None,
+    logits: Path | None,
+    as_json: bool,
+    device: str,
 ) -> None:
     """Classify photographs."""
     from minires.inference import classifier
 
-    found = classifier.load(model, weights, normalize=normalize, device=device).predict(images)
+    network = classifier.load(model, weights, normalize=normalize, device=device, mapped=True)
+    found = network.predict(images, compiled=len(images) > FEW_IMAGES)
     if logits is not None:
         import numpy as np
 
@@ -129,25 +140,18 @@ def _print_predictions(found: Sequence[Prediction], top: int) -> None:
             )
 
 
-@commands.command(epilog=example("minires summary resnet18 --input 3x224x224 --level 1"))
-def summary(
-    model: Annotated[
-        str, typer.Argument(callback=shared.model_name, metavar="MODEL", help="The network, e.g. resnet18 or plain20.")
-    ],
-    image: Annotated[
-        str | None,
-        typer.Option(
-            "--input", metavar="CxHxW", help="Shape of the image; default: 3x224x224, or 3x32x32 for CIFAR networks."
-        ),
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option(min=1, help="Number of outputs; default: the network's usual number.")
-    ] = None,
-    level: Annotated[
-        int | None, typer.Option(min=0, help="Depth of nesting to show: 1 for stages, 2 for blocks.")
-    ] = None,
-    device: shared.Device = "cpu",
-) -> None:
+@click.command(epilog=example("minires summary resnet18 --input 3x224x224 --level 1"))
+@click.argument("model", callback=checked_by(shared.model_name))
+@click.option(
+    "--input",
+    "image",
+    metavar="CxHxW",
+    help="Shape of the image; default: 3x224x224, or 3x32x32 for CIFAR networks.",
+)
+@click.option("--classes", type=click.IntRange(1), help="Number of outputs; default: the network's usual number.")
+@click.option("--level", type=click.IntRange(0), help="Depth of nesting to show: 1 for stages, 2 for blocks.")
+@shared.device_option
+def summary(model: str, image: str | None, classes: int | None, level: int | None, device: str) -> None:
     """List a network's layers: shape, parameters, cost, field.
 
     The cost is the number of multiply-adds in convolutions and linear layers for one image, as the papers count it. The

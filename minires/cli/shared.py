@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from minires import terminal
 from minires.errors import MiniResError
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 # -- what was given ---------------------------------------------------------------------------------------------------
 
 
-def was_given(context: typer.Context, name: str) -> bool:
+def was_given(context: click.Context, name: str) -> bool:
     """Whether an option was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
 
 
-def refuse_options(context: typer.Context, names: Iterable[str], why: str) -> None:
+def refuse_options(context: click.Context, names: Iterable[str], why: str) -> None:
     """Raise MiniResError, with the reason, if one of these options was given: it would change nothing."""
     given = [f"--{_OPTIONS.get(name, name).replace('_', '-')}" for name in names if was_given(context, name)]
     if given:
@@ -36,7 +36,7 @@ def refuse_options(context: typer.Context, names: Iterable[str], why: str) -> No
 _OPTIONS = {"image": "input"}  # the names of options where those of the arguments differ
 
 
-def check_data_dir(context: typer.Context, data: str) -> None:
+def check_data_dir(context: click.Context, data: str) -> None:
     """Raise MiniResError if --data-dir was given for data that are not looked for there."""
     from minires.data.catalogue import PUBLISHED
 
@@ -52,7 +52,7 @@ def _device(value: str) -> str:
     from minires import cuda
 
     if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
-        raise typer.BadParameter(f"{value!r} is not cpu, cuda or cuda:N")
+        raise click.BadParameter(f"{value!r} is not cpu, cuda or cuda:N")
     if value != "cpu":
         cuda.require(cuda.device_index(value))
     return value
@@ -66,75 +66,94 @@ def model_name(value: str | None) -> str | None:
         try:
             models.image_size(value)
         except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+            raise click.BadParameter(str(error)) from error
     return value
 
 
 def weight_file(value: Path | None) -> Path | None:
     """Validate the name of a weight file: it is not empty."""
     if value == Path():  # what "" becomes
-        raise typer.BadParameter("name a weight file")
+        raise click.BadParameter("name a weight file")
     return value
 
 
 def seconds(value: float) -> float:
     """Validate a duration: 0 seconds or more."""
     if not value >= 0:  # NaN too
-        raise typer.BadParameter(f"{value} is not 0 seconds or more")
+        raise click.BadParameter(f"{value} is not 0 seconds or more")
     return value
 
 
 def output_file(value: Path | None) -> Path | None:
     """Validate the name of an output file: its folder exists."""
     if value is not None and (value.is_dir() or not value.absolute().parent.is_dir()):
-        raise typer.BadParameter(f"{value} cannot be written: name a file in a folder that exists")
+        raise click.BadParameter(f"{value} cannot be written: name a file in a folder that exists")
     return value
 
 
 def input_shape(value: str) -> tuple[int, ...]:
     """Parse "3x224x224" as (3, 224, 224)."""
     if not re.fullmatch(r"\d{1,6}[x×]\d{1,6}[x×]\d{1,6}", value):
-        raise typer.BadParameter(f"{value!r} is not CHANNELSxHEIGHTxWIDTH, as in 3x224x224")
+        raise click.BadParameter(f"{value!r} is not CHANNELSxHEIGHTxWIDTH, as in 3x224x224")
     return tuple(map(int, re.split("[x×]", value)))
 
 
 def milestones_of(value: str) -> tuple[int, ...]:
     """Parse "30,60" as (30, 60)."""
     if not re.fullmatch(r"(\d{1,9}(,\d{1,9})*)?", value):
-        raise typer.BadParameter(f"{value!r} is not a list of epochs, as in 30,60,80")
+        raise click.BadParameter(f"{value!r} is not a list of epochs, as in 30,60,80")
     return tuple(int(epoch) for epoch in value.split(",") if epoch)
 
 
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+def checked_by(check: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback for click: the value is what `check` makes of it."""
+    return lambda context, parameter, value: check(value)
+
+
 PRESETS = "imagenet, cifar10, mnist, fashion-mnist, digits or none"
-Device = Annotated[str, typer.Option(callback=_device, metavar="cpu|cuda", help="The device to compute on.")]
-Model = Annotated[
-    str | None,
-    typer.Option(callback=model_name, metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."),
-]
-Weights = Annotated[
-    Path,
-    typer.Option(
-        callback=weight_file,
-        metavar="FILE",
-        help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
-    ),
-]
-Data = Annotated[
-    str,
-    typer.Option(metavar="NAME|FOLDER", help="digits, mnist, fashion-mnist, cifar10, or a folder of images by class."),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="The folder of published data sets, also for downloads; default: the user's cache."
-    ),
-]
-Download = Annotated[bool, typer.Option(help="Download a missing data set.")]
-Normalize = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help=f"Normalise images as {PRESETS}; default: as the weights say, else as usual."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OUTPUT_FILE: dict[str, Any] = {"type": click.Path(path_type=Path), "callback": checked_by(output_file)}
+
+device_option = click.option(
+    "--device", callback=checked_by(_device), metavar="cpu|cuda", default="cpu", help="The device to compute on."
+)
+model_option = click.option(
+    "--model", callback=checked_by(model_name), metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."
+)
+weights_option = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    callback=checked_by(weight_file),
+    metavar="FILE",
+    required=True,
+    help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
+)
+data_option = click.option(
+    "--data",
+    metavar="NAME|FOLDER",
+    required=True,
+    help="digits, mnist, fashion-mnist, cifar10, or a folder of images by class.",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The folder of published data sets, also for downloads; default: the user's cache.",
+)
+download_option = click.option("--download/--no-download", default=True, help="Download a missing data set.")
+normalize_option = click.option(
+    "--normalize",
+    metavar="NAME",
+    help=f"Normalise images as {PRESETS}; default: as the weights say, else as usual.",
+)
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), default=2, help="Number of threads that prepare images."
+)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+# -- results ----------------------------------------------------------------------------------------------------------
 
 
 def console() -> Console:
@@ -144,7 +163,7 @@ def console() -> Console:
 
 
 def echo(text: str) -> None:
-    """Print text on standard output. (typer.echo would write UTF-8 into a stream of another encoding.)"""
+    """Print text on standard output. (click.echo would write UTF-8 into a stream of another encoding.)"""
     sys.stdout.write(f"{text}\n")
 
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
 from minires.cli import shared
-from minires.cli.shared import example
+from minires.cli.shared import checked_by, example
 from minires.errors import MiniResError
 from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
 
-commands = typer.Typer()
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@commands.command(epilog=example("minires demo --out demo-out"))
-def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for report.html.")] = Path("demo-out"),
-    depth: Annotated[int, typer.Option(help="Layers of both networks, 6n + 2.")] = 32,
-    epochs: Annotated[int, typer.Option(help="Passes over the digits.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of the initial weights and the order of the images.")] = 0,
-    device: shared.Device = "cpu",
-) -> None:
+@click.command(epilog=example("minires demo --out demo-out"))
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", default="demo-out", help="The folder for report.html."
+)
+@click.option("--depth", type=int, default=32, help="Layers of both networks, 6n + 2.")
+@click.option("--epochs", type=int, default=8, help="Passes over the digits.")
+@click.option("--seed", type=int, default=0, help="Seed of the initial weights and the order of the images.")
+@shared.device_option
+def demo(out: Path, depth: int, epochs: int, seed: int, device: str) -> None:
     """Train on handwritten digits, check gradients, write a report.
 
     A residual network and its plain twin learn to read digits. This takes about a minute and needs no internet.
@@ -34,67 +36,87 @@ def demo(
 
     result = run(out, DemoConfig(depth=depth, epochs=epochs, seed=seed, device=device), version=__version__)
     if not all(check.passed for check in result.findings.checks):
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
-@commands.command(
+def _setting(name: str, description: str, **options: Any) -> Callable[[Command], Command]:
+    """An option whose default is that of the setting of the same name."""
+    default = getattr(TrainSettings, name)
+    options = {"type": type(default), "default": default, "help": description} | options
+    return click.option(f"--{name.replace('_', '-')}", **options)
+
+
+@click.command(
     epilog=example("minires train --model resnet20 --data cifar10 --epochs 10 --schedule onecycle --out runs/resnet20")
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    required=True,
+    help="The folder for checkpoints, log and curves.",
+)
+@shared.model_option
+@click.option("--data", metavar="NAME|FOLDER", help="Training data, as for `minires evaluate`.")
+@shared.data_dir_option
+@_setting("epochs", "Passes over the data.")
+@_setting("batch_size", "Images per step.")
+@_setting("optimizer", "The optimiser.", metavar="|".join(OPTIMIZERS))
+@_setting("lr", "Learning rate; for onecycle its peak.")
+@_setting("momentum", "Momentum of sgd.")
+@_setting("weight_decay", "Weight decay of all parameters.")
+@_setting("schedule", "Learning-rate schedule.", metavar="|".join(SCHEDULES))
+@click.option(
+    "--milestones",
+    metavar="N,N",
+    default="",
+    callback=checked_by(shared.milestones_of),
+    help="Epochs at which multistep divides by ten.",
+)
+@_setting("warmup_epochs", "Epochs of a linear rise before the schedule.", type=float)
+@_setting("label_smoothing", "Label smoothing of the training loss.")
+@click.option("--clip-norm", type=float, help="Largest common norm of all gradients.")
+@click.option("--patience", type=int, help="Stop after this many epochs without improvement.")
+@click.option("--augment/--no-augment", default=TrainSettings.augment, help="Use random crops and flips.")
+@click.option("--image-size", type=int, help="Input size for a folder of images; default 224.")
+@shared.normalize_option
+@_setting("seed", "Seed of weights, order and augmentation.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    callback=checked_by(shared.weight_file),
+    metavar="FILE",
+    help="Fine-tune from these weights; a classifier of other classes is replaced.",
+)
+@click.option("--freeze", is_flag=True, default=TrainSettings.freeze, help="Train the classifier alone.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, with its settings.")
+@shared.workers_option
+@click.option(
+    "--checkpoint-seconds",
+    type=float,
+    default=300.0,
+    callback=checked_by(shared.seconds),
+    help="Seconds between checkpoints within an epoch.",
+)
+@shared.download_option
+@shared.device_option
+@click.option(
+    "--graph", is_flag=True, help="With --device cuda: replay the step as a CUDA graph; fast for small networks."
+)
+@click.pass_context
 def train(
-    context: typer.Context,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for checkpoints, log and curves.")],
-    model: shared.Model = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="NAME|FOLDER", help="Training data, as for `minires evaluate`.")
-    ] = None,
-    data_dir: shared.DataDir = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = TrainSettings.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = TrainSettings.batch_size,
-    optimizer: Annotated[
-        str, typer.Option(metavar="|".join(OPTIMIZERS), help="The optimiser.")
-    ] = TrainSettings.optimizer,
-    lr: Annotated[float, typer.Option(help="Learning rate; for onecycle its peak.")] = TrainSettings.lr,
-    momentum: Annotated[float, typer.Option(help="Momentum of sgd.")] = TrainSettings.momentum,
-    weight_decay: Annotated[float, typer.Option(help="Weight decay of all parameters.")] = TrainSettings.weight_decay,
-    schedule: Annotated[
-        str, typer.Option(metavar="|".join(SCHEDULES), help="Learning-rate schedule.")
-    ] = TrainSettings.schedule,
-    milestones: Annotated[
-        str,
-        typer.Option(metavar="N,N", callback=shared.milestones_of, help="Epochs at which multistep divides by ten."),
-    ] = "",
-    warmup_epochs: Annotated[
-        float, typer.Option(help="Epochs of a linear rise before the schedule.")
-    ] = TrainSettings.warmup_epochs,
-    label_smoothing: Annotated[
-        float, typer.Option(help="Label smoothing of the training loss.")
-    ] = TrainSettings.label_smoothing,
-    clip_norm: Annotated[float | None, typer.Option(help="Largest common norm of all gradients.")] = None,
-    patience: Annotated[int | None, typer.Option(help="Stop after this many epochs without improvement.")] = None,
-    augment: Annotated[bool, typer.Option(help="Use random crops and flips.")] = TrainSettings.augment,
-    image_size: Annotated[int | None, typer.Option(help="Input size for a folder of images; default 224.")] = None,
-    normalize: shared.Normalize = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = TrainSettings.seed,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            callback=shared.weight_file,
-            metavar="FILE",
-            help="Fine-tune from these weights; a classifier of other classes is replaced.",
-        ),
-    ] = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="Train the classifier alone.")] = TrainSettings.freeze,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, with its settings.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Number of threads that prepare images.")] = 2,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(callback=shared.seconds, help="Seconds between checkpoints within an epoch.")
-    ] = 300.0,
-    download: shared.Download = True,
-    device: shared.Device = "cpu",
-    graph: Annotated[
-        bool,
-        typer.Option("--graph", help="With --device cuda: replay the step as a CUDA graph; fast for small networks."),
-    ] = False,
+    context: click.Context,
+    /,
+    *,
+    out: Path,
+    data_dir: Path | None,
+    resume: bool,
+    workers: int,
+    checkpoint_seconds: float,
+    download: bool,
+    device: str,
+    graph: bool,
+    **_: Any,
 ) -> None:
     """Train a network, from scratch or from given weights.
 
@@ -123,7 +145,7 @@ def train(
     shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 
 
-def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSettings:
+def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSettings:
     """The settings from the options; in a resumed run the stored ones, overridden by the options that were given."""
     from minires.models.checkpoints import stored_name
     from minires.training import checkpoint_metadata
@@ -144,7 +166,7 @@ def _train_settings(context: typer.Context, out: Path, resume: bool) -> TrainSet
     return TrainSettings(**asked)
 
 
-def _refuse_unused(context: typer.Context, settings: TrainSettings) -> None:
+def _refuse_unused(context: click.Context, settings: TrainSettings) -> None:
     """Raise MiniResError for given options that these settings make no use of; warn of milestones never reached."""
     from minires.training.preprocessing import PREPROCESSINGS
 

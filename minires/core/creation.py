@@ -1,4 +1,4 @@
-"""Functions that make leaf tensors: from data, filled with a number, or drawn at random."""
+"""Functions that make leaf tensors of data: tensor, which copies, as_tensor and from_numpy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
-from minires.core.operators import tuple_of
-from minires.core.random import default_generator
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 
@@ -69,48 +67,26 @@ def _cast(array: Array, dtype: Any) -> Array:
     return result
 
 
-def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of zeros; the shape is given as numbers or as one tuple (torch.zeros)."""
-    return Tensor(np.zeros(tuple_of(shape), _default(dtype)), requires_grad)
+def as_tensor(data: Any, dtype: Any = None, device: str | None = None) -> Tensor:
+    """`data` as a Tensor, without a copy where none is needed (torch.as_tensor).
+
+    A Tensor of that dtype on that device is returned as it is; an array is wrapped, as `from_numpy` does; anything else
+    is copied, as `tensor` does.
+    """
+    if isinstance(data, Tensor):
+        return data if dtype is None and device is None else data.to(device, dtype)
+    if not backend.is_array(data):
+        return tensor(data, dtype, device=device)
+    wrapped = Tensor(data)
+    return wrapped if dtype is None and device is None else wrapped.to(device, dtype)
 
 
-def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of ones; the shape is given as numbers or as one tuple (torch.ones)."""
-    return Tensor(np.ones(tuple_of(shape), _default(dtype)), requires_grad)
+def from_numpy(ndarray: Any) -> Tensor:
+    """A Tensor that shares the memory of a NumPy array, so that each sees the other's changes (torch.from_numpy).
 
-
-def randn(
-    *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
-    """A Tensor of standard normal numbers, drawn from `generator` or the thread's default (torch.randn)."""
-    dtype = _floating("randn", dtype)
-    generator = default_generator() if generator is None else generator
-    return Tensor(generator.standard_normal(tuple_of(shape)).astype(dtype), requires_grad)
-
-
-def rand(
-    *shape: Any, dtype: Any = np.float32, requires_grad: bool = False, generator: np.random.Generator | None = None
-) -> Tensor:
-    """A Tensor of uniform numbers in [0, 1), drawn from `generator` or the thread's default (torch.rand)."""
-    dtype = _floating("rand", dtype)
-    generator = default_generator() if generator is None else generator
-    return Tensor(below(1.0, np.asarray(generator.random(tuple_of(shape))), dtype), requires_grad)
-
-
-def _default(dtype: Any) -> Any:
-    return np.float32 if dtype is None else dtype  # as in torch; NumPy would take float64
-
-
-def _floating(function: str, dtype: Any) -> np.dtype[Any]:
-    """`dtype`, or float32. Raises DtypeError unless it is floating-point: integers from [0, 1) would all be 0."""
-    dtype = np.dtype(_default(dtype))
-    if dtype.kind != "f":
-        raise DtypeError(f"{function}: draws floating-point numbers, not {dtype}; convert with .astype()")
-    return dtype
-
-
-def below(limit: float, numbers: np.ndarray, dtype: Any) -> np.ndarray:
-    """`numbers`, all less than `limit`, in `dtype`. What would be rounded up to it becomes the number before it."""
-    rounded = numbers.astype(dtype)
-    dtype = rounded.dtype.type
-    return np.minimum(rounded, np.nextafter(dtype(limit), dtype(-np.inf)), out=rounded)
+    A view of another array is copied, since its owner could change it unnoticed between forward and backward. While a
+    live graph needs the numbers, the array is read-only. Raises DtypeError for anything but an array of numbers.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise DtypeError(f"from_numpy: needs a NumPy array, got {type(ndarray).__name__}; tensor() takes other data")
+    return Tensor(ndarray)

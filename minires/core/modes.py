@@ -27,6 +27,11 @@ _indices_checked: ContextVar[bool] = ContextVar("minires_indices_checked", defau
 _complex_step: ContextVar[bool] = ContextVar("minires_complex_step", default=False)
 
 
+def switch(variable: ContextVar[Any], value: Any) -> AbstractContextManager[None]:
+    """Within the block, and this thread or async task, `variable` has `value`."""
+    return Switch(variable, value)
+
+
 # -- recording --------------------------------------------------------------------------------------------------------
 
 
@@ -48,6 +53,16 @@ def no_grad(function: Any = None) -> Any:
     """
     switch = Switch(_grad_enabled, False)
     return switch if function is None else switch(function)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """As `no_grad`, also as a decorator; with mode=False as `enable_grad` (torch.inference_mode).
+
+    Tensors made in the block are ordinary ones: they may take part in a graph afterwards.
+    """
+    if callable(mode):
+        return Switch(_grad_enabled, False)(mode)
+    return Switch(_grad_enabled, not flag("inference_mode", "mode", mode))
 
 
 @overload

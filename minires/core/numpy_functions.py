@@ -30,7 +30,12 @@ _OPERATORS = {
 }
 # What to write instead, with `from minires import functional as F`.
 _HERE = {"absolute": "abs(x)", "negative": "-x", "maximum": "F.maximum(x, y)", "minimum": "F.minimum(x, y)"}
-_HERE |= {name: f"F.{name}(x)" for name in ("exp", "log", "sqrt", "tanh")} | {"square": "x * x"}
+_UNARY = "exp expm1 log log1p log2 log10 sqrt square reciprocal sin cos tan sinh cosh tanh floor ceil trunc sign"
+_UNARY += " isnan isinf isfinite logical_not"
+_BINARY = "floor_divide remainder fmod logical_and logical_or logical_xor"
+_HERE |= {name: f"F.{name}(x)" for name in _UNARY.split()} | {"rint": "F.round(x)"}
+_HERE |= {f"arc{name}": f"F.a{name}(x)" for name in ("sin", "cos", "tan")} | {"arctan2": "F.atan2(y, x)"}
+_HERE |= {name: f"F.{name}(x, y)" for name in _BINARY.split()}
 
 
 def apply_ufunc(tensor: Any, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
@@ -83,7 +88,25 @@ def numpy_names(function: Decorated) -> Decorated:
                     kwargs[ours] = kwargs.pop(theirs)
             if "out" in kwargs:  # np.sum(tensor) calls tensor.sum(axis=…, dtype=…, out=…)
                 name = function.__name__
-                raise TypeError(f"{name}: there is no `out`; instead of np.{name}(x) write x.{name}(), with a gradient")
+                raise TypeError(
+                    f"{name}: there is no `out`; store the result with y.copy_(F.{name}(x)), and instead of "
+                    f"np.{name}(x) write x.{name}(), with a gradient"
+                )
+        return function(*args, **kwargs)
+
+    return cast(Decorated, call)
+
+
+def refuses_out(function: Decorated) -> Decorated:
+    """Decorator: refuses torch's argument `out`, and says what to write instead."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "out" in kwargs and kwargs.pop("out") is not None:
+            name = function.__name__
+            raise TypeError(
+                f"{name}: there is no `out`: write y = F.{name}(…), or y.copy_(F.{name}(…)) to change y itself"
+            )
         return function(*args, **kwargs)
 
     return cast(Decorated, call)

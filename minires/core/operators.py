@@ -86,6 +86,39 @@ class Operators:
     def __rmatmul__(self, other: Operand) -> Tensor:
         return METHODS["matmul"](other, self)
 
+    def __and__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_and"](self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_or"](self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_xor"](self, other)
+
+    __rxor__ = __xor__
+
+    def __lshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_left_shift"](self, other)
+
+    def __rlshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_left_shift"](other, self)
+
+    def __rshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_right_shift"](self, other)
+
+    def __rrshift__(self, other: Operand) -> Tensor:
+        return METHODS["bitwise_right_shift"](other, self)
+
+    def __invert__(self) -> Tensor:
+        return METHODS["bitwise_not"](self)
+
+    def __pos__(self) -> Any:
+        return self
+
     def __neg__(self) -> Tensor:
         return METHODS["negative"](self)
 
@@ -120,6 +153,13 @@ class Operators:
     def __format__(self, form: str) -> str:
         """f"{loss:.4f}" of a tensor () formats its number, as in torch."""
         return format(self.item(), form) if form and not self.ndim else super().__format__(form)
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __reversed__(self) -> Tensor:
+        """The elements in reverse order along the first axis, as in torch."""
+        return METHODS["flip"](self, (0,)) if self.ndim else METHODS["clone"](self)
 
     def __index__(self) -> int:
         """The only element, an integer, as in `x[t:]` and `range(t)`. Raises TypeError for other tensors."""

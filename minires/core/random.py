@@ -56,3 +56,6 @@ def get_state() -> dict[str, Any]:
 def set_state(state: dict[str, Any]) -> None:
     """Put this thread's generator into a state that `get_state` returned."""
     manual_seed(0).bit_generator.state = state
+
+
+get_rng_state, set_rng_state = get_state, set_state  # torch's names

@@ -84,7 +84,7 @@ class Tensor(Operators, Methods, InPlaceOperators):
     is_leaf = property(lambda self: self.node is None, doc="Whether no recorded operation computed this tensor.")
 
     @property
-    def device(self) -> str:
+    def device(self) -> backend.device:
         """ "cpu" or "cuda:N"."""
         return self._data.device_name if isinstance(self._data, ArrayMetadata) else backend.device_of(self._data)
 
@@ -124,8 +124,8 @@ class Tensor(Operators, Methods, InPlaceOperators):
         modes.note_read(self)
         return self._data.item()
 
-    def numpy(self) -> np.ndarray:
-        """The array in host memory, read-only. For a tensor on the CPU it shares the tensor's memory."""
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The array in host memory, read-only, without its graph; with that of a tensor on the CPU it shares memory."""
         modes.note_read(self)
         array = backend.to_device(self._data, "cpu").view()
         array.flags.writeable = False

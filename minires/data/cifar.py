@@ -5,9 +5,9 @@ Each file contains 10,000 records of 3,073 bytes: the label, then 1,024 bytes ea
 
 from __future__ import annotations
 
-import tarfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from minires.data.base import ArrayDataset
 from minires.data.download import Remote, obtain
 from minires.errors import DataError
 from minires.files import atomic_write
+
+if TYPE_CHECKING:
+    import tarfile
 
 ARCHIVE = Remote("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")
 FOLDER = "cifar-10-batches-bin"
@@ -57,6 +60,8 @@ def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8
 
 def _unpack_archive(root: Path, download: bool) -> None:
     """Unpack the archive into `root`; if it is missing, download it, and delete it afterwards."""
+    import tarfile  # here, since it imports all of Python's compressors
+
     archive = root / ARCHIVE.name
     fetched = not archive.is_file()
     if fetched:

@@ -1,28 +1,16 @@
 """Downloads published data sets, with resume and checksums; without a network, the error says what to do.
 
-A download is written to `NAME.part` and renamed to `NAME` once its checksum is correct, so a file with the final name
-is complete. A broken connection or Ctrl-C leaves the `.part`, and the next attempt requests only the rest.
+`transfer` fetches a file. It is imported when something is missing: Python's libraries for the network are many.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from minires.errors import DataError
-from minires.terminal import console
-
-TIMEOUT = 30.0  # seconds without data until a connection counts as broken
-CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,10 +41,12 @@ def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -
     """
     if not download:
         raise DataError(_instructions(name, folder, missing, "downloading is switched off"))
+    from minires.data import transfer
+
     for done, remote in enumerate(missing):
         try:
-            fetch(remote, folder / remote.name)
-        except (OSError, HTTPException) as error:
+            transfer.fetch(remote.url, remote.md5, folder / remote.name)
+        except (OSError, transfer.HTTPException) as error:
             detail = getattr(error, "reason", None) or str(error) or repr(error)
             reason = f"downloading {remote.url} failed ({detail})"
             raise DataError(_instructions(name, folder, missing[done:], reason)) from error
@@ -69,83 +59,3 @@ def _instructions(name: str, folder: Path, missing: Sequence[Remote], reason: st
         f"{'it' if len(missing) == 1 else 'them'} into {folder}; if you have the data in another folder, name it by "
         f"root (--data-dir) or MINIRES_DATA"
     )
-
-
-def fetch(remote: Remote, target: Path) -> None:
-    """Download `remote` to `target`, resuming an earlier attempt.
-
-    Raises OSError or HTTPException if the transfer fails (`target`.part is kept for the next attempt), and DataError if
-    the complete file does not have the published checksum (nothing is kept).
-    """
-    part = target.with_name(target.name + ".part")
-    while True:
-        resumed = part.exists()
-        _transfer(remote.url, part)
-        found = _md5(part)
-        if found == remote.md5:
-            os.replace(part, target)
-            return
-        part.unlink()
-        if (
-            not resumed
-        ):  # with an old .part, which may have been another file, the download is tried once more from the start
-            raise DataError(
-                f"{remote.url} has md5 {found} instead of {remote.md5}: the download is damaged or not the published "
-                f"file, and was deleted; try again, or put a good copy at {target}"
-            )
-
-
-def _transfer(url: str, part: Path) -> None:
-    """Append to `part` the missing rest of `url`; start again if the server cannot resume."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "minires", **({"Range": f"bytes={have}-"} if have else {})}
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and have:  # "range not satisfiable": the file is complete; the checksum decides
-            return
-        raise
-    with response:
-        if response.status != 206:
-            have = 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        part.parent.mkdir(parents=True, exist_ok=True)  # only now: an unreachable server leaves no folder
-        with open(part, "ab" if have else "wb") as file:
-            received = have + _copy(response, file, Path(url).name, have, total)
-    if total is not None and received < total:
-        raise OSError(f"the connection broke after {received:,} of {total:,} bytes; run it again to resume")
-
-
-def _copy(source: IO[bytes], target: IO[bytes], label: str, have: int, total: int | None) -> int:
-    """Copy all of `source`, with a progress bar on standard error; returns the number of bytes copied."""
-    copied = 0
-    with _progress_bar(label, have, total) as advance:
-        while chunk := source.read(CHUNK):
-            target.write(chunk)
-            copied += len(chunk)
-            advance(len(chunk))
-    return copied
-
-
-@contextmanager
-def _progress_bar(label: str, have: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, off a terminal only its end, without rich none; yields `advance(bytes)`."""
-    if find_spec("rich") is None:
-        yield lambda count: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True, moves_cursor=True)) as progress:
-        task = progress.add_task(label, total=total, completed=have)
-        yield lambda count: progress.advance(task, count)
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -56,15 +56,14 @@ class Layout:
 
 
 def layout(shape: tuple[int, ...]) -> Layout:
-    """A strip for one axis, a table for two, tiles of tables for more. Axes of length 1 do not count."""
+    """A strip for one axis, a table for two, tiles of tables for more. Axes of length 1 do not count; one is longer."""
     axes = [k for k, length in enumerate(shape) if length > 1]
     sizes = [shape[k] for k in axes]
     indices = np.indices(sizes).reshape(len(sizes), -1)
     if len(sizes) < 2:
         flat = np.arange(math.prod(sizes))
         rows = f", {STRIP} in a row" if len(flat) > STRIP else ""
-        caption = f"Axis {axes[0]} runs across{rows}." if axes else ""
-        return _placed(flat // STRIP, flat % STRIP, flat * 0, flat * 0, caption)
+        return _placed(flat // STRIP, flat % STRIP, flat * 0, flat * 0, f"Axis {axes[0]} runs across{rows}.")
     row, column = indices[-2], indices[-1]
     inside = f"axis {axes[-2]} runs down and axis {axes[-1]} across"
     if len(sizes) == 2:

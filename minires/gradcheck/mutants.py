@@ -30,10 +30,10 @@ from minires.ops.elementwise import (
     Where,
     where,
 )
+from minires.ops.extremes import Amax
 from minires.ops.linear import MatMul
 from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import AvgPool2d, MaxPool2d, RouteToArgmax, SplitEqually
-from minires.ops.reduction import Amax
 from minires.ops.reduction import mean as mean_of
 from minires.ops.shape import Index, Pad, sum_to
 

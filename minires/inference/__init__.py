@@ -13,7 +13,6 @@ A compiled model is a snapshot: training the weights further does not change its
 
 from __future__ import annotations
 
-import copy
 import os
 import sys
 import threading
@@ -35,6 +34,7 @@ from minires.inference.constants import Constants
 from minires.inference.cuda_graph import CapturedPlan
 from minires.inference.packed_weights import WeightCache
 from minires.inference.plan import Plan
+from minires.inference.snapshot import snapshot
 from minires.inference.trace import trace
 from minires.nn import Module
 from minires.nn.module import training_part
@@ -185,8 +185,9 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
     """Compile `model` for inputs like `example`; other input shapes are planned when they first come.
 
     The outputs equal those of the model as it is now, to 1e-4 of the largest number (with TF32 to 1e-2). A Module is
-    copied; so is every tensor that a function reads, when it first reads it. A function runs again for each new input
-    shape, and what it writes is restored. Forward hooks run only then, and a warning says so.
+    copied, though its weights only when something changes them (`snapshot.py`); so is every tensor that a function
+    reads, when it first reads it. A function runs again for each new input shape, and what it writes is restored.
+    Forward hooks run only then, and a warning says so.
 
     Args:
         model: a Module in eval mode, or a function of one Tensor made of MiniRes's operations. It returns a Tensor, or
@@ -200,8 +201,8 @@ def compile(model: Callable[[Tensor], Any], example: Tensor | Array) -> Compiled
     if isinstance(model, Module):
         if part := training_part(model):
             raise MiniResError(f"compile: {part} is in training mode; call model.eval() first")
-        model = copy.deepcopy(model)
-        constants = Constants([*model.parameters(), *model.buffers()])
+        model, locks = snapshot(model)
+        constants = Constants([*model.parameters(), *model.buffers()], locks)
     array = example.data if isinstance(example, Tensor) else example
     if not backend.is_array(array) or array.dtype.kind != "f" or not array.size:
         raise DtypeError("compile: the example must be a Tensor or an array of floating-point numbers, and not empty")

@@ -11,38 +11,43 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from minires import data, inference, models, training, weights
+from minires import data, inference, models, weights
 from minires import functional as F
+from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.data import ImageFolder
 from minires.data.base import Dataset, Image
 from minires.data.cifar import CLASSES as CIFAR10_CLASSES
-from minires.data.images import ImageSource, image_name, is_one_image, open_upright
+from minires.data.images import ImageSource
 from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
-from minires.errors import DataError, MiniResError, WeightsError
+from minires.errors import MiniResError, WeightsError
+from minires.inference.reading import batches, read_ahead
 from minires.models.checkpoints import network_name, network_options
 from minires.nn import Module
-from minires.training import Evaluation, Preprocessing
+from minires.nn.init import no_draws
+from minires.training.checkpoint import checkpoint_metadata
 from minires.training.device_io import as_input
 from minires.training.preprocessing import (
     IMAGENET_PREPROCESSING,
     PREPROCESSINGS,
+    Preprocessing,
     preprocessing_for,
     stored_preprocessing,
 )
 
-BATCH = 16  # images that are decoded and classified together
+if TYPE_CHECKING:
+    from minires.training import Evaluation
+
 _compiling = threading.Lock()  # the first images of several threads compile a network once
 
 
@@ -103,7 +108,7 @@ class Classifier:
     in_channels: int
     trained_on: str | None
 
-    def predict(self, images: ImageSource | Iterable[ImageSource]) -> list[Prediction]:
+    def predict(self, images: ImageSource | Iterable[ImageSource], *, compiled: bool = True) -> list[Prediction]:
         """Classify one image or several: a Prediction for each, in their order.
 
         An image is a path, the bytes of a file, a file open for reading bytes, a Pillow image, or a uint8 array (H, W,
@@ -111,25 +116,26 @@ class Classifier:
         C). A string is always a path. Images are turned upright as their EXIF says, and then prepared as in training.
 
         The first call compiles the network (`inference.compile`), and so does the first one after its weights changed.
+        With compiled=False the network is called as it is, which is quicker for few images: compiling ResNet-18 takes
+        as long as a few dozen. The logits of the two differ by rounding.
+
+        While one batch is computed, the next one is read.
+        Of calls in several threads, as many work at once as there are cores; others wait, so that memory is bounded.
 
         Raises DataError, naming the first image that cannot be read and the reason.
         """
-        prepare, predictions = self._prepare_files(), list[Prediction]()
-        single, several = is_one_image(images), cast("Iterable[ImageSource]", images)
-        sources = iter([images] if single else several)
-        while batch := list(islice(sources, BATCH)):
-            first = len(predictions)
-            names = [_name_in_output(source, None if single else first + i) for i, source in enumerate(batch)]
-            opened = [_prepared(source, name, prepare) for source, name in zip(batch, names, strict=True)]
-            logits = self._forward(as_input(np.stack([pixels for pixels, _ in opened]), self.model)).numpy()
+        forward = self._forward if compiled else self._forward_uncompiled
+        predictions: list[Prediction] = []
+        for opened in read_ahead(batches(images), self._prepare_files()):
+            logits = forward(as_input(np.stack([each.pixels for each in opened]), self.model)).numpy()
             if logits.shape[1:] != (len(self.names),):
                 raise MiniResError(
                     f"{self.name} has outputs {logits.shape[1:]}, but there are {len(self.names)} class names: give "
                     "one name for each output"
                 )
             predictions += [
-                Prediction(name, row, self.names, orientation)
-                for name, row, (_, orientation) in zip(names, logits, opened, strict=True)
+                Prediction(each.name, row, self.names, each.orientation)
+                for each, row in zip(opened, logits, strict=True)
             ]
         return predictions
 
@@ -162,7 +168,9 @@ class Classifier:
         else:
             transform = self._normalized(self.preprocessing or preprocessing_for(dataset)).evaluation()
         loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
-        return training.evaluate(self.model, loader, progress=progress, forward=self._forward)
+        from minires.training.evaluation import evaluate
+
+        return evaluate(self.model, loader, progress=progress, forward=self._forward)
 
     def _forward(self, x: Tensor) -> Tensor:
         """The logits of prepared images (B, C, H, W), by the compiled network."""
@@ -172,6 +180,11 @@ class Classifier:
             if known is None or known[0] != weights_now:
                 known = self.__dict__["_compiled"] = weights_now, inference.compile(self.model, x)
         logits: Tensor = known[1](x)
+        return logits
+
+    def _forward_uncompiled(self, x: Tensor) -> Tensor:
+        with no_grad():
+            logits: Tensor = self.model(x)
         return logits
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,22 +221,6 @@ class Classifier:
         return dataset
 
 
-def _name_in_output(source: Any, number: int | None) -> str:
-    """The name of an image in messages and predictions: its path, else its kind, and its number among several."""
-    name = image_name(source)
-    has_path = isinstance(source, (str, os.PathLike))
-    return name if number is None or has_path else f"image {number} ({name})"
-
-
-def _prepared(source: Any, name: str, prepare: Transform) -> tuple[Pixels, int]:
-    """An image as the network reads it, and the orientation that its EXIF gives."""
-    pixels, orientation = open_upright(source, name)
-    try:
-        return prepare(pixels), orientation
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
 class Grey(Transform):
     """RGB to luminance, as Pillow's `convert("L")`: uint8 (H, W, 3) -> uint8 (H, W, 1)."""
 
@@ -247,6 +244,7 @@ def load(
     *,
     normalize: str | None = None,
     device: str = "cpu",
+    mapped: bool = False,
 ) -> Classifier:
     """Load a network with its weights; the number of outputs is that of the weights.
 
@@ -256,18 +254,22 @@ def load(
         normalize: a data set whose mean and deviation normalise the images; None for those of the checkpoint, else the
             usual ones.
         device: "cpu", "cuda" or "cuda:N".
+        mapped: leave the weights in the file and map it, instead of copying them: quicker, and less memory. The file
+            must not be written into as long as the classifier lives. Files whose weights are not float32 are copied.
 
     Raises WeightsError if the file is missing, damaged, or of another network; DataError for an unknown normalisation,
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
     source = os.fspath(path)
-    metadata = training.checkpoint_metadata(path)
+    metadata = checkpoint_metadata(path)
     arrays = weights.load(path)
     name = network_name(name, metadata, arrays, source)
     options = network_options(name, arrays)
-    model = models.build(name, **options)
+    with no_draws():
+        model = models.build(name, **options)
+    mapped = mapped and all(array.dtype == tensor.dtype for array, tensor in _pairs(arrays, model))
     try:
-        model.load_state_dict(arrays)
+        model.load_state_dict(arrays, assign=mapped)
     except WeightsError as error:
         raise WeightsError(f"{source} as {name}: {error}") from error
     preprocessing = stored_preprocessing(metadata)
@@ -287,6 +289,12 @@ def load(
         in_channels=channels,
         trained_on=metadata.get("settings", {}).get("data"),
     )
+
+
+def _pairs(arrays: Mapping[str, Any], model: Module) -> list[tuple[Any, Tensor]]:
+    """The arrays of a file, each beside the model's tensor of the same name."""
+    own = model.state_dict()
+    return [(array, own[name]) for name, array in arrays.items() if name in own]
 
 
 def _usual_names(outputs: int, channels: int) -> tuple[str, ...]:

@@ -11,13 +11,14 @@ a transposed weight) are new in each run, and forgotten after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
 
 from minires.backend import Array, array_module, memory_owner
+from minires.core.readonly import ReadOnlyLock
 from minires.core.tensor import Tensor
 
 Statistics = tuple[Array, Array]  # mean and variance of a batch norm
@@ -42,9 +43,11 @@ class Constants:
     """The frozen copies of a model's constants. Only one run at a time may use them.
 
     private: tensors that nobody else can change; they are used without copying.
+    locks: what prevents that somebody changes them.
     """
 
-    def __init__(self, private: Iterable[Tensor] = ()) -> None:
+    def __init__(self, private: Iterable[Tensor] = (), locks: Sequence[ReadOnlyLock] = ()) -> None:
+        self._locks = locks
         self._private = {memory_key(tensor.data): (tensor.data, tensor.data) for tensor in private}
         self._known: dict[Any, _Known] = {}  # by the id of a living tensor; without one, by memory key
         self._statistics: dict[int, Statistics] = {}

@@ -1,6 +1,6 @@
 """Turns a trace into the steps of a plan: folds batch norm, fuses operations, packs weights.
 
-    conv → batch norm [→ + residual] [→ ReLU]      one step: y = x ∗ w′ + b′ [+ residual] [ReLU]
+    conv → batch norm [→ + residual] [→ ReLU or ReLU6]     one step: y = x ∗ w′ + b′ [+ residual] [ReLU]
 
 Batch norm in eval mode is y = (x − μ)·s + β with s = γ/√(σ² + ε). After a convolution it is folded into the weights:
 w′ = w·s for each output channel, b′ = (b − μ)·s + β, in float64 and rounded once. An operation is fused into the step
@@ -9,6 +9,7 @@ before it only if no other operation reads the value between them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -19,7 +20,7 @@ from minires.inference import steps
 from minires.inference.constants import memory_key
 from minires.inference.cuda_steps import FusedConvolution, FusedLinear
 from minires.inference.packed_weights import FoldedWeights, Key, WeightCache
-from minires.inference.steps import Convolution, Linear, Step
+from minires.inference.steps import Convolution, FoldedConvolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
@@ -36,10 +37,12 @@ class Chain:
         w, bias: the folded weights, (O, C, kh, kw) and (O,) or None.
         key: identifies the arrays from which they were made.
         inputs: the numbers of the input value and, once an addition is fused, of the residual.
+        relu, most: whether a ReLU ends the chain, and its limit (6 for ReLU6).
     """
 
     def __init__(self, w: Array, bias: Array | None, x: int, output: int) -> None:
-        self.w, self.bias, self.relu, self.origin = w, bias, False, w
+        self.w, self.bias, self.origin = w, bias, w
+        self.relu, self.most = False, math.inf
         self.inputs: tuple[int, ...] = (x,)
         self.output = output
         self.key: Key = (memory_key(w), _numbers(bias))
@@ -140,6 +143,8 @@ class Fuser:
         constants = [each for each in call.inputs if not isinstance(each, int)]
         if isinstance(op, elementwise.ReLU):
             chain.relu = True
+        elif isinstance(op, elementwise.Clip) and op.low == 0 < op.high:  # min(max(y, 0), 6) is ReLU6
+            chain.relu, chain.most = True, float(op.high)
         elif isinstance(op, norm.BatchNormEval) and is_first and len(chain.inputs) == 1 and len(constants) == 2:
             chain.scale(op, constants[0], constants[1])
             chain.inputs += tuple(call.values[1:])
@@ -159,17 +164,16 @@ class Fuser:
 
     def _convolution(self, op: conv.Conv2d, chain: Chain) -> Step:
         x = self._array(chain.inputs[0])
-        provider = provider_for("conv2d", x).name if x.size and op.groups == 1 else ""
+        provider = provider_for("conv2d", x).name if x.size else ""
         if provider != "cpu" or library is None:
-            kind = FusedConvolution if provider == "cuda" else steps.FoldedConvolution
-            return kind(chain.inputs, chain.output, self._folded(chain), chain.w, chain.relu, op.window, op.groups)
-        return self._packed_step(Convolution, chain, op.window)
+            kind = FusedConvolution if provider == "cuda" else FoldedConvolution
+            return self._folded_step(kind, chain, op.window, op.groups)
+        return self._packed_step(Convolution, chain, op.window, op.groups)
 
     def _linear(self, chain: Chain) -> Step:
         if provider_for("matmul", self._array(chain.inputs[0])).name == "cuda":
-            weights = self._folded(chain)
-            return FusedLinear(chain.inputs, chain.output, weights, chain.w, chain.relu, Window((1, 1)), 1)
-        return self._packed_step(Linear, chain, Window((1, 1)))
+            return self._folded_step(FusedLinear, chain, Window((1, 1)), 1)
+        return self._packed_step(Linear, chain, Window((1, 1)), 1)
 
     def _linear_weights(self, call: Call) -> Array | None:
         """The matrix (K, M) of a product of rows (N, K) with a constant matrix; None for any other call."""
@@ -180,12 +184,17 @@ class Fuser:
             return None
         return matrix
 
-    def _packed_step(self, kind: type[Convolution], chain: Chain, window: Window) -> Step:
+    def _folded_step(self, kind: type[FoldedConvolution], chain: Chain, window: Window, groups: int) -> Step:
+        weights = self._folded(chain)
+        return kind(chain.inputs, chain.output, weights, chain.w, chain.relu, chain.most, window, groups)
+
+    def _packed_step(self, kind: type[Convolution], chain: Chain, window: Window, groups: int) -> Step:
         x, y = self._array(chain.inputs[0]), self._array(chain.output)
         output_size: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
-        found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window)
+        found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window, groups)
         algorithm = algorithms.forward(found)
-        return kind(chain.inputs, chain.output, self._folded(chain), chain.w, chain.relu, found, algorithm)
+        weights = self._folded(chain)
+        return kind(chain.inputs, chain.output, weights, chain.w, chain.relu, chain.most, found, algorithm)
 
     def _folded(self, chain: Chain) -> FoldedWeights:
         return self.weights.folded(chain.key, chain.origin, chain.bias)

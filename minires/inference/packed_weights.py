@@ -27,13 +27,13 @@ class FoldedWeights:
 
     def __init__(self, origin: Array, bias: Array | None) -> None:
         self.origin, self.bias = origin, bias
-        self._layouts: dict[int | str, Array] = {}
+        self._layouts: dict[Key, Array] = {}
 
     def nbytes(self) -> int:
         """Bytes of all layouts."""
         return sum(int(array.nbytes) for array in self._layouts.values())
 
-    def in_layout(self, layout: int | str, make: Callable[[], Array]) -> Array:
+    def in_layout(self, layout: Key, make: Callable[[], Array]) -> Array:
         """The weights in a layout; the first request makes them."""
         if layout not in self._layouts:
             self._layouts[layout] = make()

@@ -7,6 +7,7 @@ inputs (a reshape, a slice). `library` is the module of the C kernels; the plan 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,8 +88,16 @@ class ToChannelsLast(Step):
         return library.channels_last(arrays[0], out)
 
 
+def activation_name(relu: bool, most: float) -> str:
+    """For the description of a step: "", ", ReLU", or ", ReLU6" for a ReLU that is limited to 6."""
+    return f", ReLU{'' if most == math.inf else f'{most:g}'}" if relu else ""
+
+
 class Convolution(Step):
-    """y = x ∗ w + b [+ residual] [then ReLU], with batch norm folded into w and b, and w packed once."""
+    """y = x ∗ w + b [+ residual] [then ReLU], with batch norm folded into w and b, and w packed once.
+
+    most: the limit of the ReLU, min(max(y, 0), most): 6 for ReLU6, infinity for the usual one.
+    """
 
     def __init__(
         self,
@@ -97,18 +106,21 @@ class Convolution(Step):
         weights: FoldedWeights,
         w: Array,
         relu: bool,
+        most: float,
         shape: algorithms.Shape,
         algorithm: int,
     ) -> None:
         super().__init__(inputs, output)
         self.weights = weights
-        self.packed = weights.in_layout(algorithm, lambda: library.pack(w, algorithm))
-        self.relu, self.shape, self.algorithm = relu, shape, algorithm
+        layout = (algorithm, shape.groups)
+        self.packed = weights.in_layout(layout, lambda: library.pack(w, shape.groups, algorithm))
+        self.relu, self.most, self.shape, self.algorithm = relu, most, shape, algorithm
         if len(inputs) == 2:
             self.may_overwrite = inputs[1]
         kernel = "×".join(map(str, shape.window.kernel))
-        extras = " + bias" * (weights.bias is not None) + " + residual" * (len(inputs) == 2) + ", ReLU" * relu
-        self.name = f"conv {kernel}{extras} ({algorithms.NAMES[algorithm]})"
+        extras = " + bias" * (weights.bias is not None) + " + residual" * (len(inputs) == 2)
+        groups = f", {shape.groups} groups" * (shape.groups > 1 and algorithm != algorithms.DEPTHWISE)
+        self.name = f"conv {kernel}{extras}{activation_name(relu, most)} ({algorithms.NAMES[algorithm]}{groups})"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None
@@ -121,8 +133,10 @@ class Convolution(Step):
             residual,
             self.relu,
             *shape.window[1:],
+            shape.groups,
             self.algorithm,
             out,
+            self.most,
         )
 
 
@@ -136,7 +150,7 @@ class Linear(Convolution):
 
 
 class FoldedConvolution(Step):
-    """The same through the backend, for what the C kernels do not support (groups, other dtypes, a GPU)."""
+    """The same through the backend, for what the C kernels do not support (other dtypes, a GPU)."""
 
     needs_buffer = False
 
@@ -147,19 +161,26 @@ class FoldedConvolution(Step):
         weights: FoldedWeights,
         w: Array,
         relu: bool,
+        most: float,
         window: Window,
         groups: int,
     ) -> None:
         super().__init__(inputs, output)
-        self.w = weights.in_layout("plain", lambda: w)
-        self.weights, self.relu, self.window, self.groups = weights, relu, window, groups
+        self.w = weights.in_layout(("plain",), lambda: w)
+        self.weights, self.relu, self.most, self.window, self.groups = weights, relu, most, window, groups
         self.name = f"conv {w.shape[2]}×{w.shape[3]}"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         y = backend.conv2d(arrays[0], self.w, self.weights.bias, self.window, self.groups)
         if len(arrays) == 2:
             y = backend.add(y, arrays[1])
-        return backend.relu(y) if self.relu else y
+        return self.limited(backend.relu(y)) if self.relu else y
+
+    def limited(self, y: Array) -> Array:
+        """min(y, most), where the ReLU has a limit."""
+        if self.most == math.inf:
+            return y
+        return backend.minimum(y, backend.as_array(y.dtype.type(self.most), y))
 
 
 class MaxPool(Step):

@@ -17,7 +17,7 @@ import numpy as np
 
 from minires.backend import Array
 from minires.backend.cpu import algorithms, library
-from minires.backend.cpu.algorithms import DIRECT, NAMES, WINOGRAD2, Shape
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, NAMES, WINOGRAD2, Shape
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.tensor import Tensor
@@ -51,7 +51,8 @@ class Timing:
     def operations(self) -> int:
         """Number of multiplications and additions of the direct method, the measure for all algorithms."""
         s = self.shape
-        return 2 * s.images * s.channels * s.outputs * s.output_size[0] * s.output_size[1] * s.window.area
+        pixels = s.images * s.output_size[0] * s.output_size[1]
+        return 2 * pixels * s.outputs * (s.channels // s.groups) * s.window.area
 
     @property
     def fastest(self) -> str:
@@ -65,16 +66,16 @@ class Timing:
 
 
 def convolutions(model: Module, batch: int, size: int) -> list[tuple[Shape, int]]:
-    """The distinct shapes of a model's convolutions without groups, in order, with the number of each.
+    """The distinct shapes of a model's convolutions, in order, with the number of each.
 
     The model runs once, in eval mode, on an image (1, 3, size, size); the returned shapes are for `batch` images.
     """
     found: Counter[Shape] = Counter()
 
     def note(op: Function, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(op, Conv2d) and op.groups == 1:
+        if isinstance(op, Conv2d):
             x, w = inputs[0].shape, inputs[1].shape
-            found[Shape(batch, x[1], w[0], output.shape[2:], op.window)] += 1
+            found[Shape(batch, x[1], w[0], output.shape[2:], op.window, op.groups)] += 1
 
     with modes.no_grad(), modes.intercepting(observe=note):
         model.eval()(Tensor(np.zeros((1, 3, size, size), np.float32)))
@@ -88,14 +89,14 @@ def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> lis
     """
     if library is None:
         raise MiniResError(f"bench conv measures the C kernels, which are {machine.NOT_BUILT}")
-    window, input_size = shape.window, shape.window.smallest_input_size(shape.output_size)
+    window, groups, input_size = shape.window, shape.groups, shape.window.smallest_input_size(shape.output_size)
     rng = np.random.default_rng(0)
     x = _channels_last(rng, shape.images, shape.channels, *input_size)
     gy = _channels_last(rng, shape.images, shape.outputs, *shape.output_size)
-    w = rng.standard_normal((shape.outputs, shape.channels, *window.kernel), np.float32)
+    w = rng.standard_normal((shape.outputs, shape.channels // groups, *window.kernel), np.float32)
     kernels: dict[str, tuple[Callable[[int], Any], int, str]] = {
         "forward": (
-            lambda way: library.conv2d(x, w, None, None, False, *window[1:], way),
+            lambda way: library.conv2d(x, w, None, None, False, *window[1:], groups, way),
             algorithms.forward(shape),
             algorithms.reason(shape),
         )
@@ -103,19 +104,20 @@ def measure(shape: Shape, count: int, train: bool = False, runs: int = 7) -> lis
     if train:
         turned = shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size)
         kernels["grad_input"] = (
-            lambda way: library.conv2d_grad_input(gy, w, input_size, *window[1:], way),
+            lambda way: library.conv2d_grad_input(gy, w, input_size, *window[1:], groups, way),
             algorithms.grad_input(shape, input_size),
             algorithms.reason(turned),
         )
         kernels["grad_weight"] = (
-            lambda way: library.conv2d_grad_weight(x, gy, *window, way),
+            lambda way: library.conv2d_grad_weight(x, gy, *window, groups, way),
             algorithms.grad_weight(shape),
             algorithms.reason(shape._replace(images=max(shape.images, 99))),  # few tiles make no difference to it
         )
     timings = []
     for name, (run, chosen, why) in kernels.items():
         ways = [way for way in algorithms.candidates(shape) if name != "grad_weight" or way != WINOGRAD2]
-        ways = [DIRECT] if name == "grad_input" and max(window.padding) > 2 else ways
+        if name == "grad_input" and max(window.padding) > 2:
+            ways = [way for way in ways if way in (DIRECT, DEPTHWISE)]
         seconds = {NAMES[way]: machine.best_of(partial(run, way), runs) for way in ways}
         timings.append(Timing(name, shape, count, seconds, NAMES[chosen], why))
     return timings

@@ -44,6 +44,13 @@ class CheckResult(NamedTuple):
     hint: str = ""
 
 
+class Fault(NamedTuple):
+    """What is wrong in one case, and a hint."""
+
+    reason: str
+    hint: str
+
+
 @dataclass(frozen=True)
 class StudentOp:
     """A student's op to be graded.
@@ -141,12 +148,12 @@ def _which(number: int, case: Case) -> str:
     return "the gradient" if len(case.inputs) == 1 else f"the gradient of input {number}"
 
 
-def _wrong_gradient(case: Case, number: int, found: np.ndarray, expected: np.ndarray) -> CheckResult | None:
-    """No points for a gradient that is not the expected one; None for one that is."""
+def _wrong_gradient(case: Case, number: int, found: np.ndarray, expected: np.ndarray) -> Fault | None:
+    """What is wrong with a gradient that is not the expected one; None for one that is."""
     if _close(found, expected):
         return None
     reason = f"{case}: {_which(number, case)} is {_difference(found, expected)}"
-    return CheckResult(0.0, reason, hint_for(found, expected))
+    return Fault(reason, hint_for(found, expected))
 
 
 def hint_for(found: np.ndarray, expected: np.ndarray) -> str:
@@ -207,12 +214,12 @@ def _gradient(op: StudentOp) -> CheckResult:
     return CheckResult(right / len(faults), f"{found}; {first.reason}", first.hint)
 
 
-def _gradient_faults(op: StudentOp, case: Case) -> list[CheckResult | None]:
+def _gradient_faults(op: StudentOp, case: Case) -> list[Fault | None]:
     """One entry for each input: what is wrong with its gradient, or None if it is right."""
     tensors = _tensors(case)
     y = op.build(case)(*tensors)
     gradients = _backward(y, tensors, _cotangent(y))
-    faults: list[CheckResult | None] = [None] * len(tensors)
+    faults: list[Fault | None] = [None] * len(tensors)
     if op.reference is not None:
         expected_y, expected = _expected(op, case)
         faults = [_wrong_gradient(case, k, *both) for k, both in enumerate(zip(gradients, expected, strict=True))]
@@ -222,21 +229,21 @@ def _gradient_faults(op: StudentOp, case: Case) -> list[CheckResult | None]:
     for number, result in enumerate(report.arrays):
         if faults[number] is None and result.verdict in (Verdict.WRONG, Verdict.VACUOUS):
             reason = f"{case}: {_which(number, case)} is {result.verdict.value} by the gradient check"
-            faults[number] = CheckResult(0.0, reason, result.guess or STEP_HINT)
+            faults[number] = Fault(reason, result.guess or STEP_HINT)
     if not report and all(each is None for each in faults):
-        faults[0] = CheckResult(0.0, f"{case}: the gradient check says {report.verdict.value}", "")
+        faults[0] = Fault(f"{case}: the gradient check says {report.verdict.value}", "")
     return faults
 
 
-def _fault(op: StudentOp, case: Case, dtype: type) -> CheckResult | None:
+def _fault(op: StudentOp, case: Case, dtype: type) -> Fault | None:
     """What differs from the reference's output and gradients in this case, or None."""
     expected_y, expected = _expected(op, case)
     tensors = _tensors(case, dtype)
     y = op.build(case)(*tensors)
     if y.dtype != dtype:
-        return CheckResult(0.0, f"{case} of {np.dtype(dtype).name}: the output is {y.dtype}", DTYPE_HINT)
+        return Fault(f"{case} of {np.dtype(dtype).name}: the output is {y.dtype}", DTYPE_HINT)
     if not _close(y.numpy(), expected_y):
-        return CheckResult(0.0, f"{case}: the output is {_difference(y.numpy(), expected_y)}", SIZE_HINT)
+        return Fault(f"{case}: the output is {_difference(y.numpy(), expected_y)}", SIZE_HINT)
     cotangent: np.ndarray = _cotangent(Tensor(expected_y)).astype(dtype)
     gradients = zip(_backward(y, tensors, cotangent), expected, strict=True)
     faults = (_wrong_gradient(case, k, *both) for k, both in enumerate(gradients))
@@ -256,7 +263,7 @@ def _like_reference(op: StudentOp, kind: Kind, hint: str = "") -> CheckResult:
         try:
             fault = _fault(op, case, dtype)
         except Exception as error:
-            fault = CheckResult(0.0, f"{case}: {type(error).__name__}: {error}", SIZE_HINT)
+            fault = Fault(f"{case}: {type(error).__name__}: {error}", SIZE_HINT)
             errors.append(error)
         faults += [fault] if fault is not None else []
     if len(errors) == len(runs) and not isinstance(errors[0], MiniResError):

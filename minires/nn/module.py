@@ -157,6 +157,12 @@ class Module(State):
             return f"{self._get_name()}({extra})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
+    def _repr_html_(self) -> str:
+        """The parts as a tree, with their numbers of parameters, as notebooks show it."""
+        from minires.nn.display import module_html
+
+        return module_html(self)
+
 
 def training_part(model: Module) -> str:
     """What of `model` is in training mode, for a message: all of it, or the name of the first part; "" for nothing."""

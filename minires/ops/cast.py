@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.core import modes
+from minires.core.conversions import dtype_of, refuse_memory_format
+from minires.core.creation import tensor
 from minires.core.function import Function
 from minires.core.operators import method
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError
-from minires.ops.operands import check_real
+from minires.ops.operands import check_real, check_tensor, lengths_of
 
 
 class AsType(Function):
@@ -80,6 +84,8 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 
     Raises DeviceError if it is neither.
     """
+    if isinstance(device, int):
+        device = f"cuda:{device}"
     if device is not None and not backend.is_device(device):
         device, dtype = None, device
     try:
@@ -89,19 +95,71 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 
 
 @method("to")
-def to(input: Tensor, device: Any = None, dtype: Any = None) -> Tensor:
-    """input on another device, in another dtype or both (torch.Tensor.to).
-
-    Raises DeviceError, with the reason, where the device cannot be used.
-    """
-    device, dtype = device_and_dtype(device, dtype)
+def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """See Conversions.to."""
+    device, dtype, is_copy = _target(*args, **kwargs)
     device = "cuda:0" if device == "cuda" else device
+    result = input
     if device is not None and device != input.device:
-        input = ToDevice(device)(input)
-    return input if dtype is None else astype(input, dtype)
+        result = ToDevice(device)(input)
+    if dtype is not None:
+        result = astype(result, dtype)
+    return clone(input) if is_copy and result is input else result
+
+
+def _target(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
+    """(device, dtype, whether it must be a copy) of a call of `to` in one of its three forms.
+
+    They are to(device, dtype, …), to(dtype, …) and to(other, …), each followed by non_blocking and copy.
+    """
+    names = ["device", "dtype", "non_blocking", "copy"]
+    if args and isinstance(args[0], Tensor):
+        names = ["other", *names[2:]]
+    elif args and args[0] is not None and not isinstance(args[0], int) and not backend.is_device(args[0]):
+        is_two = len(args) == 2 and not isinstance(args[1], bool)  # to(dtype, device) is no form of torch's
+        names = ["dtype", "device"] if is_two else ["dtype", *names[2:]]
+    if len(args) > len(names):
+        raise TypeError(f"to: takes {', '.join(names)}, got {len(args)} arguments")
+    given = dict(zip(names, args, strict=False))
+    if twice := given.keys() & kwargs.keys():
+        raise TypeError(f"to: {min(twice)} is given twice")
+    given |= kwargs
+    refuse_memory_format("to", given.pop("memory_format", None))
+    if unknown := given.keys() - {"other", "device", "dtype", "non_blocking", "copy"}:
+        raise TypeError(f"to: there is no argument {min(unknown)!r}")
+    flag("to", "non_blocking", given.get("non_blocking", False))  # permission to hurry, of which no use is made
+    is_copy = flag("to", "copy", given.get("copy", False))
+    if "other" in given:
+        check_tensor("to", given["other"])
+        return given["other"].device, given["other"].dtype, is_copy
+    return *device_and_dtype(given.get("device"), given.get("dtype")), is_copy
 
 
 @method("clone")
-def clone(input: Tensor) -> Tensor:
+def clone(input: Tensor, memory_format: Any = None) -> Tensor:
     """A copy that passes gradients on (torch.clone)."""
+    check_tensor("clone", input)
+    refuse_memory_format("clone", memory_format)
     return Clone()(input)
+
+
+@method("contiguous")
+def contiguous(input: Tensor) -> Tensor:
+    """See Facts.contiguous."""
+    return input if input.data.flags.c_contiguous else Clone()(input)
+
+
+@method("new_tensor")
+def new_tensor(like: Tensor, data: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """See Conversions.new_tensor."""
+    dtype, device = like.dtype if dtype is None else dtype, like.device if device is None else device
+    return tensor(data, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
+@method("new_full")
+def new_full(like: Tensor, size: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """See Conversions.new_full."""
+    shape = lengths_of("new_full", tuple(size) if isinstance(size, Iterable) else (size,))
+    dtype = like.dtype if dtype is None else dtype_of("new_full", dtype)
+    array = np.full(shape, value.item() if isinstance(value, Tensor) else value, dtype)
+    return Tensor(backend.to_device(array, like.device if device is None else device), requires_grad)

@@ -37,14 +37,6 @@ def conj(input: Tensor) -> Tensor:
     return Tensor(input.data.conj()) if is_complex(input) else input
 
 
-@method("angle")
-def angle(input: Tensor) -> Tensor:
-    """The argument of each number, in [−π, π] (torch.angle). Raises DtypeError for real Tensors."""
-    if not is_complex(input):
-        raise DtypeError("angle: needs complex numbers; for a real x it is π where x < 0, else 0")
-    return Tensor(backend.as_array(backend.array_module(input.data).angle(input.data), input.data))
-
-
 def modulus(input: Tensor) -> Tensor:
     """√(re² + im²), without overflow (torch.abs of complex numbers)."""
     return Tensor(backend.as_array(abs(input.data), input.data))

@@ -22,11 +22,9 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
-from minires.core.settings import integer
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, ShapeError
-from minires.ops.operands import check_floating, check_tensor, pair
-from minires.ops.shape import pad
+from minires.ops.conv_arguments import check_operands, sliding_window
+from minires.ops.image_axes import as_batch, as_given
 
 
 class _Convolution(Function):
@@ -108,55 +106,12 @@ def conv2d(
 ) -> Tensor:
     """Cross-correlation of images with kernels (torch.nn.functional.conv2d).
 
-    input (N, C, H, W), weight (O, C/groups, kh, kw), bias (O,) -> (N, O, Ho, Wo) with
+    input (N, C, H, W) or (C, H, W), weight (O, C/groups, kh, kw), bias (O,) -> (N, O, Ho, Wo) with
     Ho = ⌊(H + 2·padding − dilation·(kh − 1) − 1)/stride⌋ + 1. padding may be "valid" (none) or "same" (Ho = H; needs
     stride 1; an odd total puts the extra pixel right and below). Raises ShapeError, DtypeError.
     """
-    _check_operands(input, weight, bias, groups)
-    window = Window(weight.shape[2:], pair("conv2d", "stride", stride), dilation=pair("conv2d", "dilation", dilation))
-    if isinstance(padding, str):
-        input, padding = _named_padding(input, padding, window)
-    window = window._replace(padding=pair("conv2d", "padding", padding))
-    window.check("conv2d", input.shape[2:])
-    tensors = (input, weight) if bias is None else (input, weight, bias)
-    return Conv2d(window, groups)(*tensors)
-
-
-def _named_padding(x: Tensor, name: str, window: Window) -> tuple[Tensor, Pair]:
-    """The padding in pixels that `name` stands for, and x with one pixel more where "same" needs an odd number."""
-    if name == "valid":
-        return x, (0, 0)
-    if name != "same":
-        raise ShapeError(f"conv2d: padding {name!r} is not known: use numbers, 'same' or 'valid'")
-    if window.stride != (1, 1):
-        raise ShapeError(f"conv2d: padding 'same' needs stride 1, got {window.stride}")
-    rows, columns = window.span[0] - 1, window.span[1] - 1
-    if rows % 2 or columns % 2:
-        x = pad(x, (0, columns % 2, 0, rows % 2))
-    return x, (rows // 2, columns // 2)
-
-
-def _check_operands(x: Tensor, w: Tensor, b: Tensor | None, groups: int) -> None:
-    check_floating("conv2d", x)
-    integer("conv2d", "groups", groups)
-    for tensor in (w, b):
-        if tensor is not None:
-            check_tensor("conv2d", tensor)
-    if x.ndim != 4 or w.ndim != 4:
-        raise ShapeError(
-            f"conv2d: needs input (N, C, H, W) and weight (O, C/groups, kh, kw), got {x.shape} and {w.shape}"
-        )
-    if not w.numel():
-        raise ShapeError(f"conv2d: weight {w.shape} has an axis of length 0")
-    if groups < 1 or w.shape[0] % groups or x.shape[1] != w.shape[1] * groups:
-        raise ShapeError(
-            f"conv2d: input {x.shape} has {x.shape[1]} channels, weight {w.shape} with groups={groups} needs "
-            f"{w.shape[1] * groups} (and output channels divisible by groups)"
-        )
-    if b is not None and b.shape != (w.shape[0],):
-        raise ShapeError(f"conv2d: bias {b.shape} must be ({w.shape[0]},) for weight {w.shape}")
-    dtypes = {t.dtype for t in (x, w, b) if t is not None}
-    if len(dtypes) > 1:
-        raise DtypeError(
-            f"conv2d: input is {x.dtype}, weight is {w.dtype}; convert one with .astype() or model.to(dtype=…)"
-        )
+    x = as_batch(input)
+    check_operands("conv2d", x, weight, bias, groups)
+    x, window = sliding_window("conv2d", x, weight.shape[2:], stride, padding, dilation)
+    y = Conv2d(window, groups)(x, weight) if bias is None else Conv2d(window, groups)(x, weight, bias)
+    return as_given(y, input)

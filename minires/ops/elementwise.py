@@ -1,32 +1,20 @@
 """Elementwise operations: each has a formula, and its derivative beside it.
 
 For y = f(x) and the gradient g = ∂L/∂y of the output, backward returns ∂L/∂x = g · f′(x). It is written with Tensors
-and other ops, so it can be differentiated again.
+and other ops, so it can be differentiated again. `arithmetic.py` and its neighbours have the functions that users call.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from minires import backend
 from minires.backend import Array
-from minires.core import modes
 from minires.core.function import Function
-from minires.core.operators import METHODS, Operand, Scalar, method
-from minires.core.settings import number
+from minires.core.operators import Operand
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
-from minires.ops.complex import is_complex, modulus
-from minires.ops.operands import (
-    as_tensor,
-    check_broadcast,
-    check_device,
-    check_floating,
-    check_real,
-    check_tensor,
-    same_kind,
-)
+from minires.ops.operands import as_tensor, check_broadcast, check_device, check_tensor, same_kind
 from minires.ops.shape import sum_to
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -177,6 +165,19 @@ class Where(Function):
     def on_branches(self, branches: Array, a: Array, b: Array) -> Array:
         self.condition = branches
         return self.forward(a, b)
+
+
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
+    """input where condition holds, else other (torch.where). Raises DtypeError unless condition is bool."""
+    check_tensor("where", condition)
+    if condition.dtype.kind != "b":
+        raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = as_tensor(input, condition)  # like a bool: 1 is int64, 0.5 float32
+    a, b = same_kind(input, other)
+    check_device("where", condition, a, b)
+    check_broadcast("where", condition, a, b)
+    return Where(condition.data)(a, b)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -341,168 +342,3 @@ class Clip(Function):
     def on_branches(self, branches: Array, x: Array) -> Array:
         low_or_x = backend.where(backend.compare(branches, 0, "<"), x.dtype.type(self.low), x)
         return backend.where(backend.compare(branches, 0, ">"), x.dtype.type(self.high), low_or_x)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The functions that Tensor's operators and `minires.functional` call. Two operands broadcast and take a common dtype;
-# each raises ShapeError where shapes do not broadcast, DtypeError for what is not numbers.
-
-
-def _binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
-    a, b = same_kind(x, y)
-    check_broadcast(name, a, b)
-    if op.branches is not None:
-        check_real(name, a)
-    return op()(a, b)
-
-
-@method("add")
-def add(input: Operand, other: Operand) -> Tensor:
-    """input + other (torch.add)."""
-    return _binary("add", Add, input, other)
-
-
-@method("subtract")
-def subtract(input: Operand, other: Operand) -> Tensor:
-    """input − other (torch.sub)."""
-    return _binary("subtract", Subtract, input, other)
-
-
-@method("multiply")
-def multiply(input: Operand, other: Operand) -> Tensor:
-    """input · other (torch.mul)."""
-    return _binary("multiply", Multiply, input, other)
-
-
-@method("divide")
-def divide(input: Operand, other: Operand) -> Tensor:
-    """input / other (torch.div); integers give float32."""
-    a, b = same_kind(input, other)
-    if a.dtype.kind not in "fc":
-        a, b = a.astype("float32"), b.astype("float32")
-    check_broadcast("divide", a, b)
-    return Divide()(a, b)
-
-
-@method("power")
-def power(input: Operand, exponent: Operand) -> Tensor:
-    """input raised to the power exponent (torch.pow)."""
-    return _binary("power", Power, input, exponent)
-
-
-def maximum(input: Operand, other: Operand) -> Tensor:
-    """The larger of two elements; equal ones share the gradient (torch.maximum)."""
-    return _binary("maximum", Maximum, input, other)
-
-
-def minimum(input: Operand, other: Operand) -> Tensor:
-    """The smaller of two elements; equal ones share the gradient (torch.minimum)."""
-    return _binary("minimum", Minimum, input, other)
-
-
-def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
-    """input where condition holds, else other (torch.where). Raises DtypeError unless condition is bool."""
-    check_tensor("where", condition)
-    if condition.dtype.kind != "b":
-        raise DtypeError(f"where: the condition must be bool, got {condition.dtype}; compare it, as in x != 0")
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = as_tensor(input, condition)  # like a bool: 1 is int64, 0.5 float32
-    a, b = same_kind(input, other)
-    check_device("where", condition, a, b)
-    check_broadcast("where", condition, a, b)
-    return Where(condition.data)(a, b)
-
-
-@method("compare")
-def compare(input: Operand, other: Operand, relation: str) -> Tensor:
-    """`input relation other` as a bool Tensor, without gradient; relation is one of < <= > >= == !=.
-
-    A tensor equals nothing that is not numbers.
-    """
-    try:
-        a, b = same_kind(input, other)
-    except DtypeError:
-        if relation in ("==", "!="):
-            return NotImplemented  # Python then compares by identity
-        raise
-    check_broadcast(f"compare {relation}", a, b)
-    modes.note_read(a, b)
-    if relation in ("==", "!=") and is_complex(a):
-        return Tensor(backend.as_array(a.data == b.data if relation == "==" else a.data != b.data, a.data))
-    check_real(f"compare {relation}", a)
-    return Tensor(backend.as_array(backend.compare(a.data, b.data, relation), a.data))
-
-
-def _unary(name: str, op: Function, x: Tensor) -> Tensor:
-    check_floating(name, x)
-    if op.branches is not None:
-        check_real(name, x)  # complex numbers have no kinks
-    return op(x)
-
-
-@method("negative")
-def negative(input: Tensor) -> Tensor:
-    """−input (torch.neg)."""
-    check_tensor("negative", input)
-    return Negative()(input)
-
-
-@method("exp")
-def exp(input: Tensor) -> Tensor:
-    """eˣ (torch.exp). Raises DtypeError for integers, as the functions below do."""
-    return _unary("exp", Exp(), input)
-
-
-@method("log")
-def log(input: Tensor) -> Tensor:
-    """Natural logarithm (torch.log)."""
-    return _unary("log", Log(), input)
-
-
-@method("sqrt")
-def sqrt(input: Tensor) -> Tensor:
-    """Square root (torch.sqrt)."""
-    return _unary("sqrt", Sqrt(), input)
-
-
-@method("tanh")
-def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent (torch.tanh)."""
-    return _unary("tanh", Tanh(), input)
-
-
-@method("sigmoid")
-def sigmoid(input: Tensor) -> Tensor:
-    """1/(1 + e⁻ˣ) (torch.sigmoid)."""
-    return _unary("sigmoid", Sigmoid(), input)
-
-
-@method("relu")
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0); if `inplace`, input itself becomes that (torch.nn.functional.relu)."""
-    return METHODS["relu_"](input) if inplace else _unary("relu", ReLU(), input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where x > 0, else negative_slope · x; `inplace` as in relu (torch.nn.functional.leaky_relu)."""
-    negative_slope = number("leaky_relu", "negative_slope", negative_slope)
-    if inplace:
-        return METHODS["leaky_relu_"](input, negative_slope)
-    return _unary("leaky_relu", LeakyReLU(negative_slope), input)
-
-
-@method("absolute")
-def absolute(input: Tensor) -> Tensor:
-    """|x|, of complex numbers the modulus (torch.abs)."""
-    check_tensor("abs", input)
-    return modulus(input) if is_complex(input) else _unary("abs", Absolute(), input)
-
-
-@method("clip")
-def clip(input: Tensor, min: Scalar | None = None, max: Scalar | None = None) -> Tensor:
-    """Each element limited to [min, max]; None leaves that side open (torch.clamp). Raises ValueError for two Nones."""
-    if min is None and max is None:
-        raise ValueError("clip: at least one of min and max must be given")
-    low = -math.inf if min is None else number("clip", "min", min)
-    high = math.inf if max is None else number("clip", "max", max)
-    return _unary("clip", Clip(low, high), input)

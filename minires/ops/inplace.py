@@ -21,19 +21,22 @@ import numpy as np
 from minires import backend
 from minires.backend import Array, memory_owner
 from minires.core import modes
-from minires.core.creation import below
+from minires.core.drawn import below
 from minires.core.function import Function
-from minires.core.operators import METHODS, Operand, Scalar, method
+from minires.core.operators import METHODS, Operand, method
 from minires.core.random import default_generator
 from minires.core.readonly import is_memory_writeable, writeable_view
 from minires.core.sharing import Memory, Sharing, sharing_of
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.ops import elementwise, module_hooks
+from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding, trigonometry
 from minires.ops.elementwise import where
+from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
-from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index_key, reshape, sum_to
+from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index, index_key, reshape, sum_to
 
+# The methods in place of these have torch's shorter names, as in mul_.
+_SHORT = {"absolute": "abs", "divide": "div", "multiply": "mul", "negative": "neg", "power": "pow", "subtract": "sub"}
 _KINDS = "biufc"  # of dtypes, each of which holds the numbers of those before it, up to rounding
 
 
@@ -299,6 +302,10 @@ def _applied(ops: Sequence[Function], x: Tensor) -> Tensor:
     return x
 
 
+# For the ops that are views and belong to other files: f(op, x, value) is x with its view by `op` replaced by value.
+PUT_BACK: dict[type, Callable[[Any, Tensor, Tensor], Tensor]] = {}
+
+
 def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
     """What `source` becomes if its view through `ops` becomes `value`."""
     if not ops:
@@ -313,6 +320,8 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
         value = Flip(op.axes)(value)
     elif isinstance(op, Permute):
         value = Permute(tuple(sorted(range(len(op.axes)), key=op.axes.__getitem__)))(value)
+    elif type(op) in PUT_BACK:
+        value = PUT_BACK[type(op)](op, inner, value)
     else:
         _refuse_view(op)
     return _put_back(source, before, value)
@@ -352,53 +361,40 @@ def _refuse_view(op: Function) -> NoReturn:
 # -- the methods of Tensor --------------------------------------------------------------------------------------------
 
 
-def _register(name: str, operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def register(name: str, operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Register as the method `name` what changes a tensor as `operation` computes it."""
 
-    def changed(x: Tensor, *arguments: Any) -> Tensor:
-        return change(name, x, lambda before: operation(before, *(before if a is x else a for a in arguments)))
+    def changed(x: Tensor, *arguments: Any, **named: Any) -> Tensor:
+        def compute(before: Tensor) -> Tensor:
+            own = (before if a is x else a for a in arguments)
+            return operation(before, *own, **{key: before if a is x else a for key, a in named.items()})
+
+        return change(name, x, compute)
 
     return method(name)(changed)
 
 
-relu_ = _register("relu_", elementwise.relu)
-for _name, _operation in {
-    "mul_": elementwise.multiply,
-    "div_": elementwise.divide,
-    "pow_": elementwise.power,
-    "neg_": elementwise.negative,
-    "abs_": elementwise.absolute,
-    "exp_": elementwise.exp,
-    "log_": elementwise.log,
-    "sqrt_": elementwise.sqrt,
-    "tanh_": elementwise.tanh,
-    "sigmoid_": elementwise.sigmoid,
-    "clip_": elementwise.clip,
-    "leaky_relu_": elementwise.leaky_relu,
-}.items():
-    _register(_name, _operation)
-
-
-@method("add_")
-def add_(x: Tensor, other: Operand, alpha: Scalar = 1) -> Tensor:
-    """See InPlaceOperators.add_."""
-    return change("add_", x, lambda before: elementwise.add(before, _scaled(other, alpha)))
-
-
-@method("sub_")
-def sub_(x: Tensor, other: Operand, alpha: Scalar = 1) -> Tensor:
-    """See InPlaceOperators.sub_."""
-    return change("sub_", x, lambda before: elementwise.subtract(before, _scaled(other, alpha)))
-
-
-def _scaled(other: Any, alpha: Scalar) -> Any:
-    return other if isinstance(alpha, int) and alpha == 1 else other * alpha
+for _operation in (
+    *(arithmetic.absolute, arithmetic.add, arithmetic.addcdiv, arithmetic.addcmul, arithmetic.divide, arithmetic.lerp),
+    *(arithmetic.masked_fill, arithmetic.multiply, arithmetic.negative, arithmetic.power, arithmetic.reciprocal),
+    *(arithmetic.rsqrt, arithmetic.sqrt, arithmetic.square, arithmetic.subtract),
+    *(clamp.clip, clamp.clamp_min, clamp.clamp_max),
+    *(exponential.erf, exponential.exp, exponential.expm1, exponential.log, exponential.log10, exponential.log1p),
+    *(exponential.log2, rounding.ceil, rounding.floor, rounding.floor_divide, rounding.fmod, rounding.remainder),
+    *(rounding.round, rounding.sign, rounding.trunc),
+    *(trigonometry.acos, trigonometry.asin, trigonometry.atan, trigonometry.atan2, trigonometry.cos, trigonometry.cosh),
+    *(trigonometry.sin, trigonometry.sinh, trigonometry.tan, trigonometry.tanh),
+):
+    register(_SHORT.get(_operation.__name__, _operation.__name__) + "_", _operation)
 
 
 @method("setitem")
 def setitem(x: Tensor, key: Any, value: Any) -> None:
     """See InPlaceOperators.__setitem__."""
-    put("x[…] = value", x, index_key(key, x), _operand("x[…] = value", x, value))
+    wanted = index_key(key, x)
+    if keys := integers_first(wanted):
+        x, wanted = index(x, keys[0]), keys[1]  # a view
+    put("x[…] = value", x, wanted, _operand("x[…] = value", x, value))
 
 
 @method("fill_")

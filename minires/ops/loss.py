@@ -1,21 +1,26 @@
-"""Softmax and the loss functions."""
+"""Softmax and the losses of classification."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from minires import backend
 from minires.backend import Array
 from minires.core import modes
 from minires.core.function import Function
 from minires.core.numpy_functions import numpy_names
-from minires.core.operators import method
+from minires.core.operators import METHODS, method
 from minires.core.settings import integer, number
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
-from minires.ops.elementwise import exp, where
+from minires.ops.elementwise import where
+from minires.ops.exponential import exp
 from minires.ops.float16 import in_float32
+from minires.ops.loss_reduction import reduced, reduction_of
 from minires.ops.operands import axis_of, check_device, check_dtypes, check_floating, check_real, check_tensor
-from minires.ops.reduction import mean, sum
-from minires.ops.shape import gather, reshape, scatter_add, unsqueeze
+from minires.ops.reduction import sum
+from minires.ops.selection import gather, scatter_add
+from minires.ops.shape import reshape, unsqueeze
 
 
 class LogSoftmax(Function):
@@ -57,38 +62,33 @@ class CrossEntropy(Function):
 @method("log_softmax")
 @numpy_names
 @in_float32
-def log_softmax(input: Tensor, dim: int) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
 
-    Raises ShapeError if that axis is empty, DtypeError for integers.
+    With dtype, input is converted to it before. Raises DtypeError for integers.
     """
+    if dtype is not None:
+        input = METHODS["astype"](input, dtype)
     check_floating("log_softmax", input)
     check_real("log_softmax", input)
     axis = axis_of("log_softmax", dim, input.ndim)
-    if input.ndim and not input.shape[axis]:
-        raise ShapeError(f"log_softmax: dim {dim} of shape {input.shape} is empty")
-    return LogSoftmax(axis)(input)
+    return LogSoftmax(axis)(input) if input.numel() else input.clone()
 
 
 @method("softmax")
 @numpy_names
 @in_float32
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). Raises as log_softmax does."""
-    return exp(log_softmax(input, dim))
+def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). With dtype, input is converted to it before."""
+    return exp(log_softmax(input, dim, dtype))
 
 
-def _reduce(op: str, losses: Tensor, reduction: str, weights: Tensor | None = None) -> Tensor:
-    """The losses as they are ("none"), their sum, or their mean, which is weighted if there are `weights`."""
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return sum(losses)
-    if reduction != "mean":
-        raise ValueError(f"{op}: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
-    if not losses.numel():
-        raise ShapeError(f"{op}: the batch is empty, so there is no mean loss")
-    return mean(losses) if weights is None else sum(losses) / sum(weights)
+@numpy_names
+@in_float32
+def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """e⁻ˣ / Σ e⁻ˣ along dim (torch.nn.functional.softmin)."""
+    check_floating("softmin", input)
+    return softmax(-input, dim, dtype)
 
 
 def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:
@@ -134,16 +134,22 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
     """−input[n, target[n]], the negative log-likelihood (torch.nn.functional.nll_loss).
 
-    input: log-probabilities (N, C, …); target: class indices (N, …); weight: (C,), one for each class. Targets equal to
-    ignore_index are left out. reduction: "mean" (weighted by the targets' weights), "sum" or "none" (losses (N, …)).
-    Raises ShapeError where shapes do not fit or a label is out of range, DtypeError for targets that are not integers.
+    input: log-probabilities (N, C, …), or (C,) of one sample; target: class indices (N, …), or (); weight: (C,), one
+    for each class. Targets equal to ignore_index are left out. reduction: "mean" (weighted by the targets' weights),
+    "sum" or "none" (losses of target's shape); size_average and reduce are torch's older form of it. Raises ShapeError
+    where shapes do not fit or a label is out of range, DtypeError for targets that are not integers.
     """
+    reduction = reduction_of("nll_loss", size_average, reduce, reduction)
+    if isinstance(input, Tensor) and input.ndim == 1 and isinstance(target, Tensor) and not target.ndim:
+        loss = nll_loss(unsqueeze(input, 0), unsqueeze(target, 0), weight, None, ignore_index, None, reduction)
+        return reshape(loss, ())
     return _nll_loss("nll_loss", input, target, weight, ignore_index, reduction)
 
 
@@ -160,9 +166,9 @@ def _nll_loss(
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))
     losses = -reshape(gather(input, 1, unsqueeze(labels, 1)), target.shape)
     if weight is None and _none_ignored(target, ignore_index):
-        return _reduce(op, losses, reduction)
+        return reduced(op, losses, reduction)
     per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
-    return _reduce(op, where(counted, losses * per_target, 0.0), reduction, per_target)
+    return reduced(op, where(counted, losses * per_target, 0.0), reduction, per_target)
 
 
 @in_float32
@@ -170,17 +176,28 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """−Σ_c t_c ln softmax(input)_c (torch.nn.functional.cross_entropy), finite for logits of ±10⁴ and beyond.
 
-    input: logits (N, C, …); target: class indices (N, …), or probabilities of input's shape; weight, ignore_index and
-    reduction as in nll_loss. Label smoothing ε mixes the target with the uniform distribution: (1 − ε)·t + ε/C. Raises
-    ShapeError where shapes do not fit or a label is out of range.
+    input: logits (N, C, …), or (C,) of one sample; target: class indices (N, …), or (); or probabilities of input's
+    shape. The other arguments are as in nll_loss. Label smoothing ε mixes the target with the uniform distribution:
+    (1 − ε)·t + ε/C. Raises ShapeError where shapes do not fit or a label is out of range.
     """
+    reduction = reduction_of("cross_entropy", size_average, reduce, reduction)
+    if (
+        isinstance(input, Tensor)
+        and input.ndim == 1
+        and isinstance(target, Tensor)
+        and target.shape in ((), input.shape)
+    ):
+        input, target = unsqueeze(input, 0), unsqueeze(target, 0)
+        loss = cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)
+        return reshape(loss, ())
     check_floating("cross_entropy", input)
     check_tensor("cross_entropy", target)
     check_real("cross_entropy", input, target)
@@ -191,7 +208,7 @@ def cross_entropy(
         _check_classes("cross_entropy", input, target, ignore_index)
         if _none_ignored(target, ignore_index):
             # A copy, since the graph keeps the labels and they may be the user's own array.
-            return _reduce("cross_entropy", CrossEntropy(target.data.astype("int64"))(input), reduction)
+            return reduced("cross_entropy", CrossEntropy(target.data.astype("int64"))(input), reduction)
     if target.dtype.kind in "fc":
         if target.ndim == input.ndim - 1:
             raise DtypeError(
@@ -213,7 +230,7 @@ def cross_entropy(
     uniform = where(counted, -sum(per_class, 1) / float(classes), 0.0)
     labels = Tensor(backend.where(counted.data, target.data, target.dtype.type(0)))
     per_target = counted.astype(input.dtype) if weight is None else weight[labels] * counted.astype(input.dtype)
-    smooth = _reduce("cross_entropy", uniform, reduction, per_target)
+    smooth = reduced("cross_entropy", uniform, reduction, per_target)
     return hard * (1.0 - label_smoothing) + smooth * label_smoothing
 
 
@@ -229,16 +246,4 @@ def _soft_cross_entropy(
     terms = log_p * target
     if weight is not None:
         terms = terms * reshape(weight, (1, -1, *(1,) * (log_p.ndim - 2)))
-    return _reduce("cross_entropy", -sum(terms, 1), reduction)
-
-
-@in_float32
-def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """(input − target)², by default its mean (torch.nn.functional.mse_loss). Raises ShapeError for other shapes."""
-    check_floating("mse_loss", input)
-    check_tensor("mse_loss", target)
-    check_real("mse_loss", input, target)
-    if input.shape != target.shape:
-        raise ShapeError(f"mse_loss: input {input.shape} and target {target.shape} must have the same shape")
-    difference = input - target
-    return _reduce("mse_loss", difference * difference, reduction)
+    return reduced("cross_entropy", -sum(terms, 1), reduction)

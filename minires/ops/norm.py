@@ -18,9 +18,8 @@ from minires.backend import Array
 from minires.core.function import Function
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, ShapeError
 from minires.ops.elementwise import where
-from minires.ops.operands import check_device, check_floating, check_real, check_tensor
+from minires.ops.norm_arguments import check_batch_norm
 from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.shape import reshape
@@ -154,7 +153,9 @@ def batch_norm(
     channel in training; DtypeError where dtypes differ.
     """
     x = input
-    _check(x, running_mean, running_var, weight, bias, residual, training)
+    check_batch_norm(x, running_mean, running_var, weight, bias, residual, training)
+    if not x.numel():
+        return x.clone()  # no statistics of nothing
     training, relu = flag("batch_norm", "training", training), flag("batch_norm", "relu", relu)
     momentum, eps = number("batch_norm", "momentum", momentum), number("batch_norm", "eps", eps, 0)
     xp = backend.array_module(x.data)
@@ -174,42 +175,3 @@ def batch_norm(
         running = running_mean.begin_write(), running_var.begin_write()
         backend.batch_norm_update_stats(*running, node.mean, node.var, m, momentum)
     return y
-
-
-def _check(
-    x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    training: bool,
-) -> None:
-    check_floating("batch_norm", x)
-    check_real("batch_norm", x)
-    if x.ndim < 2:
-        raise ShapeError(f"batch_norm: needs input (N, C, …), got {x.shape}")
-    channels = x.shape[1]
-    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    for tensor in (*named.values(), residual):
-        if tensor is not None:
-            check_tensor("batch_norm", tensor)
-    if (running_mean is None) != (running_var is None):
-        raise ShapeError("batch_norm: running_mean and running_var belong together: give both or neither")
-    check_device("batch_norm", x, *(t for t in (running_mean, running_var) if t is not None))
-    for name, tensor in named.items():
-        if tensor is not None and tensor.shape != (channels,):
-            raise ShapeError(f"batch_norm: {name} {tensor.shape} must be ({channels},) for input {x.shape}")
-        if tensor is not None and tensor.dtype != x.dtype:
-            raise DtypeError(f"batch_norm: input is {x.dtype}, {name} is {tensor.dtype}; convert one with .astype()")
-    if residual is not None and (residual.shape, residual.dtype) != (x.shape, x.dtype):
-        raise ShapeError(
-            f"batch_norm: residual {residual.shape} {residual.dtype} must be like input {x.shape} {x.dtype}"
-        )
-    if training and x.numel() // max(channels, 1) < 2:
-        raise ShapeError(
-            f"batch_norm: input {x.shape} has {x.numel() // max(channels, 1)} value(s) per channel; training needs "
-            "at least two to estimate a variance. Use a larger batch or image, or model.eval()"
-        )
-    if not training and (running_mean is None or running_var is None):
-        raise ShapeError("batch_norm: eval mode needs running_mean and running_var")

@@ -11,6 +11,7 @@ from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import modes
+from minires.core.function import Function
 from minires.core.operators import METHODS, Dim, Operand
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, ShapeError
@@ -141,6 +142,23 @@ def check_real(op: str, *tensors: Tensor) -> None:
             raise DtypeError(f"{op}: is not defined for complex numbers ({x.dtype}); use x.real, x.imag or abs(x)")
 
 
+def binary(name: str, op: type[Function], x: Operand, y: Operand) -> Tensor:
+    """op applied to two operands of a common dtype. Raises ShapeError unless they broadcast."""
+    a, b = same_kind(x, y)
+    check_broadcast(name, a, b)
+    if op.branches is not None:
+        check_real(name, a)
+    return op()(a, b)
+
+
+def unary(name: str, op: Function, x: Tensor) -> Tensor:
+    """op applied to a Tensor of floating-point numbers. Raises DtypeError for others, as all functions of one do."""
+    check_floating(name, x)
+    if op.branches is not None:
+        check_real(name, x)  # complex numbers have no kinks
+    return op(x)
+
+
 def axes_of(op: str, dim: Dim, ndim: int) -> tuple[int, ...]:
     """`dim` as a tuple of axes from 0 on; None means all. Raises ShapeError for unknown axes and repeated ones."""
     dims = tuple(range(ndim)) if dim is None else tuple(dim) if isinstance(dim, (tuple, Iterable)) else (dim,)
@@ -175,10 +193,11 @@ def axis_of(op: str, dim: int, ndim: int) -> int:
 
 
 def pair(op: str, name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    """`3` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
+    """`3`, `(3,)` or `(3, 5)` as (vertical, horizontal). Raises ShapeError for anything else."""
     if type(value) is int:  # the usual case, for speed
         return value, value
-    values = tuple(value) if isinstance(value, Iterable) else (value, value)
+    values = tuple(value) if isinstance(value, Iterable) else (value,)
+    values = values * 2 if len(values) == 1 else values
     if len(values) != 2 or not all(_is_integer(each) for each in values):
         raise ShapeError(f"{op}: {name} must be an integer or a pair of integers, got {value!r}")
     return int(values[0]), int(values[1])

@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
@@ -26,9 +24,12 @@ from minires.core.function import Function
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.float16 import in_float32
-from minires.ops.linear import matmul
-from minires.ops.operands import check_floating, check_real, pair
+from minires.ops.image_axes import as_batch, as_given
+from minires.ops.operands import check_real
+from minires.ops.pool_arguments import divided_by, pooling_window
+from minires.ops.unpool import MaxPool2dIndices
+
+Size = int | Sequence[int]
 
 
 class MaxPool2d(Function):
@@ -141,31 +142,6 @@ def _check_undilated(window: Window) -> None:
         raise ShapeError(f"average pooling has no dilation, got a window with dilation {window.dilation}")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-Size = int | Sequence[int]
-
-
-def _window(op: str, x: Tensor, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size) -> Window:
-    """The window, checked against x (N, C, H, W). Raises ShapeError, DtypeError."""
-    check_floating(op, x)
-    if x.ndim != 4:
-        raise ShapeError(f"{op}: needs input (N, C, H, W), got {x.shape}")
-    window = Window(
-        pair(op, "kernel_size", kernel_size),
-        pair(op, "stride", kernel_size if stride is None else stride),
-        pair(op, "padding", padding),
-        pair(op, "dilation", dilation),
-    )
-    window.check(op, x.shape[2:])
-    if any(p > span // 2 for p, span in zip(window.padding, window.span, strict=True)):
-        raise ShapeError(
-            f"{op}: padding {window.padding} is more than half of kernel {window.kernel}: a window could lie in it "
-            "entirely"
-        )
-    return window
-
-
 def max_pool2d(
     input: Tensor,
     kernel_size: Size,
@@ -173,11 +149,20 @@ def max_pool2d(
     padding: Size = 0,
     dilation: Size = 1,
     ceil_mode: bool = False,
-) -> Tensor:
-    """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size."""
-    window = _window("max_pool2d", input, kernel_size, stride, padding, dilation)
-    check_real("max_pool2d", input)
-    return MaxPool2d(window, flag("max_pool2d", "ceil_mode", ceil_mode))(input)
+    return_indices: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size.
+
+    input (N, C, H, W) or (C, H, W) -> (N, C, Ho, Wo). With `return_indices` a pair: this, and where each element stands
+    in its image, as an index (int64) into the H·W pixels row by row. Raises ShapeError, DtypeError.
+    """
+    x, ceil_mode = as_batch(input), flag("max_pool2d", "ceil_mode", ceil_mode)
+    window = pooling_window("max_pool2d", x, kernel_size, stride, padding, dilation)
+    check_real("max_pool2d", x)
+    y = as_given(MaxPool2d(window, ceil_mode)(x), input)
+    if not flag("max_pool2d", "return_indices", return_indices):
+        return y
+    return y, as_given(MaxPool2dIndices(window, ceil_mode)(x), input)
 
 
 def avg_pool2d(
@@ -187,41 +172,16 @@ def avg_pool2d(
     padding: Size = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all."""
-    window = _window("avg_pool2d", input, kernel_size, stride, padding, dilation=1)
-    ceil_mode = flag("avg_pool2d", "ceil_mode", ceil_mode)
-    return AvgPool2d(window, ceil_mode, flag("avg_pool2d", "count_include_pad", count_include_pad))(input)
+    """The mean of each window (torch.nn.functional.avg_pool2d); padding counts as zeros, or not at all.
 
-
-@in_float32
-def adaptive_avg_pool2d(input: Tensor, output_size: Size) -> Tensor:
-    """Means over an output_size grid of bins: rows ⌊iH/Ho⌋ … ⌈(i+1)H/Ho⌉ (torch.nn.functional.adaptive_avg_pool2d).
-
-    Averaging along one axis is a matrix, so y = A_rows · x · A_columnsᵀ; one bin is the global average.
+    input (N, C, H, W) or (C, H, W) -> (N, C, Ho, Wo). With `divisor_override`, the window's sum divided by that.
     """
-    ho, wo = pair("adaptive_avg_pool2d", "output_size", output_size)
-    check_floating("adaptive_avg_pool2d", input)
-    if input.ndim != 4 or not min(input.shape[2:]) or min(ho, wo) < 1:
-        raise ShapeError(f"adaptive_avg_pool2d: cannot pool input {input.shape} to {(ho, wo)}")
-    if (ho, wo) == (1, 1):
-        return input.mean((2, 3), keepdim=True)
-    return matmul(matmul(_averaging(input, ho, 2), input), _averaging(input, wo, 3).T)
-
-
-def _averaging(x: Tensor, bins: int, axis: int) -> Tensor:
-    """(bins, n): row i holds 1/length on the stretch of axis that bin i averages."""
-    n = x.shape[axis]
-    matrix = np.zeros((bins, n))
-    for i in range(bins):
-        start, stop = i * n // bins, -(-(i + 1) * n // bins)
-        matrix[i, start:stop] = 1 / (stop - start)
-    return Tensor(backend.to_device(matrix.astype(x.dtype), x.device))
-
-
-def global_avg_pool2d(input: Tensor) -> Tensor:
-    """The mean of each channel: (N, C, H, W) -> (N, C)."""
-    check_floating("global_avg_pool2d", input)
-    if input.ndim != 4:
-        raise ShapeError(f"global_avg_pool2d: needs input (N, C, H, W), got {input.shape}")
-    return input.mean((2, 3))
+    x, ceil_mode = as_batch(input), flag("avg_pool2d", "ceil_mode", ceil_mode)
+    window = pooling_window("avg_pool2d", x, kernel_size, stride, padding)
+    counted = flag("avg_pool2d", "count_include_pad", count_include_pad) or divisor_override is not None
+    y = AvgPool2d(window, ceil_mode, counted)(x)
+    if divisor_override is not None:
+        y = y * divided_by(divisor_override, "avg_pool2d", x, window, ceil_mode)
+    return as_given(y, input)

@@ -17,17 +17,15 @@ from minires.backend import Array
 from minires.backend.foreign import native
 from minires.core import modes
 from minires.core.function import Function
+from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
-from minires.core.settings import plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.index_order import integers_first
 from minires.ops.operands import (
-    as_tensor,
     axes_of,
     axis_of,
     check_broadcast,
-    check_device,
-    check_dtypes,
     check_tensor,
     common_dtype,
     lengths_of,
@@ -244,6 +242,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 @method("flip")
+@numpy_names
 def flip(input: Tensor, dims: Dim) -> Tensor:
     """input in reverse order along dims (torch.flip)."""
     check_tensor("flip", input)
@@ -251,6 +250,7 @@ def flip(input: Tensor, dims: Dim) -> Tensor:
 
 
 @method("squeeze")
+@numpy_names
 def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
     """input without its axes of length 1, or without `dim` if that has length 1 (torch.squeeze)."""
     check_tensor("squeeze", input)
@@ -259,6 +259,7 @@ def squeeze(input: Tensor, dim: int | None = None) -> Tensor:
 
 
 @method("unsqueeze")
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """input with a new axis of length 1 at `dim` (torch.unsqueeze)."""
     check_tensor("unsqueeze", input)
@@ -284,25 +285,6 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     return BroadcastTo(to)(input)
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """input with `value` around it; pad = (left, right, top, bottom, …), the last axis first (torch.nn.functional.pad).
-
-    value=None is 0, as in torch. Raises ShapeError for another mode than "constant", and for negative widths.
-    """
-    check_tensor("pad", input)
-    if mode != "constant":
-        raise ShapeError(f"pad: mode {mode!r} is not known; use 'constant'")
-    if not isinstance(pad, Iterable):
-        raise ShapeError(f"pad: {pad!r} must be pairs, as in ({pad!r}, {pad!r}) for both sides of the last axis")
-    pad, value = lengths_of("pad", pad), 0.0 if value is None else plain(value)
-    if input.dtype.kind in "biu" and as_tensor(value, input).dtype != input.dtype:
-        raise DtypeError(f"pad: value {value} does not fit dtype {input.dtype}")
-    if len(pad) % 2 or len(pad) > 2 * input.ndim or min(pad, default=0) < 0:
-        raise ShapeError(f"pad: {tuple(pad)} must be non-negative pairs, at most one for each axis of {input.shape}")
-    widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [(pad[k], pad[k + 1]) for k in range(len(pad) - 2, -1, -2)]
-    return Pad(tuple(widths), value)(input)
-
-
 def _list_of(op: str, tensors: Iterable[Tensor]) -> list[Tensor]:
     """The tensors of a sequence or a generator. Raises DtypeError for one Tensor alone, and for what is none."""
     if isinstance(tensors, Tensor):
@@ -313,27 +295,32 @@ def _list_of(op: str, tensors: Iterable[Tensor]) -> list[Tensor]:
     return tensors
 
 
+@numpy_names
 def concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors one after another along `dim`, in their common dtype (torch.cat).
 
-    Raises ShapeError where other axes differ.
+    As in torch, a tensor of shape (0,) may stand among any others, which it adds nothing to. Raises ShapeError where
+    other axes differ.
     """
     tensors = _list_of("concatenate", tensors)
     if not tensors:
         raise ShapeError("concatenate: needs at least one tensor")
+    dtype = common_dtype(*tensors)
+    if any(t.ndim > 1 for t in tensors):
+        tensors = [t for t in tensors if t.shape != (0,)]
     if not all(t.ndim for t in tensors):
         raise ShapeError("concatenate: 0-d tensors have no axis to be joined along; use stack")
     axis = axis_of("concatenate", dim, tensors[0].ndim)
     others = {t.shape[:axis] + t.shape[axis + 1 :] for t in tensors}
     if len(others) > 1 or len({t.ndim for t in tensors}) > 1:
         raise ShapeError(f"concatenate: shapes {[t.shape for t in tensors]} differ in axes other than {axis}")
-    dtype = common_dtype(*tensors)
     return Concatenate(axis)(*[t if t.dtype == dtype else t.astype(dtype) for t in tensors])
 
 
 cat = concatenate
 
 
+@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, one after another along a new axis (torch.stack). Raises ShapeError where their shapes differ."""
     tensors = _list_of("stack", tensors)
@@ -346,12 +333,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def index(input: Tensor, key: Any) -> Tensor:
     """input[key], where key holds integers, slices, None, Ellipsis, boolean and integer arrays or Tensors.
 
-    The axes come in NumPy's order, which differs from torch's where a slice stands between integers and arrays. Raises
-    ShapeError for what input does not have.
+    The axes come in torch's order (`index_order`). Raises ShapeError for what input does not have.
     """
     check_tensor("index", input)
     try:
-        return Index(index_key(key, input))(input)
+        wanted = index_key(key, input)
+        if keys := integers_first(wanted):
+            return Index(keys[1])(Index(keys[0])(input))
+        return Index(wanted)(input)
     except IndexError as error:
         raise ShapeError(f"index: {key!r} does not fit shape {input.shape}: {error}") from error
 
@@ -375,65 +364,14 @@ def _key_part(part: Any, x: Tensor) -> Any:
         part = np.array(part, dtype=None if part else int)
     elif backend.is_array(part):
         part = native("index", part).copy()
-    part = part.data if isinstance(part, Tensor) else part
+    if isinstance(part, Tensor):
+        modes.note_read(part)
+        part = part.data
     if backend.is_array(part) and part.dtype == np.uint8:
         raise DtypeError("index: uint8 is a mask in torch, numbers in NumPy; write .astype(bool) or .astype(np.int64)")
     if isinstance(part, (np.integer, np.ndarray)) and part.ndim == 0 and part.dtype.kind in "iu":
         return int(part)
     return backend.to_device(part, x.device) if backend.is_array(part) else part
-
-
-def _along(op: str, shape: Shape, axis: int, index: Array) -> Any:
-    """The key that selects x[…, index[…, i, …], …]: `index` for one axis, a grid of positions for each other one."""
-    if index.dtype.kind not in "iu":
-        raise DtypeError(f"{op}: the index must be integers, got {index.dtype}")
-    if not shape:
-        raise ShapeError(f"{op}: a 0-d tensor has no axis to index")
-    if index.ndim != len(shape) or any(
-        n > m for k, (n, m) in enumerate(zip(index.shape, shape, strict=False)) if k != axis
-    ):
-        raise ShapeError(
-            f"{op}: index {index.shape} must have as many axes as {shape} and not exceed it, except in axis {axis}"
-        )
-    needs_check = index.size and not modes.are_indices_checked()
-    if needs_check and not (0 <= int(index.min()) and int(index.max()) < shape[axis]):
-        raise ShapeError(
-            f"{op}: index values {int(index.min())} … {int(index.max())} leave the axis of length {shape[axis]}"
-        )
-    grids = list(backend.array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
-    grids[axis] = index
-    return tuple(grids)
-
-
-@method("gather")
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """y[…, i, …] = input[…, index[…, i, …], …] along dim; y has index's shape (torch.gather).
-
-    Raises ShapeError for an index out of range, DtypeError unless index holds integers.
-    """
-    check_tensor("gather", input)
-    check_tensor("gather", index)
-    check_device("gather", input, index)
-    axis = axis_of("gather", dim, input.ndim)
-    return Index(_along("gather", input.shape, axis, index.data))(input)
-
-
-@method("scatter_add")
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """A copy y of input with y[…, index[…, i, …], …] += src[…, i, …] along dim (torch.scatter_add).
-
-    Raises as gather does.
-    """
-    check_tensor("scatter_add", input)
-    for tensor in (index, src):
-        check_tensor("scatter_add", tensor)
-    check_device("scatter_add", input, index, src)
-    check_dtypes("scatter_add", input=input, src=src)
-    axis = axis_of("scatter_add", dim, input.ndim)
-    key = _along("scatter_add", input.shape, axis, index.data)
-    if any(n > m for n, m in zip(index.shape, src.shape, strict=True)):
-        raise ShapeError(f"scatter_add: index {index.shape} exceeds src {src.shape}")
-    return input + IndexAdd(key, input.shape)(src[tuple(slice(n) for n in index.shape)])
 
 
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:

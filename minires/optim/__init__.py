@@ -1,36 +1,62 @@
 """Optimisers and learning-rate schedules, under the names of torch.optim where it has them.
 
-Step, MultiStep and ReduceOnPlateau also have torch's names, since they take torch's arguments in torch's order (`gamma`
-is torch's `factor`). Cosine and OneCycle differ and do not: CosineAnnealingLR takes a lowest rate where Cosine takes a
-fraction of the initial one, and rises again afterwards; OneCycleLR takes the highest rate, which here is the
-optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
+`lr_scheduler` has the schedules of torch under its names, with its arguments, and `swa_utils` averages of weights.
+Step, MultiStep and ReduceOnPlateau, of MiniRes's own schedules here, also have torch's names, since they take torch's
+arguments in torch's order (`gamma` is torch's `factor`). Cosine and OneCycle differ and do not: CosineAnnealingLR takes
+a lowest rate where Cosine takes a fraction of the initial one, and rises again afterwards; OneCycleLR takes the highest
+rate, which here is the optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
 """
 
-from minires.optim.adam import Adam, AdamW
-from minires.optim.optimizer import Optimizer, clip_grad_norm_, decay_groups
-from minires.optim.schedules import Constant, Cosine, MultiStep, OneCycle, ReduceOnPlateau, Schedule, Step, WarmUp
-from minires.optim.sgd import SGD
+from typing import TYPE_CHECKING, NoReturn
 
-MultiStepLR = MultiStep
-ReduceLROnPlateau = ReduceOnPlateau
-StepLR = Step
+from minires.optim import lr_scheduler, swa_utils
+from minires.optim.adam import Adam, AdamW, NAdam, RAdam
+from minires.optim.adaptive import Adadelta, Adagrad, Adamax, RMSprop, Rprop
+from minires.optim.clipping import clip_grad_norm_, clip_grad_value_
+from minires.optim.lookahead import Lookahead
+from minires.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau, StepLR
+from minires.optim.muon import Muon
+from minires.optim.optimizer import Optimizer
+from minires.optim.parameter_groups import decay_groups
+from minires.optim.schedule import Schedule
+from minires.optim.schedules import Constant, Cosine, MultiStep, OneCycle, ReduceOnPlateau, Step, WarmUp
+from minires.optim.sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Constant",
     "Cosine",
+    "Lookahead",
     "MultiStep",
     "MultiStepLR",
+    "Muon",
+    "NAdam",
     "OneCycle",
     "Optimizer",
+    "RAdam",
+    "RMSprop",
     "ReduceLROnPlateau",
     "ReduceOnPlateau",
+    "Rprop",
     "Schedule",
     "Step",
     "StepLR",
     "WarmUp",
     "clip_grad_norm_",
+    "clip_grad_value_",
     "decay_groups",
+    "lr_scheduler",
+    "swa_utils",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires.missing import no_attribute
+
+        raise no_attribute("optim", name, __all__)

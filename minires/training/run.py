@@ -178,7 +178,7 @@ def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
     """The optimiser of the parameters that are not frozen."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.optimizer == "sgd":
-        return optim.SGD(parameters, settings.lr, settings.momentum, settings.weight_decay)
+        return optim.SGD(parameters, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimizer]
     return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
 

@@ -73,16 +73,24 @@ def through_json(value: Any) -> Any:
 
 
 def _optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """The settings of each group; "initial_lr" is left out, since the schedule has it."""
     groups = [
-        {**settings, "parameters": len(group["params"])}
+        {**_without_later(settings, optimizer.later_settings, "initial_lr"), "parameters": len(group["params"])}
         for settings, group in zip(optimizer.state_dict()["param_groups"], optimizer.param_groups, strict=True)
     ]
     return {"class": type(optimizer).__name__, "groups": groups}
 
 
+def _without_later(settings: Mapping[str, Any], later: Mapping[str, Any], *others: str) -> dict[str, Any]:
+    """Those settings that checkpoints of earlier versions have too, and what differs from what these versions did."""
+    return {
+        key: value for key, value in settings.items() if key not in others and (key not in later or value != later[key])
+    }
+
+
 def _schedule(schedule: Schedule) -> dict[str, Any]:
     """The schedule's settings; for a warm-up also those of the schedule that follows it."""
-    settings = {key: value for key, value in vars(schedule).items() if key not in ("optimizer", "after")}
+    settings = _without_later(schedule.state_dict(), schedule.later_state, "base_lrs", "after")
     facts = {"class": type(schedule).__name__, **settings}
     after = getattr(schedule, "after", None)
     return facts if after is None else {**facts, "after": _schedule(after)}

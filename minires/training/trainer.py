@@ -22,7 +22,7 @@ from minires.core import random
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.errors import DeviceError, MiniResError, NonFiniteError
+from minires.errors import MiniResError, NonFiniteError
 from minires.nn import Module, Parameter
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
 from minires.training.batches import call, sample_count
@@ -38,7 +38,12 @@ from minires.training.prefetch import on_device_of
 from minires.training.progress import ProgressDisplay
 from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
-from minires.training.trainer_checks import check_numbers, check_parts, warn_of_epochs_as_steps
+from minires.training.trainer_checks import (
+    check_combination,
+    check_parts,
+    check_settings,
+    warn_of_epochs_as_steps,
+)
 
 
 class Trainer:
@@ -104,26 +109,8 @@ class Trainer:
         loss: Loss | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        if schedule_per not in ("step", "epoch"):
-            raise ValueError(f"Trainer: schedule_per {schedule_per!r} must be 'step' or 'epoch'")
-        if isinstance(schedule, ReduceOnPlateau) and schedule_per != "epoch":
-            raise ValueError("Trainer: ReduceOnPlateau watches the results of whole epochs: schedule_per='epoch'")
-        if isinstance(schedule, ReduceOnPlateau) and schedule.mode == "max" and loss is not None:
-            raise ValueError("Trainer: ReduceOnPlateau(mode='max') watches the accuracy, which loss= lacks: mode='min'")
-        if graph and (loss is not None or metrics):
-            raise DeviceError(
-                "Trainer: graph=True captures the usual loss alone: leave out loss= and metrics=, or graph"
-            )
-        if patience is not None and validation_loader is None:
-            raise ValueError(
-                "Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader"
-            )
-        check_numbers(
-            {"epochs": epochs, "patience": patience, "checkpoint_steps": checkpoint_steps},
-            {"clip_norm": clip_norm, "checkpoint_seconds": checkpoint_seconds},
-        )
-        if clip_norm == 0:
-            raise ValueError("Trainer: clip_norm 0 would make every gradient 0: give a number above 0, or None")
+        check_settings(epochs, schedule, schedule_per, clip_norm, patience, checkpoint_seconds, checkpoint_steps)
+        check_combination(schedule, graph, loss, metrics, patience, validation_loader)
         check_parts(model, optimizer, schedule, train_loader, validation_loader)
         if schedule_per == "step":
             warn_of_epochs_as_steps(schedule, epochs, len(train_loader))

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from minires.errors import DeviceError
 from minires.nn import Module
-from minires.optim import MultiStep, Optimizer, Schedule, Step, WarmUp
+from minires.optim import MultiStep, Optimizer, ReduceOnPlateau, Schedule, Step, WarmUp
 
 
-def check_numbers(counts: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the counts are integers from 1 on, the limits numbers of 0 or more; each may be None."""
+def check_settings(
+    epochs: Any,
+    schedule: Any,
+    schedule_per: Any,
+    clip_norm: Any,
+    patience: Any,
+    checkpoint_seconds: Any,
+    checkpoint_steps: Any,
+) -> None:
+    """Raise ValueError for a setting that has no meaning. Counts are integers from 1 on, limits are 0 or more."""
+    if schedule_per not in ("step", "epoch"):
+        raise ValueError(f"Trainer: schedule_per {schedule_per!r} must be 'step' or 'epoch'")
+    if isinstance(schedule, ReduceOnPlateau) and schedule_per != "epoch":
+        raise ValueError("Trainer: ReduceOnPlateau watches the results of whole epochs: schedule_per='epoch'")
+    counts = {"epochs": epochs, "patience": patience, "checkpoint_steps": checkpoint_steps}
     for name, value in counts.items():
         if value is not None and not (_is(Integral, value) and value >= 1):
             raise ValueError(f"Trainer: {name} must be 1 or more, not {value!r}")
-    for name, value in limits.items():
+    for name, value in {"clip_norm": clip_norm, "checkpoint_seconds": checkpoint_seconds}.items():
         if value is not None and not (_is(Real, value) and value >= 0):
             raise ValueError(f"Trainer: {name} must be a number, 0 or more, or None, not {value!r}")
+    if clip_norm == 0:
+        raise ValueError("Trainer: clip_norm 0 would make every gradient 0: give a number above 0, or None")
+
+
+def check_combination(
+    schedule: Any, graph: Any, loss: Any, metrics: Any, patience: Any, validation_loader: Any
+) -> None:
+    """Raise ValueError, or DeviceError of a CUDA graph, for settings that contradict each other."""
+    if isinstance(schedule, ReduceOnPlateau) and schedule.mode == "max" and loss is not None:
+        raise ValueError("Trainer: ReduceOnPlateau(mode='max') watches the accuracy, which loss= lacks: mode='min'")
+    if graph and (loss is not None or metrics):
+        raise DeviceError("Trainer: graph=True captures the usual loss alone: leave out loss= and metrics=, or graph")
+    if patience is not None and validation_loader is None:
+        raise ValueError("Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader")
 
 
 def _is(kind: type, value: Any) -> bool:

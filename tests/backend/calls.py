@@ -83,6 +83,24 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
     calls["sigmoid"] += [(np.array([-700.0, 700.0, -80.0]),)]
     for name in ("log", "sqrt"):
         calls[name] = [(positive(*shape),) for shape in LONE]
+    for name in ("expm1", "sin", "cos", "tan", "sinh", "cosh", "atan", "erf"):
+        calls[name] = [(np.asarray(normal(*shape) * 2),) for shape in LONE] + [(np.array([0.0, -1.0, 1e-9, 7.0]),)]
+    for name in ("log1p", "log2", "log10"):
+        calls[name] = [(positive(*shape),) for shape in LONE] + [(np.array([1.0, 8.0, 1000.0]),)]
+    for name in ("asin", "acos"):
+        calls[name] = [(np.asarray(np.tanh(normal(*shape))),) for shape in LONE] + [(np.array([0.0, -1.0, 1.0]),)]
+    calls["atan2"] = [(normal(*a), normal(*b)) for a, b in PAIRS]
+    halves = np.array([-2.5, -1.5, -0.5, -0.2, 0.0, 0.5, 1.5, 2.5, 3.0])
+    calls["round"] = [
+        (x, towards) for x in (normal(2, 3) * 3, halves) for towards in ("floor", "ceil", "trunc", "even")
+    ]
+    whole, divisors = np.array([7, -7, 6, 0]), np.array([2, 2, -4, 3])
+    for name in ("rounded_quotient", "remainder"):
+        calls[name] = [
+            (x, y, rounding)
+            for x, y in ((normal(2, 3) * 5, normal(3)), (whole, divisors), (whole * 1.0, divisors * -0.5))
+            for rounding in ("floor", "trunc")
+        ]
     ties = np.array([[1.0, 2.0, 2.0], [2.0, 2.0, 1.0]])
     calls["compare"] = [(ties, ties[:1], relation) for relation in ("<", "<=", ">", ">=", "==", "!=")]
     calls["where"] = [(normal(*a) > 0, normal(*a), normal(*b)) for a, b in PAIRS[:5]]
@@ -91,6 +109,11 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
     calls["sum"] = [(normal(2, 3, 4), *each) for each in AXES]
     calls["max"] = [(normal(2, 3, 4), *each) for each in AXES]
     calls["argmax"] = [(normal(2, 3, 4), axis) for axis in range(3)] + [(ties, 1)]
+    calls["min"] = [(normal(2, 3, 4), *each) for each in AXES]
+    calls["argmin"] = [(normal(2, 3, 4), axis) for axis in range(3)] + [(ties, 1)]
+    calls["argsort"] = [(normal(2, 3, 4), axis) for axis in range(3)] + [(ties, 1), (ties, 0)]
+    calls["cumsum"] = [(normal(2, 3, 4), axis) for axis in range(3)] + [(normal(0, 2), 0)]
+    calls["diagonal"] = [(normal(2, 3, 4), *each) for each in ((0, 0, 1), (1, 1, 2), (-1, 0, 2), (-2, 1, 2), (3, 1, 0))]
     calls["reshape"] = [(normal(2, 3, 4), (4, 6)), (normal(2, 3).T, (6,)), (normal(1), ())]
     calls["transpose"] = [(normal(2, 3, 4), axes) for axes in itertools.permutations(range(3))]
     calls["broadcast_to"] = [(normal(3, 1), (2, 3, 4)), (normal(), (2,))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,24 @@ def elementwise(scalar: Callable[..., Any], dtype: Any = None) -> Callable[..., 
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def rounded(x: np.ndarray, towards: str) -> np.ndarray:
+    return elementwise({"floor": math.floor, "ceil": math.ceil, "trunc": math.trunc, "even": round}[towards])(x)
+
+
+def rounded_quotient(x: np.ndarray, y: np.ndarray, rounding: str) -> np.ndarray:
+    return elementwise(lambda a, b: {"floor": math.floor, "trunc": math.trunc}[rounding](Fraction(a) / Fraction(b)))(
+        x, y
+    )
+
+
+def remainder(x: np.ndarray, y: np.ndarray, rounding: str) -> np.ndarray:
+    def exact(a: float, b: float) -> Fraction:
+        a, b = Fraction(a), Fraction(b)
+        return a - {"floor": math.floor, "trunc": math.trunc}[rounding](a / b) * b
+
+    return elementwise(exact)(x, y)
 
 
 def compare(x: np.ndarray, y: np.ndarray, relation: str) -> np.ndarray:
@@ -52,6 +71,33 @@ def argmax(x: np.ndarray, axis: int) -> np.ndarray:
         row = rows[place].tolist()
         y[place] = row.index(max(row))
     return y
+
+
+def argmin(x: np.ndarray, axis: int) -> np.ndarray:
+    return argmax(-x, axis)
+
+
+def argsort(x: np.ndarray, axis: int) -> np.ndarray:
+    rows = np.moveaxis(x, axis, -1)
+    y = np.empty(rows.shape, np.int64)
+    for place in np.ndindex(y.shape[:-1]):
+        row = rows[place].tolist()
+        y[place] = [k for _, k in sorted((value, k) for k, value in enumerate(row))]
+    return np.moveaxis(y, -1, axis)
+
+
+def cumsum(x: np.ndarray, axis: int) -> np.ndarray:
+    y, rows = np.empty(x.shape), np.moveaxis(x, axis, 0)
+    for i in range(len(rows)):
+        np.moveaxis(y, axis, 0)[i] = sum(rows[k] for k in range(i + 1))
+    return y
+
+
+def diagonal(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarray:
+    rows = np.moveaxis(x, (axis1, axis2), (-2, -1))
+    n, m = rows.shape[-2:]
+    inside = [(i, i + offset) for i in range(n) if 0 <= i + offset < m]
+    return np.stack([rows[..., i, j] for i, j in inside], -1) if inside else rows[..., 0, :0]
 
 
 def placed(to: Callable[..., Any], shape: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -305,6 +351,23 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "sqrt": elementwise(math.sqrt),
     "tanh": elementwise(math.tanh),
     "sigmoid": elementwise(sigmoid),
+    "expm1": elementwise(math.expm1),
+    "log1p": elementwise(math.log1p),
+    "log2": elementwise(math.log2),
+    "log10": elementwise(math.log10),
+    "sin": elementwise(math.sin),
+    "cos": elementwise(math.cos),
+    "tan": elementwise(math.tan),
+    "sinh": elementwise(math.sinh),
+    "cosh": elementwise(math.cosh),
+    "asin": elementwise(math.asin),
+    "acos": elementwise(math.acos),
+    "atan": elementwise(math.atan),
+    "atan2": elementwise(math.atan2),
+    "erf": elementwise(math.erf),
+    "round": rounded,
+    "rounded_quotient": rounded_quotient,
+    "remainder": remainder,
     "relu": elementwise(lambda x: max(x, 0.0)),
     "absolute": elementwise(abs),
     "sign": elementwise(lambda x: (x > 0) - (x < 0)),
@@ -317,6 +380,11 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "sum": reduction(math.fsum),
     "max": reduction(max),
     "argmax": argmax,
+    "min": reduction(min),
+    "argmin": argmin,
+    "argsort": argsort,
+    "cumsum": cumsum,
+    "diagonal": diagonal,
     "reshape": reshape,
     "transpose": placed(
         lambda place, x, axes: tuple(place[k] for k in axes), lambda x, axes: [x.shape[k] for k in axes]

@@ -19,11 +19,13 @@ from tests.backend import standin_memory, standin_pool, standin_streams
 from tests.cudasim import build, module
 
 METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
-METHODS |= {"transpose", "view"}
+METHODS |= {"argmin", "transpose", "view"}
 FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to", "concatenate", "copyto", "einsum"}
 FUNCTIONS |= {"exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
 FUNCTIONS |= {"minimum", "ones", "ones_like", "pad", "result_type", "sign", "sqrt", "stack", "take_along_axis", "tanh"}
-FUNCTIONS |= {"where", "zeros", "zeros_like"}
+FUNCTIONS |= {"argsort", "cumsum", "diagonal", "where", "zeros", "zeros_like"}
+FUNCTIONS |= {"arccos", "arcsin", "arctan", "arctan2", "ceil", "cos", "cosh", "expm1", "floor", "floor_divide", "fmod"}
+FUNCTIONS |= {"log10", "log1p", "log2", "remainder", "rint", "sin", "sinh", "tan", "trunc"}
 CONSTANTS = {
     "bool_",
     "complex64",

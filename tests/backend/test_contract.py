@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +13,7 @@ import pytest
 
 from minires import backend
 from minires.backend import CONTRACT, contract, dispatch
-from minires.backend.provider import Provider
+from minires.backend.provider import LateProvider, Provider
 from minires.backend.reference.provider import REFERENCE as reference
 
 README = Path(__file__).parents[2] / "kernels" / "README.md"
@@ -66,3 +68,28 @@ def test_of_two_kernels_of_one_name_the_one_of_the_later_module_counts():
     exec("def relu(x): return 1", vars(first))
     exec("def relu(x): return 2", vars(second))
     assert Provider("some", lambda array: True, [first, second]).relu(0) == 2
+
+
+def test_a_late_provider_imports_its_kernels_when_one_is_asked_for():
+    module = ModuleType("kernels")
+    exec("def relu(x): return x + 1", vars(module))
+    calls = []
+
+    def load() -> Provider:
+        calls.append("load")
+        return Provider("loaded", lambda array: False, [module])
+
+    provider = LateProvider("late", lambda array: True, load)
+    assert provider.supports(0)
+    assert not calls
+    assert provider.relu(1) == 2
+    assert not hasattr(provider, "exp")
+    assert (provider.name, provider.supports(0), calls) == ("late", True, ["load"])
+
+
+def test_importing_minires_imports_no_cuda_kernel():
+    code = (
+        "import sys, minires as mr; mr.randn(2, 2).exp() @ mr.ones(2, 2); "
+        "assert not {name for name in sys.modules if name.startswith('minires.backend.cuda.conv')}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ import pytest
 import minires as mr
 from minires import backend
 from minires import functional as F
-from minires.backend import cpu, profiling
+from minires.backend import contract, cpu, profiling
 
 
 def images(*shape: int, dtype: object = np.float32) -> mr.Tensor:
@@ -85,19 +85,19 @@ def test_another_thread_is_not_counted():
 
 @pytest.mark.skipif(cpu.library is None, reason="there are no C kernels here")
 def test_what_a_fast_provider_declines_is_said():
-    x, w = images(2, 4, 8, 8), images(4, 2, 3, 3)
+    x = images(2, 4, 20, 20)
     with mr.profile() as profile:
-        F.conv2d(x, w, groups=2)
-        F.conv2d(x, w, groups=2, padding=1)
-        F.conv2d(x, images(4, 4, 3, 3))
-    assert {(row.kernel, row.provider): row.calls for row in profile.rows if row.kernel == "conv2d"} == {
-        ("conv2d", "reference"): 2,
-        ("conv2d", "cpu"): 1,
+        F.avg_pool2d(x, 17)  # the C kernels have windows of up to 256 pixels
+        F.avg_pool2d(x, 18)
+        F.avg_pool2d(x, 2)
+    assert {(row.kernel, row.provider): row.calls for row in profile.rows if row.kernel == "avg_pool2d"} == {
+        ("avg_pool2d", "reference"): 2,
+        ("avg_pool2d", "cpu"): 1,
     }
     (declined,) = profile.fell_through
-    assert (declined.kernel, declined.provider, declined.calls) == ("conv2d", "cpu", 2)
-    assert declined.example.startswith("x=float32 (2, 4, 8, 8), w=float32 (4, 2, 3, 3), bias=None, ")
-    assert "conv2d: 2 calls fell through, declined by cpu; the first: x=float32 (2, 4, 8, 8)" in str(profile)
+    assert (declined.kernel, declined.provider, declined.calls) == ("avg_pool2d", "cpu", 2)
+    assert declined.example.startswith("x=float32 (2, 4, 20, 20), window=Window(kernel=(17, 17), ")
+    assert "avg_pool2d: 2 calls fell through, declined by cpu; the first: x=float32 (2, 4, 20, 20)" in str(profile)
 
 
 def test_what_is_asked_of_the_reference_has_not_fallen_through():
@@ -131,3 +131,14 @@ def test_a_gpu_is_waited_for(cupy, monkeypatch):
         backend.exp(x)
     assert len(waits) == 2
     assert [(row.kernel, row.calls) for row in profile.rows] == [("exp", 1)]
+
+
+def test_what_falls_through_most_often_comes_first():
+    x, y = np.ones(3), np.ones(4, np.complex64)
+    with mr.profile() as profile:
+        for kernel, array, times in (("tanh", y, 1), ("exp", x, 3), ("log", y, 2)):
+            for _ in range(times):
+                profiling.record_declined(getattr(contract, kernel), "cpu", (array,), {})
+    assert [(row.kernel, row.calls) for row in profile.fell_through] == [("exp", 3), ("log", 2), ("tanh", 1)]
+    lines = [line for line in str(profile).splitlines() if "fell through" in line]
+    assert lines[0] == "exp: 3 calls fell through, declined by cpu; the first: x=float64 (3,)"

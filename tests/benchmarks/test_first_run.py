@@ -557,7 +557,7 @@ def test_a_mistake_on_the_command_line(arguments, capsys):
 
 def test_it_needs_nothing_but_numpy_cupy_and_pytest(tmp_path):
     """Every module of it is imported where all that MiniRes, its tests and benchmarks usually have is missing."""
-    absent = ("rich", "typer", "PIL", "matplotlib", "safetensors", "threadpoolctl", "hypothesis", "torch", "cupy")
+    absent = ("rich", "click", "PIL", "matplotlib", "safetensors", "threadpoolctl", "hypothesis", "torch", "cupy")
     program = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
     program += "import benchmarks.on_gpu.first_run.__main__\n"
     program += "from benchmarks.on_gpu.first_run.step import STEPS, function_of\n"

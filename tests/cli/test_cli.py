@@ -129,7 +129,7 @@ def test_starting_is_quick_and_loads_nothing_that_is_not_needed():
         "import sys; from minires.cli import main; main(['--help']); "
         "sys.stderr.write(' '.join({'matplotlib', 'PIL', 'safetensors', 'cupy'} & set(sys.modules)))"
     )
-    rounds = [(seconds(code), seconds("import numpy, typer, rich.console")) for _ in range(4)]
+    rounds = [(seconds(code), seconds("import numpy, click, rich.console")) for _ in range(4)]
     assert {command[1] for command, _ in rounds} == {""}
     # 1.4 to 1.8 times measured; the best of each, since something else may have run beside any of them.
     assert min(command for command, _ in rounds)[0] < 3 * min(libraries for _, libraries in rounds)[0]
@@ -698,9 +698,9 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(tmp_path, run_folde
 def test_the_command_without_its_libraries_names_the_extra(monkeypatch, capsys):
     from minires import __main__
 
-    monkeypatch.setitem(sys.modules, "typer", None)
+    monkeypatch.setitem(sys.modules, "click", None)
     assert __main__.main() == 2
-    expected = 'minires: the command line needs typer, which is not installed: pip install "minires[cli]"'
+    expected = 'minires: the command line needs click, which is not installed: pip install "minires[cli]"'
     assert capsys.readouterr().err == f'{expected} (or "minires[all]")\n'
 
 
@@ -710,3 +710,15 @@ def test_a_run_without_matplotlib_says_so_before_it_trains(monkeypatch, fails, t
     assert 'needs matplotlib, which is not installed: pip install "minires[train]"' in said
     assert not (tmp_path / "run").exists()
     assert 'pip install "minires[train]"' in fails("demo", "--out", tmp_path / "demo")
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_long_message_loses_its_middle_and_no_other_does(monkeypatch, capsys, more):
+    monkeypatch.delenv("MINIRES_DEBUG", raising=False)
+    message = "a" * (cli.MAX_ERROR_LENGTH - 100) + "z" * (100 + more)
+    assert cli._fail(message, 3) == 3
+    shown = capsys.readouterr().err
+    if more <= 0:
+        assert shown == f"minires: {message}\n"
+    else:
+        assert shown == f"minires: {'a' * 400} … {'a' * 99}{'z' * 101}\n"

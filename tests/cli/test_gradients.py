@@ -92,7 +92,7 @@ def test_a_network_tensor_by_tensor(capsys):
         (["resnet18", "--op", "relu"], "one of the three"),
         (["--op", "nope"], "no op 'nope'; there are add, "),
         (["resnet17"], "resnet17"),
-        (["--op", "relu", "--dtype", "int8"], "float64 or float32"),
+        (["--op", "relu", "--dtype", "int8"], "'int8' is not one of 'float64', 'float32'"),
         (["--op", "relu", "--provider", "tpu"], "no backend 'tpu'"),
         (["--op", "relu", "--method", "guess"], "'guess' is not one of auto"),
         (["--op", "relu", "--order", "3"], "--order"),

@@ -50,3 +50,11 @@ def test_numpys_numbers_become_pythons():
     assert type(number("f", "p", np.float32(0.5))) is float
     assert type(integer("f", "n", np.int8(3))) is int
     assert flag("f", "b", np.bool_(True)) is True
+
+
+def test_a_bound_is_allowed_of_numpys_types_too():
+    assert integer("f", "n", np.int64(3), least=3) == 3
+    assert number("f", "p", np.float32(0), 0, 1) == 0
+    assert number("f", "p", np.float32(1), 0, 1) == 1
+    with pytest.raises(ValueError, match="n = 2 must be at least 3"):
+        integer("f", "n", np.int64(2), least=3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
+from operator import methodcaller
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import minires as mr
 from minires import functional as F
 from minires.core.operators import METHODS
 from minires.errors import DtypeError, GraphError
+from tests.core import test_methods
 
 
 def leaf(*values: float) -> mr.Tensor:
@@ -163,7 +166,7 @@ SAME = {
     "matmul": (lambda x: x @ A.T + A @ x.T, lambda x: F.matmul(x, A.T) + F.matmul(A, x.T)),
     "sum": (lambda x: x.sum(0, keepdim=True) + x.sum(), lambda x: F.sum(x, 0, True) + F.sum(x)),
     "mean": (lambda x: x.mean(1), lambda x: F.mean(x, 1)),
-    "var": (lambda x: x.var((0, 1), correction=0), lambda x: F.var(x, (0, 1), 0)),
+    "var": (lambda x: x.var((0, 1), correction=0), lambda x: F.var(x, (0, 1), correction=0)),
     "max": (lambda x: x.max() + x.max(1).values, lambda x: F.max(x) + F.max(x, 1).values),
     "amax": (lambda x: x.amax((0, 1), keepdim=True), lambda x: F.amax(x, None, True)),
     "logsumexp": (lambda x: x.logsumexp((0, 1)), lambda x: F.logsumexp(x, None)),
@@ -184,9 +187,45 @@ SAME = {
     "astype": (lambda x: x.astype(np.float32).astype(np.float64), lambda x: x.to(np.float32).to(np.float64)),
     "to": (lambda x: x.to("cpu", np.float64) + x.to(dtype=np.float64), lambda x: 2 * x),
 }
+# Methods of the function's name with no other operand, or with 0.9.
+UNARY = "square reciprocal rsqrt expm1 log1p log2 log10 erf sin cos tan sinh cosh atan floor ceil trunc sign"
+BINARY = "maximum minimum floor_divide remainder fmod atan2"
+SAME |= {name: (methodcaller(name), getattr(F, name)) for name in UNARY.split()}
+SAME |= {name: (methodcaller(name, 0.9), partial(getattr(F, name), other=0.9)) for name in BINARY.split()}
+SAME |= {
+    "asin": (lambda x: (x / 3).asin(), lambda x: F.asin(x / 3)),
+    "acos": (lambda x: (x / 3).acos(), lambda x: F.acos(x / 3)),
+    "clamp_min": (lambda x: x.clamp_min(0.9), lambda x: F.clamp_min(x, 0.9)),
+    "clamp_max": (lambda x: x.clamp_max(0.9), lambda x: F.clamp_max(x, 0.9)),
+    "true_divide": (lambda x: x.true_divide(0.9), lambda x: F.true_divide(x, 0.9)),
+}
+SAME |= {
+    "round": (lambda x: x.round(decimals=1), lambda x: F.round(x, decimals=1)),
+    "lerp": (lambda x: x.lerp(x * 2, 0.3), lambda x: F.lerp(x, x * 2, 0.3)),
+    "addcmul": (lambda x: x.addcmul(x, x, value=3), lambda x: F.addcmul(x, x, x, value=3)),
+    "addcdiv": (lambda x: x.addcdiv(x, x + 1, value=3), lambda x: F.addcdiv(x, x, x + 1, value=3)),
+    "masked_fill": (lambda x: x.masked_fill(x > 1, 0.5), lambda x: F.masked_fill(x, x > 1, 0.5)),
+    "where": (lambda x: x.where(x > 1, -x), lambda x: F.where(x > 1, x, -x)),
+    "prelu": (lambda x: (x - 1).prelu(x[0, :1]), lambda x: F.prelu(x - 1, x[0, :1])),
+    "add by name": (lambda x: x.add(x, alpha=2), lambda x: F.add(x, x, alpha=2)),
+    "sub by name": (lambda x: x.sub(1, alpha=2) + x.subtract(1), lambda x: F.sub(x, 1, alpha=2) + F.sub(x, 1)),
+    "mul by name": (lambda x: x.mul(x) + x.multiply(3), lambda x: F.mul(x, x) + F.mul(x, 3)),
+    "div by name": (lambda x: x.div(2) + x.divide(x), lambda x: F.div(x, 2) + F.div(x, x)),
+    "div, rounded": (lambda x: x.div(0.3, rounding_mode="floor"), lambda x: F.div(x, 0.3, rounding_mode="floor")),
+    "pow by name": (lambda x: x.pow(3), lambda x: F.pow(x, 3)),
+    "neg by name": (lambda x: x.neg() + x.negative() - x.absolute(), lambda x: -3 * x),
+    "clip, by tensors": (lambda x: x.clamp(x[:1], x[1:] * 2), lambda x: F.clamp(x, x[:1], x[1:] * 2)),
+}
+VARIANTS = {name for name in SAME if " " in name}
 NO_GRADIENT = {"argmax", "compare", "backward"}  # tests/ops/test_conventions.py, tests/core/test_autograd.py
 NO_GRADIENT |= {"real", "imag", "conj", "angle"}  # tests/ops/test_complex.py
+NO_GRADIENT |= {"eq", "ge", "gt", "le", "lt", "ne", "isfinite", "isinf", "isnan"}  # tests/ops/test_without_gradient.py
+NO_GRADIENT |= {"logical_and", "logical_not", "logical_or", "logical_xor"}
 ELSEWHERE = {"check_like"}  # tests/core/test_autograd.py
+NO_GRADIENT |= {f"bitwise_{name}" for name in ("and", "or", "xor", "not", "left_shift", "right_shift")}
+NO_GRADIENT |= {"isclose", "allclose", "equal"}
+ELSEWHERE |= {"contiguous", "new_tensor", "new_full"}  # these and the bits: tests/core/test_torch_methods.py
+ELSEWHERE |= test_methods.CALLS.keys() | {"mT"}
 ELSEWHERE |= {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
 
 
@@ -204,7 +243,7 @@ def test_method_is_its_function(name):
 
 def test_every_method_is_held():
     in_place = {name for name in METHODS if name.endswith("_") or name == "setitem"}
-    assert SAME.keys() | NO_GRADIENT | ELSEWHERE == METHODS.keys() - in_place
+    assert SAME.keys() - VARIANTS | NO_GRADIENT | ELSEWHERE == METHODS.keys() - in_place
 
 
 def test_setting_requires_grad_is_checked_as_asking_for_it() -> None:

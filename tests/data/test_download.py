@@ -16,14 +16,18 @@ import numpy as np
 import pytest
 
 from minires import data
-from minires.data import cifar, idx
+from minires.data import cifar, idx, transfer
 from minires.data.cifar import FOLDER, TEST_FILES, TRAIN_FILES
-from minires.data.download import Remote, data_root, fetch, obtain
+from minires.data.download import Remote, data_root, obtain
 from minires.errors import DataError
 from tests.data.samples import CIFAR_BATCH, IMAGES, LABELS, archive
 from tests.data.samples import idx as as_idx
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
+
+
+def fetch(remote: Remote, target: Path) -> None:
+    transfer.fetch(remote.url, remote.md5, target)
 
 
 @dataclass
@@ -142,8 +146,6 @@ def test_a_server_that_does_not_say_the_length(site, tmp_path):
 
 
 def test_an_interrupt_keeps_what_came(site, tmp_path, monkeypatch):
-    from minires.data import download
-
     received = []
 
     def interrupted(source, target, *_):
@@ -153,7 +155,7 @@ def test_an_interrupt_keeps_what_came(site, tmp_path, monkeypatch):
 
     remote = site.remote("a.bin")
     with monkeypatch.context() as patch:
-        patch.setattr(download, "_copy", interrupted)
+        patch.setattr(transfer, "_copy", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch(remote, tmp_path / "a.bin")
     fetch(remote, tmp_path / "a.bin")

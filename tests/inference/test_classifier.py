@@ -7,6 +7,8 @@ import dataclasses
 import io
 import pickle
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,7 +19,7 @@ import minires as mr
 from minires import MiniResError, data, inference, models, training, weights
 from minires.data.transforms import CenterCrop, Normalize, Resize
 from minires.errors import DataError, WeightsError
-from minires.inference import classifier
+from minires.inference import classifier, reading
 from minires.inference.classifier import Prediction
 from minires.training import TrainSettings
 from minires.training.run import train
@@ -385,3 +387,104 @@ def test_names_that_do_not_fit_the_outputs(tmp_path, folder):
     network = dataclasses.replace(classifier.load("resnet8", path), names=("a", "b"))
     with pytest.raises(MiniResError, match=r"resnet8 has outputs \(10,\), but there are 2 class names"):
         network.predict(folder / "dark" / "0.png")
+
+
+def test_no_more_calls_work_at_once_than_there_are_turns(tmp_path, monkeypatch):
+    """Each image at work takes memory: a service with many clients has as many at once as there are cores."""
+    network = classifier.load("resnet8", save(tmp_path)[0])
+    at_work, most, lock = 0, 0, threading.Lock()
+    prepared = reading._prepared
+
+    def slow(*arguments):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02)
+        with lock:
+            at_work -= 1
+        return prepared(*arguments)
+
+    monkeypatch.setattr(reading, "_prepared", slow)
+    monkeypatch.setattr(reading, "_in_turn", threading.BoundedSemaphore(2))
+    image = np.zeros((32, 32, 3), np.uint8)
+    threads = [threading.Thread(target=network.predict, args=(image,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+@pytest.mark.parametrize("count", [1, 17, 40])
+def test_uncompiled_gives_the_same_to_rounding(tmp_path, count):
+    """Three batches: the second is read while the first is computed, and each image keeps its place."""
+    network = classifier.load("resnet8", save(tmp_path)[0])
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3)).astype(np.uint8)
+    compiled, plain = (network.predict(images, compiled=each) for each in (True, False))
+    assert [each.image for each in plain] == [each.image for each in compiled]
+    logits = [np.stack([each.logits for each in found]) for found in (compiled, plain)]
+    np.testing.assert_allclose(logits[1], logits[0], rtol=0, atol=1e-5 * np.abs(logits[0]).max())
+    alone = [network.predict(image)[0].logits for image in images[-2:]]
+    np.testing.assert_allclose(logits[0][-2:], alone, rtol=0, atol=1e-5 * np.abs(logits[0]).max())
+
+
+def test_an_unreadable_image_among_many_is_named_and_ends_the_reading(tmp_path):
+    network = classifier.load("resnet8", save(tmp_path)[0])
+    images = [np.zeros((32, 32, 3), np.uint8)] * 20 + [b"no image"] + [np.zeros((32, 32, 3), np.uint8)] * 20
+    before = threading.active_count()
+    with pytest.raises(DataError, match="image 20 "):
+        network.predict(images)
+    assert threading.active_count() == before
+
+
+def test_a_generator_of_images_may_itself_classify(tmp_path, monkeypatch):
+    """It is read outside of a turn: with one turn it would wait for itself."""
+    monkeypatch.setattr(reading, "_in_turn", threading.BoundedSemaphore(1))
+    network = classifier.load("resnet8", save(tmp_path)[0])
+    image = np.zeros((32, 32, 3), np.uint8)
+
+    def images():
+        for _ in range(40):
+            network.predict(image)
+            yield image
+
+    assert len(network.predict(images())) == 40
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".npz"])
+def test_mapped_weights_give_the_same_and_are_not_written_into(tmp_path, suffix):
+    path, model = save(tmp_path)
+    path = tmp_path / f"w{suffix}"
+    weights.save(path, model.state_dict())
+    content = path.read_bytes()
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    mapped, copied = (classifier.load("resnet8", path, mapped=each) for each in (True, False))
+    expected = copied.predict(image)[0].logits
+    np.testing.assert_array_equal(mapped.predict(image)[0].logits, expected)
+    np.testing.assert_array_equal(
+        mapped.predict(image, compiled=False)[0].logits, copied.predict(image, compiled=False)[0].logits
+    )
+    compiled = mapped._compiled[1]
+    mapped.model.conv1.weight.assign_(0)  # gets an array of its own
+    assert path.read_bytes() == content
+    assert float(np.abs(compiled._model.conv1.weight.numpy()).max()) > 0
+    assert float(np.abs(mapped.predict(image)[0].logits - expected).max()) > 1e-3
+
+
+def test_mapped_weights_of_another_dtype_are_copied(tmp_path):
+    path, model = save(tmp_path)
+    half = {name: array.numpy().astype(np.float16) for name, array in model.state_dict().items() if array.ndim}
+    weights.save(path, half)
+    network = classifier.load("resnet8", path, mapped=True)
+    assert network.model.conv1.weight.dtype == np.float32
+    assert network.predict(np.zeros((32, 32, 3), np.uint8))
+
+
+def test_loading_draws_no_random_numbers(tmp_path):
+    path, _ = save(tmp_path)
+    mr.manual_seed(3)
+    expected = mr.rand(3).numpy()
+    mr.manual_seed(3)
+    classifier.load("resnet8", path)
+    np.testing.assert_array_equal(mr.rand(3).numpy(), expected)

@@ -263,6 +263,62 @@ def test_groups_and_other_dtypes(groups):
     assert_answers_alike(inference.compile(block, x), block, x, 1e-12)
 
 
+class InvertedResidual(nn.Module):
+    """A block of MobileNetV2, with a convolution in groups besides."""
+
+    def __init__(self, groups: int) -> None:
+        self.expand = nn.Sequential(nn.Conv2d(4, 24, 1, bias=False), nn.BatchNorm2d(24))
+        self.depthwise = nn.Sequential(nn.Conv2d(24, 24, 3, padding=1, groups=24, bias=False), nn.BatchNorm2d(24))
+        self.grouped = nn.Sequential(nn.Conv2d(24, 16, 3, padding=1, groups=groups), nn.BatchNorm2d(16))
+        self.project = nn.Sequential(nn.Conv2d(16, 4, 1, bias=False), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        y = F.clamp(self.depthwise(F.clamp(self.expand(x), 0, 6)), 0, 6)
+        return x + self.project(F.relu(self.grouped(y)))
+
+
+@needs_kernels
+@pytest.mark.parametrize("provider", ["reference", "cpu"])
+def test_blocks_with_groups_are_fused(provider):
+    model = lived_in(InvertedResidual(8))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.assign_(8 * module.weight.data)  # so that ReLU6 meets its limit
+    with mr.use_backend(provider):
+        compiled = inference.compile(model, images(2, 4, 9, 8))
+        assert_answers_alike(compiled, model, images(2, 4, 9, 8, seed=2))
+    if provider == "cpu":
+        names = [line.split("  ")[0] for line in compiled.describe().splitlines()[:-1]]
+        assert names == [
+            "to channels-last",
+            "conv 1×1 + bias, ReLU6 (direct)",
+            "conv 3×3 + bias, ReLU6 (depthwise)",
+            "conv 3×3 + bias, ReLU (direct, 8 groups)",
+            "conv 1×1 + bias + residual (direct)",
+        ]
+
+
+@needs_kernels
+def test_one_weight_of_two_convolutions_with_other_groups():
+    w = mr.tensor(images(4, 1, 1, 1))
+
+    def model(x):
+        return F.conv2d(x, w, groups=4) + F.conv2d(x[:, :1], w) + F.conv2d(x[:, :2], w, groups=2)
+
+    compiled = inference.compile(model, images(2, 4, 5, 5))
+    assert_answers_alike(compiled, model, images(2, 4, 5, 5, seed=2))
+
+
+@pytest.mark.parametrize("low", [0, 0.5])
+def test_only_a_clip_from_zero_is_a_relu(low):
+    model = nn.Sequential(nn.Conv2d(3, 5, 3))
+    compiled = inference.compile(lambda x: F.clamp(model(x), low, 0.6), images(1, 3, 7, 7))
+    assert_answers_alike(compiled, lambda x: F.clamp(model(x), low, 0.6), images(1, 3, 7, 7, seed=3))
+    with_nan = images(1, 3, 7, 7)
+    with_nan[0, 0, 0, 0] = np.nan
+    assert np.isnan(compiled(with_nan)).sum() == 5
+
+
 def test_linear_layers():
     net = nn.Sequential(nn.Linear(30, 50), nn.ReLU(), nn.Linear(50, 7, bias=False), nn.ReLU()).eval()
     x = images(9, 30)

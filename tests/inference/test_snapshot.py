@@ -133,3 +133,55 @@ def test_packed_weights_do_not_pile_up(kind):
     expected = inference.MAX_PLANS if kind == "computed in forward" else 1
     assert len(compiled._weights._folded) == expected
     assert len(compiled._constants._known) <= 8
+
+
+# -- the arrays of a Module are shared until somebody writes ----------------------------------------------------------
+
+
+def test_the_weights_are_not_copied():
+    model = network()
+    compiled = inference.compile(model, images(1, 3, 8, 8))
+    for name, tensor in model.named_parameters():
+        assert compiled._model.get_parameter(name).data is tensor.data
+
+
+def test_numpy_refuses_writes_as_long_as_the_compiled_model_lives():
+    model = network()
+    compiled = inference.compile(model, images(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="read-only"):
+        model[0].weight.data[...] = 0
+    model[0].weight.assign_(0)  # another array, which nobody shares
+    model[0].weight.data[...] = 1
+    del compiled
+    model[5].weight.data[...] = 0
+
+
+@pytest.mark.parametrize("how", ["a view", "another Tensor", "the array itself", "a state_dict"])
+def test_what_something_else_refers_to_is_copied(how):
+    model = network()
+    weight = model[0].weight
+    other = {
+        "a view": lambda: weight.data[:],
+        "another Tensor": lambda: weight.detach(),
+        "the array itself": lambda: weight.data,
+        "a state_dict": lambda: model.state_dict()["0.weight"],
+    }[how]()
+    batches = [images(2, 3, 8, 8), images(1, 3, 6, 6)]
+    expected = answers(model, *batches)
+    compiled = inference.compile(model, batches[0])
+    assert not np.shares_memory(compiled._model[0].weight.data, weight.data)
+    with mr.no_grad():
+        np.asarray(other if isinstance(other, np.ndarray) else other.data)[...] = 3.0
+    for x, y in zip(batches, expected, strict=True):
+        np.testing.assert_allclose(compiled(x), y, rtol=0, atol=1e-5 * np.abs(y).max())
+
+
+def test_two_compiled_models_of_one_network_share_its_weights():
+    model = network()
+    first, second = (inference.compile(model, images(1, 3, 8, 8)) for _ in range(2))
+    x = images(2, 3, 10, 10)
+    expected = answers(model, x)[0]
+    train(model)
+    del first
+    train(model)
+    np.testing.assert_allclose(second(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())

@@ -7,14 +7,16 @@ import json
 import pytest
 
 import minires as mr
-from minires import models
+from minires import models, nn
 from minires.backend import cpu
 from minires.backend.cpu import algorithms
-from minires.backend.cpu.algorithms import DIRECT, NAMES, WINOGRAD4, Shape
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, NAMES, WINOGRAD4, Shape
 from minires.backend.shapes import Window
 from minires.cli import main
 from minires.errors import MiniResError
 from minires.inspection import machine, timing
+
+DENSE = set(NAMES.values()) - {"depthwise"}  # the algorithms of a 3×3 convolution without groups
 
 needs_kernels = pytest.mark.skipif(cpu.library is None, reason="the C kernels were not built")
 
@@ -55,6 +57,19 @@ def test_info_without_kernels_says_what_to_do(capsys, monkeypatch):
     )
 
 
+@needs_kernels
+@pytest.mark.parametrize("groups", [4, 16])
+def test_convolutions_with_groups_are_measured(groups):
+    model = nn.Sequential(nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 3, padding=3, groups=groups))
+    shape, _ = timing.convolutions(model, 2, 8)[1]
+    assert shape == Shape(2, 16, 16, (12, 12), Window((3, 3), padding=(3, 3)), groups)
+    found = timing.measure(shape, 1, train=True, runs=1)
+    ways = {"direct", "depthwise"} if groups == 16 else {"direct"}
+    assert [set(each.seconds) for each in found] == [ways] * 3
+    assert {each.chosen for each in found} == {"depthwise" if groups == 16 else "direct"}
+    assert found[0].operations == 2 * 2 * 16 * (16 // groups) * 12 * 12 * 9
+
+
 def test_the_convolutions_of_a_network():
     found = dict(timing.convolutions(models.resnet18(), 4, 224))
     assert sum(found.values()) == 20
@@ -69,7 +84,7 @@ def test_bench_conv_for_people(capsys, monkeypatch):
     assert main(["bench", "conv", "--model", "resnet20", "--batch", "1", "--size", "16"]) == 0
     said = capsys.readouterr().out
     assert "16→16, 3×3, to 16×16" in said
-    for name in NAMES.values():
+    for name in DENSE:
         assert name in said
     assert "fewer than 8 channels" in said
 
@@ -85,7 +100,7 @@ def test_bench_conv_for_programs(capsys):
         assert row["loss"] >= 0
     plain = next(row for row in rows if row["kernel"] == "forward" and row["shape"][1:3] == [16, 16])
     assert plain["operations"] == 2 * 2 * 16 * 16 * 16 * 16 * 9
-    assert set(plain["seconds"]) == set(NAMES.values())
+    assert set(plain["seconds"]) == DENSE
 
 
 def test_bench_conv_needs_the_kernels(monkeypatch):
@@ -101,6 +116,8 @@ def test_bench_conv_needs_the_kernels(monkeypatch):
         (Shape(1, 64, 64, (8, 8), Window((3, 3), (2, 2))), DIRECT, "not 3×3 with stride 1"),
         (Shape(1, 3, 64, (8, 8), Window((3, 3))), DIRECT, "fewer than 8 channels"),
         (Shape(9, 64, 64, (8, 8), Window((3, 3))), WINOGRAD4, "3×3 with stride 1"),
+        (Shape(9, 64, 64, (8, 8), Window((3, 3)), 4), DIRECT, "4 groups"),
+        (Shape(9, 64, 64, (8, 8), Window((3, 3)), 64), DEPTHWISE, "one channel for each group"),
     ],
 )
 def test_the_table_says_why(shape, algorithm, why):

@@ -22,7 +22,7 @@ from minires.lab.grading import Grade, Item, OpGrade, _collected
 from minires.lab.grading_cases import GRADED
 from minires.lab.grading_process import Ended
 
-pytestmark = pytest.mark.slow  # a process for each file, half a minute in all
+slow = pytest.mark.slow  # a process for each file, or a second and more of checks: half a minute in all
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "docs" / "lab" / "template.py"
@@ -91,6 +91,7 @@ def tanh(forward="return np.tanh(x)", backward="y = self.inputs[0].tanh(); retur
 # -- right and nearly right -------------------------------------------------------------------------------------------
 
 
+@slow
 def test_a_right_op_has_full_marks(tmp_path):
     grade = graded(tmp_path, RELU)
     assert (grade.mark, grade.bonus, grade.problem, grade.next) == (20, 2, "", "")
@@ -99,6 +100,7 @@ def test_a_right_op_has_full_marks(tmp_path):
     assert str(grade).endswith("Nothing is left to look at.")
 
 
+@slow
 def test_the_audit_is_reported(here):
     grade = here(RELU)
     assert grade.ops[0].audit
@@ -106,6 +108,7 @@ def test_the_audit_is_reported(here):
     assert "could not be made" not in grade.ops[0].audit
 
 
+@slow
 def test_the_other_slope_at_the_kink_costs_the_convention(here):
     grade = here(RELU.replace("> 0, g", ">= 0, g"))
     assert [item.name for item in grade.ops[0].items if not item.full] == [checks.CONVENTIONS]
@@ -129,6 +132,7 @@ def test_a_wrong_forward(here):
     assert "should be" in found[checks.FORWARD].reason
 
 
+@slow
 def test_all_ties(here):
     source = HEAD + textwrap.dedent("""\
         class MaxPool2d(Function):
@@ -175,6 +179,7 @@ def test_backward_that_writes_into_what_is_locked(here):
     assert found.hint == "An array that you are given belongs to someone who may still need it."
 
 
+@slow
 def test_broadcasting_that_was_forgotten(here):
     source = HEAD + textwrap.dedent("""\
         class Add(Function):
@@ -190,6 +195,7 @@ def test_broadcasting_that_was_forgotten(here):
     assert "Each copy has a gradient" in lost[checks.BROADCASTING].hint
 
 
+@slow
 def test_the_template_scores_low_and_its_hints_lead_on():
     grade = lab.grade(TEMPLATE)
     assert 0 < grade.mark <= 7
@@ -198,6 +204,7 @@ def test_the_template_scores_low_and_its_hints_lead_on():
     assert all(item.hint for item in grade.ops[0].items if not item.full and not item.bonus)
 
 
+@slow
 def test_the_template_filled_in_scores_full(here):
     source = TEMPLATE.read_text("utf-8")
     source = source.replace(
@@ -213,6 +220,7 @@ def test_the_template_filled_in_scores_full(here):
     assert (grade.mark, grade.bonus) == (20, 2)
 
 
+@slow
 def test_two_ops_in_one_file(here):
     grade = here(RELU + tanh(backward="return -g").replace(HEAD, ""))
     assert [op.name for op in grade.ops] == ["ReLU", "Tanh"]
@@ -256,6 +264,7 @@ def test_an_example_that_fails(here, example, problem):
 # -- hostile ----------------------------------------------------------------------------------------------------------
 
 
+@slow
 def test_an_endless_loop_costs_what_comes_after_it(tmp_path):
     start = time.monotonic()
     grade = graded(tmp_path, tanh(backward="while True: pass"), time_limit=5.0)
@@ -267,6 +276,7 @@ def test_an_endless_loop_costs_what_comes_after_it(tmp_path):
     assert "loop that does not end" in grade.next
 
 
+@slow
 def test_an_endless_loop_while_loading(tmp_path):
     grade = graded(tmp_path, "while True: pass", time_limit=2.0)
     assert (
@@ -276,6 +286,7 @@ def test_an_endless_loop_while_loading(tmp_path):
     assert (grade.mark, grade.ops) == (0, [])
 
 
+@slow
 @pytest.mark.parametrize("source", ["import sys\nsys.exit(0)", "raise SystemExit"])
 def test_an_exit_while_loading_is_no_pass(tmp_path, source):
     grade = graded(tmp_path, source)
@@ -289,6 +300,7 @@ def test_an_exit_inside_an_op(here):
     assert grade.mark < 8
 
 
+@slow
 @pytest.mark.parametrize(
     ("source", "when"),
     [("import os\nos._exit(3)", " while the file was being loaded"), (tanh(backward="os._exit(3)"), "")],
@@ -319,6 +331,7 @@ def test_endless_recursion(here):
     assert items(grade)[checks.FORWARD].hint == "Something calls itself without end."
 
 
+@slow
 def test_megabytes_of_output(tmp_path):
     source = "import sys\nfor _ in range(50): sys.stdout.write('x' * 100_000); sys.stderr.write('y' * 100_000)\n" + RELU
     grade = graded(tmp_path, source)
@@ -357,6 +370,7 @@ def test_a_file_that_cannot_be_loaded(here, source, words):
     assert words in here(source).problem
 
 
+@slow
 def test_bytes_that_are_no_text(tmp_path):
     file = tmp_path / "student.py"
     file.write_bytes(b"\x00\xff\xfe")
@@ -402,6 +416,7 @@ def test_methods_that_are_missing_or_return_something_else(here, body, hint):
     assert grade.mark <= 8
 
 
+@slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory")
 def test_memory_has_a_limit(tmp_path):
     grade = graded(tmp_path, tanh("return np.ones(1 << 40)"))
@@ -410,6 +425,7 @@ def test_memory_has_a_limit(tmp_path):
     assert "MemoryError" in graded(tmp_path, "kept = [bytearray(1 << 28) for _ in range(40)]").problem
 
 
+@slow
 @pytest.mark.skipif(os.name != "posix", reason="the limit on files")
 def test_files_have_a_limit_and_land_in_a_folder_that_is_removed(tmp_path):
     source = f"with open('here.bin', 'wb') as file:\n    file.write(bytes({grading_worker.FILES} + 1))\n" + RELU
@@ -422,10 +438,12 @@ def test_files_have_a_limit_and_land_in_a_folder_that_is_removed(tmp_path):
     assert not Path((tmp_path / "cwd.txt").read_text()).exists()
 
 
+@slow
 def test_nobody_answers_questions_from_the_keyboard(tmp_path):
     assert "EOFError" in graded(tmp_path, "input('name? ')").problem
 
 
+@slow
 def test_a_thread_that_never_ends_keeps_nobody_waiting(tmp_path):
     source = RELU + "import threading, time\nthreading.Thread(target=lambda: time.sleep(1000)).start()"
     grade = graded(tmp_path, source)
@@ -433,6 +451,7 @@ def test_a_thread_that_never_ends_keeps_nobody_waiting(tmp_path):
     assert grade.seconds < 20
 
 
+@slow
 @pytest.mark.skipif(os.name != "posix", reason="process groups")
 def test_what_the_file_starts_is_stopped_with_it(tmp_path):
     pid = tmp_path / "pid"
@@ -450,6 +469,7 @@ def test_what_the_file_starts_is_stopped_with_it(tmp_path):
     pytest.fail("the child is still running")
 
 
+@slow
 def test_neighbours_can_be_imported_and_replace_nothing(tmp_path):
     (tmp_path / "random.py").write_text("raise RuntimeError('the wrong random')")
     (tmp_path / "my_helpers.py").write_text("factor = 1.0")
@@ -458,6 +478,7 @@ def test_neighbours_can_be_imported_and_replace_nothing(tmp_path):
     assert graded(tmp_path, source).mark == 20
 
 
+@slow
 def test_a_file_name_with_spaces_and_other_letters(tmp_path):
     file = tmp_path / "größe 1.py"
     file.write_text(RELU, encoding="utf-8")
@@ -480,6 +501,7 @@ def test_files_that_are_not_there(tmp_path):
         lab.grade(tmp_path)
 
 
+@slow
 def test_a_name_that_is_no_python_file(tmp_path):
     file = tmp_path / "relu.txt"
     shutil.copy(TEMPLATE, file)

@@ -50,8 +50,22 @@ def missing(found):
 NOT_GRADED = """
     where var max logsumexp nll_loss mse_loss layer_norm dropout adaptive_avg_pool2d global_avg_pool2d
     conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
+    conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d lp_pool1d lp_pool2d adaptive_avg_pool1d
+    adaptive_max_pool1d adaptive_max_pool2d max_unpool1d max_unpool2d gather_at_indices add_at_indices
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
     index index_put bilinear gather scatter_add astype clone
+    clamp_min clamp_max square reciprocal rsqrt lerp addcmul addcdiv masked_fill remainder fmod
+    erf expm1 log1p log2 log10 sin cos tan sinh cosh asin acos atan atan2
+    relu6 hardtanh hardsigmoid hardswish elu selu celu prelu threshold hardshrink softshrink
+    softplus logsigmoid silu mish gelu softsign tanhshrink glu dropout1d dropout2d dropout3d alpha_dropout
+    softmin l1_loss smooth_l1_loss huber_loss kl_div poisson_nll_loss gaussian_nll_loss binary_cross_entropy
+    binary_cross_entropy_with_logits soft_margin_loss hinge_embedding_loss normalize pairwise_distance
+    cosine_similarity cosine_embedding_loss margin_ranking_loss triplet_margin_loss
+    narrow select split chunk tensor_split unbind diagonal diag diag_embed trace tril triu movedim
+    swapaxes swapdims t unflatten ravel meshgrid tile repeat_interleave roll scatter index_select
+    index_add take_along_dim embedding masked_select masked_scatter nan_to_num sort topk kthvalue median
+    amin min aminmax std std_mean var_mean norm cdist prod cumsum cumprod logcumsumexp logaddexp
+    einsum mm bmm mv dot inner outer addmm addmv baddbmm
 """
 
 

@@ -13,4 +13,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "-    if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:\n"
         "+    if (len(inputs) >= 1) and len({tensor.device for tensor in inputs}) > 1:",
     ): "one input has one device",
+    (
+        "minires/ops/linear.py",
+        "-    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:\n"
+        "+    if not a.ndim or not b.ndim or a.shape[-1] != b.shape[-2 if b.ndim > 2 else 0]:",
+    ): "of a matrix the last axis but one is the first",
+    (
+        "minires/inspection/drawing/coordinates.py",
+        "-    return pair[0] < other[0] and pair[1] < other[1]\n"
+        "+    return pair[0] < other[0] and (pair[1] <= other[1])",
+    ): "two pairs never have the same lower node: each node of a row is in one pair at most",
 }

@@ -1,7 +1,8 @@
 """Small changes to a source file, each of which ought to make some test fail.
 
 A mutant replaces one operator, constant, comparison, condition or returned value. Annotations, docstrings, error
-messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone.
+messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone. So is the 1 in
+`reshape(-1, …)`: NumPy infers that axis from any negative number.
 """
 
 from __future__ import annotations
@@ -81,7 +82,14 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):  # a docstring
                 continue
+            if _is_reshape(node) and isinstance(child, ast.UnaryOp):
+                yield child  # without the 1 of -1
+                continue
             yield from _code(child)
+
+
+def _is_reshape(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape"
 
 
 def _replacements(node: ast.AST) -> Iterator[str]:

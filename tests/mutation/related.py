@@ -18,6 +18,9 @@ TABLE = {
     # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`.
     "minires/ops": ["tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"],
     "minires/ops/inplace.py": ["tests/core/test_inplace.py"],
+    # Inputs: PyTorch's results on them are stored.
+    "minires/gradcheck/catalogue.py": ["tests/oracle/test_examples.py"],
+    "minires/lab/grading_cases.py": ["tests/oracle/test_examples.py"],
     "minires/nn/name_hints.py": ["tests/nn/test_module.py"],
     "minires/backend/shapes.py": ["tests/backend/test_window.py", "tests/ops/test_bad_input.py"],
     "minires/backend/dispatch.py": ["tests/core/test_modes.py"],

@@ -135,3 +135,10 @@ def test_only_what_is_asked_for_is_computed():
             y = F.batch_norm(tensors[0], *running(), *tensors[1:], training=training)
             y.backward(RNG.normal(size=(4, 3)))
         assert [i for i, tensor in enumerate(tensors) if tensor.grad is not None] == list(leaves)
+
+
+def test_two_values_of_a_single_channel_are_enough():
+    """x = (1, 3) has mean 2 and variance 1."""
+    x = mr.tensor([[1.0], [3.0]], dtype="float64")
+    y = F.batch_norm(x, None, None, training=True, eps=0.0)
+    np.testing.assert_allclose(y.numpy(), [[-1.0], [1.0]])

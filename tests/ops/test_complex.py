@@ -42,9 +42,9 @@ def test_the_parts_of_a_real_tensor():
     x = mr.tensor([1.0, -2.0], requires_grad=True)
     (g,) = mr.grad((x.real * x.conj()).sum(), x)
     assert g.tolist() == [2.0, -4.0]
-    for read in (lambda: x.imag, lambda: x.angle()):
-        with pytest.raises(DtypeError, match="needs complex numbers"):
-            read()
+    with pytest.raises(DtypeError, match="needs complex numbers"):
+        x.imag  # noqa: B018
+    assert x.angle().tolist() == pytest.approx([0.0, math.pi])
 
 
 def test_equality_compares_both_parts(z):
@@ -133,3 +133,14 @@ def test_in_a_complex_step_the_real_part_decides():
         assert (z == -2).tolist() == [True, False]
         assert mr.tensor([1j], requires_grad=True).requires_grad
     assert mr.gradcheck.gradcheck(lambda x: (abs(x) * x.real + F.relu(x)).sum(), mr.tensor(np.array([-2.0, 3.0])))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_in_a_complex_step_batch_norm_with_relu_has_the_slope_of_its_branch(relu):
+    """Normalised to (−1, 0, 2) with a slope of 1: relu makes it (0, 0, 2) with slopes (0, 0, 1)."""
+    statistics = mr.tensor(np.array([1.0 + 0j])), mr.tensor(np.array([1.0 + 0j]))
+    with modes.complex_step():
+        z = mr.tensor(np.array([[0.0], [1.0], [3.0]]) + 1e-30j)
+        y = F.batch_norm(z, *statistics, relu=relu, eps=0.0).numpy()
+    np.testing.assert_allclose(y.real.ravel(), [0, 0, 2] if relu else [-1, 0, 2])
+    np.testing.assert_allclose(y.imag.ravel() / 1e-30, [0, 0, 1] if relu else [1, 1, 1])

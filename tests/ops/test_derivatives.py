@@ -13,13 +13,11 @@ import numpy as np
 import pytest
 
 import minires as mr
-from minires import functional as F
 from minires.core import modes
-from minires.core.function import Function
 from minires.gradcheck.catalogue import OPS
-from minires.ops import cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape
 from tests.ops.cases import CASES, Case
 from tests.ops.derivatives import assert_close, cotangent, ours
+from tests.ops.names import differentiable_functions, op_classes
 from tests.ops.problems import Draw, Problem
 
 STEP = 2e-4
@@ -143,19 +141,12 @@ def test_every_op_of_the_catalogue_has_a_case():
 
 
 def test_every_public_function_has_a_case():
-    synonyms = {"absolute": "abs", "clamp": "clip", "cat": "concatenate"}
-    no_gradient = {"argmax", "relu_"}  # tests/ops/test_conventions.py, tests/core/test_inplace.py
-    assert {synonyms.get(name, name) for name in F.__all__} - no_gradient - {case.op for case in CASES} == set()
+    assert differentiable_functions() - {case.op for case in CASES} == set()
 
 
 def test_every_formula_is_run(monkeypatch):
     """No class of `minires.ops` has a backward that the table never reaches."""
-    classes = {
-        each
-        for module in (cast, conv, dropout, elementwise, linear, loss, norm, pool, reduction, shape)
-        for each in vars(module).values()
-        if isinstance(each, type) and issubclass(each, Function) and "backward" in vars(each) and each is not Function
-    }
+    classes = {each for each in op_classes() if "backward" in vars(each)}
     assert len(classes) > 30
     ran = set()
 

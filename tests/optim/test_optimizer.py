@@ -95,8 +95,8 @@ def test_the_first_velocity_is_not_the_gradient_itself():
         (lambda s: s.pop("state"), r"has the keys \['param_groups'\]; needs"),
         (
             lambda s: s.update(optim.Adam(leaves()).state_dict()),
-            "SGD: group 0 of the saved state has the settings betas, eps, lr, weight_decay; "
-            "SGD has dampening, lr, momentum, nesterov, weight_decay",
+            "SGD: group 0 of the saved state has the settings amsgrad, betas, decoupled_weight_decay, eps, lr, "
+            "maximize, weight_decay; SGD has dampening, lr, maximize, momentum, nesterov, weight_decay",
         ),
     ],
 )
@@ -163,7 +163,12 @@ def test_groups_override_the_defaults():
         (lambda x, y: optim.SGD([x], momentum=-0.1), ValueError, "momentum = -0.1"),
         (lambda x, y: optim.SGD([x], nesterov=True), ValueError, "Nesterov needs momentum"),
         (lambda x, y: optim.SGD([x], momentum=0.9, dampening=0.1, nesterov=True), ValueError, "no dampening"),
-        (lambda x, y: optim.SGD([x], 0.1, 0.9, 0.0, 1e-4), ValueError, r"nesterov = 0\.0001 must be True or False"),
+        (
+            lambda x, y: optim.SGD([x], 0.1, 0.9, 1e-4),
+            TypeError,
+            r"name what comes after momentum.*0\.0001, is dampening",
+        ),
+        (lambda x, y: optim.SGD([x], momentum=0.9, nesterov=1e-4), ValueError, r"nesterov = 0\.0001 must be True"),
         (lambda x, y: optim.SGD([x], "0.1"), ValueError, r"SGD: lr = '0\.1' must be a number"),
         (lambda x, y: optim.SGD([x], momentum=None), ValueError, "momentum = None must be a number"),
         (lambda x, y: optim.Adam([x], eps="tiny"), ValueError, "eps = 'tiny' must be a number"),

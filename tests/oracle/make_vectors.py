@@ -1,10 +1,13 @@
-"""Write vectors.npz: values and gradients of every op as PyTorch computes them, for users without PyTorch.
+"""Write vectors.npz and examples.npz: values and gradients as PyTorch computes them, for users without PyTorch.
 
     pip install torch==2.13.0
     python -m tests.oracle.make_vectors
 
 For each case of tests/ops/cases.py and each of a few problems, in float64: the inputs, the constants and options of the
 call, the output, a random cotangent, and the gradient of each input. `tests/oracle/test_vectors.py` reads them.
+
+For each of the package's own examples (`tests/oracle/examples.py`), in float32: the outputs, and the gradients of the
+inputs. `tests/oracle/test_examples.py` reads them.
 """
 
 from __future__ import annotations
@@ -22,8 +25,10 @@ import numpy as np
 from tests.ops.cases import CASES, Case
 from tests.ops.derivatives import cotangent, theirs
 from tests.ops.problems import Draw
+from tests.oracle import examples
 
 TARGET = Path(__file__).with_name("vectors.npz")
+EXAMPLES = Path(__file__).with_name("examples.npz")
 PROBLEMS = 3
 MOST_NUMBERS = 150  # a problem is drawn again until it is small: the file stays so
 
@@ -57,6 +62,31 @@ def main() -> None:
     numbers = np.concatenate([np.ravel(array).astype(np.float64) for _, arrays in problems for array in arrays])
     np.savez_compressed(TARGET, index=np.array(index), numbers=numbers)
     print(f"{TARGET.name}: {len(problems)} problems, {TARGET.stat().st_size:,} bytes")
+    write_examples()
+
+
+def write_examples() -> None:
+    import torch
+
+    found = {each.name: examples.theirs(torch, each) for each in examples.every_example()}
+    index = json.dumps({name: [array.shape for array in arrays] for name, arrays in found.items()})
+    numbers = np.concatenate([np.ravel(array).astype(np.float32) for arrays in found.values() for array in arrays])
+    np.savez_compressed(EXAMPLES, index=np.array(index), numbers=numbers)
+    print(f"{EXAMPLES.name}: {len(found)} examples, {EXAMPLES.stat().st_size:,} bytes")
+
+
+def read_examples() -> dict[str, list[np.ndarray]]:
+    """{example: its outputs, then its gradients} from the file."""
+    with np.load(EXAMPLES) as file:
+        index, numbers = json.loads(str(file["index"])), file["numbers"]
+    found, start = {}, 0
+    for name, shapes in index.items():
+        found[name] = []
+        for shape in shapes:
+            stop = start + math.prod(shape)
+            found[name].append(numbers[start:stop].reshape(shape))
+            start = stop
+    return found
 
 
 def read_vectors() -> dict[str, list[tuple[dict[str, Any], dict[str, np.ndarray]]]]:

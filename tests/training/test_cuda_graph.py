@@ -44,7 +44,7 @@ def make(model=None, out=None, optimizer=None, schedule=None, **options: Any) ->
     """A run, the same for the same arguments."""
     manual_seed(0)
     model = (Block() if model is None else model()).to(options.pop("device", "cuda"))
-    optimizer = optim.SGD(model.parameters(), 0.1, 0.9, 1e-3) if optimizer is None else optimizer(model)
+    optimizer = optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-3) if optimizer is None else optimizer(model)
     schedule = optim.OneCycle(optimizer, EPOCHS * STEPS) if schedule is None else schedule(optimizer)
     options = {"epochs": EPOCHS, "progress": False, "graph": True, **options}
     return training.Trainer(model, optimizer, options.pop("loader", loader()), out=out, schedule=schedule, **options)
@@ -477,7 +477,7 @@ def test_labels_out_of_range(device, epoch):
 
 
 def test_the_command_line(replays, monkeypatch, tmp_path, capsys):
-    from minires.cli import main  # here: the other tests run without typer too, as on a GPU's machine that has little
+    from minires.cli import main  # here: the other tests run without click too, as on a GPU's machine that has little
 
     few = {train: data.digits(train).subset(range(12)) for train in (True, False)}
     monkeypatch.setitem(data.catalogue.PUBLISHED, "digits", lambda root, train, download: few[train])

@@ -1,6 +1,7 @@
 """The algorithm of each convolution: one table.
 
-    direct       a matrix product that reads the image in place; any kernel, stride, padding, dilation
+    direct       a matrix product that reads the image in place; any kernel, stride, padding, dilation, groups
+    depthwise    a kernel for each channel: channels in vectors, nothing is summed over them
     winograd4    3×3, stride 1: tiles of 4×4 outputs, 4 times fewer multiplications
     winograd2    the same with tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
 
@@ -9,6 +10,7 @@ The shape alone decides, never the number of threads or a measurement, so a call
 (docs/performance.md):
 
 - The transforms of Winograd cost as much as the products of some channels. Below FEW_CHANNELS direct is faster.
+- With groups, Winograd's transforms would be for the few channels of a group, so groups are direct.
 - If the output is hardly larger than a tile, much of a 4×4 tile lies outside. If there are few tiles in all, reading
   the transformed weights (36 numbers in place of 9) takes longer than multiplying by them.
 """
@@ -19,8 +21,8 @@ from typing import NamedTuple
 
 from minires.backend.shapes import Pair, Window
 
-DIRECT, WINOGRAD2, WINOGRAD4 = 0, 2, 4
-NAMES = {DIRECT: "direct", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4"}
+DIRECT, DEPTHWISE, WINOGRAD2, WINOGRAD4 = 0, 1, 2, 4
+NAMES = {DIRECT: "direct", DEPTHWISE: "depthwise", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4"}
 
 FEW_CHANNELS = 8
 MANY_CHANNELS = 256
@@ -35,11 +37,18 @@ class Shape(NamedTuple):
     outputs: int
     output_size: Pair
     window: Window
+    groups: int = 1
 
     @property
     def is_plain_3x3(self) -> bool:
-        """Whether Winograd's algorithm applies: kernel 3×3, stride and dilation 1."""
-        return self.window.kernel == (3, 3) and self.window.stride == self.window.dilation == (1, 1)
+        """Whether Winograd's algorithm applies: kernel 3×3, stride and dilation 1, no groups."""
+        window = self.window
+        return self.groups == 1 and window.kernel == (3, 3) and window.stride == window.dilation == (1, 1)
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether every channel has one output, and no output another channel."""
+        return 1 < self.groups == self.channels == self.outputs
 
     @property
     def tiles(self) -> int:
@@ -49,6 +58,10 @@ class Shape(NamedTuple):
 
 def _rule(shape: Shape) -> tuple[int, str]:
     """The table: (algorithm, reason)."""
+    if shape.is_depthwise:
+        return DEPTHWISE, "one channel for each group"
+    if shape.groups > 1:
+        return DIRECT, f"{shape.groups} groups"
     if not shape.is_plain_3x3:
         return DIRECT, "not 3×3 with stride 1"
     if min(shape.channels, shape.outputs) < FEW_CHANNELS:
@@ -70,13 +83,17 @@ def reason(shape: Shape) -> str:
 
 def grad_input(shape: Shape, input_size: Pair) -> int:
     """The algorithm of conv2d_grad_input for a convolution of this shape: that of conv2d from outputs to channels."""
-    if max(shape.window.padding) > 2:  # the equivalent convolution would need a negative padding
+    if (
+        max(shape.window.padding) > 2 and not shape.is_depthwise
+    ):  # the equivalent convolution would need a negative padding
         return DIRECT
     return forward(shape._replace(channels=shape.outputs, outputs=shape.channels, output_size=input_size))
 
 
 def grad_weight(shape: Shape) -> int:
     """The algorithm of conv2d_grad_weight for a convolution of this shape."""
+    if shape.is_depthwise:
+        return DEPTHWISE
     if not shape.is_plain_3x3 or min(shape.channels, shape.outputs) < FEW_CHANNELS:
         return DIRECT
     return WINOGRAD4
@@ -84,4 +101,6 @@ def grad_weight(shape: Shape) -> int:
 
 def candidates(shape: Shape) -> tuple[int, ...]:
     """All algorithms that can compute conv2d of this shape."""
+    if shape.is_depthwise:
+        return DIRECT, DEPTHWISE
     return (DIRECT, WINOGRAD2, WINOGRAD4) if shape.is_plain_3x3 else (DIRECT,)

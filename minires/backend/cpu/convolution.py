@@ -10,28 +10,27 @@ from minires.backend.shapes import Pair, Window
 
 
 def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) -> Array:
-    if groups != 1 or not is_supported(x, w, bias):
+    if not is_supported(x, w, bias):
         return NotImplemented
-    shape = _shape(x.shape[0], x.shape[1], w.shape[0], x.shape[2:], window)
-    return machine.library.conv2d(x, w, bias, None, False, *window[1:], algorithms.forward(shape))
+    shape = _shape(x.shape[0], x.shape[1], w.shape[0], x.shape[2:], window, groups)
+    return machine.library.conv2d(x, w, bias, None, False, *window[1:], groups, algorithms.forward(shape))
 
 
 def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    strided_and_dilated = any(s > 1 and d > 1 for s, d in zip(window.stride, window.dilation, strict=True))
-    if groups != 1 or strided_and_dilated or not is_supported(gy, w):
+    if not is_supported(gy, w):
         return NotImplemented
-    shape = _shape(gy.shape[0], w.shape[1], w.shape[0], input_size, window)
+    shape = _shape(gy.shape[0], w.shape[1] * groups, w.shape[0], input_size, window, groups)
     algorithm = algorithms.grad_input(shape, input_size)
-    return machine.library.conv2d_grad_input(gy, w, input_size, *window[1:], algorithm)
+    return machine.library.conv2d_grad_input(gy, w, input_size, *window[1:], groups, algorithm)
 
 
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
-    if groups != 1 or not is_supported(x, gy):
+    if not is_supported(x, gy):
         return NotImplemented
-    shape = _shape(x.shape[0], x.shape[1], gy.shape[1], x.shape[2:], window)
-    return machine.library.conv2d_grad_weight(x, gy, *window, algorithms.grad_weight(shape))
+    shape = _shape(x.shape[0], x.shape[1], gy.shape[1], x.shape[2:], window, groups)
+    return machine.library.conv2d_grad_weight(x, gy, *window, groups, algorithms.grad_weight(shape))
 
 
-def _shape(images: int, channels: int, outputs: int, input_size: Pair, window: Window) -> Shape:
+def _shape(images: int, channels: int, outputs: int, input_size: Pair, window: Window, groups: int) -> Shape:
     check_integers("conv2d", window)
-    return Shape(images, channels, outputs, window.output_size(input_size), window)
+    return Shape(images, channels, outputs, window.output_size(input_size), window, groups)

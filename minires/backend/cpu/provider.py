@@ -1,7 +1,7 @@
 """The CPU provider: kernels in C (`kernels/cpu/`), for NumPy arrays of float32.
 
-Its images are channels-last in memory, (N, C, H, W) in shape. A kernel declines what it cannot compute (groups, empty
-arrays, broadcast operands, layouts with gaps) by returning NotImplemented, and `dispatch` asks the next provider.
+Its images are channels-last in memory, (N, C, H, W) in shape. A kernel declines what it cannot compute (empty arrays,
+broadcast operands, layouts with gaps) by returning NotImplemented, and `dispatch` asks the next provider.
 """
 
 from minires.backend.cpu import (

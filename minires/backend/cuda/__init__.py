@@ -3,6 +3,8 @@
 Importing this package imports neither CuPy nor a kernel.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
 from minires.backend.cuda.device import (
     Availability,
     device_index,
@@ -26,3 +28,10 @@ __all__ = [
     "require",
     "version",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name to be there
+
+    def __getattr__(name: str) -> NoReturn:
+        from minires.missing import no_attribute
+
+        raise no_attribute("cuda", name, __all__)

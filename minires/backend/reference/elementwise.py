@@ -118,5 +118,27 @@ def astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
 
+def round(x: Array, towards: str) -> Array:
+    xp = array_module(x)
+    return {"floor": xp.floor, "ceil": xp.ceil, "trunc": xp.trunc, "even": xp.rint}[towards](x.real).astype(x.dtype)
+
+
+def rounded_quotient(x: Array, y: Array, rounding: str) -> Array:
+    xp = array_module(x)
+    x, y, dtype = x.real, y.real, x.dtype
+    if rounding == "floor":
+        return xp.floor_divide(x, y).astype(dtype)
+    # Of integers, x − fmod(x, y) is a multiple of y.
+    quotient = xp.trunc(x / y) if x.dtype.kind == "f" else xp.floor_divide(x - xp.fmod(x, y), y)
+    return quotient.astype(dtype)
+
+
+def remainder(x: Array, y: Array, rounding: str) -> Array:
+    xp = array_module(x)
+    if x.dtype.kind == "c":
+        return x - rounded_quotient(x, y, rounding) * y
+    return xp.remainder(x, y) if rounding == "floor" else xp.fmod(x, y)
+
+
 def isfinite(x: Array) -> bool:
     return x.dtype.kind not in "fc" or bool(array_module(x).isfinite(x).all())

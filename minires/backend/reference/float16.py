@@ -20,6 +20,7 @@ Kernel = Callable[..., Any]
 # velocities are float32.
 SUMMING = {
     "sum",
+    "cumsum",
     "index_add",
     "matmul",
     "conv2d",

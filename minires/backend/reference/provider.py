@@ -16,10 +16,12 @@ from minires.backend.reference import (
     reduction,
     sgd,
     shape,
+    special,
+    transcendental,
 )
 from minires.backend.reference.float16 import in_float32
 
-_MODULES = [elementwise, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd]
+_MODULES = [elementwise, transcendental, special, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd]
 REFERENCE = Provider("reference", supports=lambda array: True, modules=_MODULES)
 # The same kernels for arrays of float16, with sums in float32.
 REFERENCE_FLOAT16 = Provider("reference", supports=REFERENCE.supports, modules=_MODULES, decorator=in_float32)

@@ -24,6 +24,10 @@ def flip(x: Array, axes: tuple[int, ...]) -> Array:
     return x[tuple(slice(None, None, -1) if axis in axes else slice(None) for axis in range(x.ndim))]
 
 
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    return array_module(x).diagonal(x, offset, axis1, axis2)
+
+
 def pad(x: Array, widths: Sequence[tuple[int, int]], value: float) -> Array:
     return array_module(x).pad(x, widths, constant_values=value)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from minires.backend import cpu
 from minires.backend.cpu import algorithms, machine
-from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
 from minires.backend.cpu.provider import CPU
 from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Pair, Window
@@ -171,30 +171,42 @@ class Convolution(NamedTuple):
     w: Array
     gy: Array
     window: Window
+    groups: int = 1
 
     @property
     def shape(self) -> algorithms.Shape:
         """As the table of algorithms wants it."""
-        return algorithms.Shape(len(self.x), self.x.shape[1], len(self.w), self.gy.shape[2:], self.window)
+        return algorithms.Shape(len(self.x), self.x.shape[1], len(self.w), self.gy.shape[2:], self.window, self.groups)
 
 
-def convolution(choices: Choices, plain: bool = False) -> Convolution:
-    """A random convolution; a plain one is 3×3 with stride and dilation 1, as Winograd needs it."""
+def convolution(choices: Choices, plain: bool = False, grouped: bool = False) -> Convolution:
+    """A random convolution; a plain one is 3×3 with stride and dilation 1, as Winograd needs it.
+
+    A grouped one has several groups, of one channel and one output each in half of the cases.
+    """
     kernel, stride, dilation = (3, 3), (1, 1), (1, 1)
     if not plain:
         kernel, stride, dilation = _pair(choices, 1, 7), _pair(choices, 1, 3), _pair(choices, 1, 3)
     window = Window(kernel, stride, _pair(choices, 0, 3), dilation)
     image = [max(choices.integer(1, 17), least) for least in window.smallest_input_size((1, 1))]
-    channels, outputs, images = choices.of(CHANNELS), choices.of(CHANNELS), choices.integer(1, 33)
+    groups, channels, outputs, images = 1, choices.of(CHANNELS), choices.of(CHANNELS), choices.integer(1, 33)
+    if grouped and choices.integer(0, 1):
+        groups, channels, outputs = choices.integer(2, 7), choices.of(CHANNELS[:12]), choices.of(CHANNELS[:12])
+    elif grouped:
+        groups, channels, outputs = choices.of((*CHANNELS[1:], 257)), 1, 1
     output = window.output_size((image[0], image[1]))
-    work = channels * outputs * window.area * output[0] * output[1]
+    work = groups * channels * outputs * window.area * output[0] * output[1]
     images = min(images, max(1, (4 * WORK if plain else WORK) // work))
     rng = _random(choices)
     x, w, gy = (
         laid(choices, rng.normal(size=shape))
-        for shape in ((images, channels, *image), (outputs, channels, *kernel), (images, outputs, *output))
+        for shape in (
+            (images, groups * channels, *image),
+            (groups * outputs, channels, *kernel),
+            (images, groups * outputs, *output),
+        )
     )
-    return Convolution(x, w, gy, window)
+    return Convolution(x, w, gy, window, groups)
 
 
 def exact(kernel: str, first: Array, second: Array, *rest: Any) -> tuple[Array, Array]:
@@ -204,35 +216,34 @@ def exact(kernel: str, first: Array, second: Array, *rest: Any) -> tuple[Array, 
 
 
 def bound_of(algorithm: int) -> float:
-    return DIRECT_BOUND if algorithm == DIRECT else WINOGRAD_BOUND
+    return DIRECT_BOUND if algorithm in (DIRECT, DEPTHWISE) else WINOGRAD_BOUND
 
 
 def conv2d(choices: Choices) -> Case:
     """A random convolution, with the algorithm of the table."""
-    c = convolution(choices, plain=bool(choices.integer(0, 1)))
+    c = convolution(choices, bool(choices.integer(0, 1)), bool(choices.integer(0, 1)))
     bias = choices.of([None, laid(choices, _random(choices).normal(size=len(c.w)))])
-    y, size = exact("conv2d", c.x, c.w, None, c.window, 1)
+    y, size = exact("conv2d", c.x, c.w, None, c.window, c.groups)
     if bias is not None:
         y, size = y + bias[:, None, None], size + abs(bias[:, None, None])
     allowed = bound_of(algorithms.forward(c.shape)) * size.max()
-    return Case("conv2d", (c.x, c.w, bias, c.window, 1), (y,), (allowed,))
+    return Case("conv2d", (c.x, c.w, bias, c.window, c.groups), (y,), (allowed,))
 
 
 def conv2d_grad_input(choices: Choices) -> Case:
-    c = convolution(choices, plain=bool(choices.integer(0, 1)))
+    c = convolution(choices, bool(choices.integer(0, 1)), bool(choices.integer(0, 1)))
     image = c.x.shape[2:]
-    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, 1)
+    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
     allowed = bound_of(algorithms.grad_input(c.shape, image)) * size.max()
-    both = any(s > 1 and d > 1 for s, d in zip(c.window.stride, c.window.dilation, strict=True))
-    arguments = (c.gy, c.w, image, c.window, 1)
-    return Case("conv2d_grad_input", arguments, (gx,), (allowed,), may_decline=both)
+    arguments = (c.gy, c.w, image, c.window, c.groups)
+    return Case("conv2d_grad_input", arguments, (gx,), (allowed,))
 
 
 def conv2d_grad_weight(choices: Choices) -> Case:
-    c = convolution(choices, plain=bool(choices.integer(0, 1)))
-    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, 1)
+    c = convolution(choices, bool(choices.integer(0, 1)), bool(choices.integer(0, 1)))
+    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, c.groups)
     allowed = bound_of(algorithms.grad_weight(c.shape)) * size.max()
-    return Case("conv2d_grad_weight", (c.x, c.gy, c.window, 1), (gw,), (allowed,))
+    return Case("conv2d_grad_weight", (c.x, c.gy, c.window, c.groups), (gw,), (allowed,))
 
 
 def forced_forward(choices: Choices) -> Case:
@@ -248,15 +259,21 @@ def forced_forward(choices: Choices) -> Case:
 
 
 def forced_any_forward(choices: Choices) -> Case:
-    """The same for convolutions of any shape, with the direct algorithm."""
-    c, rng = convolution(choices), _random(choices)
+    """The same for convolutions of any shape, with the algorithms that can do it."""
+    c, rng = convolution(choices, grouped=bool(choices.integer(0, 1))), _random(choices)
     bias, residual = laid(choices, rng.normal(size=len(c.w))), laid(choices, rng.normal(size=c.gy.shape))
-    return forward_case(c, DIRECT, bias, choices.of([None, residual]), choices.of([False, True]))
+    algorithm, relu = choices.of(algorithms.candidates(c.shape)), choices.of([False, True])
+    return forward_case(c, algorithm, bias, choices.of([None, residual]), relu, choices.of([np.inf, 0.5]))
 
 
-def forward_case(c: Convolution, algorithm: int, bias: Array | None, residual: Array | None, relu: bool) -> Case:
-    """y = [max(] x ∗ w + b + r [, 0)]: at once, and with weights packed before into an output given."""
-    y, size = exact("conv2d", c.x, c.w, None, c.window, 1)
+def forward_case(
+    c: Convolution, algorithm: int, bias: Array | None, residual: Array | None, relu: bool, most: float = np.inf
+) -> Case:
+    """y = [max(] x ∗ w + b + r [, 0)]: at once, and with weights packed before into an output given.
+
+    Packed, the ReLU may have a limit: min(max(y, 0), most).
+    """
+    y, size = exact("conv2d", c.x, c.w, None, c.window, c.groups)
     for more in (None if bias is None else bias[:, None, None], residual):
         if more is not None:
             y, size = y + more, size + abs(more)
@@ -265,16 +282,17 @@ def forward_case(c: Convolution, algorithm: int, bias: Array | None, residual: A
 
     def call(x: Array, w: Array, bias: Array | None, residual: Array | None, relu: bool, *geometry: Any) -> Array:
         at_once = cpu.library.conv2d(x, w, bias, residual, relu, *geometry)
-        packed = cpu.library.pack(w, algorithm)
+        packed = cpu.library.pack(w, c.groups, algorithm)
         out = cpu.library.empty_image(*at_once.shape)
         out[...] = np.nan
         size = (len(w), *w.shape[2:])
-        same = cpu.library.conv2d_packed(x, packed, size, bias, residual, relu, *geometry, out)
+        same = cpu.library.conv2d_packed(x, packed, size, bias, residual, relu, *geometry, out, most)
         assert same is out
-        np.testing.assert_array_equal(same, at_once, "packed weights give other bits")
+        limited = np.minimum(at_once, np.float32(most)) if relu else at_once
+        np.testing.assert_array_equal(same, limited, "packed weights give other bits")
         return at_once
 
-    arguments = (c.x, c.w, bias, residual, relu, *c.window[1:], algorithm)
+    arguments = (c.x, c.w, bias, residual, relu, *c.window[1:], c.groups, algorithm)
     return Case("library.conv2d", arguments, (y,), (bound_of(algorithm) * size.max(),), call=call)
 
 
@@ -284,14 +302,20 @@ def forced_grad_input(choices: Choices) -> Case:
     return grad_input_case(c, algorithm)
 
 
+def forced_any_grad_input(choices: Choices) -> Case:
+    c = convolution(choices, grouped=bool(choices.integer(0, 1)))
+    ways = [way for way in algorithms.candidates(c.shape) if max(c.window.padding) <= 2 or way in (DIRECT, DEPTHWISE)]
+    return grad_input_case(c, choices.of(ways))
+
+
 def grad_input_case(c: Convolution, algorithm: int) -> Case:
     image = c.x.shape[2:]
-    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, 1)
+    gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
 
     def call(*arguments: Any) -> Array:
         return cpu.library.conv2d_grad_input(*arguments)
 
-    arguments = (c.gy, c.w, image, *c.window[1:], algorithm)
+    arguments = (c.gy, c.w, image, *c.window[1:], c.groups, algorithm)
     return Case("library.conv2d_grad_input", arguments, (gx,), (bound_of(algorithm) * size.max(),), call=call)
 
 
@@ -299,13 +323,18 @@ def forced_grad_weight(choices: Choices) -> Case:
     return grad_weight_case(convolution(choices, plain=True), choices.of([DIRECT, WINOGRAD4]))
 
 
+def forced_any_grad_weight(choices: Choices) -> Case:
+    c = convolution(choices, grouped=bool(choices.integer(0, 1)))
+    return grad_weight_case(c, choices.of([way for way in algorithms.candidates(c.shape) if way != WINOGRAD2]))
+
+
 def grad_weight_case(c: Convolution, algorithm: int) -> Case:
-    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, 1)
+    gw, size = exact("conv2d_grad_weight", c.x, c.gy, c.window, c.groups)
 
     def call(*arguments: Any) -> Array:
         return cpu.library.conv2d_grad_weight(*arguments)
 
-    arguments = (c.x, c.gy, *c.window, algorithm)
+    arguments = (c.x, c.gy, *c.window, c.groups, algorithm)
     return Case("library.conv2d_grad_weight", arguments, (gw,), (bound_of(algorithm) * size.max(),), call=call)
 
 
@@ -692,6 +721,8 @@ CONVOLUTIONS: dict[str, Callable[[Choices], Case]] = {
         forced_any_forward,
         forced_grad_input,
         forced_grad_weight,
+        forced_any_grad_input,
+        forced_any_grad_weight,
     )
 }
 OTHERS: dict[str, Callable[[Choices], Case]] = {

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minires as mr
+from minires import functional as F
 from minires.backend import cpu
 from minires.backend.cpu import algorithms, isa
-from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
-from minires.backend.cpu.provider import CPU
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.layouts import channels_last
@@ -86,12 +87,13 @@ def test_the_table_names_algorithms_that_can_do_it():
     """For every shape, the algorithms of the table compute forward and both gradients, or the library refuses."""
     seen = set()
     for seed in range(200):
-        c = cases.convolution(cases.Dice(seed), plain=seed % 2 == 0)
+        c = cases.convolution(cases.Dice(seed), plain=seed % 2 == 0, grouped=seed % 3 == 0)
         assert algorithms.forward(c.shape) in algorithms.candidates(c.shape)
-        assert algorithms.grad_weight(c.shape) in (DIRECT, WINOGRAD4)
-        assert max(c.window.padding) <= 2 or algorithms.grad_input(c.shape, c.x.shape[2:]) == DIRECT
+        assert algorithms.grad_weight(c.shape) in algorithms.candidates(c.shape)
+        assert algorithms.grad_weight(c.shape) != WINOGRAD2
+        assert max(c.window.padding) <= 2 or algorithms.grad_input(c.shape, c.x.shape[2:]) in (DIRECT, DEPTHWISE)
         seen.add(algorithms.forward(c.shape))
-    assert {DIRECT, WINOGRAD4} <= seen
+    assert {DIRECT, DEPTHWISE, WINOGRAD4} <= seen
 
 
 def test_what_an_algorithm_cannot_do_is_refused():
@@ -99,20 +101,79 @@ def test_what_an_algorithm_cannot_do_is_refused():
     gy = np.ones((1, 3, 3, 3), np.float32)
     for stride, dilation in (((2, 1), (1, 1)), ((1, 1), (1, 2))):
         with pytest.raises(ValueError, match="this algorithm does not do this convolution"):
-            cpu.library.conv2d(x, w, None, None, False, stride, (0, 0), dilation, WINOGRAD4)
+            cpu.library.conv2d(x, w, None, None, False, stride, (0, 0), dilation, 1, WINOGRAD4)
     with pytest.raises(ValueError, match="no weight gradient by 2x2 tiles"):
-        cpu.library.conv2d_grad_weight(x, gy, (3, 3), (1, 1), (0, 0), (1, 1), WINOGRAD2)
+        cpu.library.conv2d_grad_weight(x, gy, (3, 3), (1, 1), (0, 0), (1, 1), 1, WINOGRAD2)
     with pytest.raises(ValueError, match="too much padding for Winograd"):
-        cpu.library.conv2d_grad_input(np.ones((1, 3, 9, 9), np.float32), w, (5, 5), (1, 1), (3, 3), (1, 1), WINOGRAD4)
+        cpu.library.conv2d_grad_input(
+            np.ones((1, 3, 9, 9), np.float32), w, (5, 5), (1, 1), (3, 3), (1, 1), 1, WINOGRAD4
+        )
     with pytest.raises(ValueError, match="the kernel is larger than the image"):
-        cpu.library.conv2d(x, np.ones((3, 2, 6, 6), np.float32), None, None, False, (1, 1), (0, 0), (1, 1), DIRECT)
+        cpu.library.conv2d(x, np.ones((3, 2, 6, 6), np.float32), None, None, False, (1, 1), (0, 0), (1, 1), 1, DIRECT)
     with pytest.raises(ValueError, match="the weights do not fit"):
-        cpu.library.conv2d(x, w[:, :1], None, None, False, (1, 1), (0, 0), (1, 1), DIRECT)
+        cpu.library.conv2d(x, w[:, :1], None, None, False, (1, 1), (0, 0), (1, 1), 1, DIRECT)
     with pytest.raises(TypeError, match="float32"):
-        cpu.library.conv2d(x, w.astype(np.float64), None, None, False, (1, 1), (0, 0), (1, 1), DIRECT)
+        cpu.library.conv2d(x, w.astype(np.float64), None, None, False, (1, 1), (0, 0), (1, 1), 1, DIRECT)
 
 
-def test_groups_and_strided_dilated_gradients_fall_through():
-    x, w, gy = (np.ones(shape, np.float32) for shape in ((1, 4, 6, 6), (4, 4, 2, 2), (1, 4, 2, 2)))
-    assert CPU.conv2d(x, w[:, :2], None, Window((2, 2)), 2) is NotImplemented
-    assert CPU.conv2d_grad_input(gy, w, (6, 6), Window((2, 2), (3, 3), dilation=(2, 2)), 1) is NotImplemented
+def test_groups_and_channels_that_do_not_fit_are_refused():
+    x, w = np.ones((1, 4, 5, 5), np.float32), np.ones((6, 2, 3, 3), np.float32)
+    geometry = (1, 1), (0, 0), (1, 1)
+    for groups in (0, -2, 3, 5):
+        with pytest.raises(ValueError, match="the groups do not divide the channels"):
+            cpu.library.conv2d(x, w, None, None, False, *geometry, groups, DIRECT)
+    with pytest.raises(ValueError, match="the weights do not fit"):
+        cpu.library.conv2d(x, w, None, None, False, *geometry, 1, DIRECT)
+    for groups, algorithm in ((2, DEPTHWISE), (2, WINOGRAD4), (2, 3)):
+        with pytest.raises(ValueError, match="this algorithm does not do this convolution"):
+            cpu.library.conv2d(x, w, None, None, False, *geometry, groups, algorithm)
+    with pytest.raises(ValueError, match="the groups do not divide the channels"):
+        cpu.library.conv2d_grad_weight(x, np.ones((1, 6, 3, 3), np.float32), (3, 3), *geometry, 4, DIRECT)
+    with pytest.raises(ValueError, match="the gradient does not fit"):
+        cpu.library.conv2d_grad_input(np.ones((1, 5, 3, 3), np.float32), w, (5, 5), *geometry, 2, DIRECT)
+    with pytest.raises(ValueError, match="the groups do not divide the channels"):
+        cpu.library.pack(w, 0, DIRECT)
+
+
+# groups, channels and outputs of each; image, kernel, stride, padding
+GROUPED = {
+    "ResNeXt, 4 channels": (32, 4, 4, (14, 14), 3, 1, 1),
+    "ResNeXt, stride 2": (32, 8, 8, (14, 13), 3, 2, 1),
+    "ResNeXt, 32 channels": (8, 32, 32, (7, 7), 3, 1, 1),
+    "MobileNet": (144, 1, 1, (15, 14), 3, 1, 1),
+    "MobileNet, stride 2": (96, 1, 1, (28, 27), 3, 2, 1),
+    "EfficientNet, 5×5": (240, 1, 1, (9, 14), 5, 1, 2),
+    "more channels than a task has": (600, 1, 1, (5, 6), 3, 1, 1),
+    "channels multiplied": (16, 1, 3, (9, 9), 3, 1, 1),
+}
+
+
+@pytest.mark.parametrize("build", isa.built())
+@pytest.mark.parametrize("name", GROUPED)
+def test_layers_with_groups(name, build):
+    groups, channels, outputs, image, kernel, stride, padding = GROUPED[name]
+    rng, window = np.random.default_rng(len(name)), Window((kernel, kernel), (stride, stride), (padding, padding))
+    shapes = (
+        (2, groups * channels, *image),
+        (groups * outputs, channels, kernel, kernel),
+        (2, groups * outputs, *window.output_size(image)),
+    )
+    x, w, gy = (channels_last(rng.normal(size=shape).astype(np.float32)) for shape in shapes)
+    c = cases.Convolution(x, w, gy, window, groups)
+    bias, residual = rng.normal(size=len(w)).astype(np.float32), channels_last(rng.normal(size=gy.shape))
+    with cases.kernels_of(isa.built()[build]):
+        for way in algorithms.candidates(c.shape):
+            cases.forward_case(c, way, bias, residual.astype(np.float32), True, most=0.5).check()
+            cases.grad_input_case(c, way).check()
+            cases.grad_weight_case(c, way).check()
+
+
+def test_no_call_in_float32_falls_through():
+    """Groups, strides and dilations together: each in C, forward and both gradients."""
+    for groups in (1, 2, 4):
+        x = mr.tensor(np.ones((1, 4, 9, 9), np.float32)).requires_grad_()
+        w = mr.tensor(np.ones((4, 4 // groups, 2, 2), np.float32)).requires_grad_()
+        with mr.profile() as profile:
+            F.conv2d(x, w, stride=3, dilation=2, padding=1, groups=groups).sum().backward()
+        assert not [row for row in profile.fell_through if row.kernel.startswith("conv2d")]
+        assert {row.provider for row in profile.rows if row.kernel.startswith("conv2d")} == {"cpu"}

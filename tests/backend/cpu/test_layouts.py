@@ -101,10 +101,10 @@ def test_results_own_their_memory_and_are_channels_last(kernel, layout):
 
 def test_an_output_that_is_given_must_be_a_place_to_write():
     x, w = np.ones((2, 9, 6, 6), np.float32), np.ones((10, 9, 3, 3), np.float32)
-    packed = cpu.library.pack(w, 0)
+    packed = cpu.library.pack(w, 1, 0)
 
     def convolve(out: Array) -> Array:
-        return cpu.library.conv2d_packed(x, packed, (10, 3, 3), None, None, False, (1, 1), (1, 1), (1, 1), 0, out)
+        return cpu.library.conv2d_packed(x, packed, (10, 3, 3), None, None, False, (1, 1), (1, 1), (1, 1), 1, 0, out)
 
     good = cpu.library.empty_image(2, 10, 6, 6)
     assert convolve(good) is good
@@ -121,7 +121,7 @@ def test_an_output_that_is_given_must_be_a_place_to_write():
         with pytest.raises(ValueError, match="the output does not fit"):
             convolve(bad)
     with pytest.raises(ValueError, match="the packed weights do not fit"):
-        cpu.library.conv2d_packed(x, packed[:-1], (10, 3, 3), None, None, False, (1, 1), (1, 1), (1, 1), 0, good)
+        cpu.library.conv2d_packed(x, packed[:-1], (10, 3, 3), None, None, False, (1, 1), (1, 1), (1, 1), 1, 0, good)
 
 
 def test_channels_last_is_the_same_numbers():

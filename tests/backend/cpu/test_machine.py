@@ -351,13 +351,13 @@ def test_where_the_reference_is_not_finite_neither_are_we(value, where, algorith
         expected = backend.relu(backend.conv2d(x, w, bias, PADDED, 1) + residual)
         gx = backend.conv2d_grad_input(residual, w, (10, 10), PADDED, 1)
         gw = backend.conv2d_grad_weight(x, residual, PADDED, 1)
-    ours = cpu.library.conv2d(x, w, bias, residual, True, (1, 1), (1, 1), (1, 1), algorithm)
+    ours = cpu.library.conv2d(x, w, bias, residual, True, (1, 1), (1, 1), (1, 1), 1, algorithm)
     assert not np.isfinite(ours[~np.isfinite(expected)]).any()
     assert np.isnan(ours[np.isnan(expected)]).all()  # ReLU erases none
-    gx_ours = cpu.library.conv2d_grad_input(residual, w, (10, 10), (1, 1), (1, 1), (1, 1), algorithm)
+    gx_ours = cpu.library.conv2d_grad_input(residual, w, (10, 10), (1, 1), (1, 1), (1, 1), 1, algorithm)
     assert not np.isfinite(gx_ours[~np.isfinite(gx)]).any()
     if algorithm != 2:
-        gw_ours = cpu.library.conv2d_grad_weight(x, residual, (3, 3), (1, 1), (1, 1), (1, 1), algorithm)
+        gw_ours = cpu.library.conv2d_grad_weight(x, residual, (3, 3), (1, 1), (1, 1), (1, 1), 1, algorithm)
         assert not np.isfinite(gw_ours[~np.isfinite(gw)]).any()
     if where == "x":
         untouched = 1 if np.isfinite(x[1]).all() else 0

@@ -117,7 +117,7 @@ def test_refusals_lose_nothing():
     """An error after the arguments were copied, or the result allocated, leaks no memory."""
     x, w = np.zeros((4, 16, 40, 40), np.float32), np.zeros((16, 16, 3, 3), np.float32)
     y, short = cpu.library.empty_image(4, 16, 40, 40), np.zeros(15, np.float32)
-    geometry = ((1, 1), (1, 1), (1, 1), 0)
+    geometry = ((1, 1), (1, 1), (1, 1), 1, 0)
     attempts = [
         lambda: cpu.library.conv2d(x, w, short, None, False, *geometry),
         lambda: cpu.library.conv2d(x, w, None, x[:, :, 1:], False, *geometry),

@@ -1,10 +1,12 @@
 """Infinities and NaN: where the reference's output is not finite, that of the C kernels is not either.
 
-A direct convolution has them in the same elements. Winograd's sums mix the pixels of a tile, so there they may spread
-within the tile, but not to other images of the batch.
+A direct or a depthwise convolution has them in the same elements. Winograd's sums mix the pixels of a tile, so there
+they may spread within the tile, but not to other images of the batch.
 """
 
 from __future__ import annotations
+
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from minires import backend
 from minires.backend import cpu
-from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu import algorithms
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
 from minires.backend.cpu.provider import CPU
 from minires.backend.reference.provider import REFERENCE as reference
 from tests.backend.cpu import cases
@@ -32,12 +35,12 @@ def planted(choices: cases.Choices, array: np.ndarray) -> tuple[np.ndarray, tupl
 
 
 def forward(c: cases.Convolution, bias: np.ndarray, residual: np.ndarray, relu: bool, algorithm: int) -> np.ndarray:
-    return cpu.library.conv2d(c.x, c.w, bias, residual, relu, *c.window[1:], algorithm)
+    return cpu.library.conv2d(c.x, c.w, bias, residual, relu, *c.window[1:], c.groups, algorithm)
 
 
 def exact_forward(c: cases.Convolution, bias: np.ndarray, residual: np.ndarray, relu: bool) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        y = reference.conv2d(c.x.astype(float), c.w.astype(float), bias.astype(float), c.window, 1) + residual
+        y = reference.conv2d(c.x.astype(float), c.w.astype(float), bias.astype(float), c.window, c.groups) + residual
         return np.maximum(y, 0) if relu else y
 
 
@@ -93,7 +96,7 @@ def test_grad_input(data):
     size = c.x.shape[2:]
     with np.errstate(invalid="ignore"):
         expected = reference.conv2d_grad_input(parts["gy"].astype(float), parts["w"].astype(float), size, c.window, 1)
-    actual = cpu.library.conv2d_grad_input(parts["gy"], parts["w"], size, *c.window[1:], algorithm)
+    actual = cpu.library.conv2d_grad_input(parts["gy"], parts["w"], size, *c.window[1:], 1, algorithm)
     assert_not_more_finite(actual, expected)
     if where == "gy":
         assert np.isfinite(np.delete(actual, at[0], axis=0)).all(), "another image of the batch is touched"
@@ -111,11 +114,38 @@ def test_grad_weight(data):
     parts[where], at = planted(choices, parts[where])
     with np.errstate(invalid="ignore"):
         expected = reference.conv2d_grad_weight(parts["x"].astype(float), parts["gy"].astype(float), c.window, 1)
-    actual = cpu.library.conv2d_grad_weight(parts["x"], parts["gy"], *c.window, algorithm)
+    actual = cpu.library.conv2d_grad_weight(parts["x"], parts["gy"], *c.window, 1, algorithm)
     assert_not_more_finite(actual, expected)
     assert np.isfinite(np.delete(actual, at[1], axis=1 if where == "x" else 0)).all(), "another channel is touched"
     if algorithm == DIRECT:
         assert_as_strange(actual, expected)
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_input", "conv2d_grad_weight"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_groups(kernel, data):
+    """What is not finite stays in its group, in the elements of the reference."""
+    choices = cases.Drawn(data)
+    c = cases.convolution(choices, grouped=True)
+    first, second, *between = {
+        "conv2d": (c.x, c.w, None),
+        "conv2d_grad_input": (c.gy, c.w, c.x.shape[2:]),
+        "conv2d_grad_weight": (c.x, c.gy),
+    }[kernel]
+    first, second = (
+        (planted(choices, first)[0], second) if choices.integer(0, 1) else (first, planted(choices, second)[0])
+    )
+    rest = (*between, c.window, c.groups)
+    with np.errstate(invalid="ignore"):
+        expected = getattr(reference, kernel)(first.astype(float), second.astype(float), *rest)
+    for way in [way for way in algorithms.candidates(c.shape) if way in (DIRECT, DEPTHWISE)]:
+        with mock.patch.object(algorithms, "_rule", lambda shape, way=way: (way, "")):
+            actual = getattr(CPU, kernel)(first, second, *rest)
+        if kernel == "conv2d_grad_input" and way == DIRECT:  # it multiplies the zeros around gy
+            assert_not_more_finite(actual, expected)
+        else:
+            assert_as_strange(actual, expected)
 
 
 @pytest.mark.parametrize("algorithm", [DIRECT, WINOGRAD2, WINOGRAD4])
@@ -125,7 +155,7 @@ def test_a_nan_survives_the_relu_of_every_lane(algorithm, channels):
     for lane in range(channels):
         residual = np.full((1, channels, 9, 9), -1, np.float32)
         residual[0, lane, 4, 4] = np.nan
-        y = cpu.library.conv2d(x, w, None, residual, True, (1, 1), (1, 1), (1, 1), algorithm)
+        y = cpu.library.conv2d(x, w, None, residual, True, (1, 1), (1, 1), (1, 1), 1, algorithm)
         assert np.isnan(y[0, lane, 4, 4])
         assert np.isnan(y).sum() == 1
         assert np.nansum(y) == 0

@@ -34,7 +34,7 @@ def test_sizes_that_overflow(padding, stride, dilation):
     with pytest.raises(MemoryError, match=r"CPU kernel: .*padd.* is too large for any memory"):
         CPU.conv2d_grad_weight(X, gy, window(padding, stride, dilation), 1)
     with pytest.raises(MemoryError, match=r"CPU kernel: .*padd.* is too large for any memory"):
-        cpu.library.conv2d_grad_input(gy, W, (8, 8), *window(padding, stride, dilation)[1:], 0)
+        cpu.library.conv2d_grad_input(gy, W, (8, 8), *window(padding, stride, dilation)[1:], 1, 0)
 
 
 def test_a_pooling_with_sizes_that_overflow():

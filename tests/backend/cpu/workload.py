@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend import cpu
-from minires.backend.cpu.algorithms import DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
 from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from tests.backend.cpu.layouts import channels_last
@@ -28,7 +28,7 @@ def _convolutions(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], A
 
     def all_kernels(name: str, x_shape: Any, w_shape: Any, stride: Any, padding: Any, dilation: Any, ways: Any) -> None:
         x, w = normal(*x_shape), normal(*w_shape)
-        geometry = (stride, padding, dilation)
+        geometry = (stride, padding, dilation, x_shape[1] // w_shape[1])
         y = cpu.library.conv2d(x, w, None, None, False, *geometry, DIRECT)
         bias, residual, gy = normal(len(w)), normal(*y.shape), normal(*y.shape)
         for way in ways:
@@ -46,6 +46,10 @@ def _convolutions(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], A
     all_kernels("1x1", (4, 40, 20, 20), (70, 40, 1, 1), ONE, NONE, ONE, (DIRECT,))
     all_kernels("strided", (4, 24, 30, 30), (40, 24, 3, 3), (2, 2), ONE, ONE, (DIRECT,))
     all_kernels("dilated", (2, 24, 30, 30), (40, 24, 3, 3), ONE, (2, 2), (2, 2), (DIRECT,))
+    all_kernels("groups", (3, 64, 28, 29), (64, 4, 3, 3), ONE, ONE, ONE, (DIRECT,))
+    all_kernels("wide groups", (2, 80, 15, 15), (60, 20, 3, 3), (2, 2), ONE, ONE, (DIRECT,))
+    all_kernels("depthwise", (5, 300, 15, 14), (300, 1, 3, 3), ONE, ONE, ONE, (DIRECT, DEPTHWISE))
+    all_kernels("depthwise, strided", (2, 40, 31, 30), (40, 1, 5, 5), (2, 2), (2, 2), ONE, (DEPTHWISE,))
     return calls
 
 

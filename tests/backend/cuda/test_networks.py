@@ -16,7 +16,7 @@ def train(where, batches, learning_rate=0.05):
     mr.manual_seed(0)
     channels, classes = batches[0][0].shape[1], int(max(labels.max() for _, labels in batches)) + 1
     network = models.build("resnet20", num_classes=classes, in_channels=channels).to(where)
-    optimizer = optim.SGD(list(network.parameters()), learning_rate, 0.9, 1e-4)
+    optimizer = optim.SGD(list(network.parameters()), learning_rate, 0.9, weight_decay=1e-4)
     losses = []
     for images, labels in batches:
         optimizer.zero_grad()
