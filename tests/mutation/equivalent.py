@@ -20,6 +20,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "of a matrix the last axis but one is the first",
     (
         "minires/inspection/drawing/coordinates.py",
-        "-    return pair[0] < other[0] and pair[1] < other[1]\n+    return pair[0] < other[0] and (pair[1] <= other[1])",
+        "-    return pair[0] < other[0] and pair[1] < other[1]\n"
+        "+    return pair[0] < other[0] and (pair[1] <= other[1])",
     ): "two pairs never have the same lower node: each node of a row is in one pair at most",
 }
