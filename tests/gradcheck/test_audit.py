@@ -168,3 +168,9 @@ def test_every_op_class_is_reached_by_an_example():
 def test_find():
     assert [each.name for each in find("conv2d")] == ["conv2d", "conv2d, strided, dilated, grouped"]
     assert find("nope") == []
+
+
+def test_progress_counts_the_mutants():
+    x, told = mr.tensor(np.array([0.3]), requires_grad=True), []
+    found = audit(F.exp, x, progress=lambda done, total: told.append((done, total)))
+    assert told == [(k, len(found.trials)) for k in range(1, len(found.trials) + 1)]
