@@ -19,7 +19,7 @@ from minires.ops.conv import conv2d
 from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
 from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
 from minires.ops.dropout import dropout
-from minires.ops.einsum import einsum
+from minires.ops.einsum import bilinear, einsum
 from minires.ops.elementwise import (
     absolute,
     add,
@@ -120,6 +120,7 @@ __all__ = [
     "avg_pool2d",
     "baddbmm",
     "batch_norm",
+    "bilinear",
     "bmm",
     "broadcast_tensors",
     "cat",

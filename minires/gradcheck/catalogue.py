@@ -300,6 +300,7 @@ EXAMPLES = (
     _op("softmin", F.softmin, _normal((2, 4)), dim=1),
     _op("einsum", lambda a, b: F.einsum("bik,bkj->bij", a, b), _normal((2, 2, 3), (2, 3, 2))),
     _op("einsum, diagonals and sums", lambda a, b: F.einsum("iij,...jk->...k", a, b), _normal((2, 2, 3), (2, 3, 2))),
+    _op("bilinear", F.bilinear, _normal((3, 2), (3, 3), (2, 2, 3), (2,))),
     _op("mm", F.mm, _normal((2, 3), (3, 2))),
     _op("bmm", F.bmm, _normal((2, 2, 3), (2, 3, 2))),
     _op("mv", F.mv, _normal((2, 3), (3,))),

@@ -3,6 +3,7 @@
 from minires.nn import init
 from minires.nn.activations import LeakyReLU, LogSoftmax, Sigmoid, Softmax, Tanh
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from minires.nn.embedding import Bilinear, Embedding
 from minires.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -19,15 +20,18 @@ from minires.nn.layers import (
 )
 from minires.nn.module import LoadResult, Module
 from minires.nn.parameter import Buffer, Parameter
+from minires.nn.reshaping import Unflatten
 
 __all__ = [
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
     "Buffer",
     "Conv2d",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Identity",
     "LayerNorm",
@@ -47,5 +51,6 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Unflatten",
     "init",
 ]

@@ -152,3 +152,26 @@ def _product(
     first = (size(batch),) if batch else ()
     z = matmul(reshape(x, (*first, size(left), size(summed))), reshape(y, (*first, size(summed), size(right))))
     return reshape(z, shape), letters
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y[…, o] = Σ_{i,j} x₁[…, i] W[o, i, j] x₂[…, j] + b[o] (torch.nn.functional.bilinear).
+
+    input1 (…, in1), input2 (…, in2), weight (out, in1, in2), bias (out,) -> (…, out). Raises ShapeError where shapes do
+    not fit.
+    """
+    for tensor in (input1, input2, weight):
+        check_tensor("bilinear", tensor)
+    if weight.ndim != 3 or input1.shape[-1:] + input2.shape[-1:] != weight.shape[1:]:
+        raise ShapeError(
+            f"bilinear: weight {weight.shape} must be (out, in1, in2) for inputs {input1.shape} and {input2.shape}"
+        )
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise ShapeError(f"bilinear: inputs {input1.shape} and {input2.shape} differ in more than their last axis")
+    y = einsum("...i,oij,...j->...o", input1, weight, input2)
+    if bias is None:
+        return y
+    check_dtypes("bilinear", input1=input1, bias=bias)
+    if bias.shape != weight.shape[:1]:
+        raise ShapeError(f"bilinear: bias {bias.shape} must be ({weight.shape[0]},) for weight {weight.shape}")
+    return y + bias

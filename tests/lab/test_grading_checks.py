@@ -56,7 +56,7 @@ NOT_GRADED = """
     swapaxes swapdims t unflatten ravel meshgrid tile repeat_interleave roll scatter index_select
     index_add take_along_dim embedding masked_select masked_scatter nan_to_num sort topk kthvalue median
     amin min aminmax std std_mean var_mean norm cdist prod cumsum cumprod logcumsumexp logaddexp softmin
-    einsum mm bmm mv dot inner outer addmm addmv baddbmm
+    einsum bilinear mm bmm mv dot inner outer addmm addmv baddbmm
 """
 
 

@@ -782,6 +782,7 @@ SEQUENCES = [
     Case(
         "einsum", einsum_, lambda t, *x, equation: t.einsum(equation, *x), lambda *x, equation: F.einsum(equation, *x)
     ),
+    Case("bilinear", matrices_("nk nm okm o")),
     Case("mm", matrices_("nk km")),
     Case("bmm", matrices_("bnk bkm")),
     Case("mv", matrices_("nk k")),
