@@ -76,7 +76,8 @@ class Embedding(Module):
         if embeddings.ndim != 2:
             raise ShapeError(f"Embedding: embeddings must be (count, width), got shape {embeddings.shape}")
         check_true_or_false("Embedding", freeze=freeze)
-        layer = cls(*embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+        count, width = embeddings.shape
+        layer = cls(count, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         layer.weight = Parameter(embeddings.data, requires_grad=not freeze)
         return layer
 
