@@ -365,7 +365,6 @@ EXAMPLES = (
     _op("adaptive_max_pool1d", F.adaptive_max_pool1d, _few_levels((2, 1, 5)), output_size=3),
     _op("adaptive_max_pool2d", F.adaptive_max_pool2d, _few_levels((1, 2, 5, 4)), output_size=(3, 2)),
     _op("max_unpool2d", _unpool2d, _normal((1, 1, 2, 2)), PIXELS, kernel_size=2),
-    _op("max_unpool1d", _unpool1d, _normal((1, 2, 2)), PIXELS[0] // 3, kernel_size=3, stride=2),
     _op("max_unpool1d", _unpool1d, _normal((1, 2, 2)), PLACES_IN_A_ROW, kernel_size=3, stride=2),
     _op("gather_at_indices", lambda x, i: unpool.GatherAtIndices()(x, i), _normal((1, 1, 4, 4)), PIXELS // 2),
     _op("add_at_indices", _add_at_indices, _normal((1, 1, 2, 2)), PIXELS // 9, size=(3, 2)),

@@ -36,6 +36,7 @@ from minires.nn.cells import GRUCell, LSTMCell, RNNCell
 from minires.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from minires.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minires.nn.dropout import AlphaDropout, Dropout1d, Dropout2d, Dropout3d
+from minires.nn.embedding import Embedding
 from minires.nn.layers import Dropout, Flatten, Identity, Linear, ReLU
 from minires.nn.losses import (
     BCELoss,
@@ -112,6 +113,7 @@ from minires.nn.resampling import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from minires.nn.reshaping import Unflatten
 
 __all__ = [
     "CELU",
@@ -151,6 +153,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "Embedding",
     "Flatten",
     "Fold",
     "GRUCell",
@@ -222,6 +225,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "Unflatten",
     "Unfold",
     "Upsample",
     "UpsamplingBilinear2d",
