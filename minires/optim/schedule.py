@@ -179,7 +179,10 @@ class Schedule:
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         name, own = type(self).__name__, self.state_dict()
-        if state.keys() | {"last", "base_lrs"} != own.keys():  # states of earlier versions have neither
+        if state.keys() - own.keys() or own.keys() - state.keys() - {
+            "last",
+            "base_lrs",
+        }:  # earlier versions have neither of the two
             raise WeightsError(
                 f"{name}: the saved state has {', '.join(sorted(state)) or 'no keys'}; this schedule has "
                 f"{', '.join(sorted(own))}: it is the state of another one"
