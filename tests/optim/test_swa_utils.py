@@ -68,7 +68,7 @@ def test_an_averaged_model_has_torchs_numbers_under_torchs_names(torch, name):
     x = np.random.default_rng(9).normal(size=(5, 3))
     ours.eval()
     theirs.eval()
-    np.testing.assert_allclose(ours(mr.tensor(x)).numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-9)
+    np.testing.assert_allclose(ours(mr.tensor(x)).numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5)
     assert ours.module is not pair[0]
 
 
