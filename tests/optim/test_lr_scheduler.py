@@ -496,6 +496,22 @@ def test_the_formula_of_the_cosine_stands_at_every_step():
         schedule.step()
 
 
+def test_a_rate_set_below_eta_min_resumes_too():
+    """The formula starts below 0 then, and rises to the rate that was set."""
+    optimizer = our_optimizer((1.0,))
+    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 10, 0.2)
+    for _ in range(7):
+        schedule.step()
+    optimizer.param_groups[0]["lr"] = 0.05
+    again = our_optimizer((1.0,))
+    resumed = lr_scheduler.CosineAnnealingLR(again, 10, 0.2)
+    resumed.load_state_dict(json.loads(json.dumps(schedule.state_dict())))
+    for _ in range(9):
+        assert again.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
+        schedule.step()
+        resumed.step()
+
+
 def test_states_that_do_not_fit_are_refused_and_nothing_changes():
     optimizer = our_optimizer()
     schedule = CASES["SequentialLR"](lr_scheduler, optimizer)
