@@ -18,7 +18,22 @@ import pytest
 from tests.backend import standin_memory, standin_pool, standin_streams
 from tests.cudasim import build, module
 
-METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
+METHODS = {
+    "all",
+    "any",
+    "argmax",
+    "astype",
+    "clip",
+    "copy",
+    "fill",
+    "max",
+    "mean",
+    "min",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "sum",
+}
 METHODS |= {"transpose", "view"}
 FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to", "concatenate", "copyto", "einsum"}
 FUNCTIONS |= {"exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
