@@ -18,27 +18,13 @@ import pytest
 from tests.backend import standin_memory, standin_pool, standin_streams
 from tests.cudasim import build, module
 
-METHODS = {
-    "all",
-    "any",
-    "argmax",
-    "astype",
-    "clip",
-    "copy",
-    "fill",
-    "max",
-    "mean",
-    "min",
-    "ravel",
-    "reshape",
-    "squeeze",
-    "sum",
-}
+METHODS = {"all", "any", "argmax", "astype", "copy", "fill", "max", "mean", "min", "ravel", "reshape", "squeeze", "sum"}
 METHODS |= {"transpose", "view"}
 FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to", "concatenate", "copyto", "einsum"}
 FUNCTIONS |= {"exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
 FUNCTIONS |= {"minimum", "ones", "ones_like", "pad", "result_type", "sign", "sqrt", "stack", "take_along_axis", "tanh"}
 FUNCTIONS |= {"where", "zeros", "zeros_like"}
+METHODS |= {"clip"}
 CONSTANTS = {
     "bool_",
     "complex64",
