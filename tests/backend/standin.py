@@ -24,7 +24,6 @@ FUNCTIONS = {"abs", "arange", "array_equal", "ascontiguousarray", "broadcast_to"
 FUNCTIONS |= {"exp", "full", "full_like", "isfinite", "isnan", "log", "matmul", "maximum"}
 FUNCTIONS |= {"minimum", "ones", "ones_like", "pad", "result_type", "sign", "sqrt", "stack", "take_along_axis", "tanh"}
 FUNCTIONS |= {"where", "zeros", "zeros_like"}
-METHODS |= {"clip"}
 CONSTANTS = {
     "bool_",
     "complex64",
@@ -41,6 +40,7 @@ CONSTANTS = {
 }
 BINARY = {"add", "sub", "mul", "truediv", "pow", "matmul", "and", "or", "floordiv", "mod"}
 COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
+METHODS |= {"clip"}
 
 
 class ndarray:
