@@ -1,6 +1,7 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
-from typing import TYPE_CHECKING, NoReturn
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from minires.core.creation import as_tensor, from_numpy, tensor
 from minires.core.drawn import rand, rand_like, randint, randn, randn_like, randperm
@@ -17,6 +18,7 @@ from minires.core.filled import (
     zeros,
     zeros_like,
 )
+from minires.core.operators import METHODS
 from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
 from minires.ops.adaptive_pool import (
     adaptive_avg_pool1d,
@@ -51,11 +53,8 @@ from minires.ops.arithmetic import (
     true_divide,
     where,
 )
-from minires.ops.bilinear import bilinear
-from minires.ops.bits import bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor
 from minires.ops.cast import clone
 from minires.ops.clamp import clamp_max, clamp_min, clip
-from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.comparison import (
     eq,
     ge,
@@ -73,48 +72,15 @@ from minires.ops.comparison import (
 )
 from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
-from minires.ops.conv1d import conv1d
-from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
-from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
-from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
-from minires.ops.distance import (
-    cosine_embedding_loss,
-    cosine_similarity,
-    margin_ranking_loss,
-    normalize,
-    pairwise_distance,
-    triplet_margin_loss,
-)
 from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
-from minires.ops.einsum import einsum
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
-from minires.ops.exponential_sums import logaddexp
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
-from minires.ops.loss_binary import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    hinge_embedding_loss,
-    soft_margin_loss,
-)
-from minires.ops.loss_regression import (
-    gaussian_nll_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
-)
-from minires.ops.lp_pool import lp_pool1d, lp_pool2d
-from minires.ops.masking import masked_scatter, masked_select, nan_to_num
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
 from minires.ops.pool import avg_pool2d, max_pool2d
-from minires.ops.pool1d import avg_pool1d, max_pool1d
-from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
 from minires.ops.rectifiers import (
     celu,
     celu_,
@@ -138,7 +104,6 @@ from minires.ops.rectifiers import (
     threshold_,
 )
 from minires.ops.reduction import logsumexp, mean, sum, var
-from minires.ops.repeating import repeat_interleave, roll, tile
 from minires.ops.rounding import angle, ceil, floor, floor_divide, fmod, remainder, round, sign, trunc
 from minires.ops.selection import (
     embedding,
@@ -164,27 +129,74 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minires.ops.sorting import argsort, kthvalue, median, sort, topk
-from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
 from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
 from minires.ops.unpool import max_unpool1d, max_unpool2d
-from minires.ops.vector_norm import cdist, norm
-from minires.ops.views import (
-    chunk,
-    meshgrid,
-    moveaxis,
-    movedim,
-    narrow,
-    ravel,
-    select,
-    split,
-    swapaxes,
-    swapdims,
-    t,
-    tensor_split,
-    unbind,
-    unflatten,
-)
+
+if TYPE_CHECKING:  # see _LATE
+    from minires.ops.bilinear import bilinear
+    from minires.ops.bits import (
+        bitwise_and,
+        bitwise_left_shift,
+        bitwise_not,
+        bitwise_or,
+        bitwise_right_shift,
+        bitwise_xor,
+    )
+    from minires.ops.closeness import allclose, equal, isclose
+    from minires.ops.conv1d import conv1d
+    from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+    from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
+    from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
+    from minires.ops.distance import (
+        cosine_embedding_loss,
+        cosine_similarity,
+        margin_ranking_loss,
+        normalize,
+        pairwise_distance,
+        triplet_margin_loss,
+    )
+    from minires.ops.einsum import einsum
+    from minires.ops.exponential_sums import logaddexp
+    from minires.ops.loss_binary import (
+        binary_cross_entropy,
+        binary_cross_entropy_with_logits,
+        hinge_embedding_loss,
+        soft_margin_loss,
+    )
+    from minires.ops.loss_regression import (
+        gaussian_nll_loss,
+        huber_loss,
+        kl_div,
+        l1_loss,
+        mse_loss,
+        poisson_nll_loss,
+        smooth_l1_loss,
+    )
+    from minires.ops.lp_pool import lp_pool1d, lp_pool2d
+    from minires.ops.masking import masked_scatter, masked_select, nan_to_num
+    from minires.ops.pool1d import avg_pool1d, max_pool1d
+    from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
+    from minires.ops.repeating import repeat_interleave, roll, tile
+    from minires.ops.sorting import argsort, kthvalue, median, sort, topk
+    from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
+    from minires.ops.vector_norm import cdist, norm
+    from minires.ops.views import (
+        chunk,
+        meshgrid,
+        moveaxis,
+        movedim,
+        narrow,
+        ravel,
+        select,
+        split,
+        swapaxes,
+        swapdims,
+        t,
+        tensor_split,
+        unbind,
+        unflatten,
+    )
+
 
 abs = absolute
 clamp = clip
@@ -457,11 +469,52 @@ __all__ = [
     "zeros_like",
 ]
 
+# The families that few programs need. They are imported together, when a function of one of them is first asked for,
+# here or as a method of a Tensor; that takes a fifth of the time of `import minires`.
+_LATE = (
+    "bilinear",
+    "bits",
+    "closeness",
+    "conv1d",
+    "conv_transpose",
+    "cumulative",
+    "diagonals",
+    "distance",
+    "einsum",
+    "exponential_sums",
+    "loss_binary",
+    "loss_regression",
+    "lp_pool",
+    "masking",
+    "pool1d",
+    "products",
+    "repeating",
+    "sorting",
+    "statistics",
+    "vector_norm",
+    "views",
+)
+
+
+def import_late() -> None:
+    """Import the late families."""
+    for family in _LATE:
+        module = importlib.import_module(f"minires.ops.{family}")
+        for name, function in vars(module).items():
+            if name in __all__ and function.__module__ == module.__name__:
+                globals()[name] = function
+
+
+METHODS.import_late = import_late
+
 if not TYPE_CHECKING:  # a type checker would take every name to be there
 
-    def __getattr__(name: str) -> NoReturn:
+    def __getattr__(name: str) -> Any:
         if name == "__path__":  # each import of this module asks whether it is a package
             raise AttributeError(name)
+        if name in __all__:
+            import_late()
+            return globals()[name]
         from minires.missing import no_attribute
 
         raise no_attribute("functional", name, __all__)
