@@ -46,7 +46,6 @@ from minires.core.modes import (
     no_grad,
     set_grad_enabled,
 )
-from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
 from minires.core.random import get_rng_state, manual_seed, set_rng_state
 from minires.core.tensor import Tensor
 
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     import minires.utils as utils
     import minires.weights as weights
     from minires.core.generator import Generator
+    from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
     from minires.functional import *  # noqa: F403
     from minires.inspection.drawing import draw_graph
     from minires.weights.torch_names import load, save
@@ -86,6 +86,9 @@ _LAZY = {
     "weights",
 }
 _LAZY_FUNCTIONS = {
+    **dict.fromkeys(
+        ("finfo", "iinfo", "is_complex", "is_floating_point", "is_tensor", "numel", "promote_types"), "core.queries"
+    ),
     "Generator": "core.generator",
     "draw_graph": "inspection.drawing",
     "load": "weights.torch_names",

@@ -51,7 +51,6 @@ from minires.ops.arithmetic import (
     sub,
     subtract,
     true_divide,
-    where,
 )
 from minires.ops.cast import clone
 from minires.ops.clamp import clamp_max, clamp_min, clip
@@ -73,13 +72,16 @@ from minires.ops.comparison import (
 from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
 from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+from minires.ops.elementwise import where
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
+from minires.ops.group_norm import group_norm, instance_norm
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
+from minires.ops.patches import fold, unfold
 from minires.ops.pool import avg_pool2d, max_pool2d
 from minires.ops.rectifiers import (
     celu,
@@ -177,6 +179,9 @@ if TYPE_CHECKING:  # see _LATE
     from minires.ops.pool1d import avg_pool1d, max_pool1d
     from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
     from minires.ops.repeating import repeat_interleave, roll, tile
+    from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+    from minires.ops.response_norm import local_response_norm, rms_norm
+    from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
     from minires.ops.sorting import argsort, kthvalue, median, sort, topk
     from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
     from minires.ops.vector_norm import cdist, norm
@@ -250,6 +255,7 @@ __all__ = [
     "ceil",
     "celu",
     "celu_",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "clamp_max",
@@ -298,6 +304,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "fold",
     "from_numpy",
     "full",
     "full_like",
@@ -307,6 +314,7 @@ __all__ = [
     "gelu",
     "global_avg_pool2d",
     "glu",
+    "group_norm",
     "gt",
     "hardshrink",
     "hardsigmoid",
@@ -319,6 +327,8 @@ __all__ = [
     "index_add",
     "index_select",
     "inner",
+    "instance_norm",
+    "interpolate",
     "isclose",
     "isfinite",
     "isinf",
@@ -333,6 +343,7 @@ __all__ = [
     "lerp",
     "linear",
     "linspace",
+    "local_response_norm",
     "log",
     "log1p",
     "log2",
@@ -388,6 +399,8 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "pow",
     "power",
@@ -408,6 +421,7 @@ __all__ = [
     "remainder",
     "repeat_interleave",
     "reshape",
+    "rms_norm",
     "roll",
     "round",
     "rsqrt",
@@ -461,7 +475,11 @@ __all__ = [
     "trunc",
     "unbind",
     "unflatten",
+    "unfold",
     "unsqueeze",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
     "var",
     "var_mean",
     "where",
@@ -489,6 +507,9 @@ _LATE = (
     "pool1d",
     "products",
     "repeating",
+    "resample",
+    "response_norm",
+    "shuffle",
     "sorting",
     "statistics",
     "vector_norm",
@@ -497,7 +518,8 @@ _LATE = (
 
 
 def import_late() -> None:
-    """Import the late families."""
+    """Import the late families, and what copies a Tensor."""
+    importlib.import_module("minires.core.copying")
     for family in _LATE:
         module = importlib.import_module(f"minires.ops.{family}")
         for name, function in vars(module).items():

@@ -24,8 +24,9 @@ Dim = int | Sequence[int] | None
 class MethodTable(dict[str, Callable[..., Any]]):
     """name -> the function of Tensors that computes it. For a missing name, `import_late` imports more operations."""
 
-    def import_late(self) -> None:
-        """Replaced by `minires.functional`."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.import_late: Callable[[], None] = lambda: None  # `minires.functional` sets it
 
     def __missing__(self, name: str) -> Callable[..., Any]:
         self.import_late()

@@ -188,7 +188,7 @@ def test_names_of_another_number(given):
 
 def test_a_module_is_checked_by_its_parameters_and_its_input():
     report = gradcheck(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), normal(4, 3)).check()
-    assert names(report) == ["0.weight", "0.bias", "x"]
+    assert names(report) == ["0.weight", "0.bias", "input"]
     assert report.settings["dtype"] == "float64"
 
 
@@ -200,7 +200,7 @@ def test_a_module_among_the_inputs():
 def test_frozen_parameters_are_not_checked():
     net = nn.Linear(3, 2)
     net.weight.requires_grad_(False)
-    assert names(gradcheck(net, normal(4, 3)).check()) == ["bias", "x"]
+    assert names(gradcheck(net, normal(4, 3)).check()) == ["bias", "input"]
     assert not net.weight.requires_grad
 
 
