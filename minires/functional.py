@@ -19,14 +19,6 @@ from minires.core.filled import (
     zeros_like,
 )
 from minires.core.operators import METHODS
-from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
-from minires.ops.adaptive_pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    global_avg_pool2d,
-)
 from minires.ops.arithmetic import (
     absolute,
     add,
@@ -71,40 +63,14 @@ from minires.ops.comparison import (
 )
 from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
-from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from minires.ops.elementwise import where
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
-from minires.ops.group_norm import group_norm, instance_norm
-from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
-from minires.ops.patches import fold, unfold
 from minires.ops.pool import avg_pool2d, max_pool2d
-from minires.ops.rectifiers import (
-    celu,
-    celu_,
-    elu,
-    elu_,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    hardtanh_,
-    leaky_relu,
-    leaky_relu_,
-    prelu,
-    relu,
-    relu6,
-    relu_,
-    selu,
-    selu_,
-    softshrink,
-    threshold,
-    threshold_,
-)
 from minires.ops.reduction import logsumexp, mean, sum, var
 from minires.ops.rounding import angle, ceil, floor, floor_divide, fmod, remainder, round, sign, trunc
 from minires.ops.selection import (
@@ -131,10 +97,17 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
 from minires.ops.unpool import max_unpool1d, max_unpool2d
 
 if TYPE_CHECKING:  # see _LATE
+    from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
+    from minires.ops.adaptive_pool import (
+        adaptive_avg_pool1d,
+        adaptive_avg_pool2d,
+        adaptive_max_pool1d,
+        adaptive_max_pool2d,
+        global_avg_pool2d,
+    )
     from minires.ops.bilinear import bilinear
     from minires.ops.bits import (
         bitwise_and,
@@ -157,8 +130,11 @@ if TYPE_CHECKING:  # see _LATE
         pairwise_distance,
         triplet_margin_loss,
     )
+    from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
     from minires.ops.einsum import einsum
     from minires.ops.exponential_sums import logaddexp
+    from minires.ops.group_norm import group_norm, instance_norm
+    from minires.ops.layer_norm import layer_norm
     from minires.ops.loss_binary import (
         binary_cross_entropy,
         binary_cross_entropy_with_logits,
@@ -176,14 +152,38 @@ if TYPE_CHECKING:  # see _LATE
     )
     from minires.ops.lp_pool import lp_pool1d, lp_pool2d
     from minires.ops.masking import masked_scatter, masked_select, nan_to_num
+    from minires.ops.patches import fold, unfold
     from minires.ops.pool1d import avg_pool1d, max_pool1d
     from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
+    from minires.ops.rectifiers import (
+        celu,
+        celu_,
+        elu,
+        elu_,
+        hardshrink,
+        hardsigmoid,
+        hardswish,
+        hardtanh,
+        hardtanh_,
+        leaky_relu,
+        leaky_relu_,
+        prelu,
+        relu,
+        relu6,
+        relu_,
+        selu,
+        selu_,
+        softshrink,
+        threshold,
+        threshold_,
+    )
     from minires.ops.repeating import repeat_interleave, roll, tile
     from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
     from minires.ops.response_norm import local_response_norm, rms_norm
     from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
     from minires.ops.sorting import argsort, kthvalue, median, sort, topk
     from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
+    from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
     from minires.ops.vector_norm import cdist, norm
     from minires.ops.views import (
         chunk,
@@ -487,9 +487,11 @@ __all__ = [
     "zeros_like",
 ]
 
-# The families that few programs need. They are imported together, when a function of one of them is first asked for,
-# here or as a method of a Tensor; that takes a fifth of the time of `import minires`.
+# The families that `import minires` leaves for later. They are imported together, when a function of one of them is
+# first asked for, here or as a method of a Tensor; that takes a third of the time of `import minires`.
 _LATE = (
+    "activations",
+    "adaptive_pool",
     "bilinear",
     "bits",
     "closeness",
@@ -498,20 +500,26 @@ _LATE = (
     "cumulative",
     "diagonals",
     "distance",
+    "dropout",
     "einsum",
     "exponential_sums",
+    "group_norm",
+    "layer_norm",
     "loss_binary",
     "loss_regression",
     "lp_pool",
     "masking",
+    "patches",
     "pool1d",
     "products",
+    "rectifiers",
     "repeating",
     "resample",
     "response_norm",
     "shuffle",
     "sorting",
     "statistics",
+    "trigonometry",
     "vector_norm",
     "views",
 )

@@ -287,6 +287,13 @@ def test_python_names_the_nearest_method():
     assert "Did you mean: 'reshape'?" in done.stderr
 
 
+def test_importing_minires_imports_few_modules():
+    """Each costs a quarter of a millisecond, and all of them were 105 before there were torch's names."""
+    code = "import sys, minires; print(sum(name.startswith('minires.') for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 120, "a family of operations belongs into `_LATE` of minires/functional.py"
+
+
 def test_names_that_are_there_are_not_looked_up():
     assert "__getattr__" not in dir(mr.Tensor)
     assert weights is vars(mr)["weights"]
