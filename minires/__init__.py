@@ -46,12 +46,8 @@ from minires.core.modes import (
     no_grad,
     set_grad_enabled,
 )
-from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
 from minires.core.random import get_rng_state, manual_seed, set_rng_state
 from minires.core.tensor import Tensor
-
-# torch has many functions at its top that are in torch.nn.functional, too. Here each of functional's is at both places.
-from minires.functional import *  # noqa: F403
 
 if TYPE_CHECKING:
     import minires.autograd as autograd
@@ -66,6 +62,8 @@ if TYPE_CHECKING:
     import minires.utils as utils
     import minires.weights as weights
     from minires.core.generator import Generator
+    from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
+    from minires.functional import *  # noqa: F403
     from minires.inspection.drawing import draw_graph
     from minires.weights.torch_names import load, save
 
@@ -88,16 +86,20 @@ _LAZY = {
     "weights",
 }
 _LAZY_FUNCTIONS = {
+    **dict.fromkeys(
+        ("finfo", "iinfo", "is_complex", "is_floating_point", "is_tensor", "numel", "promote_types"), "core.queries"
+    ),
     "Generator": "core.generator",
     "draw_graph": "inspection.drawing",
     "load": "weights.torch_names",
     "save": "weights.torch_names",
 }
 
-# torch's functions of these names take other arguments, or the same in another order, than those of nn.functional.
+# torch has many functions at its top that are in torch.nn.functional, too. Here each of functional's is at both places,
+# but for these, since torch's functions of these names take other arguments, or give something else.
 _ONLY_IN_FUNCTIONAL = ("adaptive_max_pool1d", "batch_norm", "embedding", "instance_norm")
-for _name in _ONLY_IN_FUNCTIONAL:
-    globals().pop(_name, None)
+_AT_THE_TOP = frozenset(functional.__all__).difference(_ONLY_IN_FUNCTIONAL)
+globals().update({_name: _function for _name, _function in vars(functional).items() if _name in _AT_THE_TOP})
 
 
 if not TYPE_CHECKING:  # a type checker would take every name to be there
@@ -107,6 +109,8 @@ if not TYPE_CHECKING:  # a type checker would take every name to be there
             return importlib.import_module(f"minires.{name}")
         if name in _LAZY_FUNCTIONS:
             return getattr(importlib.import_module(f"minires.{_LAZY_FUNCTIONS[name]}"), name)
+        if name in _AT_THE_TOP:
+            return getattr(functional, name)
         from minires.missing import no_attribute
 
         raise no_attribute("", name, __all__)
@@ -173,4 +177,4 @@ __all__ = [
     "zeros",
 ]
 __all__ += dtypes.__all__
-__all__ += [_name for _name in functional.__all__ if _name not in _ONLY_IN_FUNCTIONAL]
+__all__ += sorted(_AT_THE_TOP.difference(__all__))

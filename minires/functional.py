@@ -1,6 +1,7 @@
 """`from minires import functional as F`: the operations, with the names and arguments of torch.nn.functional."""
 
-from typing import TYPE_CHECKING, NoReturn
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from minires.core.creation import as_tensor, from_numpy, tensor
 from minires.core.drawn import rand, rand_like, randint, randn, randn_like, randperm
@@ -17,14 +18,7 @@ from minires.core.filled import (
     zeros,
     zeros_like,
 )
-from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
-from minires.ops.adaptive_pool import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    global_avg_pool2d,
-)
+from minires.core.operators import METHODS
 from minires.ops.arithmetic import (
     absolute,
     add,
@@ -50,11 +44,8 @@ from minires.ops.arithmetic import (
     subtract,
     true_divide,
 )
-from minires.ops.bilinear import bilinear
-from minires.ops.bits import bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor
 from minires.ops.cast import clone
 from minires.ops.clamp import clamp_max, clamp_min, clip
-from minires.ops.closeness import allclose, equal, isclose
 from minires.ops.comparison import (
     eq,
     ge,
@@ -72,77 +63,15 @@ from minires.ops.comparison import (
 )
 from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
-from minires.ops.conv1d import conv1d
-from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
-from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
-from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
-from minires.ops.distance import (
-    cosine_embedding_loss,
-    cosine_similarity,
-    margin_ranking_loss,
-    normalize,
-    pairwise_distance,
-    triplet_margin_loss,
-)
-from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
-from minires.ops.einsum import einsum
 from minires.ops.elementwise import where
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
-from minires.ops.exponential_sums import logaddexp
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
-from minires.ops.group_norm import group_norm, instance_norm
-from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
-from minires.ops.loss_binary import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    hinge_embedding_loss,
-    soft_margin_loss,
-)
-from minires.ops.loss_regression import (
-    gaussian_nll_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
-)
-from minires.ops.lp_pool import lp_pool1d, lp_pool2d
-from minires.ops.masking import masked_scatter, masked_select, nan_to_num
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
-from minires.ops.patches import fold, unfold
 from minires.ops.pool import avg_pool2d, max_pool2d
-from minires.ops.pool1d import avg_pool1d, max_pool1d
-from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
-from minires.ops.rectifiers import (
-    celu,
-    celu_,
-    elu,
-    elu_,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    hardtanh_,
-    leaky_relu,
-    leaky_relu_,
-    prelu,
-    relu,
-    relu6,
-    relu_,
-    selu,
-    selu_,
-    softshrink,
-    threshold,
-    threshold_,
-)
 from minires.ops.reduction import logsumexp, mean, sum, var
-from minires.ops.repeating import repeat_interleave, roll, tile
-from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
-from minires.ops.response_norm import local_response_norm, rms_norm
 from minires.ops.rounding import angle, ceil, floor, floor_divide, fmod, remainder, round, sign, trunc
 from minires.ops.selection import (
     embedding,
@@ -168,28 +97,111 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
-from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
-from minires.ops.sorting import argsort, kthvalue, median, sort, topk
-from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
-from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
 from minires.ops.unpool import max_unpool1d, max_unpool2d
-from minires.ops.vector_norm import cdist, norm
-from minires.ops.views import (
-    chunk,
-    meshgrid,
-    moveaxis,
-    movedim,
-    narrow,
-    ravel,
-    select,
-    split,
-    swapaxes,
-    swapdims,
-    t,
-    tensor_split,
-    unbind,
-    unflatten,
-)
+
+if TYPE_CHECKING:  # see _LATE
+    from minires.ops.activations import gelu, glu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanhshrink
+    from minires.ops.adaptive_pool import (
+        adaptive_avg_pool1d,
+        adaptive_avg_pool2d,
+        adaptive_max_pool1d,
+        adaptive_max_pool2d,
+        global_avg_pool2d,
+    )
+    from minires.ops.bilinear import bilinear
+    from minires.ops.bits import (
+        bitwise_and,
+        bitwise_left_shift,
+        bitwise_not,
+        bitwise_or,
+        bitwise_right_shift,
+        bitwise_xor,
+    )
+    from minires.ops.closeness import allclose, equal, isclose
+    from minires.ops.conv1d import conv1d
+    from minires.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+    from minires.ops.cumulative import cumprod, cumsum, logcumsumexp, prod
+    from minires.ops.diagonals import diag, diag_embed, diagonal, trace, tril, triu
+    from minires.ops.distance import (
+        cosine_embedding_loss,
+        cosine_similarity,
+        margin_ranking_loss,
+        normalize,
+        pairwise_distance,
+        triplet_margin_loss,
+    )
+    from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
+    from minires.ops.einsum import einsum
+    from minires.ops.exponential_sums import logaddexp
+    from minires.ops.group_norm import group_norm, instance_norm
+    from minires.ops.layer_norm import layer_norm
+    from minires.ops.loss_binary import (
+        binary_cross_entropy,
+        binary_cross_entropy_with_logits,
+        hinge_embedding_loss,
+        soft_margin_loss,
+    )
+    from minires.ops.loss_regression import (
+        gaussian_nll_loss,
+        huber_loss,
+        kl_div,
+        l1_loss,
+        mse_loss,
+        poisson_nll_loss,
+        smooth_l1_loss,
+    )
+    from minires.ops.lp_pool import lp_pool1d, lp_pool2d
+    from minires.ops.masking import masked_scatter, masked_select, nan_to_num
+    from minires.ops.patches import fold, unfold
+    from minires.ops.pool1d import avg_pool1d, max_pool1d
+    from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
+    from minires.ops.rectifiers import (
+        celu,
+        celu_,
+        elu,
+        elu_,
+        hardshrink,
+        hardsigmoid,
+        hardswish,
+        hardtanh,
+        hardtanh_,
+        leaky_relu,
+        leaky_relu_,
+        prelu,
+        relu,
+        relu6,
+        relu_,
+        selu,
+        selu_,
+        softshrink,
+        threshold,
+        threshold_,
+    )
+    from minires.ops.repeating import repeat_interleave, roll, tile
+    from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+    from minires.ops.response_norm import local_response_norm, rms_norm
+    from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+    from minires.ops.sorting import argsort, kthvalue, median, sort, topk
+    from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
+    from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
+    from minires.ops.vector_norm import cdist, norm
+    from minires.ops.views import (
+        chunk,
+        meshgrid,
+        moveaxis,
+        movedim,
+        narrow,
+        ravel,
+        select,
+        split,
+        swapaxes,
+        swapdims,
+        t,
+        tensor_split,
+        unbind,
+        unflatten,
+    )
+
 
 abs = absolute
 clamp = clip
@@ -475,11 +487,64 @@ __all__ = [
     "zeros_like",
 ]
 
+# The families that `import minires` leaves for later. They are imported together, when a function of one of them is
+# first asked for, here or as a method of a Tensor; that takes a third of the time of `import minires`.
+_LATE = (
+    "activations",
+    "adaptive_pool",
+    "bilinear",
+    "bits",
+    "closeness",
+    "conv1d",
+    "conv_transpose",
+    "cumulative",
+    "diagonals",
+    "distance",
+    "dropout",
+    "einsum",
+    "exponential_sums",
+    "group_norm",
+    "layer_norm",
+    "loss_binary",
+    "loss_regression",
+    "lp_pool",
+    "masking",
+    "patches",
+    "pool1d",
+    "products",
+    "rectifiers",
+    "repeating",
+    "resample",
+    "response_norm",
+    "shuffle",
+    "sorting",
+    "statistics",
+    "trigonometry",
+    "vector_norm",
+    "views",
+)
+
+
+def import_late() -> None:
+    """Import the late families, and what copies a Tensor."""
+    importlib.import_module("minires.core.copying")
+    for family in _LATE:
+        module = importlib.import_module(f"minires.ops.{family}")
+        for name, function in vars(module).items():
+            if name in __all__ and function.__module__ == module.__name__:
+                globals()[name] = function
+
+
+METHODS.import_late = import_late
+
 if not TYPE_CHECKING:  # a type checker would take every name to be there
 
-    def __getattr__(name: str) -> NoReturn:
+    def __getattr__(name: str) -> Any:
         if name == "__path__":  # each import of this module asks whether it is a package
             raise AttributeError(name)
+        if name in __all__:
+            import_late()
+            return globals()[name]
         from minires.missing import no_attribute
 
         raise no_attribute("functional", name, __all__)

@@ -3,7 +3,3 @@
 Read `tensor.py`, `function.py` and `autograd.py`, in this order; the other files hold the details that these three
 leave out. Nothing here knows a particular operation.
 """
-
-from minires.core import copying  # registers what copies a Tensor
-
-__all__ = ["copying"]

@@ -5,7 +5,7 @@ Each draws from `generator`, by default the thread's, in host memory; so a seed 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from minires.core.settings import integer
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 
-Generator = np.random.Generator
+if TYPE_CHECKING:  # NumPy imports its random numbers when they are first asked for
+    from numpy.random import Generator
 
 
 def _generator(generator: Generator | None) -> Generator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from minires.backend.switches import Decorated, Switch, setting
 from minires.core.settings import flag
@@ -169,14 +169,20 @@ def is_complex_step() -> bool:
 # -- intercepting -----------------------------------------------------------------------------------------------------
 
 
-class Interceptor(NamedTuple):
+class Interceptor:
     """What happens at each operation: `compute` makes its output array, then `observe` sees what was done.
 
     One that is not given leaves the operation as it is: its own `forward` computes, and nothing is observed.
     """
 
-    compute: Callable[[Function, list[Array]], Array] = lambda op, arrays: op.forward(*arrays)
-    observe: Callable[[Function, tuple[Tensor, ...], Tensor], None] = lambda op, inputs, output: None
+    __slots__ = ("compute", "observe")
+
+    def __init__(
+        self,
+        compute: Callable[[Function, list[Array]], Array] = lambda op, arrays: op.forward(*arrays),
+        observe: Callable[[Function, tuple[Tensor, ...], Tensor], None] = lambda op, inputs, output: None,
+    ) -> None:
+        self.compute, self.observe = compute, observe
 
 
 _interceptor: ContextVar[Interceptor | None] = ContextVar("minires_interceptor", default=None)

@@ -20,7 +20,22 @@ Scalar = bool | int | float | complex
 Operand = Union["Tensor", Scalar, np.ndarray]
 Dim = int | Sequence[int] | None
 
-METHODS: dict[str, Callable[..., Any]] = {}  # name -> the function of Tensors that computes it
+
+class MethodTable(dict[str, Callable[..., Any]]):
+    """name -> the function of Tensors that computes it. For a missing name, `import_late` imports more operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.import_late: Callable[[], None] = lambda: None  # `minires.functional` sets it
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        self.import_late()
+        if name not in self:
+            raise KeyError(name)
+        return self[name]
+
+
+METHODS = MethodTable()
 
 
 def method(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

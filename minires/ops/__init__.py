@@ -4,6 +4,6 @@ To add one: subclass `minires.Function` in the file of its family, write `forwar
 add a function that checks shapes and applies it, and name that function in `minires/functional.py`.
 """
 
-from minires.ops import cast, conv, dropout, elementwise, inplace, linear, loss, norm, pool, reduction, shape
+from minires.ops import cast, conv, elementwise, inplace, linear, loss, norm, pool, reduction, shape
 
-__all__ = ["cast", "conv", "dropout", "elementwise", "inplace", "linear", "loss", "norm", "pool", "reduction", "shape"]
+__all__ = ["cast", "conv", "elementwise", "inplace", "linear", "loss", "norm", "pool", "reduction", "shape"]

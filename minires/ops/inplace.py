@@ -29,7 +29,7 @@ from minires.core.readonly import is_memory_writeable, writeable_view
 from minires.core.sharing import Memory, Sharing, sharing_of
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
-from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding, trigonometry
+from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding
 from minires.ops.elementwise import where
 from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
@@ -382,8 +382,6 @@ for _operation in (
     *(exponential.erf, exponential.exp, exponential.expm1, exponential.log, exponential.log10, exponential.log1p),
     *(exponential.log2, rounding.ceil, rounding.floor, rounding.floor_divide, rounding.fmod, rounding.remainder),
     *(rounding.round, rounding.sign, rounding.trunc),
-    *(trigonometry.acos, trigonometry.asin, trigonometry.atan, trigonometry.atan2, trigonometry.cos, trigonometry.cosh),
-    *(trigonometry.sin, trigonometry.sinh, trigonometry.tan, trigonometry.tanh),
 ):
     register(_SHORT.get(_operation.__name__, _operation.__name__) + "_", _operation)
 

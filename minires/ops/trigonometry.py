@@ -10,6 +10,7 @@ from minires.core.operators import Operand, method
 from minires.core.tensor import Tensor
 from minires.ops.arithmetic import sqrt
 from minires.ops.elementwise import Tanh
+from minires.ops.inplace import register
 from minires.ops.operands import check_broadcast, check_floating, check_real, same_kind, unary
 from minires.ops.shape import BroadcastTo
 
@@ -185,3 +186,7 @@ def atan2(input: Operand, other: Operand) -> Tensor:
     shape = check_broadcast("atan2", y, x)
     y, x = (each if each.shape == shape else BroadcastTo(shape)(each) for each in (y, x))
     return Atan2()(y, x)
+
+
+for _operation in (acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh):
+    register(f"{_operation.__name__}_", _operation)

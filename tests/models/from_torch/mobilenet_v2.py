@@ -108,5 +108,5 @@ def fit(model, images, labels, epochs):
         loss.backward()
         optimizer.step()
         lr_scheduler.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
