@@ -10,5 +10,6 @@ LISTED: dict[str, dict[str, str]] = {}
 
 # Arguments that differ from torch's: the text begins with the class or its forward.
 LISTED_ARGUMENTS = {
-    r"^(Log)?Softmax: \(dim\)": "dim must be named; torch guesses it, with a warning that this is deprecated",
+    r"^(Log)?Softm(ax|in): \(dim\)": "dim must be named; torch guesses it, with a warning that this is deprecated",
+    r"^Hardtanh: ": "min_value and max_value are old names of min_val and max_val, deprecated in torch",
 }
