@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minires import nn
+from minires.errors import MiniResError
 from tests.torch_comparison import Copies, Failure, as_numpy, difference, shown, with_gradients
 
 MODES = {True: "training", False: "eval"}
@@ -97,6 +98,24 @@ def _run(torch: Any, module: Any, sample: Any, training: bool, here: bool) -> li
     outputs = module(*args, **kwargs)
     arrays = with_gradients(torch, outputs, [*copied.leaves, *module.parameters()], to_minires=here)
     return arrays + [as_numpy(buffer) for buffer in module.buffers()]
+
+
+def accepted_errors(torch: Any) -> list[str]:
+    """PyTorch's samples of what a layer must refuse, when it is made or called, that raise nothing here."""
+    accepted = []
+    for name, info in infos(torch).items():
+        make = info.module_error_inputs_func
+        options = {"device": "cpu", "dtype": torch.float64, "requires_grad": False, "training": True}
+        for error in make(info, **options) if make else []:
+            copied = Copies(torch, to_minires=True)
+            made, given = error.module_error_input.constructor_input, error.module_error_input.forward_input
+            try:
+                layer = getattr(nn, name)(*copied(tuple(made.args)), **copied(dict(made.kwargs))).to(np.float64)
+                layer(*copied(tuple(given.args)), **copied(dict(given.kwargs)))
+            except (MiniResError, TypeError, ValueError):
+                continue
+            accepted.append(f"{name}({shown(made.args, made.kwargs)})({shown(given.args, given.kwargs)})")
+    return accepted
 
 
 # -- constructors -----------------------------------------------------------------------------------------------------

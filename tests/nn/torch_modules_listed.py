@@ -8,6 +8,11 @@ from __future__ import annotations
 
 LISTED: dict[str, dict[str, str]] = {}
 
+# What PyTorch refuses and is taken here: the text is the layer with its arguments.
+LISTED_ERRORS = {
+    r"^BatchNorm[12]d\(10, eps=0\.0\)": "eps = 0 is the plain formula; it fails only where a variance is zero",
+}
+
 # Arguments that differ from torch's: the text begins with the class or its forward.
 LISTED_ARGUMENTS = {
     r"^(Log)?Softm(ax|in): \(dim\)": "dim must be named; torch guesses it, with a warning that this is deprecated",
