@@ -49,7 +49,6 @@ from minires.ops.arithmetic import (
     sub,
     subtract,
     true_divide,
-    where,
 )
 from minires.ops.bilinear import bilinear
 from minires.ops.bits import bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor
@@ -87,9 +86,11 @@ from minires.ops.distance import (
 )
 from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
 from minires.ops.einsum import einsum
+from minires.ops.elementwise import where
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
 from minires.ops.exponential_sums import logaddexp
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
+from minires.ops.group_norm import group_norm, instance_norm
 from minires.ops.layer_norm import layer_norm
 from minires.ops.linear import linear, matmul
 from minires.ops.loss import cross_entropy, log_softmax, nll_loss, softmax, softmin
@@ -112,6 +113,7 @@ from minires.ops.lp_pool import lp_pool1d, lp_pool2d
 from minires.ops.masking import masked_scatter, masked_select, nan_to_num
 from minires.ops.norm import batch_norm
 from minires.ops.padding import pad
+from minires.ops.patches import fold, unfold
 from minires.ops.pool import avg_pool2d, max_pool2d
 from minires.ops.pool1d import avg_pool1d, max_pool1d
 from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
@@ -139,6 +141,8 @@ from minires.ops.rectifiers import (
 )
 from minires.ops.reduction import logsumexp, mean, sum, var
 from minires.ops.repeating import repeat_interleave, roll, tile
+from minires.ops.resample import interpolate, upsample, upsample_bilinear, upsample_nearest
+from minires.ops.response_norm import local_response_norm, rms_norm
 from minires.ops.rounding import angle, ceil, floor, floor_divide, fmod, remainder, round, sign, trunc
 from minires.ops.selection import (
     embedding,
@@ -164,6 +168,7 @@ from minires.ops.shape import (
     transpose,
     unsqueeze,
 )
+from minires.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from minires.ops.sorting import argsort, kthvalue, median, sort, topk
 from minires.ops.statistics import all, any, count_nonzero, std, std_mean, var_mean
 from minires.ops.trigonometry import acos, asin, atan, atan2, cos, cosh, sin, sinh, tan, tanh
@@ -238,6 +243,7 @@ __all__ = [
     "ceil",
     "celu",
     "celu_",
+    "channel_shuffle",
     "chunk",
     "clamp",
     "clamp_max",
@@ -286,6 +292,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "fold",
     "from_numpy",
     "full",
     "full_like",
@@ -295,6 +302,7 @@ __all__ = [
     "gelu",
     "global_avg_pool2d",
     "glu",
+    "group_norm",
     "gt",
     "hardshrink",
     "hardsigmoid",
@@ -307,6 +315,8 @@ __all__ = [
     "index_add",
     "index_select",
     "inner",
+    "instance_norm",
+    "interpolate",
     "isclose",
     "isfinite",
     "isinf",
@@ -321,6 +331,7 @@ __all__ = [
     "lerp",
     "linear",
     "linspace",
+    "local_response_norm",
     "log",
     "log1p",
     "log2",
@@ -376,6 +387,8 @@ __all__ = [
     "pad",
     "pairwise_distance",
     "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "pow",
     "power",
@@ -396,6 +409,7 @@ __all__ = [
     "remainder",
     "repeat_interleave",
     "reshape",
+    "rms_norm",
     "roll",
     "round",
     "rsqrt",
@@ -449,7 +463,11 @@ __all__ = [
     "trunc",
     "unbind",
     "unflatten",
+    "unfold",
     "unsqueeze",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
     "var",
     "var_mean",
     "where",

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 
 _NO_LINEAR_ALGEBRA = "linear algebra is left to NumPy: np.linalg on x.numpy(), or a minires.Function with its gradient"
-_NO_RECURRENT = "recurrent layers are left out; a loop over F.linear, F.sigmoid and F.tanh is differentiated as well"
+_NO_RECURRENT = "call nn.LSTMCell, nn.GRUCell or nn.RNNCell in a loop over the steps of the sequence"
 _NO_ATTENTION = "F.softmax(q @ k.transpose(-2, -1) / d**0.5, dim=-1) @ v is attention, from operations that are here"
 _NO_PARALLEL = "one process computes on one device, with all threads of the CPU: use the model itself"
 _NO_MIXED = "there is no automatic mixed precision: leave it out; minires.allow_tf32() makes a GPU's products faster"
@@ -66,15 +66,12 @@ ABSENT: dict[str, dict[str, str]] = {
     "nn": {
         "DataParallel": _NO_PARALLEL,
         "GRU": _NO_RECURRENT,
-        "GRUCell": _NO_RECURRENT,
         "LSTM": _NO_RECURRENT,
-        "LSTMCell": _NO_RECURRENT,
         "LazyBatchNorm2d": _NO_LAZY,
         "LazyConv2d": _NO_LAZY,
         "LazyLinear": _NO_LAZY,
         "MultiheadAttention": _NO_ATTENTION,
         "RNN": _NO_RECURRENT,
-        "RNNCell": _NO_RECURRENT,
         "SyncBatchNorm": _NO_PARALLEL + ", and BatchNorm2d",
         "Transformer": _NO_ATTENTION,
         "TransformerEncoderLayer": _NO_ATTENTION,

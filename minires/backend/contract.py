@@ -323,6 +323,24 @@ def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Arra
     """gw[o,c,i,j] = Σ_{n,p,q} gy[n,o,p,q] · x[n, c, p·s + i·d − P, q·s + j·d − P]"""
 
 
+@kernel
+def unfold(x: Array, window: Window) -> Array:
+    """columns[n, (c,i,j), (p,q)] = x[n, c, p·s + i·d − P, q·s + j·d − P]: (N, C·kh·kw, Ho·Wo), im2col of each image"""
+
+
+@kernel
+def fold(columns: Array, size: Pair, window: Window) -> Array:
+    """x (N, C, *size): x = 0, x[n, c, p·s + i·d − P, q·s + j·d − P] += columns[n, (c,i,j), (p,q)]; unfold's adjoint"""
+
+
+@kernel
+def resample(x: Array, axis: int, places: Any, weights: Any) -> Array:
+    """y[…, p, …] = Σ_k weights[p,k] · x[…, places[p,k], …] along `axis`, over the k with weights[p,k] ≠ 0
+
+    places (int64) and weights (float64) are NumPy's arrays (P, K) on every device.
+    """
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Pooling. `argmax` holds, for each window, the kernel position i·kw + j of its winner, in `window.argmax_dtype`.
 # Max pooling: of equal pixels the first wins; NaN wins over numbers, of several the last; outside of the image is −∞.

@@ -40,6 +40,12 @@ class InPlaceOperators:
     def __ipow__(self, other: Operand) -> Tensor:
         return METHODS["pow_"](self, other)
 
+    def __ifloordiv__(self, other: Operand) -> Tensor:
+        return METHODS["floor_divide_"](self, other)
+
+    def __imod__(self, other: Operand) -> Tensor:
+        return METHODS["remainder_"](self, other)
+
     def __iand__(self, other: Operand) -> Tensor:
         return METHODS["bitwise_and_"](self, other)
 

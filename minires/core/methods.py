@@ -450,6 +450,14 @@ class Methods(Conversions, Facts, AbsentMethods):
         """x >> other, of integers."""
         return METHODS["bitwise_right_shift"](self, other)
 
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """The stretches of length `size` along one axis, `step` apart, as a new last axis (torch.Tensor.unfold)."""
+        return METHODS["unfold"](self, dimension, size, step)
+
+    def to(self, device: Any = None, dtype: Any = None) -> Tensor:
+        """A copy on another device, in another dtype or both: `to("cuda")`, `to(np.float64)`. Gradients travel back."""
+        return METHODS["to"](self, device, dtype)
+
     def astype(self, dtype: Any) -> Tensor:
         """The tensor in another dtype."""
         return METHODS["astype"](self, dtype)

@@ -77,11 +77,13 @@ class ArrayUfunc:
 
 def numpy_names(function: Decorated) -> Decorated:
     """Decorator: `axis` and `keepdims` mean `dim` and `keepdim`, as in torch. Raises TypeError for what NumPy adds."""
+    arguments = getattr(function, "__wrapped__", function).__code__.co_varnames
+    names = (("axis", "dims" if "dims" in arguments else "dim"), ("keepdims", "keepdim"))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            for theirs, ours in names:
                 if theirs in kwargs:
                     if ours in kwargs:
                         raise TypeError(f"{function.__name__}: {ours} and {theirs} mean the same; give one of them")

@@ -86,6 +86,24 @@ class Operators:
     def __rmatmul__(self, other: Operand) -> Tensor:
         return METHODS["matmul"](other, self)
 
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return METHODS["floor_divide"](self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return METHODS["floor_divide"](other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return METHODS["remainder"](self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return METHODS["remainder"](other, self)
+
+    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return METHODS["floor_divide"](self, other), METHODS["remainder"](self, other)
+
+    def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return METHODS["floor_divide"](other, self), METHODS["remainder"](other, self)
+
     def __and__(self, other: Operand) -> Tensor:
         return METHODS["bitwise_and"](self, other)
 
@@ -156,6 +174,10 @@ class Operators:
 
     def __complex__(self) -> complex:
         return complex(self.item())
+
+    def __round__(self, ndigits: int | None = None) -> Tensor:
+        """Each element rounded, to so many decimals: round(x, 2). The result is a Tensor."""
+        return METHODS["round"](self, decimals=ndigits or 0)
 
     def __reversed__(self) -> Tensor:
         """The elements in reverse order along the first axis, as in torch."""

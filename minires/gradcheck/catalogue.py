@@ -104,6 +104,7 @@ INDICES = np.array([[0, 2, 2], [1, 1, 0]])
 ROWS = np.array([2, 0, 2])
 IMAGE = np.array([[[[1.0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 2, 0]]]])
 GEOMETRY = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+PLACES_IN_A_ROW = np.array([[[0, 4], [3, 1]]])
 PIXELS = np.array([[[[0, 5], [9, 12]]]])  # of a 4×4 image
 POOLING = {"kernel_size": 3, "stride": 2, "padding": 1}
 WINDOWS = {"kernel_size": (2, 2), "stride": (1, 2), "padding": (0, 0)}
@@ -198,6 +199,15 @@ def _unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, **options: Any) 
 
 def _unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, **options: Any) -> Tensor:
     return F.max_unpool1d(input, indices, kernel_size, **options)
+
+
+def _normalized(f: Any) -> Any:
+    """A normalisation with its weight and bias behind the input."""
+    return lambda input, weight=None, bias=None, **options: f(input, weight=weight, bias=bias, **options)
+
+
+def _rms_norm(input: Tensor, weight: Tensor | None = None, *, normalized_shape: Shape) -> Tensor:
+    return F.rms_norm(input, normalized_shape, weight, 0.1)
 
 
 def _add_at_indices(input: Tensor, indices: Tensor, size: Shape) -> Tensor:
@@ -355,9 +365,22 @@ EXAMPLES = (
     _op("adaptive_max_pool1d", F.adaptive_max_pool1d, _few_levels((2, 1, 5)), output_size=3),
     _op("adaptive_max_pool2d", F.adaptive_max_pool2d, _few_levels((1, 2, 5, 4)), output_size=(3, 2)),
     _op("max_unpool2d", _unpool2d, _normal((1, 1, 2, 2)), PIXELS, kernel_size=2),
-    _op("max_unpool1d", _unpool1d, _normal((1, 2, 2)), PIXELS[0] % 5, kernel_size=3, stride=2),
+    _op("max_unpool1d", _unpool1d, _normal((1, 2, 2)), PLACES_IN_A_ROW, kernel_size=3, stride=2),
     _op("gather_at_indices", lambda x, i: unpool.GatherAtIndices()(x, i), _normal((1, 1, 4, 4)), PIXELS // 2),
     _op("add_at_indices", _add_at_indices, _normal((1, 1, 2, 2)), PIXELS // 9, size=(3, 2)),
+    _op("interpolate", F.interpolate, _normal((1, 2, 3, 4)), scale_factor=(2.0, 1.5)),
+    _op("interpolate, bilinear", F.interpolate, _normal((1, 2, 4, 3)), size=(3, 5), mode="bilinear"),
+    _op("interpolate, bicubic", F.interpolate, _normal((1, 1, 4, 3)), size=(5, 4), mode="bicubic", align_corners=True),
+    _op("pixel_shuffle", F.pixel_shuffle, _normal((1, 8, 2, 3)), upscale_factor=2),
+    _op("pixel_unshuffle", F.pixel_unshuffle, _normal((2, 4, 6)), downscale_factor=2),
+    _op("channel_shuffle", F.channel_shuffle, _normal((2, 6, 2)), groups=3),
+    _op("unfold", F.unfold, _normal((1, 2, 4, 5)), kernel_size=(2, 3), padding=1, stride=(2, 1)),
+    _op("fold", F.fold, _normal((1, 8, 6)), output_size=(4, 3), kernel_size=2, padding=(1, 0), stride=(2, 1)),
+    _op("windows", lambda input, **options: input.unfold(**options), _normal((2, 5)), dimension=1, size=3, step=1),
+    _op("group_norm", _normalized(F.group_norm), _normal((2, 4, 3), (4,), (4,)), num_groups=2),
+    _op("instance_norm", _normalized(F.instance_norm), _normal((2, 2, 2, 3), (2,), (2,))),
+    _op("local_response_norm", F.local_response_norm, _normal((2, 4, 3)), size=3, alpha=0.5),
+    _op("rms_norm", _rms_norm, _normal((3, 4), (4,)), normalized_shape=(4,)),
     _op("reshape", F.reshape, _normal((2, 6)), shape=(3, 4)),
     _op("flatten", F.flatten, _normal((2, 3, 2)), start_dim=1),
     _op("permute", F.permute, _normal((2, 3, 2)), dims=(2, 0, 1)),

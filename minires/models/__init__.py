@@ -1,9 +1,10 @@
 """The networks of the residual papers, by name.
 
-`resnet18 … resnet152` are the ImageNet networks, with torchvision's structure and parameter names. `resnet20 …
-resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each has a twin without
-shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and `zero_init_residual=`, as
-`ResNet` does.
+`resnet18 … resnet152` are the ImageNet networks, with torchvision's structure and parameter names, and so are
+`resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`, `wide_resnet50_2` and `wide_resnet101_2`. `resnet20 …
+resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each ResNet has a twin
+without shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and
+`zero_init_residual=`, as `ResNet` does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ __all__ = [
     "resnet110",
     "resnet152",
     "resnet1202",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]
 
 IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
@@ -44,6 +50,14 @@ IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]]
     152: (Bottleneck, (3, 8, 36, 3)),
 }
 CIFAR = (20, 32, 44, 56, 110, 1202)
+# Bottlenecks with groups or more channels: (depth, options of ResNet).
+VARIANTS: dict[str, tuple[int, dict[str, int]]] = {
+    "resnext50_32x4d": (50, {"groups": 32, "width_per_group": 4}),
+    "resnext101_32x8d": (101, {"groups": 32, "width_per_group": 8}),
+    "resnext101_64x4d": (101, {"groups": 64, "width_per_group": 4}),
+    "wide_resnet50_2": (50, {"width_per_group": 128}),
+    "wide_resnet101_2": (101, {"width_per_group": 128}),
+}
 
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
@@ -65,7 +79,8 @@ def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
 
 def available() -> tuple[str, ...]:
     """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
-    return tuple(f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
+    by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
+    return (*by_depth, *VARIANTS)
 
 
 def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
@@ -80,6 +95,8 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
         options["shortcut"] = None
     if num_classes is not None:
         options["num_classes"] = num_classes
+    if name in VARIANTS:
+        return _variant(name, **options)
     return imagenet_resnet(depth, **options) if depth in IMAGENET else cifar_resnet(depth, **options)
 
 
@@ -89,7 +106,12 @@ def image_size(name: str) -> int:
 
 
 def kind_and_depth(name: str) -> tuple[str, int]:
-    """("resnet", 18) for "resnet18". Raises ValueError, listing the networks, for an unknown name."""
+    """("resnet", 18) for "resnet18", ("resnext50_32x4d", 50) for that network.
+
+    Raises ValueError, listing the networks, for an unknown name.
+    """
+    if name in VARIANTS:
+        return name, VARIANTS[name][0]
     kind = name.rstrip("0123456789")
     depth = int(name[len(kind) :] or 0)
     if kind not in ("resnet", "plain") or not (depth in IMAGENET or _is_cifar_depth(depth)):
@@ -98,6 +120,11 @@ def kind_and_depth(name: str) -> tuple[str, int]:
             "plain{6n+2}, such as resnet8"
         )
     return kind, depth
+
+
+def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
+    depth, own = VARIANTS[name]
+    return imagenet_resnet(depth, num_classes, **own, **options)
 
 
 def _refuse_weights(options: dict[str, Any]) -> None:
@@ -137,6 +164,31 @@ def resnet101(num_classes: int = 1000, **options: Any) -> ResNet:
 def resnet152(num_classes: int = 1000, **options: Any) -> ResNet:
     """ResNet-152 v1.5: 60.2 M parameters."""
     return imagenet_resnet(152, num_classes, **options)
+
+
+def resnext50_32x4d(num_classes: int = 1000, **options: Any) -> ResNet:
+    """ResNeXt-50 32×4d: 25.0 M parameters; its 3×3 convolutions have 32 groups of 4, 8, 16 and 32 channels."""
+    return _variant("resnext50_32x4d", num_classes, **options)
+
+
+def resnext101_32x8d(num_classes: int = 1000, **options: Any) -> ResNet:
+    """ResNeXt-101 32×8d: 88.8 M parameters."""
+    return _variant("resnext101_32x8d", num_classes, **options)
+
+
+def resnext101_64x4d(num_classes: int = 1000, **options: Any) -> ResNet:
+    """ResNeXt-101 64×4d: 83.5 M parameters."""
+    return _variant("resnext101_64x4d", num_classes, **options)
+
+
+def wide_resnet50_2(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Wide ResNet-50-2: 68.9 M parameters; its 3×3 convolutions have twice the channels of ResNet-50's."""
+    return _variant("wide_resnet50_2", num_classes, **options)
+
+
+def wide_resnet101_2(num_classes: int = 1000, **options: Any) -> ResNet:
+    """Wide ResNet-101-2: 126.9 M parameters."""
+    return _variant("wide_resnet101_2", num_classes, **options)
 
 
 def resnet20(num_classes: int = 10, **options: Any) -> ResNet:

@@ -1,4 +1,6 @@
-"""Residual networks (He et al. 2015, arXiv 1512.03385), one class for the whole family.
+"""Residual networks (He et al. 2015, arXiv 1512.03385), one class for the whole family, with the wide ones (Zagoruyko
+and Komodakis 2016, arXiv 1605.07146) and those whose 3×3 convolutions have groups (ResNeXt, Xie et al. 2017, arXiv
+1611.05431).
 
     plain     y = relu(F(x))
     residual  y = relu(F(x) + x)      the sum passes its gradient to both terms, so x receives it undiminished
@@ -10,6 +12,7 @@ load.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
 
 from minires import functional as F
@@ -19,9 +22,9 @@ from minires.core.tensor import Tensor
 Shortcut = Literal["A", "B", "C"] | None
 
 
-def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A 3×3 convolution with padding 1 and no bias, which the batch norm after it would cancel."""
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, bias=False)
 
 
 def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -116,17 +119,30 @@ class BasicBlock(Block):
 
 
 class Bottleneck(Block):
-    """1×1 down, 3×3, 1×1 up: the block of ResNet-50, -101 and -152."""
+    """1×1 down, 3×3, 1×1 up: the block of ResNet-50, -101 and -152.
+
+    With `groups` or another `base_width` than 64 the 3×3 convolution has groups · ⌊width · base_width/64⌋ channels:
+    32 groups of 4 for ResNeXt-50, twice `width` for the wide networks.
+    """
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Shortcut = "B") -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        shortcut: Shortcut = "B",
+        groups: int = 1,
+        base_width: int = 64,
+    ) -> None:
+        inner = groups * int(width * (base_width / 64))
         self.plain = shortcut is None
-        self.conv1 = conv1x1(inputs, width)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv1x1(width, width * self.expansion)
+        self.conv1 = conv1x1(inputs, inner)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = conv3x3(inner, inner, stride, groups)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = conv1x1(inner, width * self.expansion)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.relu = nn.ReLU()
         self.downsample = make_shortcut(shortcut, inputs, width * self.expansion, stride)
@@ -170,9 +186,11 @@ class ResNet(nn.Module):
         stem: "imagenet" (7×7 stride 2, max pool 3×3 stride 2; widths 64, 128, …) or "cifar" (3×3; widths 16, 32, …).
         shortcut: option "A", "B" or "C" of the paper; None for the plain network.
         zero_init_residual: start each block's last batch norm with weight 0, so that the block starts as the identity.
+        groups, width_per_group: groups of a bottleneck's 3×3 convolution, and the channels of each in the first stage:
+            (32, 4) for ResNeXt-50 32×4d, (1, 128) for Wide ResNet-50-2 (torchvision's).
 
-    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, and for a
-    stage without blocks; TypeError for a block that cannot be one.
+    Raises ValueError for other values of `stem` and `shortcut`, for zero_init_residual without shortcuts, for groups or
+    a width of basic blocks, and for a stage without blocks; TypeError for a block that cannot be one.
     """
 
     aliases: ClassVar = {"linear": "fc"}
@@ -187,6 +205,8 @@ class ResNet(nn.Module):
         stem: Literal["imagenet", "cifar"] = "imagenet",
         shortcut: Shortcut = "B",
         zero_init_residual: bool = False,
+        groups: int = 1,
+        width_per_group: int = 64,
     ) -> None:
         if stem not in ("imagenet", "cifar") or shortcut not in ("A", "B", "C", None):
             raise ValueError(
@@ -204,6 +224,14 @@ class ResNet(nn.Module):
                 f"ResNet: block {block!r} must be a class with an integer `expansion`, which is called as "
                 "block(inputs, width, stride, shortcut)"
             )
+        make: Any = block
+        if (groups, width_per_group) != (1, 64):
+            if isinstance(block, type) and issubclass(block, BasicBlock):
+                raise ValueError(
+                    f"ResNet: groups={groups} and width_per_group={width_per_group} are of bottlenecks: a "
+                    f"{block.__name__} needs 1 and 64; use Bottleneck"
+                )
+            make = partial(make, groups=groups, base_width=width_per_group)
         width = 64 if stem == "imagenet" else 16
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
@@ -216,8 +244,10 @@ class ResNet(nn.Module):
         self.stages = [f"layer{number + 1}" for number in range(len(blocks))]
         for number, (stage, count) in enumerate(zip(self.stages, blocks, strict=True)):
             stride = 1 if number == 0 else 2
-            setattr(self, stage, _make_stage(block, channels, width << number, count, stride, shortcut))
+            first = make(channels, width << number, stride, shortcut)  # it changes the shape, the others do not
             channels = (width << number) * block.expansion
+            others = [make(channels, width << number, 1, shortcut) for _ in range(count - 1)]
+            setattr(self, stage, nn.Sequential(first, *others))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, num_classes)
         self._initialise()
@@ -250,11 +280,3 @@ class ResNet(nn.Module):
         """Images (N, in_channels, H, W) -> logits (N, num_classes)."""
         x = self.features(x)[self.stages[-1]]
         return self.fc(F.flatten(self.avgpool(x), 1))
-
-
-def _make_stage(
-    block: BlockClass, inputs: int, width: int, count: int, stride: int, shortcut: Shortcut
-) -> nn.Sequential:
-    """`count` blocks, of which the first changes the shape."""
-    first = block(inputs, width, stride, shortcut)
-    return nn.Sequential(first, *[block(width * block.expansion, width, 1, shortcut) for _ in range(count - 1)])

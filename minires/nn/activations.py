@@ -13,7 +13,7 @@ import numpy as np
 from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.nn.layers import check_true_or_false, is_number
+from minires.nn.checks import check_true_or_false, is_number
 from minires.nn.module import Module
 from minires.nn.parameter import Parameter
 

@@ -10,7 +10,7 @@ import numpy as np
 from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.nn import init
-from minires.nn.layers import _check_sizes, check_true_or_false
+from minires.nn.checks import check_sizes, check_true_or_false
 from minires.nn.module import Module
 from minires.nn.parameter import Parameter
 
@@ -30,7 +30,7 @@ class Bilinear(Module):
         dtype: Any = None,
     ) -> None:
         sizes = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
-        _check_sizes("Bilinear", **sizes)
+        check_sizes("Bilinear", **sizes)
         check_true_or_false("Bilinear", bias=bias)
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         self.weight = Parameter(np.zeros((out_features, in1_features, in2_features), np.float32))

@@ -14,7 +14,7 @@ from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.nn import init
-from minires.nn.layers import _check_sizes, check_true_or_false
+from minires.nn.checks import check_sizes, check_true_or_false
 from minires.nn.module import Module
 from minires.nn.parameter import Parameter
 
@@ -29,7 +29,7 @@ class _Cell(Module):
 
     def _init_weights(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
         name = type(self).__name__
-        _check_sizes(name, input_size=input_size, hidden_size=hidden_size)
+        check_sizes(name, input_size=input_size, hidden_size=hidden_size)
         check_true_or_false(name, bias=bias)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bool(bias)
         rows = self.gates * hidden_size

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from minires import functional as F
 from minires.core.tensor import Tensor
-from minires.nn.layers import check_true_or_false, is_number
+from minires.nn.checks import check_true_or_false, is_number
 from minires.nn.module import Module
 from minires.ops.loss_reduction import reduction_of
 

@@ -107,9 +107,7 @@ def global_avg_pool2d(input: Tensor) -> Tensor:
 
 
 @one_or_many(4)
-def adaptive_max_pool2d(
-    input: Tensor, output_size: Size | Sequence[int | None], return_indices: bool = False
-) -> Tensor | tuple[Tensor, Tensor]:
+def adaptive_max_pool2d(input: Tensor, output_size: Size | Sequence[int | None], return_indices: bool = False) -> Any:
     """The largest of each of a grid of bins (torch.nn.functional.adaptive_max_pool2d).
 
     input (N, C, H, W) or (C, H, W) -> (N, C, *output_size), where None in output_size keeps the input's length. With
@@ -120,9 +118,7 @@ def adaptive_max_pool2d(
 
 
 @one_or_many(3)
-def adaptive_max_pool1d(
-    input: Tensor, output_size: Size, return_indices: bool = False
-) -> Tensor | tuple[Tensor, Tensor]:
+def adaptive_max_pool1d(input: Tensor, output_size: Size, return_indices: bool = False) -> Any:
     """The largest of each bin of (N, C, L) or (C, L) (torch.nn.functional.adaptive_max_pool1d), as the 2-d one."""
     op = "adaptive_max_pool1d"
     x = _row_image(op, input)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from minires import backend
 from minires.core.operators import METHODS
 from minires.core.settings import number
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, ShapeError
 from minires.ops.float16 import in_float32
-from minires.ops.operands import check_floating, check_real, check_tensor, lengths_of
+from minires.ops.norm_arguments import check_last_axes
+from minires.ops.operands import check_floating, check_real
 from minires.ops.reduction import mean, var
 
 
@@ -30,20 +30,8 @@ def layer_norm(
     """
     check_floating("layer_norm", input)
     check_real("layer_norm", input)
-    if not isinstance(normalized_shape, Iterable):
-        raise ShapeError(f"layer_norm: normalized_shape must be a tuple: write ({normalized_shape!r},)")
-    shape, eps = tuple(lengths_of("layer_norm", normalized_shape)), number("layer_norm", "eps", eps, 0)
-    if not shape or input.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is None:
-            continue
-        check_tensor("layer_norm", tensor)
-        if tensor.shape != shape:
-            raise ShapeError(f"layer_norm: {name} {tensor.shape} must be {shape}")
-        if tensor.dtype != input.dtype:
-            raise DtypeError(f"layer_norm: input is {input.dtype}, {name} is {tensor.dtype}; convert with .astype()")
-    axes = tuple(range(input.ndim - len(shape), input.ndim))
+    axes = check_last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    eps = number("layer_norm", "eps", eps, 0)
     y = _normalized(input, axes, eps)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias

@@ -16,6 +16,7 @@ at the same indices, and that of splitting is the average itself. So derivatives
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from minires import backend
 from minires.backend import Array
@@ -150,7 +151,7 @@ def max_pool2d(
     dilation: Size = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Any:
     """The largest element of each window (torch.nn.functional.max_pool2d); stride defaults to kernel_size.
 
     input (N, C, H, W) or (C, H, W) -> (N, C, Ho, Wo). With `return_indices` a pair: this, and where each element stands

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
@@ -24,7 +25,7 @@ def max_pool1d(
     dilation: Size = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Tensor | tuple[Tensor, Tensor]:
+) -> Any:
     """The largest element of each window of (N, C, L) or (C, L) (torch.nn.functional.max_pool1d), as `max_pool2d`."""
     window = row_window("max_pool1d", input, kernel_size, stride, padding, dilation)
     check_real("max_pool1d", input)

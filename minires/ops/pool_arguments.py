@@ -26,7 +26,7 @@ def pooling_window(
         raise ShapeError(f"{op}: needs input (N, C, H, W) or (C, H, W), got {x.shape}")
     window = Window(
         pair(op, "kernel_size", kernel_size),
-        pair(op, "stride", kernel_size if _is_left_out(stride) else stride),
+        pair(op, "stride", kernel_size if stride is None or _is_empty(stride) else stride),
         pair(op, "padding", padding),
         pair(op, "dilation", dilation),
     )
@@ -42,15 +42,15 @@ def row_window(
         raise ShapeError(f"{op}: needs input (N, C, L) or (C, L), got {x.shape}")
     window = Window(
         row(op, "kernel_size", kernel_size, 1),
-        row(op, "stride", kernel_size if _is_left_out(stride) else stride, 1),
+        row(op, "stride", kernel_size if stride is None or _is_empty(stride) else stride, 1),
         row(op, "padding", padding, 0),
         row(op, "dilation", dilation, 1),
     )
     return _checked(op, window, (1, x.shape[2]))
 
 
-def _is_left_out(stride: Size | None) -> bool:
-    return stride is None or (isinstance(stride, (tuple, list)) and not stride)  # torch's samples write [] for it
+def _is_empty(stride: Size) -> bool:
+    return isinstance(stride, (tuple, list)) and not stride  # torch takes [] for None
 
 
 def _checked(op: str, window: Window, shape: Sequence[int]) -> Window:

@@ -128,12 +128,12 @@ def scatter(
         raise ValueError(f"scatter: there is no reduce={reduce!r}; scatter_add adds, for others multiply afterwards")
     if (src is None) == (value is None):
         raise TypeError("scatter: needs one of src and value")
-    given: Any = value if src is None else src
-    if not isinstance(given, Tensor):
+    source: Any = value if src is None else src
+    if not isinstance(source, Tensor):
         check_tensor("scatter", input)
         check_tensor("scatter", index)
-        given = BroadcastTo(index.shape)(as_tensor(given, input).astype(input.dtype))
-    return _scattered("scatter", input, dim, index, given, lambda x, key, s: IndexPut(key)(x, s))
+        source = BroadcastTo(index.shape)(as_tensor(source, input).astype(input.dtype))
+    return _scattered("scatter", input, dim, index, source, lambda x, key, s: IndexPut(key)(x, s))
 
 
 def _rows(op: str, x: Tensor, axis: int, index: Any) -> Any:
@@ -240,26 +240,31 @@ def embedding(
     """
     check_floating("embedding", weight)
     _check_integers("embedding", weight, input)
-    if max_norm is not None:
-        raise ValueError(
-            "embedding: there is no max_norm, which changes the weight in each forward pass: after optimizer.step(), "
-            "scale the rows of the weight under minires.no_grad()"
-        )
-    number("embedding", "norm_type", norm_type)  # it belongs to max_norm, and says nothing without it
-    if scale_grad_by_freq or sparse:
-        which = "scale_grad_by_freq" if scale_grad_by_freq else "sparse"
-        raise ValueError(f"embedding: there is no {which}; leave it out, since gradients are dense sums")
+    check_embedding_options(max_norm, norm_type, scale_grad_by_freq, sparse)
     if weight.ndim != 2:
         raise ShapeError(f"embedding: weight {weight.shape} must be (count, width)")
     _check_range("embedding", input.data, weight.shape[0])
     y = Index((input.data.astype(np.int64),))(weight)
     if padding_idx is None:
         return y
-    padding = axis_of_row(padding_idx, weight.shape[0])
+    padding = row_of(padding_idx, weight.shape[0])
     return where(Tensor(backend.compare(input.data, padding, "!=")[..., None]), y, y.detach())
 
 
-def axis_of_row(padding_idx: int, count: int) -> int:
+def check_embedding_options(max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool) -> None:
+    """Raise ValueError for what embedding has not; norm_type belongs to max_norm, and says nothing without it."""
+    if max_norm is not None:
+        raise ValueError(
+            "embedding: there is no max_norm, which changes the weight in each forward pass: after optimizer.step(), "
+            "scale the rows of the weight under minires.no_grad()"
+        )
+    number("embedding", "norm_type", norm_type)
+    if scale_grad_by_freq or sparse:
+        which = "scale_grad_by_freq" if scale_grad_by_freq else "sparse"
+        raise ValueError(f"embedding: there is no {which}; leave it out, since gradients are dense sums")
+
+
+def row_of(padding_idx: int, count: int) -> int:
     """padding_idx as a row from 0 on. Raises ShapeError if there is none."""
     if not isinstance(padding_idx, (int, np.integer)) or not -count <= padding_idx < count:
         raise ShapeError(f"embedding: padding_idx = {padding_idx} must be one of the {count} rows")

@@ -19,9 +19,10 @@ from minires.ops.elementwise import where
 from minires.ops.extremes import Extremes, amax
 from minires.ops.operands import axis_of, check_real, check_tensor
 from minires.ops.reduction import checked_keepdim, count_along
+from minires.ops.reduction import mean as mean_of
 from minires.ops.reduction import sum as sum_of
 from minires.ops.selection import gather
-from minires.ops.shape import reshape
+from minires.ops.shape import Index, reshape
 from minires.ops.views import narrow
 
 
@@ -129,8 +130,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         return _one(input, axis, _middle(input, axis), keepdim)
     x = reshape(input, (-1,)) if input.numel() else input
     found = _one(x, 0, _middle(x, 0), True).values
-    if bool(found != found):  # NaN
-        return reshape(found, ())
+    if bool(found != found):  # NaN, to which all of them contribute
+        return mean_of(Index(backend.compare(x.data, x.data, "!="))(x))
     return amax(where(x.detach() <= found.detach(), x, -math.inf))  # the same number, whose gradient is shared
 
 

@@ -13,7 +13,7 @@ from minires.core.operators import Dim, method
 from minires.core.tensor import Tensor
 from minires.ops.arithmetic import sqrt
 from minires.ops.float16 import in_float32
-from minires.ops.operands import check_tensor
+from minires.ops.operands import axes_of, check_tensor
 from minires.ops.reduction import checked_keepdim, mean, reduced_axes, var
 
 
@@ -67,12 +67,11 @@ def std_mean(
 @numpy_names
 def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
     """How many elements are not 0, over dim (torch.count_nonzero): int64. NaN is not 0."""
-    return _count("count_nonzero", input, dim, False)
+    check_tensor("count_nonzero", input)
+    return _count("count_nonzero", input, reduced_axes("count_nonzero", dim, input.ndim), False)
 
 
-def _count(op: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
-    check_tensor(op, input)
-    axes = reduced_axes(op, dim, input.ndim)
+def _count(op: str, input: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     nonzero = (input.detach() != 0).data
     return Tensor(backend.as_array(backend.sum(nonzero, axes, checked_keepdim(op, keepdim)), nonzero))
 
@@ -81,16 +80,17 @@ def _count(op: str, input: Tensor, dim: Dim, keepdim: bool) -> Tensor:
 @numpy_names
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements over dim are not 0 (torch.all): bool, but uint8 of uint8 as in torch. Of none it is True."""
-    count = _count("all", input, dim, keepdim)
-    n = math.prod(input.shape[axis] for axis in reduced_axes("all", dim, input.ndim))
-    return _truth(input, count == n)
+    check_tensor("all", input)
+    axes = axes_of("all", dim, input.ndim)  # () are no axes here, as in torch
+    return _truth(input, _count("all", input, axes, keepdim) == math.prod(input.shape[axis] for axis in axes))
 
 
 @method("any")
 @numpy_names
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether some element over dim is not 0 (torch.any): bool, but uint8 of uint8 as in torch. Of none: False."""
-    return _truth(input, _count("any", input, dim, keepdim) != 0)
+    check_tensor("any", input)
+    return _truth(input, _count("any", input, axes_of("any", dim, input.ndim), keepdim) != 0)
 
 
 def _truth(input: Tensor, truth: Tensor) -> Tensor:

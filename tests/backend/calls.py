@@ -123,6 +123,12 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
     keys = [1, slice(1, None), (slice(None), -1), [0, 1, 1], (np.array([0, 1, 1]), np.array([2, 2, 0])), (..., None, 0)]
     calls["index"] = [(normal(2, 3), key) for key in keys]
     calls["index_add"] = [(normal(*np.empty((2, 3))[key].shape), key, (2, 3)) for key in keys]
+    window = Window((2, 3), (2, 1), (1, 0), (1, 2))
+    calls["unfold"] = [(normal(2, 3, 4, 6), window), (normal(0, 1, 3, 5), window), (normal(1, 2, 3, 3), Window((1, 1)))]
+    calls["fold"] = [(normal(2, 18, 6), (4, 6), window), (normal(1, 2, 9), (3, 3), Window((1, 1)))]
+    table = np.array([[0, 1], [1, 2], [2, 2]]), np.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])
+    calls["resample"] = [(normal(2, 3, 4), axis, *table) for axis in (1, 2)]
+    calls["resample"] += [(normal(3, 2), 0, np.array([[2], [0], [0], [1]]), np.array([[1.0], [1.0], [0.0], [2.0]]))]
     calls["matmul"] = [
         (normal(2, 3), normal(3, 4)),
         (normal(2, 1, 2, 3), normal(5, 3, 1)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -143,6 +143,41 @@ def index_add(g: np.ndarray, key: Any, shape: tuple[int, ...]) -> np.ndarray:
     for place in np.ndindex(g.shape):
         z.reshape(-1)[numbers[place]] += g[place]
     return z
+
+
+def unfold(x: np.ndarray, window: Window) -> np.ndarray:
+    ho, wo = window.output_size(x.shape[2:])
+    columns = np.zeros((x.shape[0], x.shape[1] * window.area, ho * wo), x.dtype)
+    for row, column, pixel in _entries(x.shape, (ho, wo), window):
+        for n in range(x.shape[0]):
+            columns[n, row, column] = x[(n, *pixel)]
+    return columns
+
+
+def fold(columns: np.ndarray, size: Pair, window: Window) -> np.ndarray:
+    x = np.zeros((columns.shape[0], columns.shape[1] // window.area, *size), columns.dtype)
+    for row, column, pixel in _entries(x.shape, window.output_size(size), window):
+        for n in range(x.shape[0]):
+            x[(n, *pixel)] += columns[n, row, column]
+    return x
+
+
+def _entries(shape: Any, output: Pair, window: Window) -> Iterator[tuple[int, int, tuple[int, int, int]]]:
+    """(row, column, (c, h, v)) for each entry of the columns that is a pixel of the image."""
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
+    for c, i, j, p, q in itertools.product(*map(range, (shape[1], kh, kw, *output))):
+        h, v = p * sh + i * dh - ph, q * sw + j * dw - pw
+        if 0 <= h < shape[2] and 0 <= v < shape[3]:
+            yield (c * kh + i) * kw + j, p * output[1] + q, (c, h, v)
+
+
+def resample(x: np.ndarray, axis: int, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    rows = np.moveaxis(x, axis, 0)
+    y = [
+        sum(w * rows[i] for i, w in zip(some, factors, strict=True))
+        for some, factors in zip(places, weights, strict=True)
+    ]
+    return np.moveaxis(np.array(y), 0, axis)
 
 
 def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -404,6 +439,9 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "conv2d": conv2d,
     "conv2d_grad_input": conv2d_grad_input,
     "conv2d_grad_weight": conv2d_grad_weight,
+    "unfold": unfold,
+    "fold": fold,
+    "resample": resample,
     "max_pool2d": max_pool2d,
     "max_pool2d_route": max_pool2d_route,
     "max_pool2d_gather": max_pool2d_gather,

@@ -192,6 +192,39 @@ def test_a_tensor_is_a_sequence():
     assert len(rest) == 2
 
 
+@pytest.mark.parametrize("function", [operator.floordiv, operator.mod, operator.ifloordiv, operator.imod, divmod])
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_quotients_and_remainders_are_torchs(function, dtype, torch):
+    a, b = np.array([[-7, 7], [5, -1]], dtype), np.array([2, -3], dtype)
+    for left, right in [(a, b), (a, 3)]:
+        ours, theirs = mr.tensor(left), torch.tensor(left)
+        other, their_other = (mr.tensor(right), torch.tensor(right)) if right is b else (right, right)
+        found = function(ours, other)
+        if function is divmod:
+            expected = operator.floordiv(theirs, their_other), operator.mod(theirs, their_other)
+        else:
+            found, expected = (found,), (function(theirs, their_other),)
+        assert all(np.array_equal(x.numpy(), t.numpy()) for x, t in zip(found, expected, strict=True))
+    for reflected in (operator.floordiv, operator.mod):
+        assert np.array_equal(reflected(17, mr.tensor(a)).numpy(), reflected(17, torch.tensor(a)).numpy())
+    assert [x.tolist() for x in divmod(7, mr.tensor([2, 4]))] == [[3, 1], [1, 3]]
+
+
+def test_a_quotient_in_place_changes_the_tensor_itself():
+    x = mr.tensor([7.0, 9.0])
+    same, view = x, x[1:]
+    x //= 2
+    x %= 2.5
+    assert x is same
+    assert view.tolist() == [1.5]
+
+
+def test_round_gives_a_tensor(torch):
+    numbers = np.array([0.5, 1.5, -2.25, 3.14159])
+    assert round(mr.tensor(numbers)).tolist() == torch.tensor(numbers).round().tolist()
+    assert round(mr.tensor(numbers), 2).tolist() == torch.tensor(numbers).round(decimals=2).tolist()
+
+
 # -- closeness --------------------------------------------------------------------------------------------------------
 
 VALUES = [1.0, 1.0 + 1e-6, 1.1, 0.0, 1e-9, np.inf, -np.inf, np.nan]

@@ -24,6 +24,7 @@ from minires.ops.pool import MaxPool2d
 from minires.ops.rectifiers import ELU, Hardshrink, Hardswish, Hardtanh, PReLU, Softshrink, Threshold
 from minires.ops.rounding import Angle, Quotient, Remainder, Round, Sign
 from minires.ops.shape import Index
+from minires.ops.unpool import MaxPool2dIndices
 from tests.ops.names import CONSTANT, op_classes
 
 RNG = np.random.default_rng(0)
@@ -65,6 +66,7 @@ DECLARED: dict[str, tuple[Callable[[], Function], tuple[np.ndarray, ...]]] = {
     "Amin": (lambda: Amin((0,), True), (LEVELS,)),
     "Index": (lambda: Index((np.array([0, 0, 3]), slice(None, None, 2))), (LEVELS,)),
     "MaxPool2d": (lambda: MaxPool2d(Window((2, 2)), False), (IMAGES,)),
+    "MaxPool2dIndices": (lambda: MaxPool2dIndices(Window((2, 2)), False), (IMAGES,)),
     "MaxPool2d: padded": (lambda: MaxPool2d(Window((3, 2), (2, 2), (1, 1)), True), (IMAGES,)),
     "MaxPool2d: dilated": (lambda: MaxPool2d(Window((2, 2), (1, 2), dilation=(2, 3)), False), (IMAGES,)),
     "BatchNormTraining": (lambda: BatchNormTraining(1e-5, True), BN),

@@ -257,3 +257,37 @@ def test_a_vector_of_another_shape(wrong):
         jvp(lambda x: x * x, t(X), v)
     with pytest.raises(ShapeError):
         hessian_vector_product(lambda x: (x * x).sum(), t(X), v)
+
+
+def test_blocks_of_several_inputs_and_outputs_by_hand():
+    """f = Σ x² y z: ∂²f/∂x∂x = 2yz, ∂²f/∂x∂y = 2xz, … on the diagonals of the blocks."""
+    x, y, z = (mr.tensor(np.array(each), requires_grad=True) for each in ([1.0, 2.0], [3.0, -4.0], [0.5, 5.0]))
+    a, b, c = x.numpy(), y.numpy(), z.numpy()
+    two = hessian(lambda x, y: (x * x * y).sum(), (x, y))
+    for row, expected in zip(two, ([2 * b, 2 * a], [2 * a, 0 * a]), strict=True):
+        for block, diagonal in zip(row, expected, strict=True):
+            np.testing.assert_allclose(block.numpy(), np.diag(diagonal))
+    three = hessian(lambda x, y, z: (x * x * y * z).sum(), (x, y, z))
+    rows = ([2 * b * c, 2 * a * c, 2 * a * b], [2 * a * c, 0 * a, a * a], [2 * a * b, a * a, 0 * a])
+    for row, expected in zip(three, rows, strict=True):
+        for block, diagonal in zip(row, expected, strict=True):
+            np.testing.assert_allclose(block.numpy(), np.diag(diagonal))
+    both = jacobian(lambda x, y: (x * y, (x + 3.0 * y).sum()), (x, y))
+    np.testing.assert_allclose(both[0][0].numpy(), np.diag(b))
+    np.testing.assert_allclose(both[0][1].numpy(), np.diag(a))
+    np.testing.assert_allclose(both[1][0].numpy(), [1, 1])
+    np.testing.assert_allclose(both[1][1].numpy(), [3, 3])
+
+
+def test_products_of_two_inputs_by_hand():
+    """Of f = Σ x² y with v = (v₁, v₂): Hv = (2y v₁ + 2x v₂, 2x v₁), and Jv of x² y is 2xy v₁ + x² v₂."""
+    x, y = (mr.tensor(np.array(each), requires_grad=True) for each in ([1.0, 2.0], [3.0, -4.0]))
+    a, b, v, w = x.numpy(), y.numpy(), np.array([0.5, -1.0]), np.array([2.0, 3.0])
+    given = (mr.tensor(v), mr.tensor(w))
+    value, products = hessian_vector_product(lambda x, y: (x * x * y).sum(), (x, y), given)
+    assert value.item() == (a * a * b).sum()
+    np.testing.assert_allclose(products[0].numpy(), 2 * b * v + 2 * a * w)
+    np.testing.assert_allclose(products[1].numpy(), 2 * a * v)
+    value, pushed = jvp(lambda x, y: x * x * y, (x, y), given)
+    np.testing.assert_allclose(value.numpy(), a * a * b)
+    np.testing.assert_allclose(pushed.numpy(), 2 * a * b * v + a * a * w)

@@ -24,16 +24,21 @@ PUBLISHED = {
     "resnet56": (853_018, "125.5"),
     "resnet110": (1_727_962, "252.9"),
     "resnet1202": (19_421_274, "2829"),
+    "resnext50_32x4d": (25_028_904, "4.230"),
+    "resnext101_32x8d": (88_791_336, "16.414"),
+    "resnext101_64x4d": (83_455_272, "15.46"),
+    "wide_resnet50_2": (68_883_240, "11.398"),
+    "wide_resnet101_2": (126_886_696, "22.753"),
 }
 
 
-LARGE = ("resnet101", "resnet152", "resnet110", "resnet1202")  # seconds each
+LARGE = ("resnet101", "resnet152", "resnet110", "resnet1202", *models.VARIANTS)  # seconds each
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in PUBLISHED])
 def test_totals_are_the_published_ones(name):
     parameters, multiply_adds = PUBLISHED[name]
-    cifar = int(name.removeprefix("resnet")) in models.CIFAR
+    cifar = models.image_size(name) == 32
     summary = summarize(models.build(name), (3, 32, 32) if cifar else (3, 224, 224))
     assert summary.parameters == parameters
     digits = len(multiply_adds.partition(".")[2])

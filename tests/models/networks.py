@@ -32,17 +32,27 @@ class Network:
     image: tuple[int, int] = (64, 64)
     batch: int = 4
     num_classes: int = 10
+    groups: int = 1
+    width_per_group: int = 64
 
     def ours(self) -> ResNet:
         block = Bottleneck if self.bottleneck else BasicBlock
         options: Any = {"in_channels": self.in_channels, "stem": self.stem, "shortcut": self.shortcut}
+        options |= {"groups": self.groups, "width_per_group": self.width_per_group}
         return ResNet(block, self.blocks, self.num_classes, **options)
 
     def theirs(self) -> Any:
         from tests.models import torch_resnet
 
         return torch_resnet.ResNet(
-            self.bottleneck, self.blocks, self.num_classes, self.in_channels, self.stem, self.shortcut
+            self.bottleneck,
+            self.blocks,
+            self.num_classes,
+            self.in_channels,
+            self.stem,
+            self.shortcut,
+            self.groups,
+            self.width_per_group,
         ).double()
 
     def images(self) -> np.ndarray:
@@ -62,8 +72,20 @@ NETWORKS = {
     "plain, bottleneck": Network(True, (1, 1), "cifar", None, image=(8, 8)),
     "bottleneck, A, odd image": Network(True, (2, 1), "imagenet", "A", 1, (37, 45), 3, 4),
     "bottleneck, C": Network(True, (1, 2), "cifar", "C", 2, (9, 7), 3, 5),
+    "resnext": Network(True, (1, 2), batch=2, image=(32, 32), groups=32, width_per_group=4),
+    "wide": Network(True, (2, 1), batch=2, image=(32, 32), width_per_group=128),
 }
-BY_NAME = {"resnet18": models.resnet18, "resnet50": models.resnet50, "resnet20, A": models.resnet20}
+BY_NAME = {
+    "resnet18": models.resnet18,
+    "resnet50": models.resnet50,
+    "resnet20, A": models.resnet20,
+    "resnext50_32x4d": models.resnext50_32x4d,
+    "wide_resnet50_2": models.wide_resnet50_2,
+}
+WHOLE = {  # too large for the oracle, and for gradients in a test
+    "resnext50_32x4d": Network(True, (3, 4, 6, 3), batch=1, groups=32, width_per_group=4),
+    "wide_resnet50_2": Network(True, (3, 4, 6, 3), batch=1, width_per_group=128),
+}
 
 
 def hashed(shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 import minires as mr
 from minires import optim
-from tests.models.networks import BY_NAME, NETWORKS, arrays_of, assert_close, both_models, our_step, their_step
+from tests.models.networks import BY_NAME, NETWORKS, WHOLE, arrays_of, assert_close, both_models, our_step, their_step
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -59,10 +59,10 @@ def test_five_steps_equal_torch(torch, kind):
     assert all(not np.array_equal(end[name], start[name]) for name in start)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in WHOLE)) for each in BY_NAME])
 def test_state_dicts_are_exchanged_both_ways(torch, name):
     """Names, order, shapes and dtypes; each loads the other's strictly."""
-    network = NETWORKS[name]
+    network = {**NETWORKS, **WHOLE}[name]
     ours, theirs = BY_NAME[name](num_classes=10), network.theirs().float()
     state = theirs.state_dict()
     assert list(ours.state_dict()) == list(state)

@@ -26,6 +26,11 @@ PARAMETERS = {  # the CIFAR networks: He et al. 2015, option A; the others: torc
     "resnet56": 853_018,
     "resnet110": 1_727_962,
     "resnet1202": 19_421_274,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
 }
 
 
@@ -40,7 +45,7 @@ def randn(*shape, seed=0, requires_grad=False):
 # -- sizes ------------------------------------------------------------------------------------------------------------
 
 
-LARGE = ("resnet101", "resnet152", "resnet1202")  # a second or two each, to draw their weights
+LARGE = ("resnet101", "resnet152", "resnet1202", *models.VARIANTS)  # a second or two each, to draw their weights
 
 
 @pytest.mark.parametrize(
@@ -116,15 +121,17 @@ def test_features_end_where_the_classifier_begins():
 @pytest.mark.slow  # 3 s: draws the weights of eighteen networks
 def test_every_name_builds_its_depth():
     """Layers with weights on the longest path, the projections aside, are what the name counts."""
-    assert len(models.available()) == 22
+    assert len(models.available()) == 27
     for name in models.available():
         if re.search("1202|152|101|110", name):
             continue
+        depth = models.kind_and_depth(name)[1]
         model = getattr(models, name)(num_classes=2)
         layers = [
             n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in n
         ]
-        assert name in (f"resnet{len(layers)}", f"plain{len(layers)}")
+        assert len(layers) == depth
+        assert name in (f"resnet{depth}", f"plain{depth}", *models.VARIANTS)
         blocks = [module for module in model.modules() if isinstance(module, (BasicBlock, Bottleneck))]
         assert {block.plain for block in blocks} == {name.startswith("plain")}
 
@@ -145,6 +152,12 @@ def test_every_name_builds_its_depth():
         (lambda: models.build("plain20", zero_init_residual=True), "a plain network has none"),
         (lambda: ResNet(BasicBlock, (1, 0)), r"blocks \(1, 0\) must be at least one in each stage"),
         (lambda: ResNet(BasicBlock, ()), r"blocks \(\) must be at least one"),
+        (
+            lambda: models.resnet18(groups=32),
+            "groups=32 and width_per_group=64 are of bottlenecks: a BasicBlock needs 1",
+        ),
+        (lambda: ResNet(BasicBlock, (1,), width_per_group=4), "a BasicBlock needs 1 and 64; use Bottleneck"),
+        (lambda: models.build("resnext50"), "no model 'resnext50': .* resnext50_32x4d"),
     ],
 )
 def test_unknown_networks_are_refused(make, message):
@@ -161,7 +174,8 @@ def test_an_unknown_attribute_is_an_attribute_error():
 
 @pytest.mark.parametrize("option", [{"weights": "DEFAULT"}, {"pretrained": True}])
 @pytest.mark.parametrize(
-    "make", [models.resnet18, models.resnet20, lambda **options: models.build("plain18", **options)]
+    "make",
+    [models.resnet18, models.resnet20, models.wide_resnet50_2, lambda **options: models.build("plain18", **options)],
 )
 def test_weights_are_no_option_of_a_network(make, option):
     with pytest.raises(
@@ -340,7 +354,8 @@ def test_another_number_of_classes_is_told_and_nothing_changes():
 
 def test_repr_shows_the_parts():
     text = repr(models.resnet20())
-    assert text.startswith("ResNet(\n  (conv1): Conv2d(3, 16, kernel_size=(3, 3), stride=1, padding=1, bias=False)\n")
+    first = "Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)"
+    assert text.startswith(f"ResNet(\n  (conv1): {first}\n")
     assert "(downsample): SubsampleAndPad(stride=2, zero_channels=16)" in text
     assert text.count("BasicBlock(") == 9
 

@@ -29,15 +29,25 @@ class Pad(nn.Module):
 class Block(nn.Module):
     """Basic (two 3×3) or bottleneck (1×1, 3×3, 1×1; the stride on the 3×3)."""
 
-    def __init__(self, bottleneck: bool, inputs: int, width: int, stride: int, shortcut: str | None) -> None:
+    def __init__(
+        self,
+        bottleneck: bool,
+        inputs: int,
+        width: int,
+        stride: int,
+        shortcut: str | None,
+        groups: int = 1,
+        width_per_group: int = 64,
+    ) -> None:
         super().__init__()
         self.bottleneck, self.plain, outputs = bottleneck, shortcut is None, width * (4 if bottleneck else 1)
         if bottleneck:
-            self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(width)
-            self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(width)
-            self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+            inner = width * width_per_group // 64 * groups
+            self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(inner)
+            self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1, groups=groups, bias=False)
+            self.bn2 = nn.BatchNorm2d(inner)
+            self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
             self.bn3 = nn.BatchNorm2d(outputs)
         else:
             self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
@@ -70,6 +80,8 @@ class ResNet(nn.Module):
         in_channels: int = 3,
         stem: str = "imagenet",
         shortcut: str | None = "B",
+        groups: int = 1,
+        width_per_group: int = 64,
     ) -> None:
         super().__init__()
         channels = width = 64 if stem == "imagenet" else 16
@@ -83,7 +95,7 @@ class ResNet(nn.Module):
             parts = []
             for number in range(count):
                 stride = 2 if stage and not number else 1
-                parts.append(Block(bottleneck, channels, width << stage, stride, shortcut))
+                parts.append(Block(bottleneck, channels, width << stage, stride, shortcut, groups, width_per_group))
                 channels = (width << stage) * (4 if bottleneck else 1)
             self.add_module(f"layer{stage + 1}", nn.Sequential(*parts))
         self.fc = nn.Linear(channels, num_classes)

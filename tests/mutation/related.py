@@ -31,7 +31,7 @@ TABLE = {
 
 
 def related_tests(root: Path, path: str) -> list[str]:
-    """The files and folders to hand to pytest, the nearest first."""
+    """The files and folders to hand to pytest, the nearest first: those of the file, those beside it, others."""
     source = Path(path)
     folder = Path("tests", *source.parts[1:-1])
     while not (root / folder).is_dir():
@@ -44,4 +44,5 @@ def related_tests(root: Path, path: str) -> list[str]:
     named = [
         test for prefix, tests in TABLE.items() if path == prefix or path.startswith(f"{prefix}/") for test in tests
     ]
-    return list(dict.fromkeys([*beside, *named]))
+    nearest = [*(test for test in beside if test == own), *TABLE.get(path, [])]
+    return list(dict.fromkeys([*nearest, *beside, *named]))

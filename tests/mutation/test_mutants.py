@@ -47,6 +47,7 @@ def test_the_tests_beside_a_file_come_first_and_those_of_the_table_last():
     assert found[0] == "tests/core/test_tensor.py"
     assert set(TABLE["minires/core"]) < set(found)
     assert related_tests(ROOT, "minires/terminal.py") == TABLE["minires/terminal.py"]
+    assert related_tests(ROOT, "minires/gradcheck/catalogue.py")[:1] == TABLE["minires/gradcheck/catalogue.py"]
 
 
 def test_the_table_names_files_that_exist():

@@ -84,7 +84,7 @@ def test_dropout_in_place():
 def test_the_repr_says_so():
     assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
     assert repr(nn.Dropout(0.5, inplace=True)) == "Dropout(p=0.5, inplace=True)"
-    assert (repr(nn.ReLU()), repr(nn.Dropout())) == ("ReLU()", "Dropout(p=0.5)")
+    assert (repr(nn.ReLU()), repr(nn.Dropout())) == ("ReLU()", "Dropout(p=0.5, inplace=False)")
 
 
 class Block(nn.Module):

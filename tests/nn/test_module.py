@@ -110,7 +110,7 @@ def test_repr():
     )
     assert repr(net) == (
         "Sequential(\n"
-        "  (0): Conv2d(3, 8, kernel_size=(3, 3), stride=1, padding='same', bias=False)\n"
+        "  (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=same, bias=False)\n"
         "  (1): Sequential(\n"
         "    (0): ReLU()\n"
         "  )\n"

@@ -563,6 +563,74 @@ def pad_by_mode_(d: Draw) -> Problem:
     return Problem([x], options={"pad": widths, "mode": mode})
 
 
+def interpolate_(d: Draw) -> Problem:
+    axes, modes = d.choose(((1, ("linear",)), (2, ("bilinear", "bicubic")), (3, ("trilinear",))))
+    mode = d.choose((*modes, "nearest", "nearest-exact", "area"))
+    x = d.normal((d.integer(1, 2), d.integer(1, 2), *(d.integer(1, 4) for _ in range(axes))))
+    options: dict[str, Any] = {"mode": mode}
+    if d.flag():
+        options["size"] = [d.integer(1, 6) for _ in range(axes)]
+    else:
+        options["scale_factor"] = d.choose((1.0, 1.3, 2.0, 2.5))
+        options["recompute_scale_factor"] = d.choose((None, True))
+    return Problem([x], options=options | ({"align_corners": d.flag()} if mode in modes else {}))
+
+
+def patches_(folded: bool) -> Strategy:
+    def draw(d: Draw) -> Problem:
+        kernel, dilation, padding, stride = d.pair(1, 3), d.pair(1, 2), d.pair(0, 1), d.pair(1, 2)
+        least = [r * (k - 1) + 1 for k, r in zip(kernel, dilation, strict=True)]
+        image = [n + d.integer(0, 3) for n in least]
+        options: dict[str, Any] = {"kernel_size": kernel, "dilation": dilation, "padding": padding, "stride": stride}
+        x = d.normal((*d.pair(1, 2), *image))
+        if not folded:
+            return Problem([x], options=options)
+        columns = F.unfold(mr.tensor(x), **options)
+        return Problem([d.normal(columns.shape)], options={"output_size": image, **options})
+
+    return draw
+
+
+def windows_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    axis = d.dim(x.ndim)
+    return {"dimension": axis, "size": d.integer(1, x.shape[axis]), "step": d.integer(1, 3)}
+
+
+def within_(axes: int, **more: Sequence[Any]) -> Strategy:
+    """Images or sequences to normalise, most of them with weight and bias."""
+
+    def draw(d: Draw) -> Problem:
+        channels = d.choose((2, 4))
+        x = d.normal((d.integer(1, 3), channels, *(d.integer(2, 3) for _ in range(d.integer(axes, 2))))) * 2 + 1
+        affine = [d.apart((channels,)), d.normal((channels,))] if d.flag() else []
+        return Problem(
+            [x, *affine], options={"eps": d.choose((1e-5, 0.1)), **{n: d.choose(v) for n, v in more.items()}}
+        )
+
+    return draw
+
+
+def torch_within(name: str) -> Callable[..., Any]:
+    def f(t: Any, x: Any, weight: Any = None, bias: Any = None, **options: Any) -> Any:
+        return getattr(t.nn.functional, name)(x, weight=weight, bias=bias, **options)
+
+    return f
+
+
+def response_norm_(d: Draw, x: np.ndarray) -> dict[str, Any]:
+    return {
+        "size": d.integer(1, 4),
+        "alpha": d.choose((0.1, 2.0)),
+        "beta": d.choose((0.75, 1.0)),
+        "k": d.choose((1.0, 2.0)),
+    }
+
+
+def rms_norm_(d: Draw) -> Problem:
+    problem = layer_norm_(d)
+    return Problem(problem.inputs[:2], options=problem.options)
+
+
 def batch_norm_(training: bool) -> Strategy:
     def draw(d: Draw) -> Problem:
         channels = d.integer(1, 3)
@@ -1041,6 +1109,27 @@ LAYERS = [
     ),
     Case("add_at_indices", at_indices_(add=True), torch_add_at_indices),
     Case("pad: by its mode", pad_by_mode_),
+    Case("interpolate", interpolate_),
+    Case(
+        "pixel_shuffle",
+        shaped(lambda d, x: {"upscale_factor": 2}, among=((1, 4, 2, 3), (2, 8, 1, 2), (4, 1, 1), (1, 2, 4, 3, 1))),
+    ),
+    Case(
+        "pixel_unshuffle",
+        shaped(lambda d, x: {"downscale_factor": 2}, among=((1, 1, 4, 6), (2, 3, 2, 2), (2, 4, 2), (1, 2, 1, 4, 2))),
+    ),
+    Case("channel_shuffle", shaped(lambda d, x: {"groups": d.choose((1, 2, 3))}, among=((1, 6, 2), (2, 6, 2, 1)))),
+    Case("unfold", patches_(folded=False)),
+    Case("fold", patches_(folded=True)),
+    Case("windows", shaped(windows_, 1), lambda t, x, **options: x.unfold(**options)),
+    Case("group_norm", within_(0, num_groups=(1, 2)), torch_within("group_norm")),
+    Case("instance_norm", within_(1), torch_within("instance_norm")),
+    Case("local_response_norm", shaped(response_norm_, among=((2, 4, 3), (1, 3, 2, 2), (1, 2, 1, 2, 2)))),
+    Case(
+        "rms_norm",
+        rms_norm_,
+        lambda t, x, w=None, *, normalized_shape: t.nn.functional.rms_norm(x, normalized_shape, w, 0.1),
+    ),
     Case("batch_norm", batch_norm_(training=True), torch_batch_norm, batch_norm),
     Case("batch_norm: eval", batch_norm_(training=False), torch_batch_norm, batch_norm),
     Case(

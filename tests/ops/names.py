@@ -23,6 +23,9 @@ SYNONYMS = {
     "pow": "power",
     "sub": "subtract",
     "true_divide": "divide",
+    "upsample": "interpolate",
+    "upsample_bilinear": "interpolate",
+    "upsample_nearest": "interpolate",
 }
 # Those whose result has no gradient or a constant 0, or which change their input: tests/ops/test_without_gradient.py
 # and tests/core/test_inplace.py.
@@ -60,9 +63,12 @@ WITHOUT_EXAMPLE = {
 
 # The classes behind these: a gradient of 0 everywhere says nothing in a check.
 CONSTANT = {"Angle", "PiecewiseConstant", "Quotient", "Round", "Sign"}
+HOOKS = {"Gate", "Junction"}  # of modules: tests/nn/test_hooks.py
 
 
 WITHOUT_EXAMPLE |= {"argmin", "argsort", "one_hot", "all", "any", "count_nonzero"}  # integers and bools
+WITHOUT_EXAMPLE |= {"allclose", "equal", "isclose", "conj", "imag", "real"}
+WITHOUT_EXAMPLE |= {f"bitwise_{name}" for name in ("and", "or", "xor", "not", "left_shift", "right_shift")}
 
 
 def differentiable_functions() -> set[str]:

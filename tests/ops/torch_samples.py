@@ -24,6 +24,7 @@ ADAPTED: dict[str, Callable[..., Any]] = {
     "where": lambda input, condition, other: F.where(condition, input, other),
     "einsum": lambda operands, equation: F.einsum(equation, *operands),
     "nn.functional.embedding": lambda weight, indices, **options: F.embedding(indices, weight, **options),
+    "unfold": lambda input, dimension, size, step: input.unfold(dimension, size, step),  # F.unfold is another function
     "zero_": lambda input: input.clone().zero_(),
 }
 # Random numbers, and memory that nobody has written to: shapes and dtypes alone are compared.

@@ -13,5 +13,7 @@ LISTED: dict[str, dict[str, str]] = {
     "nn.functional.dropout3d": {r"is off by": "random numbers: each library has its own generator"},
     "nn.functional.alpha_dropout": {r"is off by": "random numbers: each library has its own generator"},
     "nn.functional.hardsigmoid": {r"array 1 is off by 5\.\de-09": "PyTorch's 1/6 in the gradient is float32's"},
+    "nn.functional.group_norm": {r"eps = -0\.5 must not be negative": "a negative ε is a mistake: it is refused"},
+    "nn.functional.rms_norm": {r"eps = -0\.5 must not be negative": "a negative ε is a mistake: it is refused"},
     "nn.functional.layer_norm": {r"eps = -0\.5 must not be negative": "a negative ε is a mistake: it is refused"},
 }

@@ -26,6 +26,8 @@ SUMMING = {
     "conv2d",
     "conv2d_grad_input",
     "conv2d_grad_weight",
+    "fold",
+    "resample",
     "max_pool2d_route",
     "avg_pool2d",
     "avg_pool2d_split",

@@ -14,6 +14,7 @@ from minires.backend.reference import (
     normalization,
     pooling,
     reduction,
+    resampling,
     sgd,
     shape,
     special,
@@ -21,7 +22,20 @@ from minires.backend.reference import (
 )
 from minires.backend.reference.float16 import in_float32
 
-_MODULES = [elementwise, transcendental, special, reduction, shape, matmul, pooling, blocking, normalization, loss, sgd]
+_MODULES = [
+    elementwise,
+    transcendental,
+    special,
+    reduction,
+    shape,
+    matmul,
+    pooling,
+    blocking,
+    resampling,
+    normalization,
+    loss,
+    sgd,
+]
 REFERENCE = Provider("reference", supports=lambda array: True, modules=_MODULES)
 # The same kernels for arrays of float16, with sums in float32.
 REFERENCE_FLOAT16 = Provider("reference", supports=REFERENCE.supports, modules=_MODULES, decorator=in_float32)
