@@ -1,13 +1,16 @@
 """PyTorch's own samples of its layers (`module_db`), fed to the layers that have the same name here.
 
 A sample is the arguments of a constructor and those of a call. Both sides build the layer, PyTorch's gets random
-parameters and statistics, ours loads its `state_dict()`, so names and shapes must be equal. Then outputs, gradients of
-the inputs and parameters for random cotangents, and the buffers afterwards are compared in float64.
+parameters and statistics, ours loads its `state_dict()`, so names and shapes must be equal, as the reprs are. A copy of
+ours that went through deepcopy and pickle then runs. Outputs, gradients of the inputs and parameters for random
+cotangents, and the buffers afterwards are compared in float64.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -46,9 +49,10 @@ def failures(torch: Any, info: Any) -> tuple[int, list[Failure]]:
             count += 1
             try:
                 ours = _built(torch, getattr(nn, name), sample, here=True)
-                what = _differing_names(ours, state)
+                what = _differing_texts(ours, theirs)
                 if not what:
                     ours.load_state_dict(state)
+                    ours = pickle.loads(pickle.dumps(copy.deepcopy(ours)))
                     what = difference(_run(torch, ours, sample, training, here=True), expected)
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
@@ -83,9 +87,11 @@ def _built(torch: Any, kind: Any, sample: Any, here: bool) -> Any:
     return module
 
 
-def _differing_names(ours: Any, state: dict[str, Any]) -> str:
-    names = list(ours.state_dict())
-    return "" if names == list(state) else f"the state_dict has the names {names}, expected {list(state)}"
+def _differing_texts(ours: Any, theirs: Any) -> str:
+    """How the names in the state_dict or the reprs differ; empty where they do not."""
+    if list(ours.state_dict()) != list(theirs.state_dict()):
+        return f"the state_dict has the names {list(ours.state_dict())}, expected {list(theirs.state_dict())}"
+    return "" if repr(ours) == repr(theirs) else f"the repr is {ours!r}, expected {theirs!r}"
 
 
 def _run(torch: Any, module: Any, sample: Any, training: bool, here: bool) -> list[np.ndarray]:
