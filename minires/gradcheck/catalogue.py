@@ -303,7 +303,7 @@ EXAMPLES = (
     _op("cosine_similarity", F.cosine_similarity, _normal((2, 3, 2), (3, 1)), dim=1),
     _op("cosine_embedding_loss", F.cosine_embedding_loss, _normal((4, 3), (4, 3)), SIGNS, margin=0.1),
     _op("margin_ranking_loss", F.margin_ranking_loss, _normal((4,), (4,)), SIGNS, margin=0.3),
-    _op("triplet_margin_loss", F.triplet_margin_loss, _normal((4, 3), (4, 3), (4, 3)), margin=1.5, swap=True),
+    _op("triplet_margin_loss", F.triplet_margin_loss, _normal((2, 3), (2, 3), (2, 3)), margin=1.5, swap=True),
     _op("matmul", F.matmul, _normal((2, 2, 3), (3, 2))),
     _op("linear", F.linear, _normal((4, 3), (2, 3), (2,))),
     _op("conv2d", F.conv2d, _normal((2, 2, 4, 3), (3, 2, 3, 3), (3,)), stride=1, padding=1),
