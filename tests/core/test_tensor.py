@@ -188,7 +188,7 @@ SAME = {
 NO_GRADIENT = {"argmax", "compare", "backward"}  # tests/ops/test_conventions.py, tests/core/test_autograd.py
 NO_GRADIENT |= {"real", "imag", "conj", "angle"}  # tests/ops/test_complex.py
 ELSEWHERE = {"check_like"}  # tests/core/test_autograd.py
-ELSEWHERE |= test_methods.CALLS.keys() | {"mT"}
+ELSEWHERE |= test_methods.CALLS.keys() | test_methods.MADE | {"mT"}
 ELSEWHERE |= {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
 
 
