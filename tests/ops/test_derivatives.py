@@ -6,8 +6,6 @@ derivative belongs to the function it claims to come from.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import zlib
 from collections.abc import Callable, Sequence
 
