@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -211,7 +212,7 @@ def test_a_full_memory_is_told_in_our_words(model, device, monkeypatch):
     with pytest.raises(OutOfMemoryError, match=r"the GPU's memory is full: .*4,096 bytes"):
         fast(on_gpu(images(2, 3, 9, 9)))
     w = model.conv.weight.data
-    step = FusedConvolution((0,), 1, FoldedWeights(w, None), w, False, Window((3, 3), padding=(1, 1)), 1)
+    step = FusedConvolution((0,), 1, FoldedWeights(w, None), w, False, math.inf, Window((3, 3), padding=(1, 1)), 1)
     with pytest.raises(OutOfMemoryError, match=r"conv 3×3.*\(CUDA\): the GPU's memory is full"):
         step.run([on_gpu(images(1, 4, 9, 9)).data], None)
 

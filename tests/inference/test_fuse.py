@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...], list[str]]] = {
         X,
         ["to channels-last", "conv 3×3 + bias", "ReLU", "Exp", "add"],
     ),
-    "groups": (lambda x: F.conv2d(x, GROUPED, groups=3).relu(), X, ["conv 3×3"]),
+    "groups": (lambda x: F.conv2d(x, GROUPED, groups=3).relu(), X, ["to channels-last", "conv 3×3, ReLU"]),
     # -- matrices
     "a linear layer": (lambda x: F.linear(x, MATRIX, ROW).relu(), (3, 6), ["conv 1×1 + bias, ReLU"]),
     "a product": (lambda x: x @ MATRIX.T, (3, 6), ["conv 1×1"]),

@@ -126,7 +126,7 @@ def test_dropout_of_channels_drops_whole_channels(layer):
     assert layer(0.25)(mr.ones(*SHAPES[layer][1:])).shape == SHAPES[layer][1:]  # one sample
     assert layer(0.25, inplace=True)(x) is x
     assert x.numpy().min() == 0
-    assert repr(layer(0.25)) == f"{layer.__name__}(p=0.25)"
+    assert repr(layer(0.25)) == f"{layer.__name__}(p=0.25, inplace=False)"
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
