@@ -531,8 +531,8 @@ def import_late() -> None:
     for family in _LATE:
         module = importlib.import_module(f"minires.ops.{family}")
         for name, function in vars(module).items():
-            if name in __all__ and function.__module__ == module.__name__:
-                globals()[name] = function
+            if name in __all__ and callable(function):
+                globals().setdefault(name, function)
 
 
 METHODS.import_late = import_late
