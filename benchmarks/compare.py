@@ -1,8 +1,10 @@
-"""MiniRes and its peers side by side: ResNet-18 inference and training, CIFAR ResNet-20 training; float32, processor.
+"""MiniRes and its peers side by side: inference and training of residual networks and MobileNetV2; float32, processor.
 
     python benchmarks/compare.py --suite resnet18-infer               at batch 32 and at batch 1
     python benchmarks/compare.py --suite resnet18-train --roofline    also what this machine could do at best
     python benchmarks/compare.py --suite cifar-train --json           the same as JSON
+    python benchmarks/compare.py --suite family-infer                 MobileNetV2 and ResNeXt-50 at batch 8
+    python benchmarks/compare.py --suite depthwise-train              depthwise 3×3 convolutions and their gradients
     python benchmarks/compare.py --suite reference-infer              the NumPy reference alone, without the C kernels
     python benchmarks/compare.py --suite reference-train
 
@@ -34,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
 from benchmarks.agreement import check_agreement
-from benchmarks.suites import CONTENDERS, OURS, SINGLE, SUITES, TORCH, Job, Suite
+from benchmarks.suites import CONTENDERS, FAMILIES, OURS, SINGLE, SUITES, TORCH, Job, Suite
 from benchmarks.summary import summarise, verdicts
 from benchmarks.worker import Worker, peak_memory, private_stdout, serve, sustained
 
@@ -54,7 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     `threads` is None where it was not given: the number of cores.
     """
     parser = Parser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--suite", choices=SUITES, required=True)
+    parser.add_argument("--suite", choices=[*SUITES, *FAMILIES], required=True)
     parser.add_argument("--batch", type=int, help="images in a batch (default: the suite's)")
     parser.add_argument("--size", type=int, help="height and width of an image (default: the suite's)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, at least 7 (default: %(default)s)")
@@ -64,6 +66,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--roofline", action="store_true", help="also measure what this machine could do at best")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
+    options.suites = FAMILIES.get(options.suite, (options.suite,))
+    options.suite = options.suites[0]
     suite = SUITES[options.suite]
     if options.rounds < 7:
         parser.error(f"--rounds {options.rounds}: a median of fewer than 7 rounds says little")
@@ -217,6 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     if not hasattr(signal, "SIGSTOP"):
         raise SystemExit("compare.py stops processes while others are timed, which this system cannot")
+    for suite in options.suites:  # of a family each in turn: the last --suite counts
+        run_suite(parse([*arguments, "--suite", suite]))
+
+
+def run_suite(options: argparse.Namespace) -> None:
+    """Compares the contenders of one suite and prints the result."""
     peers = installed(options.peers)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(OURS, options.suite, 0, options.size, 1, folder, options.rounds, options.seconds)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.suites import DEPTHWISE
+
 
 class Inputs(NamedTuple):
     """What a contender computes with."""
@@ -26,16 +28,18 @@ def write(folder: Path, model: str, batch: int, size: int, trained_norms: bool) 
     `trained_norms` gives the batch norms random weights and statistics, as if they had been trained.
     """
     import minires as mr
-    from minires import models
+    from benchmarks import networks
 
+    if model == DEPTHWISE:  # its contenders make their own (peers/depthwise.py)
+        return
     mr.manual_seed(0)
-    network = models.build(model)
+    network = networks.build(model)
     state = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
     generator = np.random.default_rng(0)
     images = generator.standard_normal((batch, 3, size, size), np.float32)
     np.savez(folder / "weights.npz", **(with_trained_norms(state, generator) if trained_norms else state))
     np.save(folder / "images.npy", images)
-    np.save(folder / "labels.npy", np.arange(batch) % network.fc.weight.shape[0])
+    np.save(folder / "labels.npy", np.arange(batch) % state[list(state)[-1]].shape[0])  # the classifier's bias
 
 
 def with_trained_norms(state: dict[str, np.ndarray], generator: np.random.Generator) -> dict[str, np.ndarray]:

@@ -45,7 +45,7 @@ class Suite:
     """A task.
 
     Attributes:
-        model: the network, by its name in `minires.models`.
+        model: the network, by its name for `benchmarks.networks.build`; or DEPTHWISE.
         train: whether the task is a training step; otherwise it is inference.
         size: height and width of an image in pixels.
         batches: the batch sizes that are measured, one after the other.
@@ -63,6 +63,18 @@ class Suite:
     targets: dict[int, tuple[Target, ...]]
     backend: str = ""
 
+
+# The stages of MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2): expansion, channels, blocks, first stride.
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+DEPTHWISE = "depthwise"  # in place of a network: convolutions alone (peers/depthwise.py)
 
 SUITES = {
     "resnet18-infer": Suite(
@@ -95,6 +107,33 @@ SUITES = {
         TORCH,
         {128: (Target("torch-channels-last", 1.5, 2.2),)},
     ),
+    "mobilenetv2-infer": Suite(
+        "MobileNetV2, inference",
+        "mobilenet_v2",
+        False,
+        224,
+        (8,),
+        (*TORCH, "onnxruntime"),
+        {8: (Target("onnxruntime", 0.8, 1.0),)},
+    ),
+    "resnext50-infer": Suite(
+        "ResNeXt-50 32×4d, inference",
+        "resnext50_32x4d",
+        False,
+        224,
+        (8,),
+        (*TORCH, "onnxruntime"),
+        {8: (Target("onnxruntime", 0.8, 1.0),)},
+    ),
+    "depthwise-train": Suite(
+        "depthwise 3×3 convolutions, forward and both gradients",
+        DEPTHWISE,
+        True,
+        224,
+        (8, 32),
+        TORCH,
+        {batch: (Target("PyTorch", 1.0, 1.3),) for batch in (8, 32)},
+    ),
     "reference-infer": Suite(
         "ResNet-18 by the reference kernels, inference",
         "resnet18",
@@ -116,6 +155,10 @@ SUITES = {
         backend="reference",
     ),
 }
+
+
+# {name: the suites that run under it, one after the other}
+FAMILIES = {"family-infer": ("mobilenetv2-infer", "resnext50-infer")}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from minires.ops.arithmetic import (
     sub,
     subtract,
     true_divide,
+    where,
 )
 from minires.ops.cast import clone
 from minires.ops.clamp import clamp_max, clamp_min, clip
@@ -63,7 +64,6 @@ from minires.ops.comparison import (
 )
 from minires.ops.complex import conj, imag, real
 from minires.ops.conv import conv2d
-from minires.ops.elementwise import where
 from minires.ops.exponential import erf, exp, expm1, log, log1p, log2, log10
 from minires.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
 from minires.ops.linear import linear, matmul
@@ -529,8 +529,7 @@ def import_late() -> None:
     """Import the late families, and what copies a Tensor."""
     importlib.import_module("minires.core.copying")
     for family in _LATE:
-        module = importlib.import_module(f"minires.ops.{family}")
-        for name, function in vars(module).items():
+        for name, function in vars(importlib.import_module(f"minires.ops.{family}")).items():
             if name in __all__ and callable(function):
                 globals().setdefault(name, function)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.peers.layers import Layer
 
+BOUNDS = {"zero": 0, "six": 6}  # of relu6
 OPSET, IR_VERSION = 17, 8  # every runtime of the last years reads these
 
 
@@ -22,11 +24,13 @@ def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.Mod
         for kind, array in (("weight", layer.weight), ("bias", layer.bias))
         if array is not None
     ]
+    if any(layer.kind == "relu6" for layer in layers):
+        arrays += [numpy_helper.from_array(np.array(bound, np.float32), name) for name, bound in BOUNDS.items()]
     bias = layers[-1].bias
     assert bias is not None  # the last layer is the classifier
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     y = helper.make_tensor_value_info(layers[-1].name, TensorProto.FLOAT, (shape[0], bias.shape[0]))
-    graph = helper.make_graph(nodes, "resnet18", [x], [y], arrays)
+    graph = helper.make_graph(nodes, "network", [x], [y], arrays)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return model
@@ -38,7 +42,9 @@ def as_nodes(layer: Layer) -> list[onnx.NodeProto]:
     window: dict[str, Any] = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
     weights = [f"{name}.weight", f"{name}.bias"]
     if layer.kind == "conv":
-        return [helper.make_node("Conv", inputs + weights, [name], **window)]
+        return [helper.make_node("Conv", inputs + weights, [name], group=layer.groups, **window)]
+    if layer.kind == "relu6":
+        return [helper.make_node("Clip", [*inputs, *BOUNDS], [name])]
     if layer.kind == "max_pool":
         return [helper.make_node("MaxPool", inputs, [name], kernel_shape=[3, 3], **window)]
     if layer.kind == "mean":

@@ -11,25 +11,37 @@ from typing import Any
 import numpy as np
 
 import minires as mr
-from benchmarks import inputs
+from benchmarks import inputs, networks
+from benchmarks.peers import depthwise
 from benchmarks.peers.contender import Contender, inferring, training
-from benchmarks.suites import LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
+from benchmarks.suites import DEPTHWISE, LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
 from minires import functional as F
-from minires import models, nn, optim
+from minires import nn, optim
 
 
 def contender(job: Job) -> Contender:
     """MiniRes with the shared weights; inference takes a NumPy array, NCHW in C order, and returns one."""
     mr.set_num_threads(job.threads)
-    shared = inputs.read(Path(job.folder))
-    model = getattr(models, SUITES[job.suite].model)()
-    model.load_state_dict(shared.state)
     version = f"MiniRes {mr.__version__}, NumPy {np.__version__} ({blas()})"
+    if SUITES[job.suite].model == DEPTHWISE:
+        steps = [partial(depthwise_step, *layer) for layer in depthwise.layers(job.batch)]
+        return Contender(version, lambda: [step() for step in steps], depthwise.summary(steps))
+    shared = inputs.read(Path(job.folder))
+    model = networks.build(SUITES[job.suite].model)
+    model.load_state_dict(shared.state)
     if not job.train:
         return inferring(version, partial(inferrer(model.eval(), shared.images, job.backend), shared.images))
     x, t = mr.tensor(shared.images), mr.tensor(shared.labels)
     del shared  # its memory must not count as the training's
     return training(version, stepper(model, x, t, job.backend))
+
+
+def depthwise_step(x: np.ndarray, w: np.ndarray, gy: np.ndarray, stride: int) -> tuple[Any, Any, Any]:
+    """The output of a depthwise convolution and its gradients with respect to input and weight."""
+    images, weight = mr.Tensor(x, requires_grad=True), mr.Tensor(w, requires_grad=True)
+    y = F.conv2d(images, weight, stride=stride, padding=1, groups=len(w))
+    y.backward(mr.Tensor(gy))
+    return y.data, images.grad.data, weight.grad.data
 
 
 def blas() -> str:

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import inputs
+from benchmarks.peers import depthwise, torch_mobilenet
 from benchmarks.peers.contender import Contender, inferring, training
-from benchmarks.suites import LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
+from benchmarks.suites import DEPTHWISE, LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
 from tests.models import torch_resnet
 
 
@@ -44,8 +45,12 @@ class ResNet(torch_resnet.ResNet):
         return {f"layer{self.count}": x}
 
 
-def network(model: str) -> ResNet:
-    """The same network as `minires.models` has under this name."""
+def network(model: str) -> torch.nn.Module:
+    """The same network as `benchmarks.networks.build` makes under this name."""
+    if model == "mobilenet_v2":
+        return torch_mobilenet.MobileNetV2(1000)
+    if model == "resnext50_32x4d":
+        return ResNet(True, (3, 4, 6, 3), 1000, groups=32, width_per_group=4)
     if model == "resnet18":
         return ResNet(False, (2, 2, 2, 2), 1000)
     if model == "resnet50":
@@ -57,13 +62,30 @@ def contender(job: Job) -> Contender:
     """PyTorch with the shared weights; the images are in the layout of this contender beforehand."""
     torch.set_num_threads(job.threads)
     memory_format = torch.channels_last if job.contender == "torch-channels-last" else torch.contiguous_format
+    version = f"PyTorch {torch.__version__}"
+    if SUITES[job.suite].model == DEPTHWISE:
+        steps = [depthwise_step(layer, memory_format) for layer in depthwise.layers(job.batch)]
+        return Contender(version, lambda: [step() for step in steps], depthwise.summary(steps))
     shared = inputs.read(Path(job.folder))
     model = network(SUITES[job.suite].model).to(memory_format=memory_format)
     torch_resnet.load_arrays(model, shared.state)
     x, t = torch.tensor(shared.images).contiguous(memory_format=memory_format), torch.tensor(shared.labels)
     del shared  # its memory must not count as the training's
-    version = f"PyTorch {torch.__version__}"
     return training(version, stepper(model, x, t)) if job.train else inferring(version, inferrer(model.eval(), x))
+
+
+def depthwise_step(layer: depthwise.Layer, memory_format: torch.memory_format) -> Callable[[], tuple[Any, Any, Any]]:
+    """A function that returns the output of a depthwise convolution and its gradients."""
+    x, gy = (torch.tensor(array).contiguous(memory_format=memory_format) for array in (layer.x, layer.gy))
+    x, w = x.requires_grad_(), torch.tensor(layer.w).requires_grad_()
+
+    def step() -> tuple[Any, Any, Any]:
+        x.grad = w.grad = None
+        y = F.conv2d(x, w, stride=layer.stride, padding=1, groups=len(w))
+        y.backward(gy)
+        return y.detach(), x.grad, w.grad
+
+    return step
 
 
 def inferrer(model: torch.nn.Module, x: torch.Tensor) -> Callable[[], torch.Tensor]:

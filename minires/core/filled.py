@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.core.operators import tuple_of
+from minires.core.operators import method, tuple_of
 from minires.core.settings import integer, plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
@@ -108,14 +108,45 @@ def linspace(
 
 
 def like(
-    make: Callable[..., Tensor], input: Any, dtype: Any, device: str | None, requires_grad: bool, **options: Any
+    make: Callable[..., Tensor],
+    input: Any,
+    dtype: Any,
+    device: str | None,
+    requires_grad: bool,
+    size: Any = None,
+    **options: Any,
 ) -> Tensor:
-    """make(input's shape), in input's dtype and on its device unless others are given."""
+    """make(size, …), by default of input's shape, in input's dtype and on its device unless others are given."""
     if not isinstance(input, Tensor):
         raise DtypeError(f"{make.__name__}_like: needs a Tensor, got {type(input).__name__}")
     dtype = input.dtype if dtype is None else dtype
     device = input.device if device is None else device
-    return make(input.shape, dtype=dtype, device=device, requires_grad=requires_grad, **options)
+    size = input.shape if size is None else size
+    return make(size, dtype=dtype, device=device, requires_grad=requires_grad, **options)
+
+
+@method("new_zeros")
+def new_zeros(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """See Methods.new_zeros."""
+    return like(zeros, input, dtype, device, requires_grad, size)
+
+
+@method("new_ones")
+def new_ones(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """See Methods.new_ones."""
+    return like(ones, input, dtype, device, requires_grad, size)
+
+
+@method("new_empty")
+def new_empty(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """See Methods.new_empty."""
+    return like(empty, input, dtype, device, requires_grad, size)
+
+
+@method("new_full")
+def new_full(input: Tensor, size: Any, fill_value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    """See Methods.new_full."""
+    return like(full, input, dtype, device, requires_grad, size, fill_value=fill_value)
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:

@@ -454,14 +454,6 @@ class Methods(Conversions, Facts, AbsentMethods):
         """The stretches of length `size` along one axis, `step` apart, as a new last axis (torch.Tensor.unfold)."""
         return METHODS["unfold"](self, dimension, size, step)
 
-    def to(self, device: Any = None, dtype: Any = None) -> Tensor:
-        """A copy on another device, in another dtype or both: `to("cuda")`, `to(np.float64)`. Gradients travel back."""
-        return METHODS["to"](self, device, dtype)
-
-    def astype(self, dtype: Any) -> Tensor:
-        """The tensor in another dtype."""
-        return METHODS["astype"](self, dtype)
-
     # -- sequences: parts, order, sums and products --------------------------------------------------------------------
 
     @numpy_names
@@ -770,3 +762,29 @@ class Methods(Conversions, Facts, AbsentMethods):
     def mT(self) -> Tensor:
         """The last two axes exchanged (torch.Tensor.mT)."""
         return METHODS["mT"](self)
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """The elements in the shape of `other` (torch.Tensor.view_as)."""
+        return METHODS["reshape_as"](self, other)
+
+    def new_zeros(
+        self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """A leaf of zeros, in this dtype and on this device unless others are given (torch.Tensor.new_zeros)."""
+        return METHODS["new_zeros"](self, tuple_of(size), dtype, device, requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A leaf of ones, in this dtype and on this device unless others are given (torch.Tensor.new_ones)."""
+        return METHODS["new_ones"](self, tuple_of(size), dtype, device, requires_grad)
+
+    def new_empty(
+        self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """A leaf in this dtype and on this device, unless others are given, to write into (torch.Tensor.new_empty)."""
+        return METHODS["new_empty"](self, tuple_of(size), dtype, device, requires_grad)
+
+    def new_full(
+        self, size: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """A leaf of one number, in this dtype and on this device unless others are given (torch.Tensor.new_full)."""
+        return METHODS["new_full"](self, size, fill_value, dtype, device, requires_grad)

@@ -21,17 +21,17 @@ from minires.nn.parameter import Parameter
 class Tanh(Module):
     """tanh x (torch.nn.Tanh)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.tanh(x)
+        return F.tanh(input)
 
 
 class Sigmoid(Module):
     """1/(1 + e⁻ˣ) (torch.nn.Sigmoid)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.sigmoid(x)
+        return F.sigmoid(input)
 
 
 class LeakyReLU(Module):
@@ -43,9 +43,9 @@ class LeakyReLU(Module):
         check_true_or_false("LeakyReLU", inplace=inplace)
         self.negative_slope, self.inplace = negative_slope, bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.leaky_relu(x, self.negative_slope, self.inplace)
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
         return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
@@ -57,9 +57,9 @@ class Softmax(Module):
     def __init__(self, dim: int) -> None:
         self.dim = operator.index(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.softmax(x, self.dim)
+        return F.softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -71,9 +71,9 @@ class LogSoftmax(Module):
     def __init__(self, dim: int) -> None:
         self.dim = operator.index(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.log_softmax(x, self.dim)
+        return F.log_softmax(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -100,73 +100,73 @@ class _InPlace(Module):
 class ReLU6(_InPlace):
     """min(max(x, 0), 6) (torch.nn.ReLU6)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.relu6(x, self.inplace)
+        return F.relu6(input, self.inplace)
 
 
 class Hardsigmoid(_InPlace):
     """min(max(x + 3, 0), 6)/6 (torch.nn.Hardsigmoid)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.hardsigmoid(x, self.inplace)
+        return F.hardsigmoid(input, self.inplace)
 
 
 class Hardswish(_InPlace):
     """x · min(max(x + 3, 0), 6)/6 (torch.nn.Hardswish)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.hardswish(x, self.inplace)
+        return F.hardswish(input, self.inplace)
 
 
 class SELU(_InPlace):
     """A scaled ELU with the fixed point mean 0 and variance 1 (torch.nn.SELU)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.selu(x, self.inplace)
+        return F.selu(input, self.inplace)
 
 
 class SiLU(_InPlace):
     """x · σ(x), also called swish (torch.nn.SiLU)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.silu(x, self.inplace)
+        return F.silu(input, self.inplace)
 
 
 class Mish(_InPlace):
     """x · tanh(ln(1 + eˣ)) (torch.nn.Mish)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.mish(x, self.inplace)
+        return F.mish(input, self.inplace)
 
 
 class LogSigmoid(Module):
     """ln σ(x) (torch.nn.LogSigmoid)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.logsigmoid(x)
+        return F.logsigmoid(input)
 
 
 class Softsign(Module):
     """x/(1 + |x|) (torch.nn.Softsign)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.softsign(x)
+        return F.softsign(input)
 
 
 class Tanhshrink(Module):
     """x − tanh x (torch.nn.Tanhshrink)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.tanhshrink(x)
+        return F.tanhshrink(input)
 
 
 class ELU(Module):
@@ -176,9 +176,9 @@ class ELU(Module):
         check_true_or_false("ELU", inplace=inplace)
         self.alpha, self.inplace = _number("ELU", "alpha", alpha), bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.elu(x, self.alpha, self.inplace)
+        return F.elu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
@@ -191,9 +191,9 @@ class CELU(Module):
         check_true_or_false("CELU", inplace=inplace)
         self.alpha, self.inplace = _number("CELU", "alpha", alpha), bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.celu(x, self.alpha, self.inplace)
+        return F.celu(input, self.alpha, self.inplace)
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
@@ -208,9 +208,9 @@ class Hardtanh(Module):
             raise ValueError(f"Hardtanh: min_val={min_val} must be less than max_val={max_val}")
         self.min_val, self.max_val, self.inplace = min_val, max_val, bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.hardtanh(x, self.min_val, self.max_val, self.inplace)
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
         return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
@@ -224,9 +224,9 @@ class Threshold(Module):
         self.threshold, self.value = _number("Threshold", "threshold", threshold), _number("Threshold", "value", value)
         self.inplace = bool(inplace)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.threshold(x, self.threshold, self.value, self.inplace)
+        return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
         return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
@@ -238,9 +238,9 @@ class Hardshrink(Module):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = _number("Hardshrink", "lambd", lambd)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.hardshrink(x, self.lambd)
+        return F.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         return str(self.lambd)
@@ -252,9 +252,9 @@ class Softshrink(Module):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = _number("Softshrink", "lambd", lambd)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.softshrink(x, self.lambd)
+        return F.softshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         return str(self.lambd)
@@ -266,9 +266,9 @@ class Softplus(Module):
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = _number("Softplus", "beta", beta), _number("Softplus", "threshold", threshold)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.softplus(x, self.beta, self.threshold)
+        return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
@@ -282,9 +282,9 @@ class GELU(Module):
             raise ValueError(f"GELU: approximate={approximate!r} must be 'none' or 'tanh'")
         self.approximate = approximate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.gelu(x, self.approximate)
+        return F.gelu(input, self.approximate)
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
@@ -296,9 +296,9 @@ class GLU(Module):
     def __init__(self, dim: int = -1) -> None:
         self.dim = operator.index(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(…, 2n, …) -> (…, n, …)."""
-        return F.glu(x, self.dim)
+        return F.glu(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -307,15 +307,16 @@ class GLU(Module):
 class PReLU(Module):
     """x where x > 0, else w·x, with w learned: one number, or one for each channel (torch.nn.PReLU)."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
         self.num_parameters, self.init = operator.index(num_parameters), _number("PReLU", "init", init)
         if self.num_parameters < 1:
             raise ShapeError(f"PReLU: num_parameters={num_parameters} must be at least 1")
         self.weight = Parameter(np.full(self.num_parameters, init, np.float32))
+        self._place(device, dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""
-        return F.prelu(x, self.weight)
+        return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
@@ -327,9 +328,9 @@ class Softmin(Module):
     def __init__(self, dim: int) -> None:
         self.dim = operator.index(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.softmin(x, self.dim)
+        return F.softmin(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -338,8 +339,8 @@ class Softmin(Module):
 class Softmax2d(Module):
     """Softmax over the channels of images (torch.nn.Softmax2d)."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) or (C, H, W) -> the same shape."""
-        if x.ndim not in (3, 4):
-            raise ShapeError(f"Softmax2d: needs (N, C, H, W) or (C, H, W), got {x.shape}")
-        return F.softmax(x, -3)
+        if input.ndim not in (3, 4):
+            raise ShapeError(f"Softmax2d: needs (N, C, H, W) or (C, H, W), got {input.shape}")
+        return F.softmax(input, -3)

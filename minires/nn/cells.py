@@ -93,7 +93,8 @@ class RNNCell(_Cell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """x (N, in) and h (N, hidden), both without N as well -> the next h."""
-        (wx,), (uh,) = self._from_input(input), self._from_state(self._state(input, hx))
+        h = self._state(input, hx)
+        (wx,), (uh,) = self._from_input(input), self._from_state(h)
         return F.tanh(wx + uh) if self.nonlinearity == "tanh" else F.relu(wx + uh)
 
     def extra_repr(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minires import functional as F
@@ -19,7 +21,7 @@ class Embedding(Module):
     """One row of the weight (num_embeddings, embedding_dim) for each integer of the input (torch.nn.Embedding).
 
     The row padding_idx begins as zeros and gets no gradient. max_norm, scale_grad_by_freq and sparse are refused
-    (ValueError), as by F.embedding.
+    (ValueError), as by F.embedding. `_weight` and `_freeze` are what `from_pretrained` gives.
     """
 
     def __init__(
@@ -31,9 +33,13 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         check_sizes("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        check_true_or_false("Embedding", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+        check_true_or_false("Embedding", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse, _freeze=_freeze)
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else row_of(padding_idx, num_embeddings)
         self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse = (
@@ -43,8 +49,13 @@ class Embedding(Module):
             sparse,
         )
         check_embedding_options(max_norm, norm_type, scale_grad_by_freq, sparse)
-        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
-        self.reset_parameters()
+        if _weight is not None and _weight.shape != (num_embeddings, embedding_dim):
+            raise ShapeError(f"Embedding: _weight {_weight.shape} must be ({num_embeddings}, {embedding_dim})")
+        drawn = np.zeros((num_embeddings, embedding_dim), np.float32)
+        self.weight = Parameter(drawn if _weight is None else _weight, requires_grad=not _freeze)
+        if _weight is None:
+            self.reset_parameters()
+        self._place(device, dtype)
 
     def reset_parameters(self) -> None:
         """Draw the weight from N(0, 1), but for the row padding_idx, which becomes 0."""
@@ -69,13 +80,11 @@ class Embedding(Module):
             raise ShapeError(f"Embedding: embeddings must be (count, width), got shape {embeddings.shape}")
         check_true_or_false("Embedding", freeze=freeze)
         count, width = embeddings.shape
-        layer = cls(count, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        layer.weight = Parameter(embeddings.data, requires_grad=not freeze)
-        return layer
+        return cls(count, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Integers of any shape (…) -> (…, embedding_dim)."""
-        return F.embedding(x, self.weight, self.padding_idx)
+        return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 # Names of torch.nn.Module that are not here, and what to write.
@@ -33,6 +32,8 @@ class MissingAttribute(AttributeError):
         text: str = self.args[0]
         if self.missing in INSTEAD:
             return f"{text}: {INSTEAD[self.missing]}"
+        import difflib  # seldom needed, and slow to import
+
         names = [name for name in dir(self.module) if not name.startswith("_")]
         nearest = difflib.get_close_matches(self.missing, names, 1)
         return f"{text}; the nearest is {nearest[0]!r}" if nearest else text

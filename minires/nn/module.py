@@ -12,13 +12,12 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from minires.core.tensor import Tensor
 from minires.errors import DtypeError
 from minires.nn.hooks import HOOKS, call_with_hooks
 from minires.nn.state import LoadResult as LoadResult
 from minires.nn.state import State
 from minires.nn.unregistered import warn_of_unregistered
-from minires.ops.cast import device_and_dtype
+from minires.ops.cast import destination
 
 Self = TypeVar("Self", bound="Module")
 
@@ -90,15 +89,17 @@ class Module(State):
             parameter.requires_grad_(requires_grad)
         return self
 
-    def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
-        """Move parameters and buffers, in place: `to("cuda")`, `to(np.float64)`, or as a Tensor is.
+    def to(self: Self, *args: Any, **kwargs: Any) -> Self:
+        """Move parameters and buffers, in place: to(device, dtype), to(dtype) or to(other), as a Tensor is.
 
-        Integer buffers keep their dtype. Raises DtypeError, and changes nothing, unless dtype is a floating-point one:
-        weights would be cut to integers.
+        The arguments are those of `Tensor.to`, but for `copy`. Integer buffers keep their dtype. Raises DtypeError, and
+        changes nothing, unless dtype is a floating-point one: weights would be cut to integers.
         """
-        if isinstance(device, Tensor):
-            device, dtype = device.device, device.dtype
-        device, dtype = device_and_dtype(device, dtype)
+        device, dtype, is_copy = destination(*args, **kwargs)
+        if is_copy:
+            raise ValueError(
+                f"{type(self).__name__}.to: a module is changed in place: for a copy, copy.deepcopy it first"
+            )
         if dtype is not None and dtype.kind != "f":
             raise DtypeError(f"{type(self).__name__}.to: dtype {dtype} cannot hold weights: use a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):

@@ -306,9 +306,9 @@ class RMSNorm(_LastAxesNorm):
         self.register_parameter("weight", Parameter(_ones(*self.normalized_shape)) if elementwise_affine else None)
         self._place(device, dtype)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # torch's name here
         """(…, *normalized_shape) -> the same shape."""
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"

@@ -97,7 +97,7 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 @method("to")
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """See Conversions.to."""
-    device, dtype, is_copy = _target(*args, **kwargs)
+    device, dtype, is_copy = destination(*args, **kwargs)
     device = "cuda:0" if device == "cuda" else device
     result = input
     if device is not None and device != input.device:
@@ -107,8 +107,8 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return clone(input) if is_copy and result is input else result
 
 
-def _target(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
-    """(device, dtype, whether it must be a copy) of a call of `to` in one of its three forms.
+def destination(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
+    """(device, dtype, whether it must be a copy) of a call of `to`, of a Tensor or a Module, in one of its three forms.
 
     They are to(device, dtype, …), to(dtype, …) and to(other, …), each followed by non_blocking and copy.
     """

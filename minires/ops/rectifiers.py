@@ -49,10 +49,10 @@ class Hardswish(Function):
         return _sides(x, -3, 3)
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        shifted = backend.add(x, backend.as_array(x.dtype.type(3), x))
+        shifted = backend.add(x, _constant(3, x))
         middle = backend.multiply(backend.multiply(x, shifted), x.dtype.type(1 / 6))
         x_or_middle = backend.where(backend.compare(branches, 0, ">"), x, middle)
-        return backend.where(backend.compare(branches, 0, "<"), x.dtype.type(0), x_or_middle)
+        return backend.where(backend.compare(branches, 0, "<"), _constant(0, x), x_or_middle)
 
 
 class ELU(Function):
@@ -75,7 +75,7 @@ class ELU(Function):
         return backend.compare(x, 0, ">")
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        exponent = backend.multiply(backend.where(branches, x.dtype.type(0), x), x.dtype.type(self.input_scale))
+        exponent = backend.multiply(backend.where(branches, _constant(0, x), x), x.dtype.type(self.input_scale))
         curved = backend.multiply(backend.expm1(exponent), x.dtype.type(self.scale * self.alpha))
         return backend.where(branches, backend.multiply(x, x.dtype.type(self.scale)), curved)
 
@@ -116,7 +116,7 @@ class Threshold(Function):
         return backend.compare(x, self.threshold, "<=")
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        return backend.where(branches, x.dtype.type(self.value), x)
+        return backend.where(branches, _constant(self.value, x), x)
 
 
 class Hardshrink(Function):
@@ -138,7 +138,7 @@ class Hardshrink(Function):
         return backend.subtract(backend.subtract(below.dtype.type(1), not_above), below)
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        return backend.where(backend.compare(branches, 0, "=="), x.dtype.type(0), x)
+        return backend.where(backend.compare(branches, 0, "=="), _constant(0, x), x)
 
 
 class Softshrink(Hardshrink):
@@ -146,7 +146,12 @@ class Softshrink(Hardshrink):
 
     def on_branches(self, branches: Array, x: Array) -> Array:
         shift = backend.multiply(backend.astype(branches, x.dtype), x.dtype.type(self.lambd))
-        return backend.where(backend.compare(branches, 0, "=="), x.dtype.type(0), backend.subtract(x, shift))
+        return backend.where(backend.compare(branches, 0, "=="), _constant(0, x), backend.subtract(x, shift))
+
+
+def _constant(value: float, x: Array) -> Array:
+    """A number as an array of x's dtype, where x is."""
+    return backend.as_array(x.dtype.type(value), x)
 
 
 def _sides(x: Array, low: float, high: float) -> Array:

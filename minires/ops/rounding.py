@@ -64,8 +64,8 @@ class Angle(PiecewiseConstant):
         return backend.compare(x, 0, "<")
 
     def on_branches(self, branches: Array, x: Array) -> Array:
-        zero = backend.where(backend.compare(x, x, "=="), x.dtype.type(0), x)  # NaN stays NaN
-        return backend.where(branches, x.dtype.type(3.141592653589793), zero)
+        zero = backend.where(backend.compare(x, x, "=="), backend.as_array(x.dtype.type(0), x), x)  # NaN stays NaN
+        return backend.where(branches, backend.as_array(x.dtype.type(3.141592653589793), x), zero)
 
 
 class Quotient(Function):

@@ -1,10 +1,10 @@
 """Optimisers and learning-rate schedules, under the names of torch.optim where it has them.
 
-`lr_scheduler` has the schedules of torch under its names, with its arguments, and `swa_utils` averages of weights.
-Step, MultiStep and ReduceOnPlateau, of MiniRes's own schedules here, also have torch's names, since they take torch's
-arguments in torch's order (`gamma` is torch's `factor`). Cosine and OneCycle differ and do not: CosineAnnealingLR takes
-a lowest rate where Cosine takes a fraction of the initial one, and rises again afterwards; OneCycleLR takes the highest
-rate, which here is the optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
+`lr_scheduler` has the schedules of torch under its names, with its arguments, and `swa_utils` averages of weights. Of
+MiniRes's own schedules, Step and MultiStep are torch's StepLR and MultiStepLR; ReduceOnPlateau calls `gamma` what
+torch's ReduceLROnPlateau calls `factor`. Cosine and OneCycle differ: CosineAnnealingLR takes a lowest rate where Cosine
+takes a fraction of the initial one, and rises again afterwards; OneCycleLR takes the highest rate, which for OneCycle
+is the optimiser's. WarmUp corresponds to torch's SequentialLR of a LinearLR and another schedule.
 """
 
 from typing import TYPE_CHECKING, NoReturn

@@ -185,7 +185,7 @@ class Adamax(Optimizer):
             state.update(step=0, m=zeros_like(g), u=zeros_like(g))
         state["step"] += 1
         state["m"] = beta1 * state["m"] + (1 - beta1) * g
-        state["u"] = backend.maximum(beta2 * state["u"], abs(g) + group["eps"])
+        state["u"] = backend.maximum(beta2 * state["u"], backend.absolute(g) + group["eps"])
         parameter.assign_(theta - group["lr"] / (1 - beta1 ** state["step"]) * state["m"] / state["u"])
 
 

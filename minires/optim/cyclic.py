@@ -117,12 +117,10 @@ class OneCycleLR(_MomentumSchedule):
 class CyclicLR(_MomentumSchedule):
     """From base_lr to max_lr in step_size_up steps and back in step_size_down, again and again along lines.
 
-    Smith 2017.
-
-    The height of the nth cycle is scaled by 1 with mode="triangular", by 1/2ⁿ⁻¹ with "triangular2", and at step t by
-    gammaᵗ with "exp_range"; a `scale_fn`, if given, is used in place of these, of n with scale_mode="cycle", of t with
-    "iterations". Momentum, or β₁, goes from max_momentum to base_momentum and back. Raises ValueError for settings that
-    make no sense.
+    Smith 2017. The height of the nth cycle is scaled by 1 with mode="triangular", by 1/2ⁿ⁻¹ with "triangular2", and at
+    step t by gammaᵗ with "exp_range"; a `scale_fn`, if given, is used in place of these, of n with scale_mode="cycle",
+    of t with "iterations". Momentum, or β₁, goes from max_momentum to base_momentum and back. Raises ValueError for
+    settings that make no sense.
     """
 
     unsaved = frozenset({"optimizer", "scale_fn"})

@@ -109,8 +109,11 @@ class CosineAnnealingLR(Schedule):
         return cosine(1.0, 0.0, t / self.T_max)
 
     def _initial_rates(self, factor: float) -> list[float]:
-        """At the lowest rate, as in torch: `base_lrs`, so that what was set by hand before is forgotten there."""
-        return super()._initial_rates(factor) if factor else list(self.base_lrs)
+        """At the lowest rate: those for which the rates rise from the present ones as they first fell, as in torch."""
+        if factor:
+            return super()._initial_rates(factor)
+        rising = self.factor(self.t) or self.factor(self.t + 1)
+        return [base + (now - self.eta_min) / rising for base, now in zip(self.base_lrs, self._rates(), strict=True)]
 
 
 class _LambdaSchedule(Schedule):

@@ -12,6 +12,7 @@ groups at step t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -37,9 +38,7 @@ class Schedule:
     eta_min: float = 0.0
     changes_on_resume: ClassVar[bool] = False  # whether a schedule that resumes by last_epoch first moves by one step
     unsaved: ClassVar[frozenset[str]] = frozenset({"optimizer"})  # attributes that are not in the state
-    later_state: ClassVar[
-        Mapping[str, Any]
-    ] = {}  # settings that states of earlier versions lack, and their values then
+    later_state: ClassVar[Mapping[str, Any]] = {}  # what states of earlier versions lack, with the value that it had
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         name = type(self).__name__
@@ -138,12 +137,12 @@ class Schedule:
 
     def _initial_rates(self, factor: float) -> list[float]:
         """The initial rates; where a rate was changed, that for which `factor` gives it (itself, if factor is 0)."""
-        return [
-            self.starting[i]
-            if i < len(self.last) and now == self.last[i]
-            else (self._floor(i) + (now - self._floor(i)) / factor if factor else now)
-            for i, now in enumerate(self._rates())
-        ]
+        starting = []
+        for i, now in enumerate(self._rates()):
+            floor, unchanged = self._floor(i), i < len(self.last) and now == self.last[i]
+            changed = floor + (now - floor) / factor if factor else now
+            starting.append(self.starting[i] if unchanged else changed)
+        return starting
 
     def _set(self, rates: list[float]) -> None:
         groups = self.optimizer.param_groups
@@ -179,7 +178,8 @@ class Schedule:
 
     def _check_state(self, state: Mapping[str, Any]) -> None:
         name, own = type(self).__name__, self.state_dict()
-        if state.keys() | {"last", "base_lrs"} != own.keys():  # states of earlier versions have neither
+        missing = own.keys() - state.keys() - {"last", "base_lrs"}  # which states of earlier versions lack
+        if missing or state.keys() - own.keys():
             raise WeightsError(
                 f"{name}: the saved state has {', '.join(sorted(state)) or 'no keys'}; this schedule has "
                 f"{', '.join(sorted(own))}: it is the state of another one"
@@ -187,8 +187,8 @@ class Schedule:
         groups = len(self.optimizer.param_groups)
         try:
             integer(name, "t", state["t"], 0)
-            for key in ("starting", "last"):
-                rates = [number(name, key, rate, 0) for rate in state.get(key, own["last"])]
+            for key, least in (("starting", -math.inf), ("last", 0)):  # from a rate below eta_min it starts below 0
+                rates = [number(name, key, rate, least) for rate in state.get(key, own["last"])]
                 if len(rates) != groups:
                     raise ValueError(f"{name}: {key} has {len(rates)} rates, and the optimiser {groups} groups")
         except (TypeError, ValueError) as error:

@@ -42,6 +42,7 @@ CONSTANTS = {
 }
 BINARY = {"add", "sub", "mul", "truediv", "pow", "matmul", "and", "or", "floordiv", "mod"}
 COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
+METHODS |= {"clip"}
 
 
 class ndarray:

@@ -79,6 +79,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "addmv": (B, B[0]),
     "baddbmm": (mr.ones(2, 3, 3, dtype=np.float64), mr.ones(2, 3, 3, dtype=np.float64)),
 }
+MADE = {"new_zeros", "new_ones", "new_empty", "new_full"}
 VECTORS, BATCHES = ("dot", "outer", "addmv"), ("bmm",)
 
 OTHERS = ("split", "repeat_interleave")  # their arguments differ in torch too
@@ -121,3 +122,15 @@ def test_the_other_names():
     x = mr.tensor(np.stack([A, B.numpy()]))
     assert (x.mT == x.transpose(1, 2)).all()
     assert (x.moveaxis(0, 2) == x.movedim(0, 2)).all()
+    assert x.view_as(mr.ones(3, 6)).shape == (3, 6)
+
+
+def test_new_leaves_have_the_dtype_of_the_tensor(torch):
+    for library in (mr, torch):
+        x = library.tensor(np.ones(2, np.float16))
+        for made in (x.new_zeros(2, 3), x.new_ones((2, 3)), x.new_full((2, 3), 5), x.new_empty(2, 3)):
+            assert str(made.dtype).removeprefix("torch.") == "float16"
+            assert tuple(made.shape) == (2, 3)
+        assert x.new_zeros(2).tolist() + x.new_ones(1).tolist() + x.new_full((1,), 5).tolist() == [0.0, 0.0, 1.0, 5.0]
+        assert x.new_zeros(2, requires_grad=True).requires_grad
+    assert mr.tensor([1]).new_ones(2, dtype=np.float32).dtype == np.float32

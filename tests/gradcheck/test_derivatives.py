@@ -291,3 +291,28 @@ def test_products_of_two_inputs_by_hand():
     value, pushed = jvp(lambda x, y: x * x * y, (x, y), given)
     np.testing.assert_allclose(value.numpy(), a * a * b)
     np.testing.assert_allclose(pushed.numpy(), 2 * a * b * v + a * a * w)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_inputs_that_are_unused_or_linear_have_zeros(linear):
+    """f = Σ x², or Σ x² + y: by y the first derivative is 0 or 1, the second 0."""
+    x, y = (mr.tensor(np.array(each), requires_grad=True) for each in ([1.0, 2.0], [3.0, -4.0]))
+    v = (mr.tensor(np.array([0.5, -1.0])), mr.tensor(np.array([7.0, 9.0])))
+
+    def f(x: mr.Tensor, y: mr.Tensor) -> mr.Tensor:
+        return x * x + y if linear else x * x
+
+    def total(x: mr.Tensor, y: mr.Tensor) -> mr.Tensor:
+        return f(x, y).sum()
+
+    _, (of_x, of_y) = hessian_vector_product(total, (x, y), v)
+    assert (of_x.tolist(), of_y.tolist()) == ([1, -2], [0, 0])
+    (xx, xy), (yx, yy) = hessian(total, (x, y))
+    assert xx.tolist() == [[2, 0], [0, 2]]
+    assert xy.tolist() == yx.tolist() == yy.tolist() == [[0, 0], [0, 0]]
+    by_x, by_y = jacobian(f, (x, y))
+    assert (by_x.tolist(), by_y.tolist()) == ([[2, 0], [0, 4]], np.diag([linear] * 2).tolist())
+    _, pushed = jvp(f, (x, y), v)
+    assert pushed.tolist() == ([8, 5] if linear else [1, -4])
+    _, (of_x, of_y) = vjp(f, (x, y), mr.tensor(np.array([1.0, 10.0])))
+    assert (of_x.tolist(), of_y.tolist()) == ([2, 40], [1, 10] if linear else [0, 0])

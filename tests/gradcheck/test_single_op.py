@@ -14,7 +14,7 @@ from minires import nn
 from minires.core import autograd
 from minires.core.function import Function
 from minires.gradcheck import Report, Verdict, gradcheck
-from minires.ops import elementwise, norm, pool, reduction
+from minires.ops import elementwise, extremes, norm, pool, reduction
 from minires.ops.conv import Conv2d
 from minires.ops.elementwise import Exp, Multiply, Tanh
 from minires.ops.linear import MatMul
@@ -325,7 +325,7 @@ def test_a_path_counted_once_is_half_where_both_are_alike(monkeypatch):
 
 def test_guess_one_tie_for_all(monkeypatch):
     monkeypatch.setattr(
-        reduction.Amax,
+        extremes.Amax,
         "backward",
         lambda self, g: g * mr.tensor((self.inputs[0].data == self.inputs[0].data.max()) * 1.0),
     )
@@ -390,7 +390,7 @@ def test_a_backward_that_depends_on_who_else_asks(monkeypatch):
     [
         (pool.MaxPool2d, lambda x: F.max_pool2d(x, 2), normal(2, 2, 4, 4)),
         (norm.BatchNormTraining, lambda x: F.batch_norm(x, None, None, training=True), normal(3, 2, 2, 2)),
-        (reduction.Amax, lambda x: F.amax(x, 1), normal(3, 4)),
+        (extremes.Amax, lambda x: F.amax(x, 1), normal(3, 4)),
     ],
     ids=["MaxPool2d", "BatchNormTraining", "Amax"],
 )

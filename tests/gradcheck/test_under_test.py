@@ -315,3 +315,17 @@ def test_on_branches_must_compute_what_forward_does():
     Kinked.factor = 1 + 1.2e-10
     with pytest.raises(GraphError, match=r"on_branches.*differs from forward.*look at Kinked"):
         branches_mismatch(problem, base, records, 0)
+
+
+@pytest.mark.parametrize(("size", "power"), [(1, 10), (3, 11), (4, 11), (5, 12), (64, 13)])
+def test_linearity_is_tried_at_a_large_multiple_at_another_cotangent_and_at_the_sum(size, power, monkeypatch):
+    """c = −2¹⁰·√m, rounded up to a power of two: each component of c·u is about a thousand."""
+    tested = under_test(lambda x: x * 2.0, np.linspace(1, 2, size))
+    seen: list[np.ndarray] = []
+    gradient = tested.problem.gradient
+    monkeypatch.setattr(tested.problem, "gradient", lambda u, **o: (seen.append(u), gradient(u, **o))[1])
+    assert list(linearity_errors(tested)) == []
+    for scaled, other, both in (seen[:3], seen[3:]):
+        np.testing.assert_array_equal(scaled, -(2.0**power) * tested.u)
+        np.testing.assert_allclose(both, tested.u + other)
+        assert np.linalg.norm(other) == pytest.approx(1)

@@ -90,9 +90,18 @@ def test_the_padding_row_begins_as_zeros_and_stays():
         (lambda: nn.Embedding(5, 3)(mr.tensor([-1])), ShapeError, "leave the axis of length 5"),
         (lambda: nn.Embedding(5, 3)(mr.tensor([1.0])), DtypeError, "must be integers"),
         (lambda: nn.Bilinear(2, 3, 4)(mr.ones(2, 3), mr.ones(2, 3)), ShapeError, "out, in1, in2"),
-        (lambda: nn.Bilinear(2, 3, 4)(mr.ones(2, 2), mr.ones(3, 3)), ShapeError, "differ in more"),
+        (lambda: nn.Bilinear(2, 3, 4)(mr.ones(2, 2), mr.ones(3, 3)), ShapeError, "equal leading axes"),
     ],
 )
 def test_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_an_embedding_takes_a_dtype_and_a_weight():
+    assert nn.Embedding(3, 2, dtype=np.float64).weight.dtype == np.float64
+    layer = nn.Embedding(3, 2, _weight=mr.ones(3, 2), _freeze=True)
+    assert layer(mr.tensor([0])).tolist() == [[1.0, 1.0]]
+    assert not layer.weight.requires_grad
+    with pytest.raises(ShapeError, match=r"_weight \(2, 2\) must be \(3, 2\)"):
+        nn.Embedding(3, 2, _weight=mr.ones(2, 2))

@@ -209,8 +209,13 @@ def test_casts(torch):
         dtypes = [str(tensor.dtype) for tensor in (*ours.parameters(), *ours.buffers())]
         assert dtypes == [str(t.dtype).removeprefix("torch.") for t in (*theirs.parameters(), *theirs.buffers())]
         assert dtypes[0] == dtype
-    ours.to(mr.zeros(1, dtype=np.float64))
+    ours.to(mr.zeros(1, dtype=np.float64), non_blocking=True)
     assert ours.scale.dtype == np.float64
+    assert ours.to(np.float32, non_blocking=True).to(dtype=np.float64, device="cpu").scale.dtype == np.float64
+    with pytest.raises(ValueError, match="changed in place"):
+        ours.to(np.float32, copy=True)
+    with pytest.raises(TypeError, match="there is no argument 'dtyp'"):
+        ours.to(dtyp=np.float32)
     assert ours.type(np.float32).cpu().scale.dtype == np.float32
     with pytest.raises(mr.errors.DeviceError):
         ours.cuda(1)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from minires import nn
-from tests.nn.torch_modules import differing_signatures, factory_layers, failures, infos
-from tests.nn.torch_modules_listed import LISTED, LISTED_ARGUMENTS
+from tests.nn.torch_modules import accepted_errors, differing_signatures, factory_layers, failures, infos
+from tests.nn.torch_modules_listed import LISTED, LISTED_ARGUMENTS, LISTED_ERRORS
 from tests.torch_comparison import Copies, Results, assert_few_fail, stale, unlisted
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]  # slow: importing PyTorch's lists of samples takes ten seconds
@@ -36,10 +36,18 @@ def test_few_are_listed(results):
 
 def test_arguments_are_torchs_or_listed(torch):
     """Of constructors and of forward: the same names in the same order, with the same defaults."""
-    found = differing_signatures(torch)
-    unlisted = [each for each in found if not any(re.search(pattern, each) for pattern in LISTED_ARGUMENTS)]
+    assert_listed(differing_signatures(torch), LISTED_ARGUMENTS)
+
+
+def test_what_pytorch_refuses_is_refused_or_listed(torch):
+    pytest.importorskip("expecttest", reason="PyTorch's lists of samples need the package expecttest")
+    assert_listed(accepted_errors(torch), LISTED_ERRORS)
+
+
+def assert_listed(found, listed):
+    unlisted = [each for each in found if not any(re.search(pattern, each) for pattern in listed)]
     assert not unlisted, "\n".join(unlisted)
-    assert all(any(re.search(pattern, each) for each in found) for pattern in LISTED_ARGUMENTS), "a stale entry"
+    assert all(any(re.search(pattern, each) for each in found) for pattern in listed), "a stale entry"
 
 
 def test_constructors_take_device_and_dtype_where_pytorchs_do(torch):

@@ -1,13 +1,16 @@
 """PyTorch's own samples of its layers (`module_db`), fed to the layers that have the same name here.
 
 A sample is the arguments of a constructor and those of a call. Both sides build the layer, PyTorch's gets random
-parameters and statistics, ours loads its `state_dict()`, so names and shapes must be equal. Then outputs, gradients of
-the inputs and parameters for random cotangents, and the buffers afterwards are compared in float64.
+parameters and statistics, ours loads its `state_dict()`, so names and shapes must be equal, as the reprs are. A copy of
+ours that went through deepcopy and pickle then runs. Outputs, gradients of the inputs and parameters for random
+cotangents, and the buffers afterwards are compared in float64.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minires import nn
+from minires.errors import MiniResError
 from tests.torch_comparison import Copies, Failure, as_numpy, difference, shown, with_gradients
 
 MODES = {True: "training", False: "eval"}
@@ -45,9 +49,10 @@ def failures(torch: Any, info: Any) -> tuple[int, list[Failure]]:
             count += 1
             try:
                 ours = _built(torch, getattr(nn, name), sample, here=True)
-                what = _differing_names(ours, state)
+                what = _differing_texts(ours, theirs)
                 if not what:
                     ours.load_state_dict(state)
+                    ours = pickle.loads(pickle.dumps(copy.deepcopy(ours)))
                     what = difference(_run(torch, ours, sample, training, here=True), expected)
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
@@ -82,9 +87,11 @@ def _built(torch: Any, kind: Any, sample: Any, here: bool) -> Any:
     return module
 
 
-def _differing_names(ours: Any, state: dict[str, Any]) -> str:
-    names = list(ours.state_dict())
-    return "" if names == list(state) else f"the state_dict has the names {names}, expected {list(state)}"
+def _differing_texts(ours: Any, theirs: Any) -> str:
+    """How the names in the state_dict or the reprs differ; empty where they do not."""
+    if list(ours.state_dict()) != list(theirs.state_dict()):
+        return f"the state_dict has the names {list(ours.state_dict())}, expected {list(theirs.state_dict())}"
+    return "" if repr(ours) == repr(theirs) else f"the repr is {ours!r}, expected {theirs!r}"
 
 
 def _run(torch: Any, module: Any, sample: Any, training: bool, here: bool) -> list[np.ndarray]:
@@ -97,6 +104,24 @@ def _run(torch: Any, module: Any, sample: Any, training: bool, here: bool) -> li
     outputs = module(*args, **kwargs)
     arrays = with_gradients(torch, outputs, [*copied.leaves, *module.parameters()], to_minires=here)
     return arrays + [as_numpy(buffer) for buffer in module.buffers()]
+
+
+def accepted_errors(torch: Any) -> list[str]:
+    """PyTorch's samples of what a layer must refuse, when it is made or called, that raise nothing here."""
+    accepted = []
+    for name, info in infos(torch).items():
+        make = info.module_error_inputs_func
+        options = {"device": "cpu", "dtype": torch.float64, "requires_grad": False, "training": True}
+        for error in make(info, **options) if make else []:
+            copied = Copies(torch, to_minires=True)
+            made, given = error.module_error_input.constructor_input, error.module_error_input.forward_input
+            try:
+                layer = getattr(nn, name)(*copied(tuple(made.args)), **copied(dict(made.kwargs))).to(np.float64)
+                layer(*copied(tuple(given.args)), **copied(dict(given.kwargs)))
+            except (MiniResError, TypeError, ValueError):
+                continue
+            accepted.append(f"{name}({shown(made.args, made.kwargs)})({shown(given.args, given.kwargs)})")
+    return accepted
 
 
 # -- constructors -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 
 import minires as mr
 from minires import functional as F
+from minires.core import creation, drawn, filled
 from minires.gradcheck.catalogue import OPS
 from tests.ops.problems import Draw, Problem, Strategy
 
@@ -52,6 +53,10 @@ class Case:
             return self.torch(torch, *tensors, **options)
         return (getattr(torch.nn.functional, self.op, None) or getattr(torch, self.op))(*tensors, **options)
 
+
+# Names in `minires.functional` of what has no gradient: leaves that are made, and integers and bools that are found.
+MADE = {name for module in (creation, drawn, filled) for name in vars(module)}
+WHOLE = {"argmax", "argmin", "argsort", "one_hot", "all", "any", "count_nonzero"}
 
 # -- draws -----------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ ADAPTED: dict[str, Callable[..., Any]] = {
     "zero_": lambda input: input.clone().zero_(),
 }
 # Random numbers, and memory that nobody has written to: shapes and dtypes alone are compared.
-UNDEFINED = {"randn", "rand_like", "randn_like", "randint", "empty", "empty_like"}
+UNDEFINED = {"randn", "rand_like", "randn_like", "randint", "empty", "empty_like", "new_empty"}
 
 
 def here(name: str) -> Callable[..., Any] | None:

@@ -33,6 +33,19 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adam, all settings": ("Adam", {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-2, "weight_decay": 0.2}),
     "AdamW": ("AdamW", {"lr": 0.05}),
     "AdamW, all settings": ("AdamW", {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-2, "weight_decay": 0.2}),
+    "SGD, maximize": ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "maximize": True}),
+    "Adam, amsgrad": ("Adam", {"lr": 0.05, "betas": (0.5, 0.6), "amsgrad": True, "maximize": True}),
+    "Adam, decoupled": ("Adam", {"lr": 0.05, "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    "AdamW, amsgrad": ("AdamW", {"lr": 0.05, "betas": (0.5, 0.6), "amsgrad": True}),
+    "RAdam": ("RAdam", {"lr": 0.05, "betas": (0.7, 0.9), "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    "RMSprop": ("RMSprop", {"lr": 0.05, "alpha": 0.8, "weight_decay": 0.2}),
+    "RMSprop, all settings": ("RMSprop", {"lr": 0.05, "alpha": 0.8, "eps": 1e-2, "momentum": 0.7, "centered": True}),
+    "Adagrad": (
+        "Adagrad",
+        {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 1e-2},
+    ),
+    "Adadelta": ("Adadelta", {"lr": 0.7, "rho": 0.8, "eps": 1e-3, "weight_decay": 0.2}),
+    "Adamax": ("Adamax", {"lr": 0.05, "betas": (0.7, 0.9), "eps": 1e-2, "weight_decay": 0.2, "maximize": True}),
 }
 
 

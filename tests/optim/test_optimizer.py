@@ -15,7 +15,15 @@ from minires.errors import DtypeError, GraphError, NonFiniteError, ShapeError, W
 KINDS = {
     "SGD": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
     "Adam": lambda params: optim.Adam(params, lr=0.01, weight_decay=0.1),
-    "AdamW": lambda params: optim.AdamW(params, lr=0.01),
+    "AdamW": lambda params: optim.AdamW(params, lr=0.01, amsgrad=True),
+    "NAdam": lambda params: optim.NAdam(params, lr=0.01, weight_decay=0.1),
+    "RAdam": lambda params: optim.RAdam(params, lr=0.01, betas=(0.9, 0.9)),
+    "RMSprop": lambda params: optim.RMSprop(params, lr=0.01, momentum=0.5, centered=True),
+    "Adagrad": lambda params: optim.Adagrad(params, lr=0.1, lr_decay=0.1),
+    "Adadelta": lambda params: optim.Adadelta(params, weight_decay=0.1),
+    "Adamax": lambda params: optim.Adamax(params, lr=0.01),
+    "Rprop": lambda params: optim.Rprop(params, lr=0.01),
+    "Lookahead": lambda params: optim.Lookahead(optim.SGD(params, lr=0.1, momentum=0.9), k=2, alpha=0.75),
 }
 
 
@@ -196,7 +204,7 @@ def test_a_gradient_unlike_its_parameter_changes_nothing(kind, gradient, error, 
     optimizer = KINDS[kind]([{"params": [x]}, {"params": [y]}])
     x.grad, y._grad = mr.tensor(np.ones((2, 3))), gradient  # `.grad` refuses it, but y.data may change afterwards
     before = x.tolist(), y.tolist()
-    with pytest.raises(error, match=f"{kind}: .*{message}"):
+    with pytest.raises(error, match=f"({kind}|SGD): .*{message}"):
         optimizer.step()
     assert (x.tolist(), y.tolist()) == before
     assert optimizer.state == [{}, {}]
@@ -208,7 +216,9 @@ def test_a_float32_parameter_stays_float32():
         optimizer = kind([x])
         steps(optimizer, [x], range(2))
         assert x.dtype == np.float32
-        assert all(np.asarray(value).dtype == np.float32 for key, value in optimizer.state[0].items() if key != "step")
+        assert {value.dtype for value in optimizer.state[0].values() if hasattr(value, "dtype")} == {
+            np.dtype("float32")
+        }
 
 
 def test_a_live_graph_does_not_stop_a_step_but_its_backward_names_the_op():
@@ -385,3 +395,153 @@ def test_a_saved_step_that_is_no_count_is_refused(step, message):
     saved["state"][0]["step"] = step
     with pytest.raises(WeightsError, match=message):
         optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "Lookahead"])
+def test_the_state_of_a_version_without_the_later_settings_goes_on(kind):
+    """Settings that came later have the value that they had: a maximize of this optimiser is not taken for theirs."""
+    parameters = leaves()
+    optimizer = KINDS[kind](parameters)
+    steps(optimizer, parameters, range(2))
+    saved = optimizer.state_dict()
+    later = {key: value for key, value in optimizer.later_settings.items() if key in saved["param_groups"][0]}
+    for key in later:
+        del saved["param_groups"][0][key]
+    optimizer.param_groups[0].update(maximize=True)
+    optimizer.load_state_dict(saved)
+    assert {key: optimizer.param_groups[0][key] for key in later} == later
+    assert later["maximize"] is False
+
+
+class TestAddParamGroup:
+    def test_it_is_trained_with_its_settings_as_in_torch(self, torch):
+        results = []
+        for package in (mr, torch):
+            x, y = (package.tensor([1.0, 2.0]).requires_grad_(True) for _ in range(2))
+            optimizer = package.optim.Adam([x], lr=0.1)
+            for t in range(4):
+                if t == 2:
+                    optimizer.add_param_group(
+                        {"params": y, "lr": 0.5, "betas": (0.5, 0.5)}
+                    )  # one Tensor, as torch has it
+                for p in (x, y):
+                    p.grad = package.tensor([1.0, -3.0]) * (t + 1)
+                optimizer.step()
+            results.append([*x.tolist(), *y.tolist()])
+        assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("group", "error", "message"),
+        [
+            (lambda x, y: [y], TypeError, "SGD: add_param_group needs a dict with the key 'params', got a list"),
+            (lambda x, y: {"lr": 0.1}, ValueError, "group 1 must be a dict with the key 'params'"),
+            (lambda x, y: {"params": [y, x]}, ValueError, "given twice"),
+            (lambda x, y: {"params": {y}}, TypeError, "in a set, whose order varies: pass a list"),
+            (
+                lambda x, y: {"params": nn.Linear(1, 1)},
+                TypeError,
+                r"a Linear: pass its parameters, model\.parameters\(\)",
+            ),
+            (lambda x, y: {"params": [y * 2]}, ValueError, "parameter 1 is the result of <Multiply>"),
+            (lambda x, y: {"params": [y], "lr": -1}, ValueError, "lr = -1 must not be negative"),
+            (
+                lambda x, y: {"params": [y], "rate": 1},
+                ValueError,
+                "group 1 has a setting 'rate' that SGD does not know",
+            ),
+        ],
+    )
+    def test_what_the_constructor_refuses_is_refused_and_nothing_changes(self, group, error, message):
+        x, y = leaves()
+        optimizer = optim.SGD([x])
+        with pytest.raises(error, match=message):
+            optimizer.add_param_group(group(x, y))
+        assert (len(optimizer.param_groups), len(optimizer.state)) == (1, 1)
+
+
+def test_a_closure_computes_the_gradients_and_its_loss_is_returned():
+    x = mr.tensor([3.0], requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    with mr.no_grad():  # the closure records all the same
+        assert optimizer.step(closure).item() == 9.0
+    assert x.item() == 0.0
+    assert optimizer.step() is None
+
+
+def test_zero_grad_writes_zeros_on_request():
+    x = mr.tensor([3.0], requires_grad=True)
+    optimizer = optim.SGD([x])
+    (x * x).sum().backward(create_graph=True)
+    optimizer.zero_grad(set_to_none=False)
+    assert (x.grad.tolist(), x.grad.requires_grad) == ([0.0], False)
+    optimizer.zero_grad()
+    assert x.grad is None
+    with pytest.raises(ValueError, match="set_to_none = 1 must be True or False"):
+        optimizer.zero_grad(set_to_none=1)
+
+
+def test_an_optimizer_shows_its_groups(torch):
+    ours, theirs = optim.Adagrad([mr.ones(1)]), torch.optim.Adagrad([torch.ones(1)])
+    assert repr(ours).splitlines()[:2] == repr(theirs).splitlines()[:2] == ["Adagrad (", "Parameter Group 0"]
+    assert set(repr(ours).splitlines()) - set(repr(theirs).splitlines()) == {
+        *(
+            "    lr_decay: 0.0",
+            "    weight_decay: 0.0",
+            "    initial_accumulator_value: 0.0",
+        )  # torch's defaults are ints
+    }
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: optim.SGD([x], maximize=1), "SGD: maximize = 1 must be True or False"),
+        (lambda x: optim.Adam([x], amsgrad="yes"), "Adam: amsgrad = 'yes' must be True or False"),
+        (lambda x: optim.RMSprop([x], centered=None), "RMSprop: centered = None must be True or False"),
+        (lambda x: optim.RMSprop([x], alpha=-0.1), "RMSprop: alpha = -0.1 must not be negative"),
+        (lambda x: optim.RMSprop([x], momentum=-0.1), "RMSprop: momentum = -0.1 must not be negative"),
+        (lambda x: optim.Adagrad([x], lr_decay=-1), "Adagrad: lr_decay = -1 must not be negative"),
+        (lambda x: optim.Adagrad([x], initial_accumulator_value=-1), "initial_accumulator_value = -1 must not be neg"),
+        (lambda x: optim.Adadelta([x], rho=1.5), "Adadelta: rho = 1.5 must be between 0 and 1"),
+        (lambda x: optim.Adamax([x], betas=(0.9, 1)), r"Adamax: betas \(0.9, 1\) must be two numbers in \[0, 1\)"),
+        (lambda x: optim.NAdam([x], momentum_decay=-1), "NAdam: momentum_decay = -1 must not be negative"),
+        (lambda x: optim.RAdam([x], eps=-1), "RAdam: eps = -1 must not be negative"),
+        (lambda x: optim.Rprop([x], etas=(0.5,)), r"Rprop: etas \(0.5,\) must be two numbers"),
+        (lambda x: optim.Rprop([x], etas=(0.5, 0.9)), "must be 0 < η₋ < 1 < η₊"),
+        (lambda x: optim.Rprop([x], step_sizes=(2, 1)), "must be least, most"),
+    ],
+)
+def test_settings_of_the_other_optimizers_are_checked(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(mr.ones(2))
+
+
+def test_rmsprop_of_a_constant_gradient_is_finite():
+    """v − ḡ² of a constant gradient is rounded to either side of 0: torch's square root is NaN then."""
+    x = mr.tensor(np.full(100, 2.0, np.float32), requires_grad=True)
+    optimizer = optim.RMSprop([x], alpha=0.5, centered=True)
+    for _ in range(100):
+        x.grad = mr.tensor(np.linspace(0.1, 0.9, 100, dtype=np.float32))
+        optimizer.step()
+        assert np.isfinite(x.numpy()).all()
+
+
+def test_a_setting_that_a_loop_turns_on_begins_from_there():
+    x = mr.tensor([1.0], requires_grad=True)
+    for optimizer, change in (
+        (optim.Adam([x]), {"amsgrad": True}),
+        (optim.RMSprop([x]), {"centered": True, "momentum": 0.9}),
+        (optim.SGD([x]), {"momentum": 0.9, "nesterov": True}),
+    ):
+        for _ in range(2):
+            x.grad = mr.tensor([1.0])
+            optimizer.step()
+            optimizer.param_groups[0].update(change)
+        assert math.isfinite(x.item())

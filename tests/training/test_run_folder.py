@@ -197,3 +197,19 @@ def test_a_disk_that_is_full_leaves_the_last_checkpoint(tmp_path):
     assert training.load_checkpoint(tmp_path / "last.safetensors").step == 3
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
     assert bits(fitted(tmp_path, resume=True).model) == bits(fitted().model)
+
+
+def test_the_facts_of_a_run_are_those_of_earlier_versions():
+    """Settings that came later are among them only if they change something: a folder of before then goes on."""
+    model = TinyNet()
+    for kind, settings in ((optim.SGD, {"maximize": True}), (optim.Adam, {"amsgrad": True, "maximize": True})):
+        before = {"dampening", "momentum", "nesterov"} if kind is optim.SGD else {"betas", "eps"}
+        for options in ({}, settings):
+            optimizer = kind(model.parameters(), lr=0.1, **options)
+            facts = make(
+                model=model, optimizer=optimizer, schedule=optim.ReduceOnPlateau(optimizer), schedule_per="epoch"
+            )
+            found = facts.compatibility["optimizer"]["groups"][0].keys()
+            assert found == before | {"lr", "weight_decay", "parameters"} | options.keys()
+            plateau = {"class", "mode", "gamma", "patience", "threshold", "best", "waited", "reductions"}
+            assert facts.compatibility["schedule"].keys() == plateau | {"t", "starting", "last"}

@@ -109,8 +109,16 @@ def test_resume_after_any_step_ends_in_the_same_bits(whole, tmp_path, steps):
         (lambda p: optim.AdamW(p, 0.01), lambda o: optim.WarmUp(optim.MultiStep(o, [4, 9]), 5), "step"),
         (lambda p: optim.SGD(p, 0.05, 0.9, nesterov=True), lambda o: optim.ReduceOnPlateau(o, patience=0), "epoch"),
         (lambda p: optim.SGD(p, 0.05), lambda o: None, "step"),
+        (
+            lambda p: optim.Lookahead(optim.NAdam(p, 0.01), k=3),
+            lambda o: optim.lr_scheduler.SequentialLR(
+                o, [optim.lr_scheduler.LinearLR(o), optim.lr_scheduler.LambdaLR(o, lambda t: 0.9**t)], [5]
+            ),
+            "step",
+        ),
+        (lambda p: optim.RMSprop(p, 0.01, momentum=0.5), lambda o: optim.lr_scheduler.OneCycleLR(o, 0.01, 30), "step"),
     ],
-    ids=["adam-cosine", "adamw-warmup", "nesterov-plateau", "sgd-constant"],
+    ids=["adam-cosine", "adamw-warmup", "nesterov-plateau", "sgd-constant", "lookahead-sequence", "rmsprop-one-cycle"],
 )
 def test_every_optimiser_and_schedule_resumes(tmp_path, optimizer, schedule, per):
     def build(out, **options):

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 from minires.backend.arrays import Array, array_module
+from minires.backend.reference.cache_blocks import in_cache_blocks
 
 RELATIONS = {
     "<": operator.lt,
@@ -59,6 +60,7 @@ def tanh(x: Array) -> Array:
     return array_module(x).tanh(x)
 
 
+@in_cache_blocks
 def sigmoid(x: Array) -> Array:
     # σ(x) = (1 + tanh(x/2)) / 2 never overflows, but loses the small values of σ for x ≪ 0;
     # e^min(x,0) / (e^min(x,0) + e^−max(x,0)) keeps them and never overflows either.

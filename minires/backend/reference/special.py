@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minires.backend.arrays import Array, array_module
+from minires.backend.reference.cache_blocks import in_cache_blocks
 
 # erf(x) = x · P(x²) for |x| ≤ 1, and 1 − exp(−x²) · Q(t) with t = (x − 5/2)/(x + 5/2) for 1 ≤ x ≤ 6, where it is 1 to
 # 16 digits. Coefficients of t⁰, t¹, …; the errors are below 10⁻¹⁷, and 10⁻⁸ for float32.
@@ -30,7 +31,6 @@ _FAR32 = (
     0.2108063640952087, -0.37173672992924583, 0.25171318658784725, -0.12503335844850405, 0.0399227196485477,
     -0.003987378620796542, -0.002643469680528217, 0.0008271375850193227, 0.0002245486023731796,
 )  # fmt: skip
-_BLOCK = 1 << 14  # elements that a processor's cache holds
 
 
 def erf(x: Array) -> Array:
@@ -39,15 +39,10 @@ def erf(x: Array) -> Array:
         return (erf(x.real) + 1j * (x.imag * slope)).astype(x.dtype)
     if x.dtype == np.float16:
         return erf(x.astype(np.float32)).astype(np.float16)
-    if not isinstance(x, np.ndarray) or x.size <= _BLOCK:
-        return _erf(x)
-    y = np.empty_like(x)  # in x's layout, so that both are one row of numbers in the same order
-    source, target = x.ravel(order="K"), y.ravel(order="K")
-    for start in range(0, x.size, _BLOCK):
-        target[start : start + _BLOCK] = _erf(source[start : start + _BLOCK])
-    return y if np.shares_memory(y, target) else target.reshape(x.shape)
+    return _erf(x)
 
 
+@in_cache_blocks
 def _erf(x: Array) -> Array:
     xp, one = array_module(x), x.dtype.type(1)
     near, far = (_NEAR32, _FAR32) if x.dtype == np.float32 else (_NEAR, _FAR)
