@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
-from minires.core.operators import method, tuple_of
+from minires.core.operators import tuple_of
 from minires.core.settings import integer, plain
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
@@ -123,30 +123,6 @@ def like(
     device = input.device if device is None else device
     size = input.shape if size is None else size
     return make(size, dtype=dtype, device=device, requires_grad=requires_grad, **options)
-
-
-@method("new_zeros")
-def new_zeros(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    """See Methods.new_zeros."""
-    return like(zeros, input, dtype, device, requires_grad, size)
-
-
-@method("new_ones")
-def new_ones(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    """See Methods.new_ones."""
-    return like(ones, input, dtype, device, requires_grad, size)
-
-
-@method("new_empty")
-def new_empty(input: Tensor, size: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    """See Methods.new_empty."""
-    return like(empty, input, dtype, device, requires_grad, size)
-
-
-@method("new_full")
-def new_full(input: Tensor, size: Any, fill_value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    """See Methods.new_full."""
-    return like(full, input, dtype, device, requires_grad, size, fill_value=fill_value)
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:

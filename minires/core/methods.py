@@ -766,25 +766,3 @@ class Methods(Conversions, Facts, AbsentMethods):
     def view_as(self, other: Tensor) -> Tensor:
         """The elements in the shape of `other` (torch.Tensor.view_as)."""
         return METHODS["reshape_as"](self, other)
-
-    def new_zeros(
-        self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-    ) -> Tensor:
-        """A leaf of zeros, in this dtype and on this device unless others are given (torch.Tensor.new_zeros)."""
-        return METHODS["new_zeros"](self, tuple_of(size), dtype, device, requires_grad)
-
-    def new_ones(self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-        """A leaf of ones, in this dtype and on this device unless others are given (torch.Tensor.new_ones)."""
-        return METHODS["new_ones"](self, tuple_of(size), dtype, device, requires_grad)
-
-    def new_empty(
-        self, *size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-    ) -> Tensor:
-        """A leaf in this dtype and on this device, unless others are given, to write into (torch.Tensor.new_empty)."""
-        return METHODS["new_empty"](self, tuple_of(size), dtype, device, requires_grad)
-
-    def new_full(
-        self, size: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
-    ) -> Tensor:
-        """A leaf of one number, in this dtype and on this device unless others are given (torch.Tensor.new_full)."""
-        return METHODS["new_full"](self, size, fill_value, dtype, device, requires_grad)
