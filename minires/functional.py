@@ -530,7 +530,7 @@ def import_late() -> None:
     importlib.import_module("minires.core.copying")
     for family in _LATE:
         for name, function in vars(importlib.import_module(f"minires.ops.{family}")).items():
-            if name in __all__:
+            if name in __all__ and callable(function):
                 globals().setdefault(name, function)
 
 

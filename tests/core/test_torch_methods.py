@@ -169,6 +169,14 @@ def test_new_tensors_take_dtype_and_device_of_the_old_one(torch):
         x.new_zeros(2.5)
 
 
+def test_no_method_is_declared_twice():
+    """One of two would be hidden by the other."""
+    own = {"__module__", "__slots__", "__doc__", "__dict__", "__weakref__", "__init__", "__annotations__"}
+    declared = [set(vars(part)) - own for part in mr.Tensor.__mro__[:-1] if part.__module__.startswith("minires")]
+    assert len(set().union(*declared)) == sum(map(len, declared))
+    assert {"conversions", "facts", "methods"} <= {part.__module__.split(".")[-1] for part in mr.Tensor.__mro__}
+
+
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 
