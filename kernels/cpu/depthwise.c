@@ -111,6 +111,14 @@ INLINE void do_block(const Job *job, const Block *block, int pixels, int vectors
         }
     }
     const Epilogue out = job->out; /* a local copy, which a store to y cannot change */
+    if (pixels == MR && vectors == 2 && n == LANES && block->count == MR && !block->zeros) {
+        vf whole[MR][2];
+        long at[MR];
+        for (int k = 0; k < MR; k++)
+            whole[k][0] = c[k][0], whole[k][1] = c[k][1], at[k] = block->at + k * block->y_step + channel;
+        emit_block(whole, job->y, at, channel, &out);
+        return;
+    }
     for (int k = 0; k < pixels && k < block->count; k++)
         for (int half = 0; half < vectors; half++) {
             const long at = block->at + k * block->y_step + channel + half * LANES;

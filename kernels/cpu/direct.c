@@ -160,31 +160,33 @@ typedef struct {
     long positions, blocks, panels_per_task;
 } Product;
 
-/* Stores one vector of a pixel, n channels from `channel`, with the epilogue. */
-INLINE void emit_vector(const Product *job, vf c, long at, long channel, long n) {
-    emit(c, job->y + at, n, job->out.bias ? job->out.bias + channel : NULL, job->out.residual ? job->out.residual + at : NULL,
-         &job->out);
+/* Stores one vector of a pixel, n channels from `channel`, with the epilogue. `y` and `out` are copies of the job's, which a
+ * store to y cannot change. */
+INLINE void emit_vector(const Epilogue *out, float *y, vf c, long at, long channel, long n) {
+    emit(c, y + at, n, out->bias ? out->bias + channel : NULL, out->residual ? out->residual + at : NULL, out);
 }
 
 /* Stores the first n channels of a panel for one pixel. Constants for n are faster than numbers that are not known. */
-INLINE void emit_row(const Product *job, const vf c[2], long at, long channel, long n) {
-    if (n >= NR) {
-        emit_vector(job, c[0], at, channel, LANES);
-        emit_vector(job, c[1], at + LANES, channel + LANES, LANES);
-    } else {
-        for (int half = 0; half < NR && half < n; half += LANES)
-            emit_vector(job, c[half / LANES], at + half, channel + half, n - half);
-    }
+INLINE void emit_row(const Epilogue *out, float *y, const vf c[2], long at, long channel, long n) {
+    emit_vector(out, y, c[0], at, channel, LANES);
+    if (n == NR)
+        emit_vector(out, y, c[1], at + LANES, channel + LANES, LANES);
+    else
+        emit_vector(out, y, c[1], at + LANES, channel + LANES, n - LANES);
 }
 
-INLINE void emit_narrow(const Product *job, vf c, long at, long channel, long n) {
-    if (n == LANES) {
-        emit_vector(job, c, at, channel, LANES);
-    } else if (n == LANES / 2) {
-        emit_vector(job, c, at, channel, LANES / 2);
-    } else {
-        emit_vector(job, c, at, channel, n);
-    }
+INLINE void emit_narrow(const Epilogue *out, float *y, vf c, long at, long channel, long n) {
+    if (n == LANES)
+        emit_vector(out, y, c, at, channel, LANES);
+    else if (n == LANES / 2)
+        emit_vector(out, y, c, at, channel, LANES / 2);
+    else
+        emit_vector(out, y, c, at, channel, n);
+}
+
+/* Asks for the places where `rows` pixels of y will be stored: a panel's are a whole pixel apart. */
+INLINE void prefetch_rows(const float *y, const long *to, long rows) {
+    for (long i = 0; i < rows; i++) __builtin_prefetch(y + to[i], 1);
 }
 
 /* The product for MR pixels and one panel, for long sums: they are split into chains of CHAIN products, because the
@@ -203,9 +205,9 @@ static __attribute__((noinline)) void multiply_long(const Taps *t, const float *
         }
 }
 
-/* The same for a panel of one vector. */
+/* The same for one vector of a panel. */
 static __attribute__((noinline)) void multiply_narrow_long(const Taps *t, const float *const a[NARROW_MR], const float *b,
-                                                           vf sum[NARROW_MR]) {
+                                                           long b_step, vf sum[NARROW_MR]) {
     const long taps = max_of(1, CHAIN / t->run), run = min_of(t->run, CHAIN);
     for (int i = 0; i < NARROW_MR; i++) sum[i] = (vf){0};
     for (long tap = 0; tap < t->taps; tap += taps)
@@ -214,7 +216,7 @@ static __attribute__((noinline)) void multiply_narrow_long(const Taps *t, const 
             vf part[NARROW_MR];
             for (int i = 0; i < NARROW_MR; i++) from[i] = a[i] + k;
             multiply_narrow(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from, 1,
-                            b + (tap * t->run + k) * LANES);
+                            b + (tap * t->run + k) * b_step, b_step);
             for (int i = 0; i < NARROW_MR; i++) sum[i] += part[i];
         }
 }
@@ -224,30 +226,46 @@ static __attribute__((noinline)) void multiply_narrow_long(const Taps *t, const 
 INLINE void multiply_block(const Product *job, long count, const float *const *from, const long *to, const float *b,
                            long x_step, long column, long n) {
     const int is_long = job->taps.taps * job->taps.run > CHAIN;
+    const Epilogue out = job->out;
+    float *const y = job->y;
     for (long first = 0; first < count; first += MR) {
         const float *a[MR];
         vf c[MR][2];
+        const long rows = min_of(MR, count - first);
         for (int i = 0; i < MR; i++) a[i] = from[min_of(first + i, count - 1)] + x_step;
+        prefetch_rows(y + column, to + first, rows);
         if (is_long)
             multiply_long(&job->taps, a, b, c);
         else
             multiply(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, NR);
-        for (int i = 0; i < min_of(MR, count - first); i++) emit_row(job, c[i], to[first + i] + column, column, n);
+        if (rows == MR && n == NR) {
+            long at[MR];
+            for (int i = 0; i < MR; i++) at[i] = to[first + i] + column;
+            emit_block(c, y, at, column, &out);
+        } else {
+            for (int i = 0; i < rows; i++) emit_row(&out, y, c[i], to[first + i] + column, column, n);
+        }
     }
 }
 
+/* The same for a panel, or the rest of one, of at most LANES columns. */
 INLINE void multiply_narrow_block(const Product *job, long count, const float *const *from, const long *to, const float *b,
                                   long x_step, long column, long n) {
     const int is_long = job->taps.taps * job->taps.run > CHAIN;
+    const long b_step = job->by.width;
+    const Epilogue out = job->out;
+    float *const y = job->y;
     for (long first = 0; first < count; first += NARROW_MR) {
         const float *a[NARROW_MR];
         vf c[NARROW_MR];
+        const long rows = min_of(NARROW_MR, count - first);
         for (int i = 0; i < NARROW_MR; i++) a[i] = from[min_of(first + i, count - 1)] + x_step;
+        prefetch_rows(y + column, to + first, rows);
         if (is_long)
-            multiply_narrow_long(&job->taps, a, b, c);
+            multiply_narrow_long(&job->taps, a, b, b_step, c);
         else
-            multiply_narrow(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b);
-        for (int i = 0; i < min_of(NARROW_MR, count - first); i++) emit_narrow(job, c[i], to[first + i] + column, column, n);
+            multiply_narrow(c, job->taps.taps, job->taps.offset, job->taps.run, a, 1, b, b_step);
+        for (int i = 0; i < rows; i++) emit_narrow(&out, y, c[i], to[first + i] + column, column, n);
     }
 }
 
@@ -256,7 +274,7 @@ INLINE void multiply_panel(const Product *job, long count, const float *const *f
     const long group = panel / by->panels, first = panel % by->panels * by->width, column = group * by->outputs + first;
     const long n = min_of(by->width, by->outputs - first);
     const float *b = job->packed + panel * by->width * job->taps.taps * job->taps.run;
-    if (by->width == NR)
+    if (n > LANES)
         multiply_block(job, count, from, to, b, group * by->channels, column, n);
     else
         multiply_narrow_block(job, count, from, to, b, group * by->channels, column, n);

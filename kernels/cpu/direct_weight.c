@@ -69,7 +69,7 @@ INLINE void add_narrow(const WeightJob *job, long group, long m, long count, lon
         const float *a[NARROW_MR];
         vf c[NARROW_MR];
         find_places(job, group, m + i, m + count - 1, a, NARROW_MR);
-        multiply_narrow(c, rows, job->row_offset + row, job->columns, a, job->x_column, b);
+        multiply_narrow(c, rows, job->row_offset + row, job->columns, a, job->x_column, b, LANES);
         for (int k = 0; k < NARROW_MR; k++) {
             float *sum = sums + (i + k) * LANES;
             store(sum, job->first && !row ? c[k] : load(sum) + c[k]);

@@ -54,14 +54,14 @@ INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const
     }
 }
 
-/* c[i] = the same for NARROW_MR rows and one vector of columns: for matrices that have no more. */
+/* c[i] = the same for NARROW_MR rows and one vector of columns: for matrices that have no more; b advances by b_step. */
 INLINE void multiply_narrow(vf c[NARROW_MR], long taps, const long *offset, long run, const float *const a[NARROW_MR],
-                            long a_step, const float *b) {
+                            long a_step, const float *b, long b_step) {
     for (int i = 0; i < NARROW_MR; i++) c[i] = (vf){0};
     for (long tap = 0; tap < taps; tap++) {
         const float *row[NARROW_MR];
         for (int i = 0; i < NARROW_MR; i++) row[i] = a[i] + offset[tap];
-        for (long k = 0; k < run; k++, b += LANES) {
+        for (long k = 0; k < run; k++, b += b_step) {
             vf b0 = load(b);
 #pragma GCC unroll 12
             for (int i = 0; i < NARROW_MR; i++) c[i] += splat(row[i][k * a_step]) * b0;
@@ -77,6 +77,25 @@ INLINE void emit(vf v, float *y, long n, const float *bias, const float *residua
     if (out->relu) v = relu(v);
     if (out->relu == LIMITED_RELU) v = at_most(v, out->most);
     store_upto(y, v, n);
+}
+
+/* The same for MR rows of two whole vectors, which stay in registers: row i is stored at y + at[i], and `column` is the
+ * number of its first column. */
+INLINE void emit_block(vf c[MR][2], float *y, const long *at, long column, const Epilogue *out) {
+    if (out->bias) {
+        vf b0 = load(out->bias + column), b1 = load(out->bias + column + LANES);
+        for (int i = 0; i < MR; i++) c[i][0] += b0, c[i][1] += b1;
+    }
+    if (out->residual)
+        for (int i = 0; i < MR; i++) {
+            const float *r = out->residual + at[i];
+            c[i][0] += load(r), c[i][1] += load(r + LANES);
+        }
+    if (out->relu)
+        for (int i = 0; i < MR; i++) c[i][0] = relu(c[i][0]), c[i][1] = relu(c[i][1]);
+    if (out->relu == LIMITED_RELU)
+        for (int i = 0; i < MR; i++) c[i][0] = at_most(c[i][0], out->most), c[i][1] = at_most(c[i][1], out->most);
+    for (int i = 0; i < MR; i++) store(y + at[i], c[i][0]), store(y + at[i] + LANES, c[i][1]);
 }
 
 /* z[i][:] += c[i], for MR contiguous rows of NR floats; z[i][:] = c[i] if this is the `first` block. */

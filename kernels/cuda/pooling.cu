@@ -13,6 +13,7 @@
 //
 // Memory traffic: every array once; where windows overlap, the caches supply the rest. That is 5 bytes for each output
 // and 4 for each input (max, forward and backward), or 4 and 4 (mean). The lower bound of the time is that / bandwidth.
+#include "pixels.cuh"
 #include "row_blocks.cuh"
 
 constexpr int BLOCKS = 4;  // on a multiprocessor at once; by default ptxas plans for eight, and spills registers
@@ -44,21 +45,6 @@ struct Axis {
         return inclusive ? end - first : min(end, size) - max(first, 0);
     }
 };
-
-// The pixel (h, v) of image n that is row k of a matrix of pixels.
-struct Pixel {
-    int n, h, v;
-};
-
-__device__ __forceinline__ Pixel pixel_of(int k, int height, int width) {
-    const int line = k / width;
-    return {line / height, line % height, k % width};
-}
-
-// The offset of a pixel in memory.
-__device__ __forceinline__ long long address(int n, int h, int v, int height, int width, int channels) {
-    return (((long long)n * height + h) * width + v) * channels;
-}
 
 template <int V>
 __device__ __forceinline__ void store_places(unsigned char* p, const int (&place)[V]) {

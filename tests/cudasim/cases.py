@@ -80,6 +80,21 @@ def _convolutions(kernel: str) -> list[Check]:
     return [agrees(kernel, *arguments), agrees(kernel, *arguments, tf32=True)]
 
 
+def _groups() -> list[Check]:
+    """A group of several channels, and a depthwise convolution with rows beyond one chunk of its weight gradient."""
+    checks = []
+    for groups, width, outputs, side in ((4, 5, 3, 7), (12, 1, 1, 40)):
+        x, w = image(2, groups * width, side, side + 1), normal(groups * outputs, width, 3, 3)
+        window = Window((3, 3), padding=(1, 1))
+        gy = image(2, groups * outputs, side, side + 1)
+        checks += [
+            agrees("conv2d", x, w, normal(len(w)), window, groups),
+            agrees("conv2d_grad_input", gy, w, x.shape[2:], window, groups),
+            agrees("conv2d_grad_weight", x, gy, window, groups),
+        ]
+    return checks
+
+
 def _normalisation() -> list[Check]:
     x, gy, w = image(5, 24, 9, 11), image(5, 24, 9, 11), normal(24)
     mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3))
@@ -100,6 +115,7 @@ CASES: dict[str, list[Check]] = {
     "batch_norm": _normalisation(),
     "conv": _convolutions("conv2d") + _convolutions("conv2d_grad_input"),
     "conv_weight": _convolutions("conv2d_grad_weight"),
+    "grouped": _groups(),
     "layout": [agrees("batch_norm_stats", normal(2, 40, 9, 13))],  # an image that is not channels-last
     "matmul": [agrees("matmul", normal(70, 90), normal(90, 50), tf32=tf32) for tf32 in (False, True)],
     "reduction": [

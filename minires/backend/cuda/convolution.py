@@ -1,4 +1,7 @@
-"""Convolution on the GPU: prepares the geometry for the kernels of conv.cu and conv_weight.cu, and launches them."""
+"""Convolution on the GPU: prepares the geometry for the kernels of conv.cu and conv_weight.cu, and launches them.
+
+Convolutions in groups go to grouped.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minires.backend.arrays import Array
-from minires.backend.cuda import layout, sources
+from minires.backend.cuda import grouped, layout, sources
 from minires.backend.cuda.eligibility import is_supported
 from minires.backend.cuda.launch import blocks, launch
 from minires.backend.cuda.precision import tf32
@@ -172,9 +175,13 @@ def fused_conv2d(
     packed: Array | None = None,
 ) -> Array:
     """conv2d, plus `residual`, then ReLU, in one pass; `packed` is packed_weight(w, False), or None to pack it here."""
-    if groups != 1 or not is_supported(x, w, bias, residual):
+    if not is_supported(x, w, bias, residual):
         return NotImplemented
     output_size = window.output_size(x.shape[2:])
+    if groups > 1:
+        if not grouped.is_countable(x.shape[0], w, x.shape[2:], output_size, window, groups):
+            return NotImplemented
+        return grouped.forward(x, w, bias, window, groups, residual, relu)
     if not _representable(x.shape[0], x.shape[2:], output_size, w, window):
         return NotImplemented
     y = layout.empty_image(x.shape[0], w.shape[0], *output_size)
@@ -186,8 +193,12 @@ def fused_conv2d(
 
 
 def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    if groups != 1 or not is_supported(gy, w) or 0 in input_size:
+    if not is_supported(gy, w) or 0 in input_size:
         return NotImplemented
+    if groups > 1:
+        if not grouped.is_countable(gy.shape[0], w, input_size, gy.shape[2:], window, groups):
+            return NotImplemented
+        return grouped.grad_input(gy, w, input_size, window, groups)
     if not _representable(gy.shape[0], input_size, gy.shape[2:], w, window):
         return NotImplemented
     gx = layout.empty_image(gy.shape[0], w.shape[1], *input_size)
@@ -200,9 +211,13 @@ def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, gro
 
 
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:
-    if groups != 1 or not is_supported(x, gy):
+    if not is_supported(x, gy):
         return NotImplemented
-    gw = layout.empty(gy.shape[1], x.shape[1], *window.kernel)
+    gw = layout.empty(gy.shape[1], x.shape[1] // groups, *window.kernel)
+    if groups > 1:
+        if not grouped.is_countable(x.shape[0], gw, x.shape[2:], gy.shape[2:], window, groups):
+            return NotImplemented
+        return grouped.grad_weight(x, gy, window, groups)
     if not _representable(x.shape[0], x.shape[2:], gy.shape[2:], gw, window):
         return NotImplemented
     if is_too_deep(x.shape[0] * math.prod(gy.shape[2:])):

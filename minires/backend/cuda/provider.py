@@ -1,7 +1,7 @@
 """The CUDA provider: kernels in CUDA C (`kernels/cuda/`), for CuPy arrays of float32.
 
 CuPy compiles them at first use and keeps them on disk. Images are channels-last in memory, (N, C, H, W) in shape. A
-kernel declines what it cannot compute (groups, empty arrays, broadcast operands) by returning NotImplemented, and
+kernel declines what it cannot compute (empty arrays, broadcast operands) by returning NotImplemented, and
 `dispatch` asks the reference, which computes with CuPy's own functions. Nothing here imports CuPy: a caller that has an
 array of CuPy's has imported it. The kernels are imported with the first of its arrays: most processes have no GPU, and
 would wait for a quarter of MiniRes in vain.

@@ -58,18 +58,18 @@ def assert_close(result, expected, scale, bound):
     assert np.abs(result - expected).max() <= bound * scale.max(), np.abs(result - expected).max() / scale.max()
 
 
-def check_all_three(device, case, bound, order=0):
+def check_all_three(device, case, bound, order=0, groups=1):
     """Forward with a bias, input gradient, weight gradient, with random cotangents."""
     images, channels, outputs, image, *pairs = case
-    window = Window(*pairs)
-    x, w, b = numbers(1, images, channels, *image), numbers(2, outputs, channels, *window.kernel), numbers(3, outputs)
+    window, width = Window(*pairs), channels // groups
+    x, w, b = numbers(1, images, channels, *image), numbers(2, outputs, width, *window.kernel), numbers(3, outputs)
     gy = numbers(4, images, outputs, *window.output_size(image))
     for name, arrays, more in (
         ("conv2d", (x, w, b), ()),
         ("conv2d_grad_input", (gy, w), (image,)),
         ("conv2d_grad_weight", (x, gy), ()),
     ):
-        rest = (*more, window, 1)
+        rest = (*more, window, groups)
         result = device.run(getattr(cuda, name), *arrays, *rest, order=order)
         compute = getattr(reference, name)
         assert_close(result, compute(*double(*arrays), *rest), compute(*map(np.abs, double(*arrays)), *rest), bound)
@@ -78,6 +78,43 @@ def check_all_three(device, case, bound, order=0):
 @pytest.mark.parametrize("name", CASES)
 def test_every_kind_of_convolution(device, bound, name):
     check_all_three(device, CASES[name], bound)
+
+
+# groups, and images, channels, outputs, image, kernel, stride, padding, dilation
+GROUPED = {
+    "ResNeXt": (8, (2, 32, 32, (7, 9), (3, 3), (1, 1), (1, 1), (1, 1))),
+    "strided": (4, (3, 20, 12, (9, 8), (3, 3), (2, 2), (1, 1), (1, 1))),
+    "depthwise": (40, (2, 40, 40, (8, 7), (3, 3), (1, 1), (1, 1), (1, 1))),
+    "depthwise, strided": (7, (2, 7, 7, (10, 9), (5, 5), (2, 2), (2, 2), (1, 1))),
+    "channels multiplied": (5, (1, 5, 15, (6, 5), (3, 2), (1, 1), (1, 0), (1, 1))),
+    "stride and dilation": (3, (2, 9, 6, (11, 12), (3, 2), (2, 3), (2, 1), (3, 2))),
+    "stride beyond the kernel": (2, (2, 4, 6, (9, 8), (2, 2), (3, 3), (0, 0), (1, 1))),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_every_kind_of_convolution_in_groups(device, name):
+    groups, case = GROUPED[name]
+    for order in ORDERS:
+        check_all_three(device, case, EXACT, order, groups)
+
+
+def test_groups_with_residual_and_relu_in_the_same_pass(device):
+    x, w, b = numbers(1, 2, 12, 6, 5), numbers(2, 18, 2, 3, 3), numbers(3, 18)
+    residual, geometry = numbers(4, 2, 18, 6, 5), (Window((3, 3), padding=(1, 1)), 6)
+    x[0, 3, 1, 1] = np.nan
+    y = device.run(convolution.fused_conv2d, x, w, b, *geometry, residual, True)
+    expected = reference.conv2d(*double(x, w, b), *geometry) + residual
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))  # only in its group, behind the ReLU too
+    np.testing.assert_allclose(y, np.where(expected < 0, 0, expected), rtol=0, atol=1e-5)
+
+
+def test_a_depthwise_weight_gradient_over_many_rows(device):
+    """Several chunks of rows, of numbers with one sign, for which a single chain has the largest error."""
+    x, gy = np.abs(numbers(1, 3, 4, 90, 70)), np.abs(numbers(2, 3, 4, 90, 70))
+    geometry = (Window((3, 3), padding=(1, 1)), 4)
+    expected = reference.conv2d_grad_weight(*double(x, gy), *geometry)
+    assert_close(device.run(cuda.conv2d_grad_weight, x, gy, *geometry), expected, expected, EXACT)
 
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"])
@@ -192,7 +229,7 @@ def test_more_rows_than_a_small_divisor_would_show(device):
 def test_what_is_left_to_the_reference(device):
     x, w = device.upload(numbers(1, 2, 4, 5, 5)), device.upload(numbers(2, 8, 4, 3, 3))
     window, far = Window((3, 3), padding=(1, 1)), Window((3, 3), padding=(1 << 40, 1))
-    assert cuda.conv2d(x, device.upload(numbers(2, 8, 2, 3, 3)), None, window, 2) is NotImplemented  # groups
+    assert cuda.conv2d(x, device.upload(numbers(2, 8, 2, 3, 3)), None, far, 2) is NotImplemented
     assert cuda.conv2d(device.upload(numbers(1, 0, 4, 5, 5)), w, None, window, 1) is NotImplemented  # no images
     assert cuda.conv2d(x, device.upload(np.ones((8, 4, 3, 3))), None, window, 1) is NotImplemented  # float64
     assert cuda.conv2d(x, w, None, far, 1) is NotImplemented  # rows beyond 32 bits
