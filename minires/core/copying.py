@@ -86,6 +86,7 @@ def _rebuilt(kind: type[Tensor], state: dict[str, Any]) -> Tensor:
 def unpickle(kind: type[Tensor], state: dict[str, Any]) -> Tensor:
     """A tensor from its pickled state, with an array that can be written into."""
     array = state["_data"]
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
+    # NumPy may unpickle a view of the bytes it was given: a lock cannot make it writeable again, or not read-only.
+    if isinstance(array, np.ndarray) and (array.base is not None or not array.flags.writeable):
         state["_data"] = array.copy()
     return _rebuilt(kind, state)

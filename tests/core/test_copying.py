@@ -289,3 +289,13 @@ def test_torch_agrees(torch):
     twin, view = copy.deepcopy((base, base[:1]))
     view += 1
     assert twin.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_large_tensor_from_a_pickle_is_writeable_after_a_graph_too(protocol):
+    x = pickle.loads(pickle.dumps(mr.ones(500, requires_grad=True), protocol))
+    y = x * x
+    assert not x.data.flags.writeable
+    del y  # what would be raised here, in ReadOnlyLock.__del__, pytest reports as a failure
+    assert x.data.flags.writeable
+    x.data[0] = 3.0
