@@ -116,6 +116,25 @@ def test_an_element_holds_the_measurement():
     assert math.isnan(nothing.numeric)
 
 
+def test_a_difference_of_exactly_what_is_allowed_is_allowed():
+    """With numbers that binary fractions hold exactly: 0.5 is allowed."""
+    half = Tolerances(atol=0.5, rtol=0.0, eps=None, method="auto")
+    assert verdict(2.5, measured(2.0), tolerances=half) is Verdict.PASS
+    assert verdict(2.5, measured(2.0, crossing="relu"), tolerances=half) is Verdict.KINK
+    kink = Kink(0.0, 5.0, 0.0, 5.0, 0.0)
+    for analytic, expected in (
+        (5.5, Verdict.KINK),
+        (-0.5, Verdict.KINK),
+        (5.75, Verdict.WRONG),
+        (-0.75, Verdict.WRONG),
+    ):
+        assert verdict(analytic, measured(1.0, kink=kink), tolerances=half) is expected
+    wider = Tolerances(atol=0.625, rtol=0.0, eps=None, method="auto")
+    assert verdict(5.5, measured(1.0, kink=kink), tolerances=wider) is Verdict.ROUNDING
+    assert verdict(5.0, measured(1.0, kink=kink), tolerances=wider) is Verdict.KINK
+    assert verdict(0.0, measured(1.0, kink=kink), tolerances=wider) is Verdict.KINK
+
+
 # -- at an undeclared kink --------------------------------------------------------------------------------------------
 
 CLEAR = Kink(left=-1.0, right=2.0, low=-1.0, high=2.0, error=0.0)
@@ -206,6 +225,7 @@ def test_flat_differences_do_not_contradict_a_slope_too_small_to_be_added():
     tiny = 15 * EPS  # times 0.5 is 7.5 last bits of 1
     for sign in (1, -1):
         assert _more_precise(exact(sign * tiny), Estimate(0.0, 0.0, "d"), flat, TOLERANCES).value == sign * tiny
+        assert _more_precise(exact(sign * 16 * EPS), Estimate(0.0, 0.0, "d"), flat, TOLERANCES).value != 0
         assert _more_precise(exact(sign * 17 * EPS), Estimate(0.0, 0.0, "d"), flat, TOLERANCES).value == 0
     assert _more_precise(exact(tiny), Estimate(0.0, 0.0, "d"), FLAT, TOLERANCES).value == 0
     assert _more_precise(exact(tiny), Estimate(0.0, 0.0, "d"), [step(0.5, 0.0, 1e-30)], TOLERANCES).value == 0

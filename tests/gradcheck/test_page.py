@@ -13,7 +13,7 @@ import pytest
 
 import minires as mr
 from minires.core.function import Function
-from minires.gradcheck import ArrayResult, Element, Report, Suspect, Verdict, gradcheck
+from minires.gradcheck import ArrayResult, Element, Report, Suspect, Verdict, gradcheck, page
 from minires.gradcheck.heatmap import MOST_CELLS, colour, layout
 from minires.gradcheck.interceptors import Crossing
 from minires.gradcheck.line import FEW, Step
@@ -427,3 +427,25 @@ def test_a_notebook_without_matplotlib_shows_the_text(monkeypatch):
 
     monkeypatch.setattr("minires.gradcheck.report.report_as_html", missing)
     assert report._repr_html_() == f"<pre>{report}</pre>"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "folded", "opened", "heights"),
+    [
+        (40, 0, None, False, ["scroll"]),
+        (39, 1, None, False, ["scroll"]),
+        (41, 0, 41, True, ["scroll long"]),
+        (40, 1, 40, False, ["scroll", "scroll"]),
+        (41, 1, 41, False, ["scroll", "scroll long"]),
+        (0, 41, None, False, ["scroll long"]),
+    ],
+)
+def test_of_more_than_forty_arrays_those_that_passed_are_folded(right, wrong, folded, opened, heights):
+    verdicts = [Verdict.PASS] * right + [Verdict.WRONG] * wrong
+    arrays = [ArrayResult(f"w{k}", (2,), (element((0,), 1.0, 1.0),), each) for k, each in enumerate(verdicts)]
+    listed = page._list(arrays)
+    assert re.findall(r'<div class="(scroll[^"]*)" tabindex', listed) == heights
+    found = re.search(r"<details( open=\"open\")?><summary>(\d+) that passed", listed)
+    assert (found and int(found[2])) == folded
+    assert bool(found and found[1]) is opened
+    assert listed.count("<tr>") == right + wrong + len(heights)

@@ -14,6 +14,7 @@ from minires import functional as F
 from minires.errors import DtypeError, GraphError
 from minires.gradcheck import Verdict
 from minires.gradcheck.consistency import (
+    SHARED_OUTPUT,
     TWO_SHAPES,
     _unequal,
     backward_mismatch,
@@ -329,3 +330,20 @@ def test_linearity_is_tried_at_a_large_multiple_at_another_cotangent_and_at_the_
         np.testing.assert_array_equal(scaled, -(2.0**power) * tested.u)
         np.testing.assert_allclose(both, tested.u + other)
         assert np.linalg.norm(other) == pytest.approx(1)
+
+
+def test_an_output_that_another_application_overwrites_is_found():
+    buffer = np.zeros(3)
+
+    class Shared(Op):
+        def forward(self, x: Any, y: Any) -> Any:
+            buffer[...] = x * x * y
+            return buffer
+
+    tested = under_test(lambda x, y: Op()(x, y), X, Y)
+    tested.problem.f = lambda x, y: Shared()(x, y)
+    ((number, element),) = interleaving_errors(tested)
+    assert (number, element.index, element.verdict, element.error) == (0, None, Verdict.WRONG, 0.0)
+    assert math.isnan(element.analytic)
+    assert math.isnan(element.numeric)
+    assert element.reason == SHARED_OUTPUT

@@ -142,3 +142,16 @@ def test_two_values_of_a_single_channel_are_enough():
     x = mr.tensor([[1.0], [3.0]], dtype="float64")
     y = F.batch_norm(x, None, None, training=True, eps=0.0)
     np.testing.assert_allclose(y.numpy(), [[-1.0], [1.0]])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_parts_of_a_fused_batch_norm_are_named(training):
+    x, w, b = mr.tensor(RNG.normal(size=(4, 3)), requires_grad=True), mr.tensor(np.ones(3)), mr.tensor(np.zeros(3))
+    for residual, relu, parts in (
+        (None, False, ["BatchNorm"]),
+        (None, True, ["BatchNorm", "ReLU"]),
+        (x, False, ["BatchNorm", "Add"]),
+        (x, True, ["BatchNorm", "Add", "ReLU"]),
+    ):
+        y = F.batch_norm(x, *running(), w, b, training, residual=residual, relu=relu)
+        assert list(y.node.parts) == parts
