@@ -72,7 +72,7 @@ class ArrayUfunc:
 
 def numpy_names(function: Decorated) -> Decorated:
     """Decorator: `axis` and `keepdims` mean `dim` and `keepdim`, as in torch. Raises TypeError for what NumPy adds."""
-    arguments = getattr(function, "__wrapped__", function).__code__.co_varnames  # type: ignore[attr-defined]
+    arguments = getattr(function, "__wrapped__", function).__code__.co_varnames
     names = (("axis", "dims" if "dims" in arguments else "dim"), ("keepdims", "keepdim"))
 
     @functools.wraps(function)

@@ -184,9 +184,9 @@ def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]
 
 
 def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    largest = backend.max(op.inputs[0].data, op.axes, True)
-    winners = Tensor((op.inputs[0].data == largest).astype(g.dtype))
-    return [g.reshape(largest.shape) * winners]
+    found = op.extreme(op.inputs[0].data, True)
+    winners = Tensor((op.inputs[0].data == found).astype(g.dtype))
+    return [g.reshape(found.shape) * winners]
 
 
 def _has_kinks(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
