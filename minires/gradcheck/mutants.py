@@ -20,6 +20,7 @@ from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
 from minires.ops import elementwise, linear
 from minires.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight
+from minires.ops.cumulative import Cumsum
 from minires.ops.elementwise import (
     Add,
     Divide,
@@ -274,6 +275,7 @@ MUTANTS = (
     Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
     Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
     Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),
+    Mutant("sums from the front", only(Cumsum), lambda op, g, right: [Cumsum(op.axis)(g)]),
     Mutant("repeated indices overwrite", only(Index), _repeats_overwrite, "no element is taken twice here"),
 )
 
