@@ -361,9 +361,9 @@ class Methods(Conversions, Facts, AbsentMethods):
         """x − ln Σ eˣ along `dim`; with `dtype`, in that one (torch.log_softmax)."""
         return METHODS["log_softmax"](self, dim, dtype)
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *numbers: Any, shape: Any = None) -> Tensor:
         """The same elements in another shape; one length may be −1 (torch.reshape)."""
-        return METHODS["reshape"](self, tuple_of(shape))
+        return METHODS["reshape"](self, tuple_of(numbers, shape))
 
     view = reshape
 
@@ -371,9 +371,9 @@ class Methods(Conversions, Facts, AbsentMethods):
         """The axes start_dim … end_dim joined into one (torch.flatten)."""
         return METHODS["flatten"](self, start_dim, end_dim)
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *numbers: Any, dims: Any = None) -> Tensor:
         """The axes in another order (torch.permute)."""
-        return METHODS["permute"](self, tuple_of(dims))
+        return METHODS["permute"](self, tuple_of(numbers, dims))
 
     @property
     def T(self) -> Tensor:
@@ -384,9 +384,9 @@ class Methods(Conversions, Facts, AbsentMethods):
         """Two axes exchanged (torch.transpose)."""
         return METHODS["transpose"](self, dim0, dim1)
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *numbers: Any, dims: Any = None) -> Tensor:
         """The elements in reverse order along `dims` (torch.flip)."""
-        return METHODS["flip"](self, tuple_of(dims))
+        return METHODS["flip"](self, tuple_of(numbers, dims))
 
     @numpy_names
     def squeeze(self, dim: Dim = None) -> Tensor:
@@ -547,13 +547,13 @@ class Methods(Conversions, Facts, AbsentMethods):
         """Repeated to the shape of `other` (torch.Tensor.expand_as)."""
         return METHODS["expand_as"](self, other)
 
-    def repeat(self, *repeats: Any) -> Tensor:
+    def repeat(self, *numbers: Any, repeats: Any = None) -> Tensor:
         """The tensor repeats[k] times along axis k (torch.Tensor.repeat)."""
-        return METHODS["repeat"](self, tuple_of(repeats))
+        return METHODS["repeat"](self, tuple_of(numbers, repeats))
 
-    def tile(self, *dims: Any) -> Tensor:
+    def tile(self, *numbers: Any, dims: Any = None) -> Tensor:
         """`repeat`, where missing numbers of repeats are 1 (torch.Tensor.tile)."""
-        return METHODS["tile"](self, tuple_of(dims))
+        return METHODS["tile"](self, tuple_of(numbers, dims))
 
     @numpy_names
     def repeat_interleave(

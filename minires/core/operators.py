@@ -226,7 +226,14 @@ class Operators:
         return METHODS["reduce"](self)
 
 
-def tuple_of(arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """The integers of a call `f(2, 3)`, or of `f((2, 3))`, which means the same."""
+def tuple_of(arguments: tuple[Any, ...], named: Any = None) -> Any:
+    """The integers of a call `f(2, 3)`, or of `f((2, 3))` or `f(dims=(2, 3))`, which mean the same.
+
+    Raises TypeError where they are given twice.
+    """
+    if named is not None:
+        if arguments:
+            raise TypeError(f"{arguments} and {named} mean the same: give one of them")
+        return named
     is_packed = len(arguments) == 1 and isinstance(arguments[0], Iterable)
     return tuple(arguments[0]) if is_packed else arguments

@@ -20,6 +20,7 @@ from minires.core.readonly import read_only
 from minires.core.tensor import Tensor
 from minires.ops import elementwise, linear
 from minires.ops.conv import Conv2d, Conv2dGradInput, Conv2dGradWeight
+from minires.ops.cumulative import Cumsum
 from minires.ops.elementwise import (
     Add,
     Divide,
@@ -184,9 +185,9 @@ def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]
 
 
 def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    largest = backend.max(op.inputs[0].data, op.axes, True)
-    winners = Tensor((op.inputs[0].data == largest).astype(g.dtype))
-    return [g.reshape(largest.shape) * winners]
+    found = op.extreme(op.inputs[0].data, True)
+    winners = Tensor((op.inputs[0].data == found).astype(g.dtype))
+    return [g.reshape(found.shape) * winners]
 
 
 def _has_kinks(op: Function, inputs: Sequence[Shape], output: Shape) -> bool:
@@ -274,6 +275,7 @@ MUTANTS = (
     Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
     Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
     Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),
+    Mutant("sums from the front", only(Cumsum), lambda op, g, right: [Cumsum(op.axis)(g)]),
     Mutant("repeated indices overwrite", only(Index), _repeats_overwrite, "no element is taken twice here"),
 )
 

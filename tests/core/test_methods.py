@@ -125,6 +125,21 @@ def test_the_other_names():
     assert x.view_as(mr.ones(3, 6)).shape == (3, 6)
 
 
+def test_what_may_be_several_numbers_has_a_name_too():
+    x = mr.tensor(A)
+    for by_name, by_place in (
+        (x.flip(dims=(0,)), x.flip(0)),
+        (x.permute(dims=(1, 0)), x.permute(1, 0)),
+        (x.tile(dims=(2, 1)), x.tile(2, 1)),
+        (x.repeat(repeats=(2, 1)), x.repeat(2, 1)),
+        (x.reshape(shape=(9,)), x.reshape(9)),
+        (x.flip(dims=1), x.flip((1,))),
+    ):
+        np.testing.assert_array_equal(by_name.numpy(), by_place.numpy(), strict=True)
+    with pytest.raises(TypeError, match="give one of them"):
+        x.flip(0, dims=(1,))
+
+
 def test_new_leaves_have_the_dtype_of_the_tensor(torch):
     for library in (mr, torch):
         x = library.tensor(np.ones(2, np.float16))
