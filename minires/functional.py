@@ -31,6 +31,7 @@ from minires.ops.elementwise import (
     tanh,
     where,
 )
+from minires.ops.grid_sample import affine_grid, grid_sample
 from minires.ops.group_norm import group_norm, instance_norm
 from minires.ops.inplace import relu_
 from minires.ops.layer_norm import layer_norm
@@ -75,6 +76,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "add",
+    "affine_grid",
     "amax",
     "argmax",
     "avg_pool1d",
@@ -100,6 +102,7 @@ __all__ = [
     "fold",
     "gather",
     "global_avg_pool2d",
+    "grid_sample",
     "group_norm",
     "instance_norm",
     "interpolate",
