@@ -84,3 +84,12 @@ def test_places_that_depend_on_the_input_are_refused():
     assert_answers_alike(inference.compile(turned, images(1, 2, 4, 4)), turned, images(1, 2, 4, 4))
     with pytest.raises(MiniResError, match="depends on the numbers of its input"):
         inference.compile(lambda x: F.grid_sample(x, F.affine_grid(x[:, 0, :2, :3], x.shape)), images(1, 2, 4, 4))
+
+
+def test_instance_norm_that_would_move_its_running_statistics_is_refused():
+    mean, var = mr.zeros(3), mr.ones(3)
+    with pytest.raises(MiniResError, match="moves its running statistics"):
+        inference.compile(lambda x: F.instance_norm(x, mean, var), images(2, 3, 4, 4))
+    assert mean.tolist() == [0, 0, 0]
+    constant = inference.compile(lambda x: F.instance_norm(x, mean, var, use_input_stats=False), images(2, 3, 4, 4))
+    assert_answers_alike(constant, lambda x: F.batch_norm(x, mean, var), images(2, 3, 4, 4))
