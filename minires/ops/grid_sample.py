@@ -23,11 +23,12 @@ from minires.core import modes
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.elementwise import clip
+from minires.ops.clamp import clip
 from minires.ops.float16 import in_float32
 from minires.ops.linear import matmul
 from minires.ops.operands import check_device, check_dtypes, check_floating, lengths_of
-from minires.ops.shape import expand, gather, index, reshape, transpose
+from minires.ops.selection import gather
+from minires.ops.shape import expand, index, reshape, transpose
 
 MODES, PADDING_MODES = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 Tap = tuple[Array, Tensor | None]  # a pixel for each place along one axis, and its weight; None is 1
