@@ -2,8 +2,8 @@
 
 A mutant replaces one operator, constant, comparison, condition or returned value. Annotations, docstrings, error
 messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone. So are the 1 in
-`reshape(-1, …)`, since NumPy infers that axis from any negative number, and `astype(…, copy=False)`, since a copy has the
-same numbers and takes only time.
+`reshape(-1, …)`, since NumPy infers that axis from any negative number, and `astype(…, copy=False)`, since a copy has
+the same numbers and only takes time.
 """
 
 from __future__ import annotations
