@@ -54,3 +54,10 @@ def test_names_that_do_not_fit(asked, stored, says):
 def test_an_unknown_network_has_no_options():
     with pytest.raises(ValueError, match="no model 'vgg16'"):
         network_options("vgg16", {})
+
+
+@pytest.mark.parametrize(("length", "shown"), [(60, "'" + "x" * 60 + "'"), (61, "'" + "x" * 60 + "'...")])
+def test_a_name_that_is_no_network_is_shown_up_to_sixty_characters(length, shown):
+    with pytest.raises(WeightsError) as caught:
+        stored_name({"model": "x" * length}, "w")
+    assert str(caught.value) == f"w is of {shown}, which is none of our networks"

@@ -23,4 +23,13 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "-    return pair[0] < other[0] and pair[1] < other[1]\n"
         "+    return pair[0] < other[0] and (pair[1] <= other[1])",
     ): "two pairs never have the same lower node: each node of a row is in one pair at most",
+    (
+        "minires/inspection/machine.py",
+        "-    x, y = np.random.default_rng(0).normal(size=(2, size, size)).astype(np.float32)\n"
+        "+    x, y = np.random.default_rng(1).normal(size=(2, size, size)).astype(np.float32)",
+    ): "other numbers of the same kind, of which only a duration is returned",
+    (
+        "minires/lab/grading_checks.py",
+        "-        if abs(ratios.flat[0] + 1) < 1e-6:\n+        if (abs(ratios.flat[0] + 1) <= 1e-06):",
+    ): "near 1 a sum is a multiple of 2⁻⁵³, which 1e-6 is not: the two sides are never equal",
 }

@@ -1,8 +1,9 @@
 """Small changes to a source file, each of which ought to make some test fail.
 
 A mutant replaces one operator, constant, comparison, condition or returned value. Annotations, docstrings, error
-messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone. So is the 1 in
-`reshape(-1, …)`: NumPy infers that axis from any negative number.
+messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone. So are the 1 in
+`reshape(-1, …)`, since NumPy infers that axis from any negative number, and `astype(…, copy=False)`, since a copy has
+the same numbers and only takes time.
 """
 
 from __future__ import annotations
@@ -78,18 +79,20 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
                 continue
             if isinstance(child, ast.keyword) and child.arg in ("strict", "stacklevel"):
                 continue
+            if isinstance(child, ast.keyword) and child.arg == "copy" and _is_call_of(node, "astype"):
+                continue
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):  # a docstring
                 continue
-            if _is_reshape(node) and isinstance(child, ast.UnaryOp):
+            if _is_call_of(node, "reshape") and isinstance(child, ast.UnaryOp):
                 yield child  # without the 1 of -1
                 continue
             yield from _code(child)
 
 
-def _is_reshape(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape"
+def _is_call_of(node: ast.AST, method: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method
 
 
 def _replacements(node: ast.AST) -> Iterator[str]:

@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ("y = 'é' if a else b", ["y = 'é' if (not (a)) else b"]),
         ("return a", ["return None"]),
         ("return None", []),
+        ("y = a.astype(b, copy=False)", []),
+        ("y = f(a, copy=False)", ["y = f(a, copy=True)"]),
         ("y = a.reshape(-1, 2)", ["y = a.reshape((1), 2)", "y = a.reshape(-1, 3)"]),
         ("y: int | None = a", []),
         ("y = f'{a + 1}' + 'text'", []),

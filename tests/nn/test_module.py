@@ -655,3 +655,16 @@ def test_a_child_with_the_name_of_a_wrapper_survives_a_file(suffix, child, tmp_p
     loaded.load_state_dict(weights.load(tmp_path / f"net{suffix}"))
     for name, tensor in saved.state_dict().items():
         np.testing.assert_array_equal(loaded.state_dict()[name].numpy(), tensor.numpy())
+
+
+def test_methods_that_change_a_module_return_it():
+    module = nn.Linear(2, 3)
+    for changed in (
+        module.requires_grad_(False),
+        module.requires_grad_(),
+        module.train(),
+        module.eval(),
+        module.to("cpu"),
+        module.apply(lambda each: None),
+    ):
+        assert changed is module

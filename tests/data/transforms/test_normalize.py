@@ -173,3 +173,14 @@ def test_normalising_twice_is_refused():
         with pytest.raises(DataError, match="normalised 2 times"):
             Compose(twice)
     Compose([PerPixelMean(np.zeros((3, 2, 2))), Normalize(0.0, 0.5)])  # a mean once, and a deviation
+
+
+@pytest.mark.parametrize(
+    "transform", [Normalize((0.1, 0.2, 0.3), (0.5, 0.4, 0.3)), PerPixelMean(noise(3, 4, 5) / 255)], ids=repr
+)
+def test_several_images_are_normalised_as_each_of_them(transform):
+    images = noise(2, 6, 4, 5, 3)  # two rows of six images, as of ten crops
+    found = transform(images)
+    assert found.shape == (2, 6, 3, 4, 5)
+    for i, j in np.ndindex(2, 6):
+        np.testing.assert_array_equal(found[i, j], transform(images[i, j]))
