@@ -6,6 +6,8 @@ classes or elements is a buffer: it moves with the module and is saved with it.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from minires import functional as F
 from minires.core.tensor import Tensor
 from minires.nn.layers import check_true_or_false, is_number
@@ -18,7 +20,7 @@ Flag = bool | None
 class _Loss(Module):
     """A loss with a reduction."""
 
-    reductions = ("mean", "sum", "none")
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     def __init__(self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean") -> None:
         self.reduction = reduction_of(type(self).__name__, size_average, reduce, reduction)
@@ -82,6 +84,8 @@ class HuberLoss(_Loss):
 class NLLLoss(_Loss):
     """−input[n, target[n]] of log-probabilities (torch.nn.NLLLoss)."""
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -102,6 +106,7 @@ class NLLLoss(_Loss):
 class CrossEntropyLoss(_Loss):
     """−Σ_c t_c ln softmax(input)_c of logits (torch.nn.CrossEntropyLoss)."""
 
+    weight: Tensor | None
     label_smoothing: float
 
     def __init__(
@@ -133,6 +138,8 @@ class CrossEntropyLoss(_Loss):
 class BCELoss(_Loss):
     """−target ln input − (1 − target) ln(1 − input) of probabilities (torch.nn.BCELoss)."""
 
+    weight: Tensor | None
+
     def __init__(
         self,
         weight: Tensor | None = None,
@@ -150,6 +157,9 @@ class BCELoss(_Loss):
 
 class BCEWithLogitsLoss(_Loss):
     """BCELoss of σ(input), finite for every input (torch.nn.BCEWithLogitsLoss)."""
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(
         self,
@@ -176,7 +186,7 @@ class KLDivLoss(_Loss):
     The Kullback-Leibler divergence has reduction "batchmean".
     """
 
-    reductions = ("mean", "sum", "none", "batchmean")
+    reductions: ClassVar = ("mean", "sum", "none", "batchmean")
 
     def __init__(
         self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean", log_target: bool = False
