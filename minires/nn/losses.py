@@ -186,7 +186,7 @@ class KLDivLoss(_Loss):
     The Kullback-Leibler divergence has reduction "batchmean".
     """
 
-    reductions = ("mean", "sum", "none", "batchmean")
+    reductions: ClassVar = ("mean", "sum", "none", "batchmean")
 
     def __init__(
         self, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean", log_target: bool = False
