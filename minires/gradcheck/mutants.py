@@ -254,6 +254,11 @@ def _repeats_overwrite(op: Any, g: Tensor, right: Backward) -> list[Tensor | Non
     return [Tensor(array)]
 
 
+def _sums_from_the_front(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """Take Σ_{i ≤ k} gᵢ in place of Σ_{i ≥ k} gᵢ."""
+    return [Cumsum(op.axis)(g)]
+
+
 MUTANTS = (
     Mutant("returns zeros", always, _each(_zeros_like)),
     Mutant("sign flipped", always, _each(lambda g: -g)),
@@ -275,7 +280,7 @@ MUTANTS = (
     Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
     Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
     Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),
-    Mutant("sums from the front", only(Cumsum), lambda op, g, right: [Cumsum(op.axis)(g)]),
+    Mutant("sums from the front", only(Cumsum), _sums_from_the_front),
     Mutant("repeated indices overwrite", only(Index), _repeats_overwrite, "no element is taken twice here"),
 )
 
