@@ -258,6 +258,11 @@ def _repeats_overwrite(op: Any, g: Tensor, right: Backward) -> list[Tensor | Non
     return [Tensor(array)]
 
 
+def _sums_from_the_front(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    """Take Σ_{i ≤ k} gᵢ in place of Σ_{i ≥ k} gᵢ."""
+    return [Cumsum(op.axis)(g)]
+
+
 MUTANTS = (
     Mutant("returns zeros", always, _each(_zeros_like)),
     Mutant("sign flipped", always, _each(lambda g: -g)),

@@ -94,7 +94,7 @@ def _scattered(op: str, input: Tensor, dim: int, index: Tensor, src: Tensor, put
     key = _along(op, x.shape, axis, i.data)
     if i.ndim != s.ndim or any(n > m for n, m in zip(i.shape, s.shape, strict=True)):
         raise ShapeError(f"{op}: index {index.shape} exceeds src {src.shape}")
-    y = put(x, key, s if s.shape == i.shape else s[tuple(slice(n) for n in i.shape)])
+    y = put(x, key, s[tuple(slice(n) for n in i.shape)])
     return y if input.ndim else reshape(y, ())
 
 
