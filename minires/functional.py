@@ -154,6 +154,7 @@ if TYPE_CHECKING:  # see _LATE
     from minires.ops.masking import masked_scatter, masked_select, nan_to_num
     from minires.ops.patches import fold, unfold
     from minires.ops.pool1d import avg_pool1d, max_pool1d
+    from minires.ops.positions import argwhere, nonzero
     from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
     from minires.ops.rectifiers import (
         celu,
@@ -231,6 +232,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
     "as_tensor",
     "asin",
     "atan",
@@ -390,6 +392,7 @@ __all__ = [
     "neg",
     "negative",
     "nll_loss",
+    "nonzero",
     "norm",
     "normalize",
     "one_hot",
@@ -510,6 +513,7 @@ _LATE = (
     "lp_pool",
     "masking",
     "patches",
+    "positions",
     "pool1d",
     "products",
     "rectifiers",

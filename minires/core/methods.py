@@ -412,6 +412,14 @@ class Methods(Conversions, Facts, AbsentMethods):
         """A copy with y[…, index[…, i, …], …] += src[…, i, …] along `dim` (torch.scatter_add)."""
         return METHODS["scatter_add"](self, dim, index, src)
 
+    def matmul(self, other: Operand) -> Tensor:
+        """x @ other (torch.matmul)."""
+        return METHODS["matmul"](self, other)
+
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """The indices of what is not 0, (count, axes), or as_tuple one Tensor for each axis (torch.nonzero)."""
+        return METHODS["nonzero"](self, as_tuple=as_tuple)
+
     # -- comparisons and bits -----------------------------------------------------------------------------------------
 
     def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:

@@ -260,6 +260,22 @@ def test_equal_compares_shape_and_elements():
         mr.equal(x, x.numpy())
 
 
+@pytest.mark.parametrize("numbers", [[[0, 1, 2], [3, 0, 0]], [0.0, 0.0], [], 5, 0, [[[True]]]], ids=str)
+def test_nonzero_is_torchs(numbers, torch):
+    x, t = mr.tensor(np.array(numbers)), torch.tensor(np.array(numbers))
+    assert np.array_equal(x.nonzero().numpy(), t.nonzero().numpy())
+    assert x.nonzero().dtype == mr.int64
+    assert np.array_equal(mr.argwhere(x).numpy(), torch.argwhere(t).numpy())
+    ours, theirs = mr.nonzero(x, as_tuple=True), torch.nonzero(t, as_tuple=True)
+    assert [each.tolist() for each in ours] == [each.tolist() for each in theirs]
+    assert not np.shape(numbers) or x[ours].tolist() == t[theirs].tolist()
+
+
+def test_matmul_is_the_operator():
+    x, y = mr.randn(2, 3), mr.randn(3, 4)
+    assert np.array_equal(x.matmul(y).numpy(), (x @ y).numpy())
+
+
 # -- bits -------------------------------------------------------------------------------------------------------------
 
 OPERATORS = (operator.and_, operator.or_, operator.xor)
