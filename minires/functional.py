@@ -133,6 +133,7 @@ if TYPE_CHECKING:  # see _LATE
     from minires.ops.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d
     from minires.ops.einsum import einsum
     from minires.ops.exponential_sums import logaddexp
+    from minires.ops.grid_sample import affine_grid, grid_sample
     from minires.ops.group_norm import group_norm, instance_norm
     from minires.ops.layer_norm import layer_norm
     from minires.ops.loss_binary import (
@@ -220,6 +221,7 @@ __all__ = [
     "addcmul",
     "addmm",
     "addmv",
+    "affine_grid",
     "all",
     "allclose",
     "alpha_dropout",
@@ -316,6 +318,7 @@ __all__ = [
     "gelu",
     "global_avg_pool2d",
     "glu",
+    "grid_sample",
     "group_norm",
     "gt",
     "hardshrink",
@@ -506,6 +509,7 @@ _LATE = (
     "dropout",
     "einsum",
     "exponential_sums",
+    "grid_sample",
     "group_norm",
     "layer_norm",
     "loss_binary",

@@ -97,6 +97,13 @@ def _together(*parts: Inputs) -> Inputs:
 
 
 SIGNS = np.array([1.0, -1.0, -1.0, 1.0])
+
+
+def _image_and_places(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """For `grid_sample`: places in the image and beyond its edge."""
+    return rng.normal(size=(1, 1, 3, 2)), rng.uniform(-1.3, 1.3, (1, 1, 3, 2))
+
+
 MASK = np.arange(6).reshape(2, 3) % 2 == 0
 LABELS = np.array([2, 0, 1, 2])
 PLACES = (np.array([0, 2, 0]), slice(1, None))  # a row twice: the last value stays
@@ -371,6 +378,8 @@ EXAMPLES = (
     _op("interpolate", F.interpolate, _normal((1, 2, 3, 4)), scale_factor=(2.0, 1.5)),
     _op("interpolate, bilinear", F.interpolate, _normal((1, 2, 4, 3)), size=(3, 5), mode="bilinear"),
     _op("interpolate, bicubic", F.interpolate, _normal((1, 1, 4, 3)), size=(5, 4), mode="bicubic", align_corners=True),
+    _op("grid_sample", F.grid_sample, _image_and_places, align_corners=False),
+    _op("affine_grid", F.affine_grid, _normal((2, 2, 3)), size=(2, 1, 3, 2), align_corners=False),
     _op("pixel_shuffle", F.pixel_shuffle, _normal((1, 8, 2, 3)), upscale_factor=2),
     _op("pixel_unshuffle", F.pixel_unshuffle, _normal((2, 4, 6)), downscale_factor=2),
     _op("channel_shuffle", F.channel_shuffle, _normal((2, 6, 2)), groups=3),

@@ -184,6 +184,10 @@ def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]
     return [sum_to(where(a_loses, 0.0, g), a.shape), sum_to(where(b_loses, 0.0, g), b.shape)]
 
 
+def _sums_from_the_front(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
+    return [Cumsum(op.axis)(g)]
+
+
 def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     found = op.extreme(op.inputs[0].data, True)
     winners = Tensor((op.inputs[0].data == found).astype(g.dtype))
@@ -275,7 +279,7 @@ MUTANTS = (
     Mutant("overlaps overwritten", only(Conv2d), _overlaps_overwritten, "no windows overlap here"),
     Mutant("batch variance constant", only(BatchNormTraining), _batch_norm(mean=True, variance=False)),
     Mutant("batch mean constant", only(BatchNormTraining), _batch_norm(mean=False, variance=True)),
-    Mutant("sums from the front", only(Cumsum), lambda op, g, right: [Cumsum(op.axis)(g)]),
+    Mutant("sums from the front", only(Cumsum), _sums_from_the_front),
     Mutant("repeated indices overwrite", only(Index), _repeats_overwrite, "no element is taken twice here"),
 )
 

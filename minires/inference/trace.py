@@ -26,6 +26,7 @@ from minires.errors import MiniResError
 from minires.inference.constants import Constants
 from minires.ops.dropout import Dropout
 from minires.ops.norm import BatchNormEval, BatchNormTraining
+from minires.ops.shape import Reshape
 
 Operand = int | Array  # the number of a value, or a constant
 
@@ -127,8 +128,12 @@ class Trace:
     def refuse_statistics(self, tensor: Tensor) -> None:
         """Raise MiniResError if `tensor` is about to be moved by a batch norm in training mode, the last call."""
         last = self.calls[-1].op if self.calls else None
-        if isinstance(last, BatchNormTraining) and tensor.shape == (self.arrays[-1].shape[1],):
+        if isinstance(last, (BatchNormTraining, Reshape)) and tensor.ndim == 1 and self._has_batch_statistics():
             _refuse("batch norm is in training mode, and moves its running statistics: call eval() on what is compiled")
+
+    def _has_batch_statistics(self) -> bool:
+        """Whether the last operation is a batch norm in training mode, or the reshape of one (instance norm)."""
+        return any(isinstance(call.op, BatchNormTraining) for call in self.calls[-2:])
 
     def finish(self, returned: Any) -> None:
         """Record what the model returned."""

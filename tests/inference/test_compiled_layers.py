@@ -9,6 +9,7 @@ import minires as mr
 from minires import functional as F
 from minires import inference, nn
 from minires.backend import cpu
+from minires.errors import MiniResError
 from tests.nn.test_layers import TWINS
 
 RNG = np.random.default_rng(0)
@@ -71,3 +72,24 @@ def test_batch_norm_without_running_statistics_takes_those_of_the_batch_compiled
     compiled = inference.compile(layer, images(2, 3, 4, 4))
     for scale in (1, 10):
         assert_answers_alike(compiled, layer, images(2, 3, 4, 4) * np.float32(scale))
+
+
+def test_places_that_depend_on_the_input_are_refused():
+    """The pixels that `grid_sample` reads are numbers of the input: a plan would keep the example's."""
+    theta = mr.tensor(np.array([[[1.0, 0.2, 0.1], [0.0, 0.8, 0.0]]], np.float32))
+
+    def turned(x):
+        return F.grid_sample(x, F.affine_grid(theta, x.shape))
+
+    assert_answers_alike(inference.compile(turned, images(1, 2, 4, 4)), turned, images(1, 2, 4, 4))
+    with pytest.raises(MiniResError, match="depends on the numbers of its input"):
+        inference.compile(lambda x: F.grid_sample(x, F.affine_grid(x[:, 0, :2, :3], x.shape)), images(1, 2, 4, 4))
+
+
+def test_instance_norm_that_would_move_its_running_statistics_is_refused():
+    mean, var = mr.zeros(3), mr.ones(3)
+    with pytest.raises(MiniResError, match="moves its running statistics"):
+        inference.compile(lambda x: F.instance_norm(x, mean, var), images(2, 3, 4, 4))
+    assert mean.tolist() == [0, 0, 0]
+    constant = inference.compile(lambda x: F.instance_norm(x, mean, var, use_input_stats=False), images(2, 3, 4, 4))
+    assert_answers_alike(constant, lambda x: F.batch_norm(x, mean, var), images(2, 3, 4, 4))

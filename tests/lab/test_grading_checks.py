@@ -52,8 +52,8 @@ NOT_GRADED = """
     conv2d_grad_input conv2d_grad_weight max_pool2d_route max_pool2d_gather avg_pool2d_split sum_to
     conv1d conv_transpose1d conv_transpose2d max_pool1d avg_pool1d lp_pool1d lp_pool2d adaptive_avg_pool1d
     adaptive_max_pool1d adaptive_max_pool2d max_unpool1d max_unpool2d gather_at_indices add_at_indices
-    interpolate pixel_shuffle pixel_unshuffle channel_shuffle unfold fold windows group_norm instance_norm
-    local_response_norm rms_norm
+    grid_sample affine_grid interpolate pixel_shuffle pixel_unshuffle channel_shuffle unfold fold windows group_norm
+    instance_norm local_response_norm rms_norm
     reshape flatten permute transpose flip squeeze unsqueeze expand broadcast_tensors pad concatenate stack
     index index_put bilinear gather scatter_add astype clone
     clamp_min clamp_max square reciprocal rsqrt lerp addcmul addcdiv masked_fill remainder fmod

@@ -581,6 +581,24 @@ def interpolate_(d: Draw) -> Problem:
     return Problem([x], options=options | ({"align_corners": d.flag()} if mode in modes else {}))
 
 
+def grid_sample_(d: Draw) -> Problem:
+    dimensions = d.integer(2, 3)
+    size, n = d.pair(1, 2), d.integer(2, 4)
+    image, places = (n, *d.pair(1, 4), 3)[:dimensions], d.shape(dimensions, dimensions, 1, 2)
+    options = {
+        "mode": d.choose(("bilinear", "bicubic") if dimensions == 2 else ("bilinear",)),
+        "padding_mode": d.choose(("zeros", "border", "reflection")),
+        "align_corners": d.flag(),
+    }
+    return Problem([d.normal((*size, *image)), 0.7 * d.normal((size[0], *places, dimensions))], options=options)
+
+
+def affine_grid_(d: Draw) -> Problem:
+    dimensions, n = d.integer(2, 3), d.integer(1, 2)
+    size = [n, 1, *d.shape(dimensions, dimensions, 2, 3)]  # PyTorch warns of lengths of 1
+    return Problem([d.normal((n, dimensions, dimensions + 1))], options={"size": size, "align_corners": d.flag()})
+
+
 def patches_(folded: bool) -> Strategy:
     def draw(d: Draw) -> Problem:
         kernel, dilation, padding, stride = d.pair(1, 3), d.pair(1, 2), d.pair(0, 1), d.pair(1, 2)
@@ -1115,6 +1133,8 @@ LAYERS = [
     Case("add_at_indices", at_indices_(add=True), torch_add_at_indices),
     Case("pad: by its mode", pad_by_mode_),
     Case("interpolate", interpolate_),
+    Case("grid_sample", grid_sample_, orders=1),  # PyTorch has no second derivative of it
+    Case("affine_grid", affine_grid_),
     Case(
         "pixel_shuffle",
         shaped(lambda d, x: {"upscale_factor": 2}, among=((1, 4, 2, 3), (2, 8, 1, 2), (4, 1, 1), (1, 2, 4, 3, 1))),
