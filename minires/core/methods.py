@@ -28,7 +28,7 @@ class Methods(Conversions, Facts, AbsentMethods):
     __slots__ = ()
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
-        """A copy that passes gradients on (torch.Tensor.clone). Raises TypeError for a memory_format."""
+        """A copy that passes gradients on (torch.Tensor.clone). memory_format is as in `to`."""
         return METHODS["clone"](self, memory_format)
 
     def exp(self) -> Tensor:
