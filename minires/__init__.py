@@ -35,6 +35,7 @@ from minires.core.autograd import backward, grad
 from minires.core.creation import tensor
 from minires.core.drawn import rand, randn
 from minires.core.dtypes import *  # noqa: F403
+from minires.core.facts import channels_last, contiguous_format, preserve_format
 from minires.core.filled import ones, zeros
 from minires.core.function import Function
 from minires.core.modes import (
@@ -130,6 +131,8 @@ __all__ = [
     "autograd",
     "backend",
     "backward",
+    "channels_last",
+    "contiguous_format",
     "cuda",
     "data",
     "detect_anomaly",
@@ -160,6 +163,7 @@ __all__ = [
     "numel",
     "ones",
     "optim",
+    "preserve_format",
     "profile",
     "promote_types",
     "rand",

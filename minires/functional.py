@@ -155,6 +155,7 @@ if TYPE_CHECKING:  # see _LATE
     from minires.ops.masking import masked_scatter, masked_select, nan_to_num
     from minires.ops.patches import fold, unfold
     from minires.ops.pool1d import avg_pool1d, max_pool1d
+    from minires.ops.positions import argwhere, nonzero
     from minires.ops.products import addmm, addmv, baddbmm, bmm, dot, inner, mm, mv, outer
     from minires.ops.rectifiers import (
         celu,
@@ -233,6 +234,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
     "as_tensor",
     "asin",
     "atan",
@@ -393,6 +395,7 @@ __all__ = [
     "neg",
     "negative",
     "nll_loss",
+    "nonzero",
     "norm",
     "normalize",
     "one_hot",
@@ -514,6 +517,7 @@ _LATE = (
     "lp_pool",
     "masking",
     "patches",
+    "positions",
     "pool1d",
     "products",
     "rectifiers",

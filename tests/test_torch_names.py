@@ -42,6 +42,8 @@ def test_nn_functional_is_functional():
         "assert F is functional is nn.functional is minires.functional"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import minires as mr; assert mr.nn.functional.relu is mr.functional.relu"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", mr.core.dtypes.__all__)
@@ -54,6 +56,7 @@ def test_a_dtype_is_numpys_and_torchs(name, torch):
 
 
 def test_the_default_dtype():
+    assert isinstance(mr.ones(1).dtype, mr.dtype)
     assert mr.get_default_dtype() == np.float32
     mr.set_default_dtype(mr.float32)
     with pytest.raises(DtypeError, match="write model"):

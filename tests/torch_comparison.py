@@ -93,6 +93,8 @@ class Copies:
             return {key: self(each) for key, each in value.items()}
         if type(value) in (list, tuple):
             return type(value)(self(each) for each in value)
+        if self.to_minires and isinstance(value, torch.memory_format):
+            return str(value).removeprefix("torch.")
         if self.to_minires and isinstance(value, torch.dtype):
             return np.dtype(str(value).removeprefix("torch."))
         return value

@@ -44,14 +44,14 @@ class Conversions:
 
         `to("cuda")`, `to(minires.float64)`, `to("cuda", minires.float64)`, `to(other)` (the device and dtype of another
         tensor), each by position or as device=, dtype= and other=. With copy=True it is always a copy.
-        non_blocking=True permits to go on before a copy has arrived. memory_format is refused (TypeError): the kernels
-        choose the layout. Raises DeviceError, with the reason, for a device that cannot be used.
+        non_blocking=True permits to go on before a copy has arrived; memory_format names a layout in memory. Raises
+        DeviceError, with the reason, for a device that cannot be used.
         """
         return METHODS["to"](self, *args, **kwargs)
 
-    def cpu(self) -> Tensor:
+    def cpu(self, memory_format: Any = None) -> Tensor:
         """The tensor in host memory."""
-        return METHODS["to"](self, "cpu")
+        return METHODS["to"](self, "cpu", memory_format=memory_format)
 
     def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
         """The tensor on a GPU: "cuda:1" or 1, by default the first. Raises DeviceError where there is none."""
@@ -74,49 +74,49 @@ class Conversions:
         """The tensor in the dtype, and on the device, of `other`."""
         return METHODS["to"](self, other)
 
-    def half(self) -> Tensor:
+    def half(self, memory_format: Any = None) -> Tensor:
         """The tensor as float16."""
-        return METHODS["astype"](self, np.float16)
+        return METHODS["to"](self, np.float16, memory_format=memory_format)
 
-    def float(self) -> Tensor:
+    def float(self, memory_format: Any = None) -> Tensor:
         """The tensor as float32."""
-        return METHODS["astype"](self, np.float32)
+        return METHODS["to"](self, np.float32, memory_format=memory_format)
 
-    def double(self) -> Tensor:
+    def double(self, memory_format: Any = None) -> Tensor:
         """The tensor as float64."""
-        return METHODS["astype"](self, np.float64)
+        return METHODS["to"](self, np.float64, memory_format=memory_format)
 
-    def cfloat(self) -> Tensor:
+    def cfloat(self, memory_format: Any = None) -> Tensor:
         """The tensor as complex64."""
-        return METHODS["astype"](self, np.complex64)
+        return METHODS["to"](self, np.complex64, memory_format=memory_format)
 
-    def cdouble(self) -> Tensor:
+    def cdouble(self, memory_format: Any = None) -> Tensor:
         """The tensor as complex128."""
-        return METHODS["astype"](self, np.complex128)
+        return METHODS["to"](self, np.complex128, memory_format=memory_format)
 
-    def byte(self) -> Tensor:
+    def byte(self, memory_format: Any = None) -> Tensor:
         """The tensor as uint8."""
-        return METHODS["astype"](self, np.uint8)
+        return METHODS["to"](self, np.uint8, memory_format=memory_format)
 
-    def char(self) -> Tensor:
+    def char(self, memory_format: Any = None) -> Tensor:
         """The tensor as int8."""
-        return METHODS["astype"](self, np.int8)
+        return METHODS["to"](self, np.int8, memory_format=memory_format)
 
-    def short(self) -> Tensor:
+    def short(self, memory_format: Any = None) -> Tensor:
         """The tensor as int16."""
-        return METHODS["astype"](self, np.int16)
+        return METHODS["to"](self, np.int16, memory_format=memory_format)
 
-    def int(self) -> Tensor:
+    def int(self, memory_format: Any = None) -> Tensor:
         """The tensor as int32."""
-        return METHODS["astype"](self, np.int32)
+        return METHODS["to"](self, np.int32, memory_format=memory_format)
 
-    def long(self) -> Tensor:
+    def long(self, memory_format: Any = None) -> Tensor:
         """The tensor as int64."""
-        return METHODS["astype"](self, np.int64)
+        return METHODS["to"](self, np.int64, memory_format=memory_format)
 
-    def bool(self) -> Tensor:
+    def bool(self, memory_format: Any = None) -> Tensor:
         """Where the tensor is not 0."""
-        return METHODS["astype"](self, np.bool_)
+        return METHODS["to"](self, np.bool_, memory_format=memory_format)
 
     # -- new tensors like this one ------------------------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class Conversions:
 
 
 def refuse_memory_format(what: str, memory_format: Any) -> None:
-    """Raise TypeError for a memory format: which layout an image has in memory is the kernels' business."""
+    """Raise TypeError for a memory format of a whole model: which layout its images have, the kernels choose."""
     if memory_format is not None:
         raise TypeError(
             f"{what}: there is no memory_format, since the kernels choose the layout in memory: leave it out"

@@ -25,6 +25,7 @@ int32: DType = np.dtype("int32")
 int64: DType = np.dtype("int64")
 bool: DType = np.dtype("bool")
 
+dtype = np.dtype
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 cfloat, cdouble = complex64, complex128
@@ -51,6 +52,7 @@ __all__ = [
     "complex64",
     "complex128",
     "double",
+    "dtype",
     "float",
     "float16",
     "float32",

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minires.core.conversions import refuse_memory_format
 from minires.core.operators import METHODS
+from minires.errors import ShapeError
 
 if TYPE_CHECKING:
     from minires.core.function import Function
     from minires.core.tensor import Tensor
+
+# torch's memory formats: which axis lies slowest in memory, which next, and so on.
+FORMAT_AXES = {"channels_last": (0, 2, 3, 1)}
+MEMORY_FORMATS = ("preserve_format", "contiguous_format", *FORMAT_AXES)
+preserve_format, contiguous_format, channels_last = MEMORY_FORMATS
 
 
 class Facts:
@@ -73,14 +78,22 @@ class Facts:
         return strides if dim is None else strides[dim]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in memory in row-major order, without gaps."""
-        refuse_memory_format("is_contiguous", memory_format)
-        return bool(self._data.flags.c_contiguous)
+        """Whether the elements lie in memory without gaps, in row-major order, or as "channels_last" says.
+
+        Raises ShapeError for "channels_last" and other than four axes, ValueError for an unknown format.
+        """
+        if memory_format in (None, "contiguous_format"):
+            return bool(self._data.flags.c_contiguous)
+        if memory_format not in FORMAT_AXES:
+            raise ValueError(f"memory_format = {memory_format!r} must be one of {', '.join(MEMORY_FORMATS)}")
+        axes = FORMAT_AXES[memory_format]
+        if self.ndim != len(axes):
+            raise ShapeError(f"memory_format: {memory_format} needs {len(axes)} axes, got shape {self.shape}")
+        return bool(self._data.transpose(axes).flags.c_contiguous)
 
     def contiguous(self, memory_format: Any = None) -> Tensor:
         """The tensor with its elements in row-major order in memory: itself, or a copy. `view` never needs it here."""
-        refuse_memory_format("contiguous", memory_format)
-        return METHODS["contiguous"](self)
+        return METHODS["contiguous"](self, memory_format)
 
     def _repr_html_(self) -> str:
         """Shape, dtype, origin and a table of numbers, as notebooks show a tensor."""

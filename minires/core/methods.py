@@ -28,7 +28,7 @@ class Methods(Conversions, Facts, AbsentMethods):
     __slots__ = ()
 
     def clone(self, *, memory_format: Any = None) -> Tensor:
-        """A copy that passes gradients on (torch.Tensor.clone). Raises TypeError for a memory_format."""
+        """A copy that passes gradients on (torch.Tensor.clone). memory_format is as in `to`."""
         return METHODS["clone"](self, memory_format)
 
     def exp(self) -> Tensor:
@@ -411,6 +411,14 @@ class Methods(Conversions, Facts, AbsentMethods):
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """A copy with y[…, index[…, i, …], …] += src[…, i, …] along `dim` (torch.scatter_add)."""
         return METHODS["scatter_add"](self, dim, index, src)
+
+    def matmul(self, other: Operand) -> Tensor:
+        """x @ other (torch.matmul)."""
+        return METHODS["matmul"](self, other)
+
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """The indices of what is not 0, (count, axes), or as_tuple one Tensor for each axis (torch.nonzero)."""
+        return METHODS["nonzero"](self, as_tuple=as_tuple)
 
     # -- comparisons and bits -----------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NoReturn
 
-from minires.nn import init, utils
+from minires.nn import functional, init, utils
 from minires.nn.activations import (
     CELU,
     ELU,
@@ -233,6 +233,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "functional",
     "init",
     "utils",
 ]

@@ -10,8 +10,9 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.core import modes
-from minires.core.conversions import dtype_of, refuse_memory_format
+from minires.core.conversions import dtype_of
 from minires.core.creation import tensor
+from minires.core.facts import FORMAT_AXES
 from minires.core.function import Function
 from minires.core.operators import method
 from minires.core.settings import flag
@@ -62,6 +63,22 @@ class Clone(Function):
         return g
 
 
+class Relayout(Function):
+    """The same numbers, whose axes lie in memory in the order `axes`, the slowest first."""
+
+    saved_inputs = ()
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+
+    def forward(self, x: Array) -> Array:
+        inverse = tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__))
+        return backend.transpose(backend.transpose(x, self.axes).copy(), inverse)
+
+    def backward(self, g: Tensor) -> Tensor:
+        return g
+
+
 @method("astype")
 def astype(input: Tensor, dtype: Any) -> Tensor:
     """input in another dtype. An integer input has no gradient. Raises DtypeError if `dtype` is not a dtype."""
@@ -97,6 +114,7 @@ def device_and_dtype(device: Any, dtype: Any) -> tuple[str | None, Any]:
 @method("to")
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """See Conversions.to."""
+    memory_format = kwargs.pop("memory_format", None)
     device, dtype, is_copy = destination(*args, **kwargs)
     device = "cuda:0" if device == "cuda" else device
     result = input
@@ -104,7 +122,8 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         result = ToDevice(device)(input)
     if dtype is not None:
         result = astype(result, dtype)
-    return clone(input) if is_copy and result is input else result
+    result = clone(input) if is_copy and result is input else result
+    return result if memory_format is None else _in_format(result, memory_format)
 
 
 def destination(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
@@ -124,7 +143,6 @@ def destination(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
     if twice := given.keys() & kwargs.keys():
         raise TypeError(f"to: {min(twice)} is given twice")
     given |= kwargs
-    refuse_memory_format("to", given.pop("memory_format", None))
     if unknown := given.keys() - {"other", "device", "dtype", "non_blocking", "copy"}:
         raise TypeError(f"to: there is no argument {min(unknown)!r}")
     flag("to", "non_blocking", given.get("non_blocking", False))  # permission to hurry, of which no use is made
@@ -139,14 +157,20 @@ def destination(*args: Any, **kwargs: Any) -> tuple[str | None, Any, bool]:
 def clone(input: Tensor, memory_format: Any = None) -> Tensor:
     """A copy that passes gradients on (torch.clone)."""
     check_tensor("clone", input)
-    refuse_memory_format("clone", memory_format)
-    return Clone()(input)
+    return _in_format(Clone()(input), memory_format)
 
 
 @method("contiguous")
-def contiguous(input: Tensor) -> Tensor:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """See Facts.contiguous."""
-    return input if input.data.flags.c_contiguous else Clone()(input)
+    return _in_format(input, "contiguous_format" if memory_format is None else memory_format)
+
+
+def _in_format(x: Tensor, memory_format: Any) -> Tensor:
+    """x with the layout in memory that `memory_format` names; None and "preserve_format" leave it as it is."""
+    if memory_format is None or memory_format == "preserve_format" or x.is_contiguous(memory_format):
+        return x
+    return Relayout(FORMAT_AXES.get(memory_format, tuple(range(x.ndim))))(x)
 
 
 @method("new_tensor")

@@ -30,6 +30,7 @@ from minires.core.sharing import Memory, Sharing, sharing_of
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding
+from minires.ops.cast import Relayout
 from minires.ops.elementwise import where
 from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
@@ -327,29 +328,13 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
     return _put_back(source, before, value)
 
 
-class _Relayout(Function):
-    """The same numbers, whose axes lie in memory in the order `axes`, the slowest first."""
-
-    saved_inputs = ()
-
-    def __init__(self, axes: tuple[int, ...]) -> None:
-        self.axes = axes
-
-    def forward(self, x: Array) -> Array:
-        inverse = tuple(sorted(range(len(self.axes)), key=self.axes.__getitem__))
-        return backend.transpose(backend.transpose(x, self.axes).copy(), inverse)
-
-    def backward(self, g: Tensor) -> Tensor:
-        return g
-
-
 def _in_layout_of(old: Array, x: Tensor) -> Tensor:
     """x with the axes in memory in the same order as in `old`, and no gaps: what was a view of `old` is one of x."""
     axes = tuple(sorted(range(x.ndim), key=lambda axis: -abs(old.strides[axis])))
     step = x.dtype.itemsize
     for axis in reversed(axes):
         if x.shape[axis] != 1 and x.data.strides[axis] != step:
-            return _Relayout(axes)(x)
+            return Relayout(axes)(x)
         step *= x.shape[axis]
     return x
 

@@ -68,8 +68,8 @@ def test_to_in_all_its_forms(torch):
 
 def test_what_to_cannot_do_is_refused():
     x = mr.ones(2)
-    with pytest.raises(TypeError, match="memory_format"):
-        x.to(memory_format="channels_last")
+    with pytest.raises(ShapeError, match="needs 4 axes"):
+        x.to(memory_format=mr.channels_last)
     with pytest.raises(TypeError, match="given twice"):
         x.to("cpu", device="cpu")
     with pytest.raises(TypeError, match="no argument 'dtyp'"):
@@ -81,8 +81,28 @@ def test_what_to_cannot_do_is_refused():
     with pytest.raises(ValueError, match="copy"):
         x.to(copy="yes")
     for refuses in (x.clone, x.contiguous, x.is_contiguous):
-        with pytest.raises(TypeError, match="layout"):
-            refuses(memory_format=1)
+        with pytest.raises(ValueError, match="must be one of"):
+            refuses(memory_format="rows")
+
+
+def test_memory_formats_are_torchs(torch):
+    x, t = mr.randn(2, 3, 4, 5, requires_grad=True), torch.zeros(2, 3, 4, 5)
+    for name in ("preserve_format", "contiguous_format", "channels_last"):
+        ours, theirs = getattr(mr, name), getattr(torch, name)
+        for changed, expected in [
+            (x.to(memory_format=ours), t.to(memory_format=theirs)),
+            (x.clone(memory_format=ours), t.clone(memory_format=theirs)),
+            (x.double(ours), t.double().to(memory_format=theirs)),
+        ]:
+            assert changed.stride() == expected.stride()
+            assert np.array_equal(changed.float().numpy(), x.numpy())
+    last = x.contiguous(memory_format=mr.channels_last)
+    assert last.is_contiguous(memory_format=mr.channels_last)
+    assert not last.is_contiguous()
+    assert last.contiguous().is_contiguous()
+    weights = mr.randn(2, 3, 4, 5)
+    (last * weights).sum().backward()
+    assert np.array_equal(x.grad.numpy(), weights.numpy())
 
 
 def test_moving_to_a_gpu_and_back(standin):
@@ -258,6 +278,22 @@ def test_equal_compares_shape_and_elements():
     assert not mr.equal(mr.tensor([np.nan]), mr.tensor([np.nan]))
     with pytest.raises(DtypeError, match="needs a Tensor"):
         mr.equal(x, x.numpy())
+
+
+@pytest.mark.parametrize("numbers", [[[0, 1, 2], [3, 0, 0]], [0.0, 0.0], [], 5, 0, [[[True]]]], ids=str)
+def test_nonzero_is_torchs(numbers, torch):
+    x, t = mr.tensor(np.array(numbers)), torch.tensor(np.array(numbers))
+    assert np.array_equal(x.nonzero().numpy(), t.nonzero().numpy())
+    assert x.nonzero().dtype == mr.int64
+    assert np.array_equal(mr.argwhere(x).numpy(), torch.argwhere(t).numpy())
+    ours, theirs = mr.nonzero(x, as_tuple=True), torch.nonzero(t, as_tuple=True)
+    assert [each.tolist() for each in ours] == [each.tolist() for each in theirs]
+    assert not np.shape(numbers) or x[ours].tolist() == t[theirs].tolist()
+
+
+def test_matmul_is_the_operator():
+    x, y = mr.randn(2, 3), mr.randn(3, 4)
+    assert np.array_equal(x.matmul(y).numpy(), (x @ y).numpy())
 
 
 # -- bits -------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ differs, and the sample's arguments follow. Each entry must still match a failur
 from __future__ import annotations
 
 LISTED: dict[str, dict[str, str]] = {
+    "cfloat": {r"complex64 cannot require gradients": "complex numbers have no gradients here"},
+    "cdouble": {r"complex128 cannot require gradients": "complex numbers have no gradients here"},
     "norm.nuc": {r"no p='nuc'": "the nuclear norm needs a singular value decomposition, which there is none of"},
     "nn.functional.dropout": {r"is off by": "random numbers: each library has its own generator"},
     "nn.functional.dropout2d": {r"is off by": "random numbers: each library has its own generator"},
