@@ -20,7 +20,7 @@ from minires.inference import steps
 from minires.inference.constants import memory_key
 from minires.inference.cuda_steps import FusedConvolution, FusedLinear
 from minires.inference.packed_weights import FoldedWeights, Key, WeightCache
-from minires.inference.steps import Convolution, Linear, Step
+from minires.inference.steps import Convolution, FoldedConvolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
@@ -166,7 +166,7 @@ class Fuser:
         x = self._array(chain.inputs[0])
         provider = provider_for("conv2d", x).name if x.size else ""
         if provider != "cpu" or library is None:
-            kind = FusedConvolution if provider == "cuda" else steps.FoldedConvolution
+            kind = FusedConvolution if provider == "cuda" else FoldedConvolution
             return self._folded_step(kind, chain, op.window, op.groups)
         return self._packed_step(Convolution, chain, op.window, op.groups)
 
@@ -184,7 +184,7 @@ class Fuser:
             return None
         return matrix
 
-    def _folded_step(self, kind: type[steps.FoldedConvolution], chain: Chain, window: Window, groups: int) -> Step:
+    def _folded_step(self, kind: type[FoldedConvolution], chain: Chain, window: Window, groups: int) -> Step:
         weights = self._folded(chain)
         return kind(chain.inputs, chain.output, weights, chain.w, chain.relu, chain.most, window, groups)
 

@@ -231,7 +231,7 @@ class ResNet(nn.Module):
                     f"ResNet: groups={groups} and width_per_group={width_per_group} are of bottlenecks: a "
                     f"{block.__name__} needs 1 and 64; use Bottleneck"
                 )
-            make = partial(block, groups=groups, base_width=width_per_group)
+            make = partial(make, groups=groups, base_width=width_per_group)
         width = 64 if stem == "imagenet" else 16
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
