@@ -76,6 +76,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name} must be at least 1")
     if not 0 <= options.seconds <= 3600:
         parser.error(f"--seconds {options.seconds} must be between 0 and 3600")
+    if options.roofline and not suite.model.startswith("resne"):
+        parser.error(f"--roofline measures the stages of a residual network, not of {options.suite}")
     options.batches = (options.batch,) if options.batch else suite.batches
     options.size = options.size or suite.size
     try:

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import minires as mr
-from benchmarks import compare, inputs, machine, report, roofline, summary
+from benchmarks import compare, inputs, machine, networks, report, roofline, summary
 from benchmarks.agreement import check_agreement
 from benchmarks.peers import layers, ncnn_model
 from benchmarks.suites import CONTENDERS, OURS, SUITES, Job, Target
@@ -99,6 +100,10 @@ def test_the_targets_are_those_that_were_asked_for():
         ("resnet18-train", 32, "torch-channels-last", False): (1.6, 2.2),
         ("resnet18-train", 32, "torch-channels-last", True): (1.0, 0.7),
         ("cifar-train", 128, "torch-channels-last", False): (1.5, 2.2),
+        ("mobilenetv2-infer", 8, "onnxruntime", False): (0.8, 1.0),
+        ("resnext50-infer", 8, "onnxruntime", False): (0.8, 1.0),
+        ("depthwise-train", 8, "PyTorch", False): (1.0, 1.3),
+        ("depthwise-train", 32, "PyTorch", False): (1.0, 1.3),
         ("reference-infer", 8, "PyTorch", False): (0.35, 0.35),
     }
 
@@ -151,6 +156,8 @@ def test_a_suite_brings_its_own_numbers():
         ["--peers", ""],
         ["--peers", "ncnn", "--batch", "32"],
         ["--layout", "x"],
+        ["--roofline", "--suite", "mobilenetv2-infer"],
+        ["--roofline", "--suite", "depthwise-train"],
     ],
 )
 def test_a_mistake_is_answered_with_one_line(arguments, capsys):
@@ -398,6 +405,62 @@ def test_folding_a_batch_norm_changes_nothing(tmp_path):
         expected = model.bn1(model.conv1(x)).numpy()
         found = mr.functional.conv2d(x, mr.tensor(weight), mr.tensor(bias), 2, 3).numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_networks_of_the_family_have_their_parameters():
+    assert (
+        sum(parameter.numel() for parameter in networks.build("mobilenet_v2").parameters()) == 3_504_872
+    )  # torchvision's
+    assert networks.build("resnext50_32x4d").layer1[0].conv2.groups == 32
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d"])
+def test_torch_has_the_same_family(torch, tmp_path, model):
+    from benchmarks.peers import pytorch
+
+    inputs.write(tmp_path, model, 2, 64, trained_norms=True)
+    shared, ours = inputs.read(tmp_path), networks.build(model).eval()
+    ours.load_state_dict(shared.state)
+    theirs = pytorch.network(model).eval()
+    pytorch.torch_resnet.load_arrays(theirs, shared.state)
+    with mr.no_grad(), torch.no_grad():
+        found, expected = ours(mr.tensor(shared.images)).numpy(), theirs(torch.tensor(shared.images)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d"])
+def test_the_layers_of_the_family_in_onnx(tmp_path, model):
+    onnx_model = pytest.importorskip("benchmarks.peers.onnx_model", reason="onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    inputs.write(tmp_path, model, 2, 64, trained_norms=True)
+    shared, ours = inputs.read(tmp_path), networks.build(model).eval()
+    ours.load_state_dict(shared.state)
+    built = onnx_model.build(layers.network(model, shared.state), shared.images.shape)
+    session = onnxruntime.InferenceSession(built.SerializeToString(), providers=["CPUExecutionProvider"])
+    with mr.no_grad():
+        found = ours(mr.tensor(shared.images)).numpy()
+    (expected,) = session.run(None, {"x": shared.images})
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_depthwise_convolutions_of_both_contenders(torch, monkeypatch):
+    from benchmarks.peers import depthwise, ours, pytorch
+
+    monkeypatch.setattr(depthwise, "SHAPES", ((8, 9, 1), (3, 8, 2)))
+    found = depthwise.summary([partial(ours.depthwise_step, *layer) for layer in depthwise.layers(2)])
+    steps = [pytorch.depthwise_step(layer, torch.channels_last) for layer in depthwise.layers(2)]
+    check_agreement({"MiniRes": found, "PyTorch": depthwise.summary(steps)})
+    assert np.shape(found) == (2, 3)
+
+
+def test_a_family_is_its_suites_one_after_the_other(monkeypatch):
+    seen = []
+    monkeypatch.setattr(compare, "run_suite", seen.append)
+    compare.main(["--suite", "family-infer", "--rounds", "8"])
+    assert [(options.suite, options.rounds, options.batches) for options in seen] == [
+        ("mobilenetv2-infer", 8, (8,)),
+        ("resnext50-infer", 8, (8,)),
+    ]
 
 
 def test_ncnns_text_says_what_it_counts_and_gives_each_blob_one_reader(tmp_path):

@@ -33,8 +33,8 @@ Result = TypeVar("Result")
 MEMORY_ALLOCATION = 2  # cudaErrorMemoryAllocation, which CuPy does not name in Python
 
 _REASONS = {
-    "cublas": "a product that the CUDA kernels of MiniRes do not support (groups, a dtype other than float32) went to "
-    "cuBLAS, which CuPy cannot capture",
+    "cublas": "a product that the CUDA kernels of MiniRes do not support (more than two axes, a dtype other than "
+    "float32) went to cuBLAS, which CuPy cannot capture",
     "": "the program waits for numbers from the GPU, or copies from or to host memory, which a graph cannot repeat",
 }
 
