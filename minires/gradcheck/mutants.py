@@ -184,10 +184,6 @@ def _maximum_to_both(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]
     return [sum_to(where(a_loses, 0.0, g), a.shape), sum_to(where(b_loses, 0.0, g), b.shape)]
 
 
-def _sums_from_the_front(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
-    return [Cumsum(op.axis)(g)]
-
-
 def _amax_all_ties(op: Any, g: Tensor, right: Backward) -> list[Tensor | None]:
     found = op.extreme(op.inputs[0].data, True)
     winners = Tensor((op.inputs[0].data == found).astype(g.dtype))

@@ -17,7 +17,7 @@ import numpy as np
 import minires as mr
 from minires.gradcheck.catalogue import EXAMPLES
 from minires.lab.grading_cases import GRADED
-from tests.ops.cases import CASES, OPS, torch_batch_norm, torch_dropout, torch_key
+from tests.ops.cases import CASES, OPS, torch_batch_norm, torch_channels, torch_dropout, torch_key
 from tests.ops.derivatives import cotangent
 
 
@@ -84,6 +84,45 @@ def _index_put(t: Any, x: Any, value: Any, key: Any) -> Any:
     return y
 
 
+def _bce(t: Any, x: Any, target: Any, weight: Any) -> Any:
+    """By the formula: PyTorch's own has no gradient for the weight."""
+    return (weight * -(target * t.log(x) + (1 - target) * t.log1p(-x))).mean()
+
+
+def _bce_weighted(t: Any, x: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+    """By the formula, as `_bce`."""
+    assert reduction == "none"
+    log_sigmoid = t.nn.functional.logsigmoid
+    return weight * -(pos_weight * target * log_sigmoid(x) + (1 - target) * log_sigmoid(-x))
+
+
+def _alpha_dropout(t: Any, x: Any, p: float) -> Any:
+    """y = a·m·x + y(0), with the mask of this seed."""
+    found = []
+    for value in (0.0, 1.0):
+        mr.manual_seed(0)
+        found.append(OPS["alpha_dropout"](mr.tensor(np.full(tuple(x.shape), value)), p).numpy().copy())
+    return x * t.from_numpy(np.asarray(found[1] - found[0])) + t.from_numpy(found[0])
+
+
+def _by_name(name: str) -> Callable[..., Any]:
+    """PyTorch's function itself, whose outputs the cases join into one."""
+    return lambda t, *inputs, **options: getattr(t, name)(*inputs, **options)
+
+
+def _scatter(t: Any, x: Any, src: Any, index: Any) -> Any:
+    """Number after number: of a place that is named twice PyTorch leaves the gradient undefined."""
+    y = x.clone()
+    for row, column in np.ndindex(*index.shape):
+        y[row, index[row, column]] = src[row, column]
+    return y
+
+
+def _of_stable_order(t: Any, x: Any, k: int, dim: int) -> Any:
+    """The kth smallest; of equal numbers the first in place, where PyTorch leaves open which gets the gradient."""
+    return x.gather(dim, x.sort(dim, stable=True).indices.narrow(dim, k - 1, 1)).squeeze(dim)
+
+
 # Where the counterpart in tests/ops/cases.py wants its arguments in another form.
 THEIRS: dict[str, Callable[..., Any]] = {
     "amax": lambda t, x, dim, keepdim=False: t.amax(x, dim, keepdim),
@@ -97,6 +136,19 @@ THEIRS: dict[str, Callable[..., Any]] = {
     "index_put": _index_put,
     "astype": lambda t, x: x.double() * 2.0,
     "dropout": partial(torch_dropout, seed=None),
+    **{f"dropout{axes}d": partial(torch_channels(f"dropout{axes}d"), seed=None) for axes in (1, 2, 3)},
+    "alpha_dropout": _alpha_dropout,
+    "binary_cross_entropy": _bce,
+    "binary_cross_entropy_with_logits, weighted": _bce_weighted,
+    "hardsigmoid": lambda t, x: t.nn.functional.hardsigmoid(x),
+    "scatter": _scatter,
+    "kthvalue": _of_stable_order,
+    "median, along a dim": lambda t, x, dim: _of_stable_order(t, x, (x.shape[dim] + 1) // 2, dim),
+    **{name: _by_name(name) for name in ("split", "chunk", "unbind", "meshgrid", "aminmax", "std_mean", "var_mean")},
+    "tensor_split": lambda t, x, indices_or_sections: t.tensor_split(x, indices_or_sections),
+    "amin": lambda t, x, dim: t.amin(x, dim),
+    "einsum": lambda t, a, b: t.einsum("bik,bkj->bij", a, b),
+    "einsum, diagonals and sums": lambda t, a, b: t.einsum("iij,...jk->...k", a, b),
 }
 
 
