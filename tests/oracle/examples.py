@@ -120,7 +120,7 @@ def _scatter(t: Any, x: Any, src: Any, index: Any) -> Any:
 
 def _of_stable_order(t: Any, x: Any, k: int, dim: int) -> Any:
     """The kth smallest; of equal numbers the first in place, where PyTorch leaves open which gets the gradient."""
-    return x.gather(dim, x.sort(dim, stable=True).indices.narrow(dim, k - 1, 1)).squeeze(dim)
+    return x.gather(dim, x.sort(dim=dim, stable=True).indices.narrow(dim, k - 1, 1)).squeeze(dim)
 
 
 # Where the counterpart in tests/ops/cases.py wants its arguments in another form.
