@@ -535,3 +535,12 @@ def test_the_roofline_of_inference(tmp_path, monkeypatch):
     rows = roofline.measure(replace(job(tmp_path, "roofline", batch=2), rounds=1))["stages"]
     assert list(rows) == ["stem", "maxpool", "layer1", "layer2", "layer3", "layer4", "head", "whole"]
     assert all(row["seconds"] > 0 for row in rows.values())
+
+
+def test_the_suite_of_the_first_answer_has_a_program_of_its_own(monkeypatch):
+    given = []
+    monkeypatch.setattr(compare.first_answer, "main", lambda arguments: given.append(arguments) or 1)
+    with pytest.raises(SystemExit) as end:
+        compare.main(["--suite", "first-answer", "--rounds", "7"])
+    assert given == [["--rounds", "7"]]
+    assert end.value.code == 1
