@@ -52,7 +52,7 @@ def as_ncnn(layer: Layer, relu: bool) -> tuple[str, str]:
     if layer.kind == "conv":
         assert layer.weight is not None
         outputs, _, kernel, _ = layer.weight.shape
-        shape = f"0={outputs} 1={kernel} 3={layer.stride[0]} 4={layer.padding[0]} 5=1 6={layer.weight.size}"
+        shape = f"0={outputs} 1={kernel} 3={layer.stride} 4={layer.padding} 5=1 6={layer.weight.size}"
         return "Convolution", f"{shape} 9={int(relu)}"  # 5: has a bias; 6: how many weights; 9: 1 is ReLU
     if layer.kind == "linear":
         assert layer.weight is not None
