@@ -17,6 +17,7 @@ from benchmarks.peers.contender import Contender, inferring, training
 from benchmarks.suites import DEPTHWISE, LEARNING_RATE, MOMENTUM, SUITES, WEIGHT_DECAY, Job
 from minires import functional as F
 from minires import nn, optim
+from minires.backend.shapes import Window
 
 
 def contender(job: Job) -> Contender:
@@ -24,7 +25,7 @@ def contender(job: Job) -> Contender:
     mr.set_num_threads(job.threads)
     version = f"MiniRes {mr.__version__}, NumPy {np.__version__} ({blas()})"
     if SUITES[job.suite].model == DEPTHWISE:
-        steps = [partial(depthwise_step, *layer) for layer in depthwise.layers(job.batch)]
+        steps = [depthwise_step(layer) for layer in depthwise.layers(job.batch)]
         return Contender(version, lambda: [step() for step in steps], depthwise.summary(steps))
     shared = inputs.read(Path(job.folder))
     model = networks.build(SUITES[job.suite].model)
@@ -36,12 +37,16 @@ def contender(job: Job) -> Contender:
     return training(version, stepper(model, x, t, job.backend))
 
 
-def depthwise_step(x: np.ndarray, w: np.ndarray, gy: np.ndarray, stride: int) -> tuple[Any, Any, Any]:
-    """The output of a depthwise convolution and its gradients with respect to input and weight."""
-    images, weight = mr.Tensor(x, requires_grad=True), mr.Tensor(w, requires_grad=True)
-    y = F.conv2d(images, weight, stride=stride, padding=1, groups=len(w))
-    y.backward(mr.Tensor(gy))
-    return y.data, images.grad.data, weight.grad.data
+def depthwise_step(layer: depthwise.Layer) -> Callable[[], tuple[Any, Any, Any]]:
+    """A function that returns the output of a depthwise convolution and its gradients, as a network's layer does it."""
+    x, w, gy, window = layer.x, layer.w, layer.gy, Window((3, 3), (layer.stride, layer.stride), (1, 1))
+
+    def step() -> tuple[Any, Any, Any]:
+        y = mr.backend.conv2d(x, w, None, window, len(w))
+        gx = mr.backend.conv2d_grad_input(gy, w, x.shape[2:], window, len(w))
+        return y, gx, mr.backend.conv2d_grad_weight(x, gy, window, len(w))
+
+    return step
 
 
 def blas() -> str:

@@ -131,8 +131,8 @@ INLINE void do_block(const Job *job, const Block *block, int pixels, int vectors
 /* Asks for what the next block of a row reads for the first time, and for what it writes. Neighbouring pixels are far
  * apart in memory, so the processor does not foresee it. */
 INLINE void prefetch_next(const Job *job, const Row *row, const Block *block, long channel) {
-    const float *x = block->x + (block->rows - 1) * block->x_down + MR * block->x_step + (block->columns - 1) * block->x_right +
-                     channel;
+    const float *x = block->x + max_of(0, (block->rows - 1) * block->x_down) + MR * block->x_step +
+                     max_of(0, (block->columns - 1) * block->x_right) + channel;
     const float *y = job->y + block->at + MR * block->y_step + channel;
     for (long k = 0; k < MR * row->h->step; k++)
         for (long r = 0; r < row->v->step; r++) __builtin_prefetch(x + k * job->channels - r * job->x_row);

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -447,7 +446,7 @@ def test_the_depthwise_convolutions_of_both_contenders(torch, monkeypatch):
     from benchmarks.peers import depthwise, ours, pytorch
 
     monkeypatch.setattr(depthwise, "SHAPES", ((8, 9, 1), (3, 8, 2)))
-    found = depthwise.summary([partial(ours.depthwise_step, *layer) for layer in depthwise.layers(2)])
+    found = depthwise.summary([ours.depthwise_step(layer) for layer in depthwise.layers(2)])
     steps = [pytorch.depthwise_step(layer, torch.channels_last) for layer in depthwise.layers(2)]
     check_agreement({"MiniRes": found, "PyTorch": depthwise.summary(steps)})
     assert np.shape(found) == (2, 3)
