@@ -168,7 +168,7 @@ def test_arguments_are_tensors_modules_or_copied_arrays():
 
 def test_names_of_arguments():
     assert argument_names(lambda x, y, *, z: x, None, 3) == ["x", "y", "input 2"]
-    assert argument_names(mr.nn.Linear(2, 2), None, 1) == ["x"]
+    assert argument_names(mr.nn.Linear(2, 2), None, 1) == ["input"]
     assert argument_names(max, None, 1) == ["input 0"]
     assert argument_names(lambda *x: x, None, 2) == ["input 0", "input 1"]
     assert argument_names(lambda x: x, ["a"], 1) == ["a"]

@@ -63,11 +63,12 @@ WITHOUT_EXAMPLE = {
 
 # The classes behind these: a gradient of 0 everywhere says nothing in a check.
 CONSTANT = {"Angle", "PiecewiseConstant", "Quotient", "Round", "Sign"}
-HOOKS = {"Gate", "Junction"}  # of modules: tests/nn/test_hooks.py
+# The hooks of modules (tests/nn/test_hooks.py), and the layout in memory (tests/core/test_torch_methods.py).
+HOOKS = {"Gate", "Junction", "Relayout"}
 
 
 WITHOUT_EXAMPLE |= {"argmin", "argsort", "one_hot", "all", "any", "count_nonzero"}  # integers and bools
-WITHOUT_EXAMPLE |= {"allclose", "equal", "isclose", "conj", "imag", "real"}
+WITHOUT_EXAMPLE |= {"allclose", "argwhere", "conj", "equal", "imag", "isclose", "nonzero", "real"}
 WITHOUT_EXAMPLE |= {f"bitwise_{name}" for name in ("and", "or", "xor", "not", "left_shift", "right_shift")}
 
 

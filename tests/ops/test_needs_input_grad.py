@@ -12,7 +12,7 @@ import minires as mr
 from minires.gradcheck.catalogue import EXAMPLES, Example
 from tests.ops.derivatives import cotangent
 
-SEVERAL = [each for each in EXAMPLES if each.name != "dropout"]
+SEVERAL = [each for each in EXAMPLES if "dropout" not in each.name]  # each call of those draws another mask
 
 
 Derivatives = dict[tuple[str, int], np.ndarray]

@@ -20,7 +20,10 @@ def resample(x: Array, axis: int, places: Any, weights: Any) -> Array:
         taken = xp.take(z, xp.asarray(places[:, k]), axis=along)
         if (weights[:, k] != 1).any():
             taken *= factors[:, k]
-        y = taken if y is None else xp.add(y, taken, out=y)
+        if y is None:
+            y = taken
+        else:
+            y += taken
     before: tuple[Any, ...] = (slice(None),) * along
     for p in (weights == 0).any(axis=1).nonzero()[0]:  # some at the edges, as a rule: once more, without the zeros
         y[(*before, p)] = 0
