@@ -19,3 +19,17 @@ def test_softmax_of_float16_has_the_dtype_asked_for(function):
         assert np.array_equal(y.numpy(), expected)
     assert function(mr.tensor([1, 2]), 0, dtype=mr.float64).dtype == np.float64
     assert function(x, -1).dtype == np.float16
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.float32])
+def test_sums_of_integers_have_the_dtype_asked_for(dtype):
+    x = mr.tensor([200, 100])
+    assert x.sum(dtype=dtype).dtype == x.cumsum(0, dtype=dtype).dtype == x.prod(dtype=dtype).dtype == dtype
+    assert np.array_equal(x.cumsum(0, dtype=dtype).numpy(), np.cumsum([200, 100], dtype=dtype))
+    assert x.sum(dtype=dtype).numpy() == np.sum([200, 100], dtype=dtype)
+
+
+def test_sums_of_integers_are_int64_by_default():
+    for dtype in (np.bool_, np.uint8, np.int32):
+        x = mr.tensor(np.array([1, 1], dtype))
+        assert x.sum().dtype == x.cumsum(0).dtype == np.int64
