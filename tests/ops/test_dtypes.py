@@ -33,3 +33,15 @@ def test_sums_of_integers_are_int64_by_default():
     for dtype in (np.bool_, np.uint8, np.int32):
         x = mr.tensor(np.array([1, 1], dtype))
         assert x.sum().dtype == x.cumsum(0).dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32, np.int64, np.float32])
+def test_a_triangle_of_a_mask_is_a_mask(dtype):
+    """~torch.tril(torch.ones(n, n, dtype=torch.bool)) is how attention is made causal; ~1 would be -2."""
+    x = np.ones((3, 3), dtype)
+    for ours, numpys in ((mr.tril, np.tril), (mr.triu, np.triu)):
+        y = ours(mr.tensor(x), 1)
+        assert y.dtype == dtype
+        assert np.array_equal(y.numpy(), numpys(x, 1))
+    mask = ~mr.tril(mr.ones(3, 3, dtype=mr.bool))
+    assert np.array_equal(mask.numpy(), ~np.tril(np.ones((3, 3), bool)))
