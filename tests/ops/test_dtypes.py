@@ -45,3 +45,13 @@ def test_a_triangle_of_a_mask_is_a_mask(dtype):
         assert np.array_equal(y.numpy(), numpys(x, 1))
     mask = ~mr.tril(mr.ones(3, 3, dtype=mr.bool))
     assert np.array_equal(mask.numpy(), ~np.tril(np.ones((3, 3), bool)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_the_median_of_integers_is_an_integer(dtype):
+    big = np.iinfo(dtype).max - 2  # not a float32
+    for numbers in ([3, 1, 2], [big, 0, big, 1], [big], big):
+        x = mr.tensor(np.array(numbers, dtype))
+        y = x.median()
+        assert y.dtype == dtype and y.shape == ()
+        assert y.item() == sorted(np.ravel(numbers).tolist())[(x.numel() - 1) // 2]
