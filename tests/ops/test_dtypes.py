@@ -55,3 +55,19 @@ def test_the_median_of_integers_is_an_integer(dtype):
         y = x.median()
         assert y.dtype == dtype and y.shape == ()
         assert y.item() == sorted(np.ravel(numbers).tolist())[(x.numel() - 1) // 2]
+
+
+def test_tokens_and_masks_are_padded():
+    """pad's default value is 0 of any dtype, as in torch; what does not fit is refused."""
+    tokens, mask = mr.tensor([[1, 2]]), mr.tensor([[True, False]])
+    for value in (None, 0, 0.0):
+        assert F.pad(tokens, (1, 1), value=value).tolist() == [[0, 1, 2, 0]]
+        assert F.pad(mask, (1, 1), value=value).tolist() == [[False, True, False, False]]
+    assert F.pad(tokens, (0, 1)).dtype == np.int64 and F.pad(mask, (0, 1)).dtype == np.bool_
+    assert F.pad(tokens, (0, 1), value=7.0).tolist() == [[1, 2, 7]]
+    assert F.pad(mask, (0, 1), value=1).tolist() == [[True, False, True]]
+    for value in (0.5, float("inf"), float("nan")):
+        with pytest.raises(mr.MiniResError, match="does not fit dtype int64"):
+            F.pad(tokens, (0, 1), value=value)
+    with pytest.raises(mr.MiniResError, match="does not fit dtype bool"):
+        F.pad(mask, (0, 1), value=2)
