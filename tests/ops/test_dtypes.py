@@ -53,7 +53,8 @@ def test_the_median_of_integers_is_an_integer(dtype):
     for numbers in ([3, 1, 2], [big, 0, big, 1], [big], big):
         x = mr.tensor(np.array(numbers, dtype))
         y = x.median()
-        assert y.dtype == dtype and y.shape == ()
+        assert y.dtype == dtype
+        assert y.shape == ()
         assert y.item() == sorted(np.ravel(numbers).tolist())[(x.numel() - 1) // 2]
 
 
@@ -63,7 +64,8 @@ def test_tokens_and_masks_are_padded():
     for value in (None, 0, 0.0):
         assert F.pad(tokens, (1, 1), value=value).tolist() == [[0, 1, 2, 0]]
         assert F.pad(mask, (1, 1), value=value).tolist() == [[False, True, False, False]]
-    assert F.pad(tokens, (0, 1)).dtype == np.int64 and F.pad(mask, (0, 1)).dtype == np.bool_
+    assert F.pad(tokens, (0, 1)).dtype == np.int64
+    assert F.pad(mask, (0, 1)).dtype == np.bool_
     assert F.pad(tokens, (0, 1), value=7.0).tolist() == [[1, 2, 7]]
     assert F.pad(mask, (0, 1), value=1).tolist() == [[True, False, True]]
     for value in (0.5, float("inf"), float("nan")):
