@@ -15,6 +15,7 @@ from minires.ops.arithmetic import sqrt
 from minires.ops.float16 import in_float32
 from minires.ops.operands import axes_of, check_tensor
 from minires.ops.reduction import checked_keepdim, mean, reduced_axes, var
+from minires.ops.vector_norm import or_zero
 
 
 @method("std")
@@ -28,8 +29,9 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The standard deviation √var over dim (torch.std). The arguments are those of var; at 0 its slope is infinite."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """The standard deviation √var over dim (torch.std). The arguments are those of var; where it is 0, so is its
+    gradient."""
+    return or_zero(var(input, dim, unbiased, keepdim, correction=correction), sqrt)
 
 
 def _with_mean(spread: Any, input: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:

@@ -42,7 +42,7 @@ def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
     if p == 0:
         return sum_of(where(x.detach() == 0, x * 0.0, 1.0), dim, keepdim)  # its gradient is 0 everywhere
     if p == 2 and x.dtype.kind != "c":
-        return _or_zero(sum_of(x * x, dim, keepdim), sqrt)
+        return or_zero(sum_of(x * x, dim, keepdim), sqrt)
     size = absolute(x)
     if math.isinf(p):
         return amax(size, dim, keepdim) if p > 0 else amin(size, dim, keepdim)
@@ -50,10 +50,10 @@ def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
         return sum_of(size, dim, keepdim)
     if p < 0:
         return power(sum_of(power(size, p), dim, keepdim), 1 / p)
-    return _or_zero(sum_of(_or_zero(size, lambda a: power(a, p)), dim, keepdim), lambda a: power(a, 1 / p))
+    return or_zero(sum_of(or_zero(size, lambda a: power(a, p)), dim, keepdim), lambda a: power(a, 1 / p))
 
 
-def _or_zero(x: Tensor, f: Any) -> Tensor:
+def or_zero(x: Tensor, f: Any) -> Tensor:
     """f(x) where x is not 0, else 0 with the gradient 0: there the slope of a root is infinite."""
     is_zero = x.detach() == 0
     return where(is_zero, 0.0, f(where(is_zero, 1.0, x)))
