@@ -233,6 +233,15 @@ def test_the_modules_of_torch_are_there():
     assert gradcheck(functional.exp, mr.ones(2, dtype=mr.float64, requires_grad=True))
 
 
+def test_the_numbers_of_torch(torch):
+    for name in ("e", "inf", "pi"):
+        assert getattr(mr, name) == getattr(torch, name)
+    assert mr.nan != mr.nan
+    x = mr.ones(2)
+    assert x[mr.newaxis].shape == (1, 2)
+    assert x.masked_fill(x > 0, -mr.inf).tolist() == [-mr.inf, -mr.inf]
+
+
 # -- names that are not there -----------------------------------------------------------------------------------------
 
 
