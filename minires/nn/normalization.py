@@ -62,6 +62,21 @@ class _RunningNorm(Module):
                 self.register_buffer(buffer, None)
         self._place(device, dtype)
 
+    def reset_running_stats(self) -> None:
+        """Forget the batches so far: mean 0, variance 1, none counted."""
+        if self.running_mean is not None:
+            self.running_mean.assign_(0)
+            self.running_var.assign_(1)
+            self.num_batches_tracked.assign_(0)
+
+    def reset_parameters(self) -> None:
+        """The state of a new layer: weight 1, bias 0, and no batches seen."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            self.weight.assign_(1)
+        if self.bias is not None:
+            self.bias.assign_(0)
+
     def _check_shape(self, input: Tensor) -> None:
         if getattr(input, "ndim", None) not in (None, *self.shapes):
             known = " or ".join(self.shapes.values())

@@ -34,6 +34,26 @@ def build(library, tensor):
     return Net()
 
 
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"bias": False}, {"track_running_stats": False}])
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm2d"])
+def test_a_norm_layer_is_reset_as_in_torch(kind, options, torch):
+    layers = [
+        getattr(library, kind)(3, **({"affine": True, "track_running_stats": True} | options))
+        for library in (nn, torch.nn)
+    ]
+    x = np.random.default_rng(0).normal(3, 2, (4, 3) if kind.endswith("1d") else (4, 3, 2, 2)).astype(np.float32)
+    for layer, library in zip(layers, (mr, torch), strict=True):
+        layer(library.tensor(x))
+        with library.no_grad():
+            for parameter in layer.parameters():
+                parameter += 5
+    for method in ("reset_running_stats", "reset_parameters"):
+        for layer in layers:
+            getattr(layer, method)()
+        ours, theirs = ([(name, each.tolist()) for name, each in layer.state_dict().items()] for layer in layers)
+        assert ours == theirs
+
+
 @pytest.fixture
 def both(torch):
     return build(nn, mr.tensor), build(torch.nn, torch.tensor)
