@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
 from minires.errors import DeviceError, MiniResError
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
     from minires.weights.torch_names import load, save
 
 __version__ = "0.1.0"
+
+newaxis = None  # in an index, as in torch and NumPy
 
 sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `import torch.cuda` does
 
@@ -139,6 +142,7 @@ __all__ = [
     "device",
     "disable_fused_backward",
     "draw_graph",
+    "e",
     "empty_cache",
     "enable_grad",
     "finfo",
@@ -148,6 +152,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "iinfo",
+    "inf",
     "inference",
     "inference_mode",
     "is_complex",
@@ -158,11 +163,14 @@ __all__ = [
     "load",
     "manual_seed",
     "models",
+    "nan",
+    "newaxis",
     "nn",
     "no_grad",
     "numel",
     "ones",
     "optim",
+    "pi",
     "preserve_format",
     "profile",
     "promote_types",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 
 _NO_LINEAR_ALGEBRA = "linear algebra is left to NumPy: np.linalg on x.numpy(), or a minires.Function with its gradient"
+_NO_COUNTING = "it has no gradient: NumPy's function on x.numpy(), and minires.tensor of its result"
 _NO_RECURRENT = "call nn.LSTMCell, nn.GRUCell or nn.RNNCell in a loop over the steps of the sequence"
 _NO_ATTENTION = "F.softmax(q @ k.transpose(-2, -1) / d**0.5, dim=-1) @ v is attention, from operations that are here"
 _NO_PARALLEL = "one process computes on one device, with all threads of the CPU: use the model itself"
@@ -34,18 +35,28 @@ ABSENT: dict[str, dict[str, str]] = {
         "amp": _NO_MIXED,
         "autocast": _NO_MIXED,
         "backends": _NO_SETTING,
+        "bernoulli": "(minires.rand_like(p) < p).to(p.dtype)",
         "bfloat16": "NumPy has no bfloat16: use float32",
+        "bincount": _NO_COUNTING,
+        "broadcast_to": "write x.expand(shape)",
+        "bucketize": _NO_COUNTING,
         "compile": "write minires.inference.compile(model.eval(), example); training needs no compilation",
         "det": _NO_LINEAR_ALGEBRA,
         "fft": "Fourier transforms are left to NumPy: np.fft on x.numpy(), or a minires.Function with its gradient",
         "func": "minires.grad(create_graph=True) gives derivatives of any order",
         "fx": "minires.draw_graph shows the graph of a result",
+        "histc": _NO_COUNTING,
+        "hstack": "write cat(tensors, dim=1), and for vectors cat(tensors)",
         "hub": "minires.models has the networks, minires.weights.load reads their checkpoints",
         "inverse": _NO_LINEAR_ALGEBRA,
         "jit": "write minires.inference.compile(model.eval(), example)",
+        "kron": "einsum multiplies along any axes",
         "linalg": _NO_LINEAR_ALGEBRA,
+        "multinomial": "(p.log() - (-minires.rand_like(p).log()).log()).argmax(-1) draws one index each",
         "multiprocessing": _NO_PARALLEL,
+        "nansum": "write nan_to_num(x).sum()",
         "quantization": "weights are floating-point numbers: use the model as it is",
+        "searchsorted": _NO_COUNTING,
         "set_default_device": "give device= or write .to(device)",
         "set_default_tensor_type": "give dtype= or write model.to(minires.float64)",
         "set_float32_matmul_precision": "write minires.allow_tf32()",
@@ -53,7 +64,10 @@ ABSENT: dict[str, dict[str, str]] = {
         "sparse": "arrays are dense",
         "strided": _NO_LAYOUT,
         "svd": _NO_LINEAR_ALGEBRA,
+        "tensordot": "einsum multiplies along any axes",
+        "unique": _NO_COUNTING,
         "use_deterministic_algorithms": _NO_SETTING,
+        "vstack": "write cat(tensors), and for vectors stack(tensors)",
         "vmap": "operations take batches: let the first axis be the batch",
         "adaptive_max_pool1d": "torch's gives indices, too: write functional.adaptive_max_pool1d(…, True)",
         "batch_norm": "its arguments have another order in torch.batch_norm: write functional.batch_norm",

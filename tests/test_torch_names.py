@@ -233,6 +233,15 @@ def test_the_modules_of_torch_are_there():
     assert gradcheck(functional.exp, mr.ones(2, dtype=mr.float64, requires_grad=True))
 
 
+def test_the_numbers_of_torch(torch):
+    for name in ("e", "inf", "pi"):
+        assert getattr(mr, name) == getattr(torch, name)
+    assert mr.nan != mr.nan
+    x = mr.ones(2)
+    assert x[mr.newaxis].shape == (1, 2)
+    assert x.masked_fill(x > 0, -mr.inf).tolist() == [-mr.inf, -mr.inf]
+
+
 # -- names that are not there -----------------------------------------------------------------------------------------
 
 
@@ -243,6 +252,8 @@ def test_the_modules_of_torch_are_there():
         (mr, "compile", "inference.compile"),
         (mr, "Linear", "there is minires.nn.Linear"),
         (mr, "batch_norm", "functional.batch_norm"),
+        (mr, "vstack", "write cat"),  # stack, the nearest name, would give another shape
+        (mr, "unique", "NumPy"),
         (nn, "Conv2D", "did you mean Conv2d"),
         (nn, "batchnorm2d", "BatchNorm2d"),
         (nn, "LSTM", "loop"),
@@ -260,6 +271,16 @@ def test_a_missing_name_says_what_there_is(package, name, said):
     assert said in str(error.value)
     assert error.value.name == name
     assert not hasattr(package, name)
+
+
+def test_what_is_advised_in_place_of_drawing_draws():
+    p = mr.tensor([[0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
+    with mr.no_grad():
+        indices = [(p.log() - (-mr.rand_like(p).log()).log()).argmax(-1).tolist() for _ in range(200)]
+    assert {first for first, _ in indices} == {1}
+    assert 60 < sum(second == 0 for _, second in indices) < 140
+    assert {second for _, second in indices} == {0, 2}
+    assert set((mr.rand_like(p) < p).to(p.dtype)[0].tolist()) == {0.0, 1.0}
 
 
 def test_a_name_like_no_other_gets_no_advice():

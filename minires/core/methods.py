@@ -420,6 +420,10 @@ class Methods(Conversions, Facts, AbsentMethods):
         """The indices of what is not 0, (count, axes), or as_tuple one Tensor for each axis (torch.nonzero)."""
         return METHODS["nonzero"](self, as_tuple=as_tuple)
 
+    def argwhere(self) -> Tensor:
+        """The indices of what is not 0, (count, axes) (torch.argwhere)."""
+        return METHODS["argwhere"](self)
+
     # -- comparisons and bits -----------------------------------------------------------------------------------------
 
     def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:

@@ -311,8 +311,13 @@ class PReLU(Module):
         self.num_parameters, self.init = operator.index(num_parameters), _number("PReLU", "init", init)
         if self.num_parameters < 1:
             raise ShapeError(f"PReLU: num_parameters={num_parameters} must be at least 1")
-        self.weight = Parameter(np.full(self.num_parameters, init, np.float32))
+        self.weight = Parameter(np.zeros(self.num_parameters, np.float32))
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """The numbers of a new layer: all are `init`."""
+        self.weight.assign_(self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""

@@ -56,8 +56,12 @@ class _Convolution(Module):
         first, second = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         self.weight = Parameter(zeros(first, second // groups, *self.kernel_size))
         self.register_parameter("bias", Parameter(zeros(out_channels)) if bias else None)
-        init_like_torch(self.weight, self.bias)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        init_like_torch(self.weight, self.bias)
 
     def _padding(self, padding: Any) -> tuple[int, ...] | str:
         """As a tuple, or one of the words "same" (which needs stride 1) and "valid"."""

@@ -19,6 +19,14 @@ def _ones(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
+def _reset(weight: Parameter | None, bias: Parameter | None) -> None:
+    """The numbers of a new layer: weight 1, bias 0."""
+    if weight is not None:
+        weight.assign_(1)
+    if bias is not None:
+        bias.assign_(0)
+
+
 class _RunningNorm(Module):
     """What batch norm and instance norm have: weight and bias if `affine`, running statistics if they are tracked."""
 
@@ -60,7 +68,20 @@ class _RunningNorm(Module):
         else:
             for buffer in ("running_mean", "running_var", "num_batches_tracked"):
                 self.register_buffer(buffer, None)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches so far: mean 0, variance 1, none counted."""
+        if self.running_mean is not None:
+            self.running_mean.assign_(0)
+            self.running_var.assign_(1)
+            self.num_batches_tracked.assign_(0)
+
+    def reset_parameters(self) -> None:
+        """The state of a new layer: weight 1, bias 0, and no batches seen."""
+        self.reset_running_stats()
+        _reset(self.weight, self.bias)
 
     def _check_shape(self, input: Tensor) -> None:
         if getattr(input, "ndim", None) not in (None, *self.shapes):
@@ -227,7 +248,12 @@ class GroupNorm(Module):
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, bool(affine)
         self.register_parameter("weight", Parameter(_ones(num_channels)) if affine else None)
         self.register_parameter("bias", Parameter(zeros(num_channels)) if affine and bias else None)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """The numbers of a new layer: weight 1, bias 0."""
+        _reset(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, …) -> the same shape."""
@@ -274,7 +300,12 @@ class LayerNorm(_LastAxesNorm):
         self.eps, self.elementwise_affine, has_bias = eps, bool(elementwise_affine), elementwise_affine and bias
         self.register_parameter("weight", Parameter(_ones(*self.normalized_shape)) if elementwise_affine else None)
         self.register_parameter("bias", Parameter(zeros(*self.normalized_shape)) if has_bias else None)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """The numbers of a new layer: weight 1, bias 0."""
+        _reset(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(…, *normalized_shape) -> the same shape."""
@@ -304,7 +335,12 @@ class RMSNorm(_LastAxesNorm):
         check_true_or_false("RMSNorm", elementwise_affine=elementwise_affine)
         self.eps, self.elementwise_affine = eps, bool(elementwise_affine)
         self.register_parameter("weight", Parameter(_ones(*self.normalized_shape)) if elementwise_affine else None)
+        self.reset_parameters()
         self._place(device, dtype)
+
+    def reset_parameters(self) -> None:
+        """The numbers of a new layer: weight 1."""
+        _reset(self.weight, None)
 
     def forward(self, x: Tensor) -> Tensor:  # torch's name here
         """(…, *normalized_shape) -> the same shape."""

@@ -50,10 +50,11 @@ def _converted(op: str, input: Tensor, dtype: Any) -> Tensor:
 @method("cumsum")
 @numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """yᵢ = x₀ + … + xᵢ along dim (torch.cumsum). With dtype, input is converted to it first."""
+    """yᵢ = x₀ + … + xᵢ along dim (torch.cumsum). With dtype, input is converted to it first, and y has it, too."""
     x = _converted("cumsum", input, dtype)
     axis = axis_of("cumsum", dim, x.ndim)
-    return Cumsum(axis)(x) if x.ndim else x.clone()
+    y = Cumsum(axis)(x) if x.ndim else x.clone()
+    return y.astype(x.dtype)  # the kernel adds integers as int64
 
 
 @method("cumprod")

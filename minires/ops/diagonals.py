@@ -130,7 +130,7 @@ def _columns_minus_rows(op: str, input: Tensor) -> Array:
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """input on and below that diagonal of its matrices, 0 above (torch.tril)."""
     places = _columns_minus_rows("tril", input)
-    return where(Tensor(places <= integer("tril", "diagonal", diagonal)), input, 0)
+    return where(Tensor(places <= integer("tril", "diagonal", diagonal)), input, False)  # False: a mask stays a mask
 
 
 @method("triu")
@@ -138,4 +138,4 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """input on and above that diagonal of its matrices, 0 below (torch.triu)."""
     places = _columns_minus_rows("triu", input)
-    return where(Tensor(places >= integer("triu", "diagonal", diagonal)), input, 0)
+    return where(Tensor(places >= integer("triu", "diagonal", diagonal)), input, False)

@@ -59,16 +59,24 @@ class CrossEntropy(Function):
         return backend.cross_entropy_grad(g, self.inputs[0].data, self.labels)
 
 
+def _converted(op: str, input: Tensor, dtype: Any) -> Tensor:
+    """input in `dtype`, before anything is computed: a float16 input with dtype=float32 gives float32."""
+    check_tensor(op, input)
+    return input if dtype is None else METHODS["astype"](input, dtype)
+
+
 @method("log_softmax")
 @numpy_names
-@in_float32
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """ln softmax along dim, finite for logits of any size (torch.nn.functional.log_softmax).
 
     With dtype, input is converted to it before. Raises DtypeError for integers.
     """
-    if dtype is not None:
-        input = METHODS["astype"](input, dtype)
+    return _log_softmax(_converted("log_softmax", input, dtype), dim)
+
+
+@in_float32
+def _log_softmax(input: Tensor, dim: int) -> Tensor:
     check_floating("log_softmax", input)
     check_real("log_softmax", input)
     axis = axis_of("log_softmax", dim, input.ndim)
@@ -77,18 +85,22 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 @method("softmax")
 @numpy_names
-@in_float32
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """eˣ / Σ eˣ along dim (torch.nn.functional.softmax). With dtype, input is converted to it before."""
-    return exp(log_softmax(input, dim, dtype))
+    return _softmax(_converted("softmax", input, dtype), dim)
+
+
+@in_float32
+def _softmax(input: Tensor, dim: int) -> Tensor:
+    return exp(_log_softmax(input, dim))
 
 
 @numpy_names
-@in_float32
 def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """e⁻ˣ / Σ e⁻ˣ along dim (torch.nn.functional.softmin)."""
+    """e⁻ˣ / Σ e⁻ˣ along dim (torch.nn.functional.softmin). With dtype, input is converted to it before."""
+    input = _converted("softmin", input, dtype)
     check_floating("softmin", input)
-    return softmax(-input, dim, dtype)
+    return _softmax(-input, dim)
 
 
 def _check_class_weights(op: str, input: Tensor, weight: Tensor | None) -> None:

@@ -54,6 +54,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 
 def _constant(x: Tensor, widths: Widths, value: float) -> Tensor:
+    if x.dtype.kind in "biu" and isinstance(value, (int, float)) and value % 1 == 0:  # the default 0.0, too
+        value = bool(value) if x.dtype.kind == "b" and value in (0, 1) else int(value)
     if x.dtype.kind in "biu" and as_tensor(value, x).dtype != x.dtype:
         raise DtypeError(f"pad: value {value} does not fit dtype {x.dtype}")
     if any(n + min(before, 0) + min(after, 0) < 0 for n, (before, after) in zip(x.shape, widths, strict=True)):

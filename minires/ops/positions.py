@@ -27,6 +27,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return Tensor(xp.argwhere(input.data).copy())
 
 
+@method("argwhere")
 def argwhere(input: Tensor) -> Tensor:
     """The indices of the elements that are not 0, int64 (count, axes) (torch.argwhere)."""
     found: Tensor = nonzero(input)

@@ -56,10 +56,14 @@ def checked_keepdim(op: str, keepdim: bool) -> bool:
 @method("sum")
 @numpy_names
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Σ input over dim, by default over all axes (torch.sum). With dtype, input is converted to it first."""
+    """Σ input over dim, by default over all axes (torch.sum). Integers and bools are added as int64.
+
+    With dtype, input is converted to it first, and the sum has it, too.
+    """
     check_tensor("sum", input)
     input = input if dtype is None else input.astype(dtype)
-    return Sum(reduced_axes("sum", dim, input.ndim), checked_keepdim("sum", keepdim))(input)
+    y = Sum(reduced_axes("sum", dim, input.ndim), checked_keepdim("sum", keepdim))(input)
+    return y if dtype is None else y.astype(dtype)
 
 
 def count_along(op: str, input: Tensor, axes: Axes) -> int:

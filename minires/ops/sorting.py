@@ -130,6 +130,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
         return _one(input, axis, _middle(input, axis), keepdim)
     x = reshape(input, (-1,)) if input.numel() else input
     found = _one(x, 0, _middle(x, 0), True).values
+    if input.dtype.kind not in "fc":  # there is neither NaN nor a gradient
+        return reshape(found, ())
     if bool(found != found):  # NaN, to which all of them contribute
         return mean_of(Index(backend.compare(x.data, x.data, "!="))(x))
     return amax(where(x.detach() <= found.detach(), x, -math.inf))  # the same number, whose gradient is shared

@@ -11,10 +11,10 @@ from minires import backend
 from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
 from minires.core.tensor import Tensor
-from minires.ops.arithmetic import sqrt
 from minires.ops.float16 import in_float32
 from minires.ops.operands import axes_of, check_tensor
 from minires.ops.reduction import checked_keepdim, mean, reduced_axes, var
+from minires.ops.vector_norm import Root
 
 
 @method("std")
@@ -28,8 +28,9 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The standard deviation √var over dim (torch.std). The arguments are those of var; at 0 its slope is infinite."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """The standard deviation √var over dim (torch.std). The arguments are those of var; where it is 0, so is its
+    gradient."""
+    return Root()(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 def _with_mean(spread: Any, input: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:

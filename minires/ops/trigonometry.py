@@ -9,7 +9,7 @@ from minires.core.numpy_functions import refuses_out
 from minires.core.operators import Operand, method
 from minires.core.tensor import Tensor
 from minires.ops.arithmetic import sqrt
-from minires.ops.elementwise import Tanh
+from minires.ops.elementwise import Tanh, where
 from minires.ops.inplace import register
 from minires.ops.operands import check_broadcast, check_floating, check_real, same_kind, unary
 from minires.ops.shape import BroadcastTo
@@ -102,14 +102,15 @@ class Atan(Function):
 
 
 class Atan2(Function):
-    """θ = the angle of the point (x, y);  ∂θ/∂y = x/(x² + y²),  ∂θ/∂x = −y/(x² + y²). Both of one shape."""
+    """θ = the angle of the point (x, y);  ∂θ/∂y = x/(x² + y²),  ∂θ/∂x = −y/(x² + y²), at (0, 0) 0. Of one shape."""
 
     def forward(self, y: Array, x: Array) -> Array:
         return backend.atan2(y, x)
 
     def backward(self, g: Tensor) -> tuple[Tensor | None, ...]:
         y, x = self.inputs
-        share = g / (x * x + y * y)
+        square = x * x + y * y
+        share = g / where(square.detach() == 0, 1.0, square)
         return share * x if self.needs_input_grad[0] else None, -share * y if self.needs_input_grad[1] else None
 
 

@@ -5,18 +5,35 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minires import backend
+from minires.backend import Array
+from minires.core.function import Function
 from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
 from minires.core.settings import number
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
-from minires.ops.arithmetic import absolute, power, sqrt
+from minires.ops.arithmetic import absolute, power
 from minires.ops.elementwise import where
 from minires.ops.extremes import amax, amin
 from minires.ops.float16 import in_float32
 from minires.ops.operands import check_dtypes, check_floating, check_tensor
 from minires.ops.reduction import sum as sum_of
 from minires.ops.shape import unsqueeze
+
+
+class Root(Function):
+    """y = √s;  ∂y/∂s = 1/(2y), but 0 where y is 0, as torch has it for lengths and deviations."""
+
+    saved_inputs, saves_output = (), True
+
+    def forward(self, s: Array) -> Array:
+        return backend.sqrt(s)
+
+    def backward(self, g: Tensor) -> Tensor:
+        y = self.output()
+        is_zero = y.detach() == 0
+        return where(is_zero, 0.0, g / (2.0 * where(is_zero, 1.0, y)))
 
 
 @method("norm")
@@ -42,7 +59,7 @@ def _norm(x: Tensor, p: float, dim: Dim, keepdim: bool) -> Tensor:
     if p == 0:
         return sum_of(where(x.detach() == 0, x * 0.0, 1.0), dim, keepdim)  # its gradient is 0 everywhere
     if p == 2 and x.dtype.kind != "c":
-        return _or_zero(sum_of(x * x, dim, keepdim), sqrt)
+        return Root()(sum_of(x * x, dim, keepdim))
     size = absolute(x)
     if math.isinf(p):
         return amax(size, dim, keepdim) if p > 0 else amin(size, dim, keepdim)

@@ -284,6 +284,7 @@ def test_equal_compares_shape_and_elements():
 def test_nonzero_is_torchs(numbers, torch):
     x, t = mr.tensor(np.array(numbers)), torch.tensor(np.array(numbers))
     assert np.array_equal(x.nonzero().numpy(), t.nonzero().numpy())
+    assert np.array_equal(x.argwhere().numpy(), t.argwhere().numpy())
     assert x.nonzero().dtype == mr.int64
     assert np.array_equal(mr.argwhere(x).numpy(), torch.argwhere(t).numpy())
     ours, theirs = mr.nonzero(x, as_tuple=True), torch.nonzero(t, as_tuple=True)

@@ -93,3 +93,24 @@ def test_instance_norm_that_would_move_its_running_statistics_is_refused():
     assert mean.tolist() == [0, 0, 0]
     constant = inference.compile(lambda x: F.instance_norm(x, mean, var, use_input_stats=False), images(2, 3, 4, 4))
     assert_answers_alike(constant, lambda x: F.batch_norm(x, mean, var), images(2, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.normalize(x, dim=1),
+        lambda x: x / (x.norm(dim=1, keepdim=True) + 1e-6),
+        lambda x: (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-6),
+    ],
+)
+def test_lengths_and_deviations_can_be_compiled(function):
+    """Their gradient at 0 is a matter of the backward pass: the forward compares no numbers."""
+    layer = nn.Sequential(nn.Linear(4, 6)).eval()
+    x = images(3, 4)
+
+    def model(x):
+        return function(layer(x))
+
+    compiled = inference.compile(model, x)
+    for shape in ((3, 4), (5, 4)):
+        assert_answers_alike(compiled, model, images(*shape))

@@ -34,6 +34,61 @@ def build(library, tensor):
     return Net()
 
 
+@pytest.mark.parametrize("options", [{}, {"affine": False}, {"bias": False}, {"track_running_stats": False}])
+@pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d", "InstanceNorm2d"])
+def test_a_norm_layer_is_reset_as_in_torch(kind, options, torch):
+    layers = [
+        getattr(library, kind)(3, **({"affine": True, "track_running_stats": True} | options))
+        for library in (nn, torch.nn)
+    ]
+    x = np.random.default_rng(0).normal(3, 2, (4, 3) if kind.endswith("1d") else (4, 3, 2, 2)).astype(np.float32)
+    for layer, library in zip(layers, (mr, torch), strict=True):
+        layer(library.tensor(x))
+        with library.no_grad():
+            for parameter in layer.parameters():
+                parameter += 5
+    for method in ("reset_running_stats", "reset_parameters"):
+        for layer in layers:
+            getattr(layer, method)()
+        ours, theirs = ([(name, each.tolist()) for name, each in layer.state_dict().items()] for layer in layers)
+        assert ours == theirs
+
+
+def test_layers_that_torch_resets_are_reset(torch):
+    """`if hasattr(layer, "reset_parameters"): layer.reset_parameters()` must not leave out a layer."""
+    missing = [
+        name
+        for name in nn.__all__
+        if hasattr(getattr(torch.nn, name, None), "reset_parameters")
+        and not hasattr(getattr(nn, name), "reset_parameters")
+    ]
+    assert missing == []
+    layers = [nn.Conv1d(2, 3, 3), nn.Conv2d(2, 3, 3, groups=1, bias=False), nn.ConvTranspose2d(2, 3, 3), nn.PReLU(2)]
+    layers += [nn.GroupNorm(1, 2), nn.LayerNorm((2, 3), bias=False), nn.LayerNorm(3), nn.RMSNorm(3), nn.Linear(2, 3)]
+    for layer in layers:
+        mr.manual_seed(7)
+        layer.reset_parameters()
+        expected = {name: each.tolist() for name, each in layer.state_dict().items()}
+        for parameter in layer.parameters():
+            parameter.assign_(5.0)
+        mr.manual_seed(7)
+        layer.reset_parameters()
+        assert {name: each.tolist() for name, each in layer.state_dict().items()} == expected
+        assert all(5.0 not in each.numpy() for each in layer.parameters())
+
+
+def test_a_constructor_calls_reset_parameters_as_torchs_does():
+    """A layer that starts with other numbers overrides it."""
+    for kind, arguments in (
+        (nn.Conv2d, (1, 1, 1)),
+        (nn.BatchNorm2d, (1,)),
+        (nn.GroupNorm, (1, 1)),
+        (nn.LayerNorm, (1,)),
+    ):
+        own = type("Own", (kind,), {"reset_parameters": lambda self: self.weight.assign_(0.125)})
+        assert own(*arguments).weight.numpy().ravel().tolist() == [0.125]
+
+
 @pytest.fixture
 def both(torch):
     return build(nn, mr.tensor), build(torch.nn, torch.tensor)

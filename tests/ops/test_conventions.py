@@ -486,3 +486,28 @@ def test_what_is_no_tensor_is_named():
     Tensor = type("Tensor", (), {"__module__": "torch"})
     with pytest.raises(DtypeError, match="got a Tensor of torch"):
         F.cross_entropy(mr.zeros(1, 2), Tensor())
+
+
+# -- where a slope is infinite or there is none ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("correction", [0, 1])
+def test_the_gradient_of_a_deviation_of_zero_is_zero(correction):
+    """As in torch: one constant channel must not make the gradient of a whole network NaN."""
+    numbers, g = np.array([[2.0, 2.0, 2.0], [1.0, 2.0, 6.0]]), np.array([[3.0], [-1.5]])
+    centred = numbers - numbers.mean(1, keepdims=True)
+    deviation = numbers.std(1, ddof=correction, keepdims=True)
+    expected = [[0.0] * 3, (g * centred / np.where(deviation, deviation, 1.0) / (3 - correction))[1]]
+    for function in (F.std, lambda *args, **options: F.std_mean(*args, **options)[0]):
+        x = mr.tensor(numbers, requires_grad=True)
+        y = function(x, 1, keepdim=True, correction=correction)
+        y.backward(mr.tensor(g))
+        np.testing.assert_allclose(y.numpy(), deviation)
+        np.testing.assert_allclose(x.grad.numpy(), expected)
+
+
+def test_the_gradient_of_the_angle_of_the_origin_is_zero():
+    y, x = leaf(0.0, 0.0, 3.0), leaf(0.0, -2.0, 4.0)
+    F.atan2(y, x).backward(mr.tensor([5.0, 7.0, 1.0], dtype=np.float64))
+    np.testing.assert_allclose(y.grad.numpy(), [0.0, -3.5, 4 / 25])
+    np.testing.assert_allclose(x.grad.numpy(), [0.0, 0.0, -3 / 25])
