@@ -70,7 +70,17 @@ def test_every_kind_of_mutant_is_killed_somewhere():
     """No mutant is there for show: each has an op and inputs at which it is a mistake, and is found."""
     killed = set()
     for example in EXAMPLES:
-        if example.name in (*QUICK, "batch_norm", "max_pool2d", "conv2d", "amax", "broadcast_tensors", "stack", "abs"):
+        if example.name in (
+            *QUICK,
+            "batch_norm",
+            "max_pool2d",
+            "conv2d",
+            "amax",
+            "broadcast_tensors",
+            "stack",
+            "abs",
+            "cumsum",
+        ):
             killed |= {trial.mutant for trial in audit(example.f, example.tensors()).trials if trial.killed}
     four_inputs = audit(lambda *x: F.concatenate(x), [mr.tensor(np.ones(1) * k, requires_grad=True) for k in range(4)])
     killed |= {trial.mutant for trial in four_inputs.trials if trial.killed}

@@ -1154,7 +1154,7 @@ LAYERS = [
     Case("unfold", patches_(folded=False)),
     Case("fold", patches_(folded=True)),
     Case("windows", shaped(windows_, 1), lambda t, x, **options: x.unfold(**options)),
-    Case("group_norm", within_(0, num_groups=(1, 2)), torch_within("group_norm")),
+    Case("group_norm", within_(1, num_groups=(1, 2)), torch_within("group_norm")),
     Case("instance_norm", within_(1), torch_within("instance_norm")),
     Case("local_response_norm", shaped(response_norm_, among=((2, 4, 3), (1, 3, 2, 2), (1, 2, 1, 2, 2)))),
     Case(
