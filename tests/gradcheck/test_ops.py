@@ -30,6 +30,7 @@ VACUOUS = {
     ("softmax", 0): "one class",
     ("cross_entropy: plain", 1): "one class",
 }
+SECOND_ORDER = {"clamp_min": 3}  # in the first draws, one derivative of the second order is 0 and the other is not
 DRAWS = [(case, k) for case in CASES for k in range(2)]
 NAMES = [f"{case}, draw {k}" for case, k in DRAWS]
 
@@ -61,7 +62,7 @@ def test_first_order(case, k):
 @pytest.mark.parametrize("fast_mode", [True, False], ids=["along directions", "number by number"])
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_second_order(case, fast_mode):
-    k = 1 if (case.name, 0) in VACUOUS else 0
+    k = SECOND_ORDER.get(case.name, 1 if (case.name, 0) in VACUOUS else 0)
     report = check(case, k, 2, fast_mode)
     assert_as_expected(report, case, k)
     assert any(array.name.endswith(", order 2") for array in report.arrays)
