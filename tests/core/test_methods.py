@@ -79,7 +79,6 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "addmv": (B, B[0]),
     "baddbmm": (mr.ones(2, 3, 3, dtype=np.float64), mr.ones(2, 3, 3, dtype=np.float64)),
 }
-MADE: set[str] = set()
 VECTORS, BATCHES = ("dot", "outer", "addmv"), ("bmm",)
 
 OTHERS = ("split", "repeat_interleave")  # their arguments differ in torch too

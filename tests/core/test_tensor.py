@@ -225,7 +225,7 @@ ELSEWHERE = {"check_like"}  # tests/core/test_autograd.py
 NO_GRADIENT |= {f"bitwise_{name}" for name in ("and", "or", "xor", "not", "left_shift", "right_shift")}
 NO_GRADIENT |= {"isclose", "allclose", "equal", "nonzero"}
 ELSEWHERE |= {"contiguous", "new_tensor", "new_full"}  # these and the bits: tests/core/test_torch_methods.py
-ELSEWHERE |= test_methods.CALLS.keys() | test_methods.MADE | {"mT", "unfold"}
+ELSEWHERE |= test_methods.CALLS.keys() | {"argwhere", "mT", "unfold"}
 ELSEWHERE |= {"copy", "deepcopy", "reduce"}  # tests/core/test_copying.py; in-place methods: tests/core/test_inplace.py
 
 
