@@ -23,6 +23,7 @@ import numpy.typing as npt
 from minires import data, inference, models, weights
 from minires import functional as F
 from minires.core.modes import no_grad
+from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import ImageFolder
 from minires.data.base import Dataset, Image
@@ -124,7 +125,7 @@ class Classifier:
 
         Raises DataError, naming the first image that cannot be read and the reason.
         """
-        forward = self._forward if compiled else self._forward_uncompiled
+        forward = self._forward if flag("predict", "compiled", compiled) else self._forward_uncompiled
         predictions: list[Prediction] = []
         for opened in read_ahead(batches(images), self._prepare_files()):
             logits = forward(as_input(np.stack([each.pixels for each in opened]), self.model)).numpy()
@@ -260,7 +261,7 @@ def load(
     Raises WeightsError if the file is missing, damaged, or of another network; DataError for an unknown normalisation,
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
-    source = os.fspath(path)
+    mapped, source = flag("load", "mapped", mapped), os.fspath(path)
     metadata = checkpoint_metadata(path)
     arrays = weights.load(path)
     name = network_name(name, metadata, arrays, source)

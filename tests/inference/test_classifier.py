@@ -488,3 +488,11 @@ def test_loading_draws_no_random_numbers(tmp_path):
     mr.manual_seed(3)
     classifier.load("resnet8", path)
     np.testing.assert_array_equal(mr.rand(3).numpy(), expected)
+
+
+def test_flags_are_true_or_false(tmp_path):
+    path = save(tmp_path)[0]
+    with pytest.raises((TypeError, ValueError), match="mapped"):
+        classifier.load("resnet8", path, mapped="no")
+    with pytest.raises((TypeError, ValueError), match="compiled"):
+        classifier.load("resnet8", path).predict(np.zeros((32, 32, 3), np.uint8), compiled="no")
