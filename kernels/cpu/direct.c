@@ -280,6 +280,18 @@ INLINE void multiply_panel(const Product *job, long count, const float *const *f
         multiply_narrow_block(job, count, from, to, b, group * by->channels, column, n);
 }
 
+/* Where `count` positions from the `first` find their inputs, and where they are in y. Only the first costs divisions, which
+ * for few channels take longer than the products. */
+INLINE void find_positions(const Grid *grid, long first, long count, const float *x, const float **from, long *to) {
+    long column = first % grid->columns, row = first / grid->columns % grid->rows, image = first / grid->columns / grid->rows;
+    for (long k = 0; k < count; k++) {
+        from[k] = x + image * grid->x_image + row * grid->x_row + column * grid->x_column;
+        to[k] = image * grid->y_image + row * grid->y_row + column * grid->y_column;
+        if (++column == grid->columns) column = 0, row++;
+        if (row == grid->rows) row = 0, image++;
+    }
+}
+
 /* One task: a block of positions and some panels. */
 static void do_blocks(void *context, Loop *loop) {
     const Product *job = context;
@@ -287,13 +299,8 @@ static void do_blocks(void *context, Loop *loop) {
     for (long task; (task = loop_next(loop)) >= 0;) {
         const float *from[POSITIONS];
         long to[POSITIONS];
-        long first = task % job->blocks * POSITIONS, count = min_of(POSITIONS, job->positions - first);
-        for (long k = 0; k < count; k++) {
-            long column = (first + k) % grid->columns, row = (first + k) / grid->columns % grid->rows;
-            long image = (first + k) / grid->columns / grid->rows;
-            from[k] = job->x + image * grid->x_image + row * grid->x_row + column * grid->x_column;
-            to[k] = image * grid->y_image + row * grid->y_row + column * grid->y_column;
-        }
+        const long first = task % job->blocks * POSITIONS, count = min_of(POSITIONS, job->positions - first);
+        find_positions(grid, first, count, job->x, from, to);
         long panel = task / job->blocks * job->panels_per_task;
         long end = min_of(panel + job->panels_per_task, job->by.groups * job->by.panels);
         for (; panel < end; panel++) multiply_panel(job, count, from, to, panel);
