@@ -199,8 +199,8 @@ static void share_work(WeightJob *job) {
     job->sum_size = panels * job->sum_rows * job->by.width;
     const long stripes = min_of(STRIPES, min_of(conv->images, conv->images * area / STRIPE_PIXELS));
     job->stripes = job->sum_size <= SMALL_SUMS && stripes > 1 ? stripes : 1;
-    job->stripe = ceil_div(conv->images, job->stripes);
-    job->stripes = ceil_div(conv->images, job->stripe); /* none is empty */
+    job->stripe = max_of(1, ceil_div(conv->images, job->stripes));
+    job->stripes = max_of(1, ceil_div(conv->images, job->stripe)); /* none is empty */
     job->some = min_of(job->stripe, max_of(1, (job->stripes > 1 ? STRIPE_BATCH : PIXELS_PER_BATCH) / area));
 }
 
@@ -223,8 +223,7 @@ int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float 
                   job.by.channels))
         job.failed = 1;
     for (long row = 0; row < job.some * conv->rows && !job.failed; row++)
-        job.row_offset[row] =
-            row / conv->rows * job.padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
+        job.row_offset[row] = row / conv->rows * job.padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
     if (!job.failed && job.stripes > 1) parallel(job.stripes, add_stripes, &job);
     if (!job.failed && job.stripes == 1) add_together(&job);
     if (!job.failed) parallel(conv->outputs, unpack_sums, &job);
