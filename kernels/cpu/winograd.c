@@ -21,7 +21,7 @@
 #include "memory.h"
 #include "threads.h"
 
-/* -- weights: U = G g G^T
+/* -- weights: U = G g G^T ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     const Conv *conv;
