@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from minires import nn
-from minires.backend.capturing import refuse_while_capturing
 from minires.core.random import default_generator
 from minires.core.tensor import Tensor
 from minires.models.blocks import BasicBlock, Block, Bottleneck, SingleBlock, relu_of_norm
@@ -108,13 +107,17 @@ class VariedBlock(Block):
                 y = self.relu(y)
         return y if self.end is None else self.end(y)
 
+    @property
+    def is_dropped_at_random(self) -> bool:
+        """Whether stochastic depth may drop it, so that a step cannot be captured as a CUDA graph."""
+        return self.survival < 1
+
     def surviving(self, x: Tensor) -> Tensor | None:
         """F(x); None where stochastic depth drops it; in eval mode times the probability of surviving."""
         if self.survival == 1:
             return self.residual(x)
         if not self.training:
             return self.survival * self.residual(x)
-        refuse_while_capturing("stochastic depth (survival=) computes other blocks in each step")
         return self.residual(x) if default_generator().random() < self.survival else None
 
     def after_sum(self, y: Tensor) -> Tensor:
