@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, available, blocks_in_a_stage, parse, usual_block
+from minires.errors import ModelError
+from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, Name, available, blocks_in_a_stage, parse, usual_block
 from minires.models.catalogue import kind_and_depth as kind_and_depth
 from minires.models.highway import Carry, DenseHighway
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, SingleBlock, make_shortcut
@@ -115,21 +116,30 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet |
     "resnet20:gate=exclusive,gate_bias=-6".
 
     num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name or value,
-    TypeError for an unknown option.
+    ModelError (a ValueError) for options in the name that cannot be, TypeError for an unknown argument.
     """
     found = parse(name)
     twice = sorted(options.keys() & found.options.keys())
     if twice:
         raise ValueError(f"build: {', '.join(twice)} of {name} is given twice, in the name and as an argument")
     options |= found.options
+    if num_classes is not None:
+        options["num_classes"] = num_classes
+    try:
+        return _built(name, found, options)
+    except (TypeError, ValueError) as error:
+        if found.options:  # they come from a command line or a file, so the message must do without a traceback
+            raise ModelError(f"{name}: {error}") from error
+        raise
+
+
+def _built(name: str, found: Name, options: dict[str, Any]) -> ResNet | DenseHighway:
     if found.kind == "plain":
         if options.get("shortcut") is not None:
             raise ValueError(f"{name} has no shortcuts, so shortcut={options['shortcut']!r} must be left out")
         options["shortcut"] = None
     if found.kind == "preact":
         options.setdefault("order", "full")
-    if num_classes is not None:
-        options["num_classes"] = num_classes
     if found.kind in VARIANTS:
         return _variant(found.kind, **options)
     if found.kind == "dense_highway":

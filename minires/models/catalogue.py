@@ -40,6 +40,9 @@ BLOCKS: dict[str, tuple[type[SingleBlock] | type[BasicBlock] | type[Bottleneck],
 }
 
 
+FROM_THE_DATA = ("num_classes", "in_channels")  # no options of a name
+
+
 @dataclass(frozen=True)
 class Name:
     """A network's name, taken apart.
@@ -124,7 +127,7 @@ def _options(name: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for part in text.split(","):
         found = re.fullmatch(r"([a-z_]{1,40})=([\w.+-]{1,40})", part)
-        if found is None or found[1] in options:
+        if found is None or found[1] in options or found[1] in FROM_THE_DATA:
             raise ValueError(
                 f"{name[:200]!r}: options stand behind a colon, each once: resnet20:order=full,survival=0.5; {part!r} "
                 "is not one"

@@ -322,7 +322,7 @@ def test_a_name_says_everything_that_a_checkpoint_needs():
         (lambda: models.build("plain8", gate="exclusive", survival=0.5), "gate, survival would change nothing"),
         (lambda: models.build("plain8:init=skipinit"), "init='skipinit' would change nothing: a plain network"),
         (lambda: models.cifar_resnet(8, order="full", zero_init_residual=True), "order='full' with .* has not"),
-        (lambda: models.cifar_resnet(8, width=0), "width 0 must be 1 or more"),
+        (lambda: models.cifar_resnet(8, width=0), "width 0 must be an integer of 1 or more"),
         (lambda: models.highway(8, carry="none"), "carry 'none' must be 'coupled' or 'own'"),
         (lambda: models.DenseHighway(1), "depth 1 must be 2 or more"),
         (lambda: models.DenseHighway(4, layer="gated"), "layer 'gated' must be one of"),
