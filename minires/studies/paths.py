@@ -195,6 +195,7 @@ CLAIMS = (
         criterion="share >= 0.95",
         ours=lambda results: {"share": share_of_lengths(54, 19, 35)},
         paper="more than 95 % of the paths",
+        otherwise="The lengths are counted here and not measured, so the count would be wrong.",
         certain=True,
     ),
     Claim(
@@ -355,13 +356,13 @@ STUDY = Study(
         ),
         (
             "Why is the number of paths not the same as their weight?",
-            "Most paths have a length near n/2, since there are most ways to choose n/2 of n blocks. If each block that "
-            "a path passes shortens its gradient, the many long paths may weigh less together than the few short ones.",
+            "Most paths have a length near n/2, since there are most ways to choose n/2 of n blocks. If each block "
+            "that a path passes shortens its gradient, the many long ones may weigh less together than the few short ones.",
         ),
         (
             "Why can a bar be negative?",
-            "The gradients of two groups of paths are vectors, and they may point in opposite directions. What they have "
-            "in common with the whole gradient sums to 1, but each part may be larger than 1 or negative.",
+            "The gradients of two groups of paths are vectors, and they may point in opposite directions. What they "
+            "have in common with the whole gradient sums to 1, but each part may be larger than 1 or negative.",
         ),
     ),
     table=table,
