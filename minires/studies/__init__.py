@@ -23,6 +23,9 @@ __all__ = ["NAMES", "get", "run"]
 
 # The studies in the order of the listing, and the module of each.
 NAMES = {
+    "gating": "gating",
+    "highway": "highway",
+    "preactivation": "preactivation",
     "paths": "paths",
 }
 
