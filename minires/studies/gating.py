@@ -48,7 +48,7 @@ DISPUTED: Mapping[str, tuple[str, dict[str, Any]]] = {
     TWO_CONVS: ("gate of two convolutions, width 14", {"gate": "exclusive", "gate_form": "two_convs", "width": 14}),
     WIDE: ("identity, width 20", {"width": 20}),
 }
-LABELS = {name: each[0] for name, each in (*SHORTCUTS.items(), *DISPUTED.items())}
+LABELS = {name: str(each[0]) for name, each in (*SHORTCUTS.items(), *DISPUTED.items())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,8 +218,8 @@ def figures(results: Results) -> list[Figure]:
         Figure(
             "errors",
             "Test error of each shortcut after training, mean and standard deviation over the seeds. The dashed line "
-            "is identity. Hollow diamonds are the paper's figures for 110 layers on CIFAR-10; a cross at the right edge "
-            "says that it did not converge there.",
+            "is identity. Hollow diamonds are the paper's figures for 110 layers on CIFAR-10; a cross at the right "
+            "edge says that it did not converge there.",
             lambda canvas: _draw_errors(canvas, results),
             (9.2, 4.6),
         ),
