@@ -65,7 +65,7 @@ class GatingSettings(Settings):
 
 
 PRESETS = {
-    "quick": GatingSettings(depth=32, recipe=Recipe(epochs=6, batch_size=64, lr=0.05)),
+    "quick": GatingSettings(depth=20, recipe=Recipe(epochs=6, batch_size=64, lr=0.05)),
     "full": GatingSettings(
         seeds=3,
         depth=32,
