@@ -43,8 +43,8 @@ class HighwaySettings(Settings):
         biases: Other values of b_T, tried at `bias_depth`.
         bias_depth: The depth at which they are tried.
         recipe: How the networks are trained, but for the learning rate.
-        plain_lr, highway_lr: Learning rates; each kind has the one of 0.005, 0.02, 0.05 and 0.1 that suits it best. (The
-            paper searched for the settings of each network, too.)
+        plain_lr, highway_lr: Learning rates; each kind has the one of 0.005, 0.02, 0.05 and 0.1 that suits it best.
+            (The paper searched for the settings of each network, too.)
     """
 
     depths: tuple[int, ...]
@@ -366,7 +366,8 @@ STUDY = Study(
         "A plain layer has 71 units, a highway layer 50 and a gate for each, so that both have about 5,000 "
         "parameters. C is 1 − T.",
         "Weights start as He et al. propose, the biases of the gates as b_T.",
-        "All train alike, with SGD and the learning rate that suits their kind; what counts is the training loss, since the question is whether depth trains.",
+        "All train with SGD, at the learning rate that suits their kind; what counts is the training loss, since the "
+        "question is whether depth trains.",
         "After training, T is read off every highway layer for 256 test images.",
         "At one depth b_T is varied.",
     ),
