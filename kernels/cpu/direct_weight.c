@@ -223,8 +223,7 @@ int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float 
                   job.by.channels))
         job.failed = 1;
     for (long row = 0; row < job.some * conv->rows && !job.failed; row++)
-        job.row_offset[row] =
-            row / conv->rows * job.padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
+        job.row_offset[row] = row / conv->rows * job.padding.padded_height * x_row + row % conv->rows * conv->stride[0] * x_row;
     if (!job.failed && job.stripes > 1) parallel(job.stripes, add_stripes, &job);
     if (!job.failed && job.stripes == 1) add_together(&job);
     if (!job.failed) parallel(conv->outputs, unpack_sums, &job);
