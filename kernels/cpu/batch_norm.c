@@ -24,7 +24,9 @@
 #include "threads.h"
 
 enum { STRIPES = 32, CHUNK_FLOATS = 4096, MIN_ROWS = 16, MAX_ROWS = 256, TASK_FLOATS = 1 << 15 };
-enum { TOGETHER = 4 }; /* rows that are added before a sum in memory is read and written: that takes several cycles, and
+enum {
+    TOGETHER = 4
+}; /* rows that are added before a sum in memory is read and written: that takes several cycles, and
                           with few channels the next row would have to wait for it */
 
 INLINE long stripe_rows(long rows) { return max_of(MIN_ROWS, ceil_div(rows, STRIPES)); }
@@ -227,8 +229,7 @@ static void stripe_sums(void *context, Loop *loop) {
         while (row < end) {
             long last = min_of(row + chunk_rows(channels), end);
             memset(g_sum, 0, (size_t)(2 * padded) * sizeof(float));
-            for (; row + TOGETHER <= last; row += TOGETHER)
-                add_some_gradients(job, row * channels, TOGETHER, g_sum, gx_sum);
+            for (; row + TOGETHER <= last; row += TOGETHER) add_some_gradients(job, row * channels, TOGETHER, g_sum, gx_sum);
             for (; row < last; row++) add_some_gradients(job, row * channels, 1, g_sum, gx_sum);
             for (long c = 0; c < channels; c++) total[c] += g_sum[c], total[channels + c] += gx_sum[c];
         }

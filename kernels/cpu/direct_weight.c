@@ -199,8 +199,8 @@ static void share_work(WeightJob *job) {
     job->sum_size = panels * job->sum_rows * job->by.width;
     const long stripes = min_of(STRIPES, min_of(conv->images, conv->images * area / STRIPE_PIXELS));
     job->stripes = job->sum_size <= SMALL_SUMS && stripes > 1 ? stripes : 1;
-    job->stripe = ceil_div(conv->images, job->stripes);
-    job->stripes = ceil_div(conv->images, job->stripe); /* none is empty */
+    job->stripe = max_of(1, ceil_div(conv->images, job->stripes));
+    job->stripes = max_of(1, ceil_div(conv->images, job->stripe)); /* none is empty */
     job->some = min_of(job->stripe, max_of(1, (job->stripes > 1 ? STRIPE_BATCH : PIXELS_PER_BATCH) / area));
 }
 

@@ -210,8 +210,8 @@ static void share_work(Job *job) {
     const long z = POSITIONS * conv->channels * job->panels * job->width;
     const long tile = POSITIONS * (conv->channels + job->panels * job->width);
     job->stripes = z <= SMALL_Z ? max_of(1, min_of(STRIPES, job->tiles.count / TILES_OF_STRIPE)) : 1;
-    job->stripe = ceil_div(job->tiles.count, job->stripes);
-    job->stripes = ceil_div(job->tiles.count, job->stripe); /* none is empty */
+    job->stripe = max_of(1, ceil_div(job->tiles.count, job->stripes));
+    job->stripes = max_of(1, ceil_div(job->tiles.count, job->stripe)); /* none is empty */
     if (job->stripes > 1)
         job->block = min_of(96, CACHED / tile / 8 * 8);
     else

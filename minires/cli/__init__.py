@@ -31,6 +31,7 @@ COMMANDS = {
     "info": "machine",
     "bench": "machine",
     "lab": "lab",
+    "study": "studies",
     "docs": "docs",
 }
 

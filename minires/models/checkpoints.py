@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.errors import WeightsError
-from minires.models import IMAGENET, kind_and_depth
+from minires.models.catalogue import BLOCKS, IMAGENET, Name, kind_and_depth, parse
 
+MAX_OPTION = 1024  # of a width, an image or groups in a name
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
 
 
@@ -40,11 +41,32 @@ def network_name(asked: str | None, metadata: Mapping[str, Any], arrays: Mapping
     stored = stored_name(metadata, source)
     if stored is not None and len(arrays) < kind_and_depth(stored)[1]:
         raise WeightsError(f"{source} says that it is of {stored}, but holds only {len(arrays)} arrays")
+    if stored is not None:
+        _check_sizes(stored, arrays, source)
     if asked is None and stored is None:
         raise WeightsError(f"{source} does not say which network it is of: name it with --model")
     if asked is not None and stored is not None and asked != stored:
         raise WeightsError(f"{source} is a checkpoint of {stored}, not of {asked}: use --model {stored}")
     return str(asked or stored)
+
+
+def _check_sizes(name: str, arrays: Mapping[str, Any], source: str) -> None:
+    """Raise WeightsError if the options in a name ask for another size than the file's.
+
+    The network is built before it is loaded: a file of a few bytes must not make us allocate a million channels.
+    """
+    network = parse(name)
+    sizes = {
+        key: value for key, value in network.options.items() if key in ("width", "image", "groups", "width_per_group")
+    }
+    if not sizes:
+        return
+    first = arrays.get("first.weight" if network.kind == "dense_highway" else "conv1.weight")
+    shape = tuple(getattr(first, "shape", ()))
+    numbers = all(isinstance(value, int) and 1 <= value <= MAX_OPTION for value in sizes.values())
+    fits = numbers and len(shape) > 1 and sizes.get("width", shape[0]) == shape[0]
+    if not fits or shape[1] % sizes.get("image", 1) ** 2:
+        raise WeightsError(f"{source} says that it is of {name[:200]}, but its arrays have other sizes")
 
 
 def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
@@ -53,8 +75,10 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     An option is left out if the array that shows it is missing, or has a shape that the network cannot have. The
     network then gets its usual size, and `load_state_dict` refuses the arrays. Raises ValueError for an unknown name.
     """
-    block_and_counts = IMAGENET.get(kind_and_depth(name)[1])
-    features, width, kernel = (64, 16, 3) if block_and_counts is None else (512 * block_and_counts[0].expansion, 64, 7)
+    network = parse(name)
+    if network.kind == "dense_highway":
+        return _dense_options(network, arrays)
+    features, width, kernel = _sizes(network)
     shapes = {key: tuple(array.shape) for key, array in arrays.items()}
     found = {}
     for classifier in ("fc", "linear"):
@@ -65,4 +89,29 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     channels = shapes.get("conv1.weight", ())[1:2]
     if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MAX_CHANNELS:
         found["in_channels"] = int(channels[0])
+    return found
+
+
+def _sizes(network: Name) -> tuple[int, int, int]:
+    """(inputs of the classifier, width and kernel of the first convolution) of a ResNet."""
+    usual, kernel = (64, 7) if network.is_imagenet else (16, 3)
+    width = network.options.get("width", usual)
+    if network.is_imagenet:
+        return 8 * width * IMAGENET[network.depth][0].expansion, width, kernel
+    return 4 * width * BLOCKS[network.block][0].expansion, width, kernel
+
+
+def _dense_options(network: Name, arrays: Mapping[str, Any]) -> dict[str, int]:
+    """As `network_options`, of a dense highway network."""
+    width, pixels = network.options.get("width", 50), network.options.get("image", 28) ** 2
+    shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+    found = {}
+    outputs = shapes.get("fc.bias", ())
+    if len(outputs) == 1 and shapes.get("fc.weight") == (*outputs, width) and 1 <= outputs[0] <= MAX_OUTPUTS:
+        found["num_classes"] = int(outputs[0])
+    inputs = shapes.get("first.weight", ())[1:2]
+    if shapes.get("first.weight") == (width, *inputs):
+        channels, rest = divmod(inputs[0], pixels)
+        if not rest and 1 <= channels <= MAX_CHANNELS:
+            found["in_channels"] = int(channels)
     return found

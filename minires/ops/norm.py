@@ -76,7 +76,7 @@ class BatchNormTraining(_BatchNorm):
     """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], with μ and σ² of this batch, for each channel.
 
     x (N, C, …), weight and bias (C,), residual like x: a block of your own may add its shortcut here, in the same pass
-    over memory; models/resnet.py uses `+`. The caller updates running statistics from the node's `mean` and `var`.
+    over memory; models/blocks.py uses `+`. The caller updates running statistics from the node's `mean` and `var`.
     """
 
     saved_inputs = (0, 1)
@@ -104,10 +104,10 @@ class BatchNormTraining(_BatchNorm):
     def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
         y = self.output().data if self.relu else None
+        if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
+            gy, y = backend.relu_mask(gy, y), None
         gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y)
-        if not residual:
-            return gx, gw, gb
-        return gx, gw, gb, gy if y is None else backend.relu_mask(gy, y)
+        return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
 
 class BatchNormEval(_BatchNorm):

@@ -1,9 +1,8 @@
-/* Padded copies of images, and the taps of a kernel over them, for the direct convolution and its weight gradient. */
+/* The input of the direct convolutions (direct.h): padded images, and the taps of a kernel over them. */
 #include "direct.h"
+
 #include "memory.h"
 #include "threads.h"
-
-/* -- padding ------------------------------------------------------------------------------------------------------- */
 
 static void pad_row(const Padding *f, long number) {
     const size_t pixel = (size_t)f->channels * sizeof(float);
@@ -59,8 +58,6 @@ Padding padding_of(const Conv *conv) {
                      .padded_height = conv->height + 2 * conv->padding[0],
                      .padded_width = conv->width + 2 * conv->padding[1]};
 }
-
-/* -- taps ---------------------------------------------------------------------------------------------------------- */
 
 int taps_open(Taps *taps, long rows, long columns, const long dilation[2], long width, long pixel, long channels) {
     int joined = columns == 1 || (dilation[1] == 1 && pixel == channels); /* a row of the kernel is one run */
