@@ -125,6 +125,14 @@ INLINE void prefetch_rows(const float *y, const long *to, long rows) {
     for (long i = 0; i < rows; i++) __builtin_prefetch(y + to[i], 1);
 }
 
+/* One chain, for the sums of several. Its loop needs almost all registers, so it is not inlined into one that needs more. */
+static __attribute__((noinline)) void multiply_chain(vf part[MR][2], long taps, const long *offset, long run,
+                                                     const float *const a[MR], const float *b) {
+    vf c[MR][2]; /* not `part`, which might be a part of a or b for all that the compiler knows: registers */
+    multiply(c, taps, offset, run, a, 1, b, NR);
+    for (int i = 0; i < MR; i++) part[i][0] = c[i][0], part[i][1] = c[i][1];
+}
+
 /* The product for MR pixels and one panel, for long sums: they are split into chains of CHAIN products, because the
  * rounding error of a chain grows with its length. Not inline, so that the loop of short sums keeps its registers. */
 static __attribute__((noinline)) void multiply_long(const Taps *t, const float *const a[MR], const float *b, vf sum[MR][2]) {
@@ -135,8 +143,8 @@ static __attribute__((noinline)) void multiply_long(const Taps *t, const float *
             const float *from[MR];
             vf part[MR][2];
             for (int i = 0; i < MR; i++) from[i] = a[i] + k;
-            multiply(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from, 1,
-                     b + (tap * t->run + k) * NR, NR);
+            multiply_chain(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from,
+                           b + (tap * t->run + k) * NR);
             for (int i = 0; i < MR; i++) sum[i][0] += part[i][0], sum[i][1] += part[i][1];
         }
 }
@@ -262,19 +270,17 @@ static Product product_of(const Product *product, const float *x, float *y, long
  *
  *     many images    a task is some images: a thread pads them and multiplies, so that they stay in its cache
  *     few images     all threads pad some images together, then share the blocks of their positions
+ *     no padding     the same, for all images at once
+ *
+ * In each, the weights of some panels stay in a cache while the blocks pass: those of 512 channels have 9 MB in all.
  */
-
-/* The number of images with about so many bytes when they are padded; at least one. */
-static long images_of(const Padding *padding, long images, long bytes) {
-    long each = padding->padded_height * padding->padded_width * padding->channels * (long)sizeof(float);
-    return max_of(1, min_of(images, bytes / max_of(1, each)));
-}
 
 enum {
     MIN_TASKS = 16,         /* with fewer blocks, the panels of a block are divided among several tasks */
     MANY_IMAGES = 8,        /* at least so many tasks of images, or the blocks are shared */
-    CACHED = 1 << 18,       /* bytes of padded images in the cache of a thread, and */
-    SHARED_CACHED = 1 << 20 /* of those that all threads share */
+    SOME_BLOCKS = 4,        /* blocks of a task of images, at least */
+    CACHED = 1 << 18,       /* bytes of padded images, and of panels, in the cache of a thread; and of images */
+    SHARED_CACHED = 1 << 20 /* that all threads share */
 };
 
 typedef struct {
@@ -287,6 +293,25 @@ typedef struct {
     int failed;
 } Work;
 
+/* The number of images with about so many bytes when they are padded; but at least one, and enough for some blocks of
+ * positions: the weights are read once for each block, and the last one may be almost empty. */
+static long images_of(const Padding *padding, long images, long bytes, long positions) {
+    long each = padding->padded_height * padding->padded_width * padding->channels * (long)sizeof(float);
+    return min_of(images, max_of(bytes / max_of(1, each), ceil_div(SOME_BLOCKS * POSITIONS, max_of(1, positions))));
+}
+
+/* The positions of an image, in the largest of the products. */
+static long positions_of(const Product *products, long count) {
+    long most = 0;
+    for (long k = 0; k < count; k++) most = max_of(most, products[k].grid.rows * products[k].grid.columns);
+    return most;
+}
+
+/* The number of panels that stay in a cache while all blocks are multiplied by them; at least one. */
+static long panels_cached(const Product *job) {
+    return max_of(1, CACHED / (long)sizeof(float) / (job->by.width * job->taps.taps * job->taps.run));
+}
+
 static void do_images(void *context, Loop *loop) {
     Work *work = context;
     Padding padding = work->padding;
@@ -297,14 +322,18 @@ static void do_images(void *context, Loop *loop) {
         const float *x = pad_images_alone(&padding, work->x, first, count);
         for (long k = 0; k < work->count; k++) {
             const Product job = product_of(work->products + k, x, work->y, first, count);
-            for (long block = 0; block < job.blocks; block++) do_block(&job, block, 0, job.by.groups * job.by.panels);
+            const long panels = job.by.groups * job.by.panels, cached = panels_cached(&job);
+            for (long panel = 0; panel < panels; panel += cached)
+                for (long block = 0; block < job.blocks; block++) do_block(&job, block, panel, min_of(panel + cached, panels));
         }
     }
     memory_free(padding.padded);
 }
 
 static void share_blocks(Work *work) {
-    const long some = is_padded(&work->padding) ? images_of(&work->padding, work->images, SHARED_CACHED) : work->images;
+    const long positions = positions_of(work->products, work->count);
+    const long some = is_padded(&work->padding) ? images_of(&work->padding, work->images, SHARED_CACHED, positions)
+                                                : work->images;
     if (padding_open(&work->padding, some)) work->failed = 1;
     for (long first = 0; first < work->images && !work->failed; first += some) {
         const long count = min_of(some, work->images - first);
@@ -313,7 +342,8 @@ static void share_blocks(Work *work) {
             Product job = product_of(work->products + k, x, work->y, first, count);
             if (!job.blocks) continue;
             const long panels = job.by.groups * job.by.panels;
-            job.panels_per_task = ceil_div(panels, min_of(panels, ceil_div(MIN_TASKS, job.blocks)));
+            job.panels_per_task = min_of(panels_cached(&job),
+                                         ceil_div(panels, min_of(panels, ceil_div(MIN_TASKS, job.blocks))));
             parallel(job.blocks * ceil_div(panels, job.panels_per_task), do_blocks, &job);
         }
     }
@@ -321,10 +351,11 @@ static void share_blocks(Work *work) {
 }
 
 static int do_products(Product *products, long count, Padding padding, long images, const float *x, float *y) {
+    if (!images) return 0;
     Work work = {.products = products, .count = count, .padding = padding, .x = x, .y = y, .images = images};
-    work.some = images_of(&padding, images, CACHED);
+    work.some = images_of(&padding, images, CACHED, positions_of(products, count));
     const long tasks = ceil_div(images, work.some);
-    if (tasks >= MANY_IMAGES)
+    if (tasks >= MANY_IMAGES && is_padded(&padding))
         parallel(tasks, do_images, &work);
     else
         share_blocks(&work);

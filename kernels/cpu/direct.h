@@ -1,4 +1,5 @@
-/* What the direct algorithm shares between direct.c and direct_weight.c: groups, padded images, and taps. */
+/* What the direct algorithm shares between direct.c and direct_weight.c: groups, padded images, and taps, of which the
+ * last two are in direct_input.c. */
 #ifndef MINIRES_DIRECT_H
 #define MINIRES_DIRECT_H
 
