@@ -23,10 +23,18 @@ __all__ = ["NAMES", "get", "run"]
 
 # The studies in the order of the listing, and the module of each.
 NAMES = {
+    "degradation": "degradation",
+    "construction": "construction",
+    "shortcuts": "shortcuts",
     "gating": "gating",
     "highway": "highway",
     "preactivation": "preactivation",
+    "gradient-flow": "gradient_flow",
     "paths": "paths",
+    "lesion": "lesion",
+    "landscape": "landscape",
+    "practice": "practice",
+    "receptive-field": "receptive_field",
 }
 
 

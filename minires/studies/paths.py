@@ -357,7 +357,7 @@ STUDY = Study(
         (
             "Why is the number of paths not the same as their weight?",
             "Most paths have a length near n/2, since there are most ways to choose n/2 of n blocks. If each block "
-            "that a path passes shortens its gradient, the many long ones may weigh less together than the few short ones.",
+            "that a path passes shortens its gradient, the many long ones may weigh less than the few short ones.",
         ),
         (
             "Why can a bar be negative?",

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from minires import data, optim
-from minires.core.tensor import Tensor
 from minires.data import transforms as T
 from minires.errors import MiniResError
 from minires.nn import Module
@@ -136,8 +135,3 @@ class Recipe:
 @lru_cache(maxsize=4)
 def _load(name: str, root: Path | None, train: bool) -> Any:
     return data.load(name, root, train)
-
-
-def tensors(images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """A batch as Tensors."""
-    return Tensor(images), Tensor(labels)
