@@ -27,6 +27,7 @@ from minires.studies import drawing
 from minires.studies.form import Claim, Figure, Settings, Study, Table, Task
 from minires.studies.recipe import Recipe
 from minires.studies.results import Results
+from minires.studies.uncertainty import spread
 from minires.studies.work import Work
 
 if TYPE_CHECKING:
@@ -139,12 +140,12 @@ def first_steps(order: str, settings: PreactivationSettings, work: Work) -> dict
 
 
 def errors(*orders: str) -> Callable[[Results], dict[str, float]]:
-    """The mean test errors of some orders at the largest depth, and the largest standard deviation over the seeds."""
+    """The mean test errors of some orders at the largest depth, and how much they may differ by chance."""
 
     def of(results: Results) -> dict[str, float]:
         configs = {order: f"{order}-{max(results.settings['depths'])}" for order in orders}
         found = {order: results.mean(config, "test_error") for order, config in configs.items()}
-        return found | {"spread": max(results.deviation(config, "test_error") for config in configs.values())}
+        return found | {"spread": spread(results, configs.values())}
 
     return of
 
@@ -317,7 +318,8 @@ STUDY = Study(
         "All train alike: the same images in the same order, the same schedule.",
         "A network of 1,001 layers, of bottlenecks, does its first steps in the original order and in full "
         "pre-activation, at a constant learning rate.",
-        "Where a criterion says spread, it is the largest standard deviation over the seeds.",
+        "Where a criterion says spread, it is the larger of the standard deviation over the seeds and the standard error "
+        "of counting mistakes among the test images.",
     ),
     presets=PRESETS,
     tasks=tasks,

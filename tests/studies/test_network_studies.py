@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minires import studies
+from minires import data, studies
 from minires.nn import Linear
 from minires.studies import gating, highway, preactivation, runner
 from minires.studies.results import Results
+from minires.studies.uncertainty import TEST_IMAGES, spread
 
 TINY: dict[str, dict[str, Any]] = {
     "gating": {"depth": 8},
@@ -108,3 +109,13 @@ def test_the_very_deep_claim_is_about_the_first_and_the_last_fifth():
 def test_a_training_that_diverged_counts_as_99():
     assert highway.capped(float("nan")) == highway.capped(float("inf")) == 99
     assert highway.capped(0.5) == 0.5
+
+
+def test_spread_is_that_of_the_seeds_or_of_counting():
+    def results(*errors: float) -> Results:
+        found = [{"config": "a", "step": "train", "values": {"test_error": error}} for error in errors]
+        return Results({"recipe": {"data": "digits"}}, found)
+
+    assert spread(results(2.0), ["a"]) == pytest.approx(100 * (0.02 * 0.98 / 359) ** 0.5)
+    assert spread(results(2.0, 6.0), ["a"]) == pytest.approx(8**0.5)
+    assert {len(data.load("digits", train=False))} == {TEST_IMAGES["digits"]}
