@@ -301,10 +301,10 @@ STUDY = Study(
         "Gates are σ(W x + b): with a 1×1 convolution W as He et al. have them, b = 0 or −6 at the start.",
         "Srivastava's gate has two 3×3 convolutions, each with batch norm; the last one's bias starts as −6.",
         "That gate costs as much as F. So its network has 7/8 of the width, as in his note, and is compared with an "
-        "identity network of width 20, which has about as many parameters and takes less time.",
+        "identity network of width 20, which has about as many parameters.",
         "All train alike: the same images in the same order, the same schedule.",
-        "Where a criterion says spread, it is the larger of the standard deviation over the seeds and the standard error "
-        "of counting mistakes among the test images.",
+        "Where a criterion says spread, it is the larger of the standard deviation over the seeds and the standard "
+        "error of counting mistakes among the test images.",
     ),
     presets=PRESETS,
     tasks=tasks,

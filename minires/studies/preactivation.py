@@ -318,8 +318,8 @@ STUDY = Study(
         "All train alike: the same images in the same order, the same schedule.",
         "A network of 1,001 layers, of bottlenecks, does its first steps in the original order and in full "
         "pre-activation, at a constant learning rate.",
-        "Where a criterion says spread, it is the larger of the standard deviation over the seeds and the standard error "
-        "of counting mistakes among the test images.",
+        "Where a criterion says spread, it is the larger of the standard deviation over the seeds and the standard "
+        "error of counting mistakes among the test images.",
     ),
     presets=PRESETS,
     tasks=tasks,
