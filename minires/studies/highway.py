@@ -110,7 +110,9 @@ def run(settings: HighwaySettings, task: Task, work: Work) -> dict[str, Any]:
         depth = int(task.config.removeprefix(kind))
         trained = work.train(lambda: network(kind, depth, settings), recipe, task.seed)
     values = trained.values | {"train_loss": capped(trained.values["train_loss"])}
-    return values if kind == "plain" else values | gates(trained, settings, work)
+    if kind == "plain" or values["train_loss"] == DIVERGED:
+        return values  # what has diverged has no gates to speak of: they are NaN
+    return values | gates(trained, settings, work)
 
 
 def capped(loss: float) -> float:

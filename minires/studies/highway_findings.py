@@ -122,7 +122,7 @@ CLAIMS = (
     ),
     Claim(
         id="gate-bias",
-        text="With a high b_T the gates start open, and depth stalls as in a plain network.",
+        text="With a high b_T the gates start open, and a deep network stalls or diverges as a plain one does.",
         source="Srivastava et al. 2015 (1505.00387), §2.3: b_T is to be negative, −1 to −4",
         criterion="highest > 3 * usual",
         ours=_biases,
@@ -189,7 +189,12 @@ def _draw_depth(canvas: Canvas, results: Results) -> None:
 
 
 def _draw_gates(canvas: Canvas, results: Results) -> None:
-    depths = [d for d in results.settings["depths"] if d >= 10 and f"highway{d}" in results.configs()]
+    names = {depth: f"highway{depth}" for depth in results.settings["depths"] if depth >= 10}
+    depths = [
+        depth
+        for depth, name in names.items()
+        if name in results.configs() and all(None not in each.get("gates", [None]) for each in results.seeds(name))
+    ]
     panels = canvas.subplots(1, max(len(depths), 1), sharey=True, squeeze=False)[0]
     start = 1 / (1 + np.exp(-results.settings["gate_bias"]))
     for axes, depth in zip(panels, depths, strict=False):
@@ -211,14 +216,14 @@ def table(results: Results) -> Table:
     """A row for each network."""
     rows = []
     for config in results.configs():
-        is_open = "gates" in results.seeds(config)[0]
+        has_gates = all(None not in each.get("gates", [None]) for each in results.seeds(config))
         rows.append(
             (
                 _label(config, results),
                 f"{results.mean(config, 'parameters'):,.0f}",
                 f"{results.mean(config, 'train_loss'):.2g}",
                 results.text(config, "test_error"),
-                f"{np.mean(results.series(config, 'gates')):.3f}" if is_open else "",
+                f"{np.mean(results.series(config, 'gates')):.3f}" if has_gates else "",
             )
         )
     headings = ("network", "parameters", "training loss", "test error, %", "gates open, mean")

@@ -105,6 +105,16 @@ def test_the_very_deep_claim_is_about_the_first_and_the_last_fifth():
     ]
 
 
+def test_a_highway_that_diverged_is_in_the_table_without_gates():
+    values = {"parameters": 1, "train_loss": 99.0, "test_error": 90.0}
+    found = [
+        {"config": name, "seed": 0, "step": "train", "values": values | more}
+        for name, more in (("bias+2", {}), ("highway50", {"gates": [None, None]}), ("highway10", {"gates": [0.5]}))
+    ]
+    table = studies.get("highway").table(Results({"bias_depth": 50, "depths": [10, 50]}, found))
+    assert [row[-1] for row in table.rows] == ["", "", "0.500"]
+
+
 def test_a_training_that_diverged_counts_as_99():
     assert highway.capped(float("nan")) == highway.capped(float("inf")) == 99
     assert highway.capped(0.5) == 0.5
