@@ -13,7 +13,8 @@ import click
 from minires.cli import shared
 from minires.cli.shared import checked_by, example
 from minires.errors import MiniResError
-from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
+from minires.training.recipes import NAMES as RECIPES
+from minires.training.settings import FLIPS, OPTIMIZERS, PADDINGS, SCHEDULES, TrainSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,6 +47,12 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
     return click.option(f"--{name.replace('_', '-')}", **options)
 
 
+def _switch(name: str, description: str) -> Callable[[Command], Command]:
+    """An option --name/--no-name, likewise."""
+    dashed = name.replace("_", "-")
+    return click.option(f"--{dashed}/--no-{dashed}", default=getattr(TrainSettings, name), help=description)
+
+
 @click.command(
     epilog=example("minires train --model resnet20 --data cifar10 --epochs 10 --schedule onecycle --out runs/resnet20")
 )
@@ -56,6 +63,7 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
     required=True,
     help="The folder for checkpoints, log and curves.",
 )
+@click.option("--recipe", metavar="NAME", help=f"Settings that belong together: {', '.join(RECIPES)}.")
 @shared.model_option
 @click.option("--data", metavar="NAME|FOLDER", help="Training data, as for `minires evaluate`.")
 @shared.data_dir_option
@@ -63,8 +71,11 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
 @_setting("batch_size", "Images per step.")
 @_setting("optimizer", "The optimiser.", metavar="|".join(OPTIMIZERS))
 @_setting("lr", "Learning rate; for onecycle its peak.")
-@_setting("momentum", "Momentum of sgd.")
+@_setting("momentum", "Momentum of sgd and muon.")
+@_switch("nesterov", "Use Nesterov's momentum in sgd.")
+@_setting("sgd_lr", "With muon: learning rate of all that is no convolution.", type=float)
 @_setting("weight_decay", "Weight decay of all parameters.")
+@_switch("decay_norms", "Decay biases and batch norm's weights too.")
 @_setting("schedule", "Learning-rate schedule.", metavar="|".join(SCHEDULES))
 @click.option(
     "--milestones",
@@ -77,7 +88,14 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
 @_setting("label_smoothing", "Label smoothing of the training loss.")
 @click.option("--clip-norm", type=float, help="Largest common norm of all gradients.")
 @click.option("--patience", type=int, help="Stop after this many epochs without improvement.")
-@click.option("--augment/--no-augment", default=TrainSettings.augment, help="Use random crops and flips.")
+@_setting("ema", "Decay per step of an average of the weights, which is what is saved.", type=float)
+@_switch("augment", "Use random crops and flips.")
+@_setting("flip", "Mirror images; default: as usual for the data.", type=str, metavar="|".join(FLIPS))
+@_setting("translate", "Largest shift in pixels; default: as usual for the data.", type=int)
+@_setting("padding", "What shifted images are filled up with.", metavar="|".join(PADDINGS))
+@_setting("cutout", "Side in pixels of a square to cut out.")
+@_switch("whiten", "Let the first convolution whiten the images' patches, and freeze it.")
+@_setting("hold_out", "Validate on so many training images; test images are not read.")
 @click.option("--image-size", type=int, help="Input size for a folder of images; default 224.")
 @shared.normalize_option
 @_setting("seed", "Seed of weights, order and augmentation.")
@@ -152,26 +170,48 @@ def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSet
     from minires.training.run import stored_settings
 
     names = {field.name for field in fields(TrainSettings)} & context.params.keys()
-    if resume:
+    recipe = context.params["recipe"]
+    if resume or recipe is not None:
         names = {name for name in names if shared.was_given(context, name)}
     asked = {name: context.params[name] for name in names}
     if asked.get("weights") is not None:
         asked["weights"] = str(asked["weights"])
     if resume:
         return replace(stored_settings(out), **asked)
+    if recipe is not None:
+        return _from_recipe(recipe, asked)
     if asked["model"] is None and asked["weights"] is not None:
         asked["model"] = stored_name(checkpoint_metadata(asked["weights"]), asked["weights"])
     if asked["model"] is None or asked["data"] is None:
-        raise MiniResError("a new run needs --model and --data; --resume continues the one in --out")
+        raise MiniResError("a new run needs --model and --data, or --recipe; --resume continues the one in --out")
     return TrainSettings(**asked)
+
+
+def _from_recipe(name: str, asked: dict[str, Any]) -> TrainSettings:
+    """The settings of a recipe, overridden by the options that were given; prints both."""
+    from minires.training import recipes
+
+    recipe = recipes.load(name)
+    settings = TrainSettings(**{**recipe.settings, **asked})
+    shared.echo(f"recipe {name}: {recipe.summary}")
+    shared.echo(", ".join(f"{key} {value}" for key, value in recipe.settings.items() if key != "recipe"))
+    changed = {key: value for key, value in asked.items() if recipe.settings.get(key, _default(key)) != value}
+    if changed:
+        given = (f"{key} {value} (recipe: {recipe.settings.get(key, _default(key))})" for key, value in changed.items())
+        shared.echo(f"overridden: {', '.join(given)}")
+    return settings
+
+
+def _default(setting: str) -> Any:
+    return getattr(TrainSettings, setting, None)
 
 
 def _refuse_unused(context: click.Context, settings: TrainSettings) -> None:
     """Raise MiniResError for given options that these settings make no use of; warn of milestones never reached."""
     from minires.training.preprocessing import PREPROCESSINGS
 
-    if settings.optimizer != "sgd":
-        why = f"it is the momentum of sgd, and --optimizer is {settings.optimizer}"
+    if settings.optimizer not in ("sgd", "muon"):
+        why = f"it is the momentum of sgd and muon, and --optimizer is {settings.optimizer}"
         shared.refuse_options(context, ["momentum"], why)
     usual = PREPROCESSINGS.get(settings.data)
     if settings.augment and usual is not None and not (usual.padding or usual.flip):

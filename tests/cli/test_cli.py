@@ -420,8 +420,8 @@ def test_demo_fails_where_the_gradients_do(tmp_path):
             "train --model resnet8 --data digits --out new --graph",
             "captures the step of a GPU as a CUDA graph: it needs --device cuda",
         ),
-        ("train --data digits --out new", "needs --model and --data"),
-        ("train --model resnet8 --out new", "needs --model and --data"),
+        ("train --data digits --out new", "needs --model and --data, or --recipe"),
+        ("train --model resnet8 --out new", "needs --model and --data, or --recipe"),
         ("train --model resnet9 --data digits --out new", "no model 'resnet9'"),
         ("train --model resnet8 --data nowhere --out new", "no data set or folder called 'nowhere'"),
         ("train --model resnet8 --data cifar10 --data-dir . --no-download --out new", "cifar-10-binary.tar.gz"),
@@ -526,7 +526,7 @@ def test_channels_that_do_not_fit(fails, colour_weights):
 
 def test_a_failed_command_says_more_when_asked(monkeypatch):
     monkeypatch.setenv("MINIRES_DEBUG", "1")
-    with pytest.raises(MiniResError, match="needs --model and --data"):
+    with pytest.raises(MiniResError, match="needs --model and --data, or --recipe"):
         main(["train", "--out", "new"])
 
 
