@@ -25,6 +25,7 @@ from minires.training.run_compatibility import abbreviated, differences
 from minires.training.run_folder import RunFolder
 from minires.training.settings import TrainSettings
 from minires.training.trainer import Trainer
+from minires.training.whitening import whiten
 
 Build = Callable[..., Module]  # models.build: (name, num_classes=, in_channels=) -> network
 
@@ -78,6 +79,10 @@ def train(
     model = build(settings.model, num_classes=len(train_set.classes), in_channels=image.shape[2])
     if settings.weights is not None and not resume:
         load_pretrained(model, settings.weights, train_set.classes)
+    if settings.whiten:
+        if not isinstance(train_set, data.ArrayDataset):
+            raise MiniResError("whiten needs images in memory, all of one size, and these are a folder of photographs")
+        whiten(model, train_set, preprocessing.evaluation())
     if settings.freeze:
         freeze_all_but_classifier(model)
     model.to(device)
@@ -95,6 +100,7 @@ def train(
         out=out,
         metadata={**facts, "recipe": preprocessing.to_dict(), "settings": settings.to_dict()},
         label_smoothing=settings.label_smoothing,
+        ema=settings.ema,
         clip_norm=settings.clip_norm,
         patience=settings.patience,
         progress=progress,
