@@ -220,8 +220,25 @@ def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
         return optim.SGD(
             groups, settings.lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov
         )
+    if settings.optimizer == "muon":
+        return _muon(settings, parameters)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimizer]
     return kind(groups, settings.lr, weight_decay=decay)
+
+
+def _muon(settings: TrainSettings, parameters: list[Parameter]) -> Optimizer:
+    """Muon for the convolutions that are trained, SGD with Nesterov's momentum for all other parameters."""
+    convolutions = [parameter for parameter in parameters if parameter.ndim == 4]
+    others = [parameter for parameter in parameters if parameter.ndim != 4]
+    decay, momentum = settings.weight_decay, settings.momentum
+    found: list[Optimizer] = []
+    if convolutions:
+        found.append(optim.Muon(convolutions, settings.lr, decay, momentum, flatten=True))
+    if others:
+        rate = settings.lr if settings.sgd_lr is None else settings.sgd_lr
+        groups = _decay_groups(settings, others)
+        found.append(optim.SGD(groups, rate, momentum, weight_decay=decay, nesterov=momentum > 0))
+    return optim.MultiOptimizer(*found)
 
 
 def _decay_groups(settings: TrainSettings, parameters: list[Parameter]) -> list[dict[str, Any]]:
