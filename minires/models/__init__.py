@@ -4,23 +4,28 @@
 `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`, `wide_resnet50_2` and `wide_resnet101_2`. `resnet20 …
 resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each ResNet has a twin
 without shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and
-`zero_init_residual=`, as `ResNet` does.
+`zero_init_residual=`, as `ResNet` does. `convnet8` is a small network without shortcuts that learns CIFAR-10 quickly.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from minires.models.convnet import NAME as CONVNET
+from minires.models.convnet import ConvNet
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
+from minires.nn import Module
 
 __all__ = [
     "BasicBlock",
     "BlockClass",
     "Bottleneck",
+    "ConvNet",
     "ResNet",
     "available",
     "build",
     "cifar_resnet",
+    "convnet8",
     "image_size",
     "imagenet_resnet",
     "make_shortcut",
@@ -80,10 +85,10 @@ def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
 def available() -> tuple[str, ...]:
     """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
     by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
-    return (*by_depth, *VARIANTS)
+    return (*by_depth, *VARIANTS, CONVNET)
 
 
-def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
+def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
     """The network called `name`, for example "resnet18" or "plain20"; any CIFAR depth 6n + 2 works, also "resnet8".
 
     num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name.
@@ -95,6 +100,8 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
         options["shortcut"] = None
     if num_classes is not None:
         options["num_classes"] = num_classes
+    if name == CONVNET:
+        return ConvNet(**options)
     if name in VARIANTS:
         return _variant(name, **options)
     return imagenet_resnet(depth, **options) if depth in IMAGENET else cifar_resnet(depth, **options)
@@ -110,6 +117,8 @@ def kind_and_depth(name: str) -> tuple[str, int]:
 
     Raises ValueError, listing the networks, for an unknown name.
     """
+    if name == CONVNET:
+        return name, 8
     if name in VARIANTS:
         return name, VARIANTS[name][0]
     kind = name.rstrip("0123456789")
@@ -219,6 +228,11 @@ def resnet110(num_classes: int = 10, **options: Any) -> ResNet:
 def resnet1202(num_classes: int = 10, **options: Any) -> ResNet:
     """CIFAR ResNet-1202: 19.4 M parameters."""
     return cifar_resnet(1202, num_classes, **options)
+
+
+def convnet8(num_classes: int = 10, in_channels: int = 3) -> ConvNet:
+    """Eight layers without shortcuts, for CIFAR-10 in ten epochs: 2.0 M parameters."""
+    return ConvNet(num_classes, in_channels)
 
 
 def __getattr__(name: str) -> Any:

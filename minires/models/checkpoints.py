@@ -10,6 +10,8 @@ from typing import Any
 
 from minires.errors import WeightsError
 from minires.models import IMAGENET, kind_and_depth
+from minires.models.convnet import NAME as CONVNET
+from minires.models.convnet import STEM, WIDTHS
 
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
 
@@ -55,6 +57,8 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     """
     block_and_counts = IMAGENET.get(kind_and_depth(name)[1])
     features, width, kernel = (64, 16, 3) if block_and_counts is None else (512 * block_and_counts[0].expansion, 64, 7)
+    if name == CONVNET:
+        features, width, kernel = WIDTHS[-1], STEM, 2
     shapes = {key: tuple(array.shape) for key, array in arrays.items()}
     found = {}
     for classifier in ("fc", "linear"):
