@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +15,9 @@ from minires.cli.shared import checked_by, example
 from minires.errors import MiniResError
 from minires.training.recipes import NAMES as RECIPES
 from minires.training.settings import FLIPS, OPTIMIZERS, PADDINGS, SCHEDULES, TrainSettings
+
+if TYPE_CHECKING:
+    from minires.training import EpochRecord
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -159,7 +162,13 @@ def train(
         checkpoint_seconds=checkpoint_seconds,
         graph=graph,
     )
-    best = max(history, key=lambda record: record.validation_accuracy or 0.0)
+    _print_result(history, out)
+
+
+def _print_result(history: Sequence[EpochRecord], out: Path) -> None:
+    """The last epoch, which is the result, and the best one, which the images chose that it is measured on."""
+    last, best = history[-1], max(history, key=lambda record: record.validation_accuracy or 0.0)
+    shared.echo(f"last: epoch {last.epoch}, {last.validation_accuracy:.2f} % right: {out / 'last.safetensors'}")
     shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 
 

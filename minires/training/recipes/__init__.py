@@ -3,8 +3,9 @@
     minires train --recipe resnet20-fast --out runs/resnet20
     minires train --recipe resnet20-fast --epochs 3 --hold-out 5000 --out runs/short      # options override it
 
-Each recipe is a file of this folder: what it is for stands above its settings. They were chosen on 5,000 training images
-that were held out (--hold-out 5000), never on the test images. `docs/results.md` has what each one reaches.
+Each recipe is a file of this folder: what it is for, and where its settings come from, stands above them. What is tuned
+is tuned on 5,000 training images that are held out (--hold-out 5000), never on the test images. `docs/results.md` says
+what each one reaches.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The rate rises for a tenth of the run and falls to 0 along a line, so no epoch is spent at a rate that is only right for
 a while. Nesterov's momentum and a decay of 5e-4 that spares batch norm and biases are usual for it. Two successive
-epochs show each image from both sides.
+epochs show each image from both sides. These values are usual ones, hardly tuned yet: a run of two epochs with 5,000
+images held out showed that they train.
 """
 
 SETTINGS = {
