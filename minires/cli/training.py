@@ -106,7 +106,7 @@ def _switch(name: str, description: str) -> Callable[[Command], Command]:
     "--weights",
     type=click.Path(path_type=Path),
     callback=checked_by(shared.weight_file),
-    metavar="FILE",
+    metavar="FILE|NAME",
     help="Fine-tune from these weights; a classifier of other classes is replaced.",
 )
 @click.option("--freeze", is_flag=True, default=TrainSettings.freeze, help="Train the classifier alone.")
@@ -184,7 +184,7 @@ def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSet
         names = {name for name in names if shared.was_given(context, name)}
     asked = {name: context.params[name] for name in names}
     if asked.get("weights") is not None:
-        asked["weights"] = str(asked["weights"])
+        asked |= _located(asked, context.params["download"])
     if resume:
         return replace(stored_settings(out), **asked)
     if recipe is not None:
@@ -194,6 +194,16 @@ def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSet
     if asked["model"] is None or asked["data"] is None:
         raise MiniResError("a new run needs --model and --data, or --recipe; --resume continues the one in --out")
     return TrainSettings(**asked)
+
+
+def _located(asked: dict[str, Any], download: bool) -> dict[str, Any]:
+    """The weight file to start from; of weights with a name also the network."""
+    from minires.models import pretrained
+
+    if not pretrained.is_name(asked["weights"]):
+        return {"weights": str(asked["weights"])}
+    model, path = pretrained.locate(asked.get("model"), str(asked["weights"]), download)
+    return {"model": model, "weights": str(path)}
 
 
 def _from_recipe(name: str, asked: dict[str, Any]) -> TrainSettings:

@@ -3,18 +3,23 @@
 `resnet18 … resnet152` are the ImageNet networks, with torchvision's structure and parameter names, and so are
 `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`, `wide_resnet50_2` and `wide_resnet101_2`. `resnet20 …
 resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each ResNet has a twin
-without shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and
+without shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `weights=`, `in_channels=`, `shortcut=` and
 `zero_init_residual=`, as `ResNet` does. `convnet8` is a small network without shortcuts that learns CIFAR-10 quickly.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
+from minires.errors import WeightsError
 from minires.models.convnet import NAME as CONVNET
 from minires.models.convnet import ConvNet
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
 from minires.nn import Module
+
+Network = TypeVar("Network", bound=Module)
 
 __all__ = [
     "BasicBlock",
@@ -66,20 +71,25 @@ VARIANTS: dict[str, tuple[int, dict[str, int]]] = {
 
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
-    """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`."""
-    _refuse_weights(options)
+    """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`.
+
+    weights: None, or "imagenet" for torchvision's trained weights, which are downloaded once (`pretrained`).
+    """
     if depth not in IMAGENET:
         raise ValueError(f"imagenet_resnet: depth {depth} must be one of {', '.join(map(str, IMAGENET))}")
     block, blocks = IMAGENET[depth]
-    return ResNet(block, blocks, num_classes, **options)
+    return _trained(f"resnet{depth}", partial(ResNet, block, blocks), num_classes, options)
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
-    """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; shortcut "A" by default."""
-    _refuse_weights(options)
+    """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; shortcut "A" by default.
+
+    weights: None, or the data set of trained weights that MiniRes brings along, such as "digits" (`pretrained`).
+    """
     if not _is_cifar_depth(depth):
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
-    return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})
+    make = partial(ResNet, BasicBlock, ((depth - 2) // 6,) * 3, stem="cifar")
+    return _trained(f"resnet{depth}", make, num_classes, {"shortcut": "A", **options})
 
 
 def available() -> tuple[str, ...]:
@@ -91,7 +101,8 @@ def available() -> tuple[str, ...]:
 def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
     """The network called `name`, for example "resnet18" or "plain20"; any CIFAR depth 6n + 2 works, also "resnet8".
 
-    num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name.
+    num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name, and
+    WeightsError for `weights=` that there are not (`pretrained`).
     """
     kind, depth = kind_and_depth(name)
     if kind == "plain":
@@ -101,7 +112,7 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
     if num_classes is not None:
         options["num_classes"] = num_classes
     if name == CONVNET:
-        return ConvNet(**options)
+        return convnet8(**options)
     if name in VARIANTS:
         return _variant(name, **options)
     return imagenet_resnet(depth, **options) if depth in IMAGENET else cifar_resnet(depth, **options)
@@ -133,17 +144,35 @@ def kind_and_depth(name: str) -> tuple[str, int]:
 
 def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
     depth, own = VARIANTS[name]
-    return imagenet_resnet(depth, num_classes, **own, **options)
+    block, blocks = IMAGENET[depth]
+    return _trained(name, partial(ResNet, block, blocks, **own), num_classes, options)
 
 
-def _refuse_weights(options: dict[str, Any]) -> None:
-    """Raise TypeError for the options by which torchvision downloads weights."""
-    for name in ("weights", "pretrained"):
-        if name in options:
-            raise TypeError(
-                f"{name}= is torchvision's, which downloads weights. Here they come from a file: "
-                "model.load_state_dict(minires.weights.load(path))"
-            )
+def _trained(name: str, make: Callable[..., Network], num_classes: int, options: dict[str, Any]) -> Network:
+    """make(num_classes, **options) without weights; with the option `weights`, a network with those.
+
+    Trained weights are of one network: `num_classes` is theirs, and so is in_channels unless it is given. Raises
+    TypeError for torchvision's old option `pretrained`, WeightsError for weights that there are not, or that do not fit.
+    """
+    if "pretrained" in options:
+        raise TypeError('pretrained= is torchvision\'s of old: weights="imagenet", or model.load_state_dict(weights)')
+    weights = options.pop("weights", None)
+    if weights is None:
+        return make(num_classes, **options)
+    from minires.models import pretrained
+    from minires.models.checkpoints import network_options
+    from minires.nn.init import no_draws
+
+    if options.get("shortcut", "") is None:
+        raise WeightsError(f"there are no trained weights of plain networks: {name} without shortcuts is one")
+    arrays = pretrained.load(name, weights)
+    found = network_options(name, arrays)
+    if num_classes != found["num_classes"]:
+        raise WeightsError(f"the weights {weights!r} of {name} are for {found['num_classes']} classes, not {num_classes}")
+    with no_draws():
+        model = make(num_classes, **{"in_channels": found["in_channels"], **options})
+    model.load_state_dict(arrays)
+    return model
 
 
 def _is_cifar_depth(depth: int) -> bool:
@@ -230,9 +259,9 @@ def resnet1202(num_classes: int = 10, **options: Any) -> ResNet:
     return cifar_resnet(1202, num_classes, **options)
 
 
-def convnet8(num_classes: int = 10, in_channels: int = 3) -> ConvNet:
+def convnet8(num_classes: int = 10, **options: Any) -> ConvNet:
     """Eight layers without shortcuts, for CIFAR-10 in ten epochs: 2.0 M parameters."""
-    return ConvNet(num_classes, in_channels)
+    return _trained(CONVNET, ConvNet, num_classes, options)
 
 
 def __getattr__(name: str) -> Any:
