@@ -42,8 +42,8 @@ def shipped() -> dict[tuple[str, str], Path]:
 
 
 def names() -> tuple[str, ...]:
-    """The names of weights: "imagenet", and the data sets of those that MiniRes brings along."""
-    return ("imagenet", *sorted({name for _, name in shipped()}))
+    """The names of weights: "imagenet", "cifar10", and the data sets of others that MiniRes brings along."""
+    return tuple(sorted({"imagenet", "cifar10"} | {name for _, name in shipped()}))
 
 
 def is_name(value: str | os.PathLike[str]) -> bool:
@@ -65,7 +65,9 @@ def locate(model: str | None, name: str, download: bool = True) -> tuple[str, Pa
         return model, _imagenet(model, download)
     if model is None:
         models = sorted((each for each, data in shipped() if data == name), key=_depth)
-        model = models[-1] if models else "no network"
+        if not models:
+            raise WeightsError(f"there are no weights {name!r} here yet: {_what_there_is()}. A file of your own: its path")
+        model = models[-1]
     if (model, name) not in shipped():
         raise WeightsError(f"{model} has no weights {name!r} here: {_what_there_is()}. A file of your own: its path")
     return model, shipped()[model, name]
