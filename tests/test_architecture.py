@@ -217,7 +217,7 @@ def test_the_walk_sees_every_form_of_import(tmp_path, monkeypatch, source, expec
         ("", "cli", True),
         ("cli", "", True),
         ("ops", "nn", False),
-        ("data", "weights", False),
+        ("data", "models", False),
         ("nn", "backend", False),
         ("models", "", False),
         ("training", "models", False),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from minires.errors import WeightsError
 from minires.models.convnet import NAME as CONVNET
 from minires.models.convnet import ConvNet
+from minires.models.names import CIFAR, IMAGENET, VARIANTS, available, is_cifar_depth, kind_and_depth
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
 from minires.nn import Module
 
@@ -52,24 +53,6 @@ __all__ = [
     "wide_resnet101_2",
 ]
 
-IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
-    152: (Bottleneck, (3, 8, 36, 3)),
-}
-CIFAR = (20, 32, 44, 56, 110, 1202)
-# Bottlenecks with groups or more channels: (depth, options of ResNet).
-VARIANTS: dict[str, tuple[int, dict[str, int]]] = {
-    "resnext50_32x4d": (50, {"groups": 32, "width_per_group": 4}),
-    "resnext101_32x8d": (101, {"groups": 32, "width_per_group": 8}),
-    "resnext101_64x4d": (101, {"groups": 64, "width_per_group": 4}),
-    "wide_resnet50_2": (50, {"width_per_group": 128}),
-    "wide_resnet101_2": (101, {"width_per_group": 128}),
-}
-
-
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
     """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`.
 
@@ -86,16 +69,10 @@ def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
 
     weights: None, or the data set of trained weights that MiniRes brings along, such as "digits" (`pretrained`).
     """
-    if not _is_cifar_depth(depth):
+    if not is_cifar_depth(depth):
         raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
     make = partial(ResNet, BasicBlock, ((depth - 2) // 6,) * 3, stem="cifar")
     return _trained(f"resnet{depth}", make, num_classes, {"shortcut": "A", **options})
-
-
-def available() -> tuple[str, ...]:
-    """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
-    by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
-    return (*by_depth, *VARIANTS, CONVNET)
 
 
 def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
@@ -121,25 +98,6 @@ def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
 def image_size(name: str) -> int:
     """The image size in pixels, 224 or 32, for which the network `name` is designed. Raises ValueError if unknown."""
     return 224 if kind_and_depth(name)[1] in IMAGENET else 32
-
-
-def kind_and_depth(name: str) -> tuple[str, int]:
-    """("resnet", 18) for "resnet18", ("resnext50_32x4d", 50) for that network.
-
-    Raises ValueError, listing the networks, for an unknown name.
-    """
-    if name == CONVNET:
-        return name, 8
-    if name in VARIANTS:
-        return name, VARIANTS[name][0]
-    kind = name.rstrip("0123456789")
-    depth = int(name[len(kind) :] or 0)
-    if kind not in ("resnet", "plain") or not (depth in IMAGENET or _is_cifar_depth(depth)):
-        raise ValueError(
-            f"no model {name!r}: known are {', '.join(available())}, and every CIFAR depth resnet{{6n+2}} and "
-            "plain{6n+2}, such as resnet8"
-        )
-    return kind, depth
 
 
 def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
@@ -173,10 +131,6 @@ def _trained(name: str, make: Callable[..., Network], num_classes: int, options:
         model = make(num_classes, **{"in_channels": found["in_channels"], **options})
     model.load_state_dict(arrays)
     return model
-
-
-def _is_cifar_depth(depth: int) -> bool:
-    return depth >= 8 and depth % 6 == 2
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.errors import WeightsError
-from minires.models import IMAGENET, kind_and_depth
 from minires.models.convnet import NAME as CONVNET
 from minires.models.convnet import STEM, WIDTHS
+from minires.models.names import IMAGENET, kind_and_depth
 
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
 

@@ -443,7 +443,7 @@ def test_demo_fails_where_the_gradients_do(tmp_path):
         ),
         (
             "train --model resnet8 --data digits --optimizer adam --momentum 0.5 --out new",
-            "--momentum would change nothing: it is the momentum of sgd, and --optimizer is adam",
+            "--momentum would change nothing: it is the momentum of sgd and muon, and --optimizer is adam",
         ),
         (
             "train --model resnet8 --data digits --augment --out new",
