@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--warmup-epochs", type=float, help="instead of the recipe's")
     parser.add_argument("--workers", type=int, default=1, help="threads that prepare images")
-    parser.add_argument("--ship", action="store_true", help="write the first seed's weights into minires/models/weights")
+    parser.add_argument(
+        "--ship", action="store_true", help="write the first seed's weights into minires/models/weights"
+    )
     parser.add_argument("--page", action="store_true", help="write docs/results.md alone")
     asked = parser.parse_args()
     if not asked.page:
@@ -162,17 +164,19 @@ the one in the table above, and is never mixed with it.
 | recipe | network | data | epochs, of the recipe's | right | with flips | seeds | test images |
 |---|---|---|---|---|---|---|---|""".splitlines()
 
-_HOW = """
-## To run them
-
-    minires train --recipe resnet20-fast --out runs/resnet20                                  # one run
-    python scripts/train_results.py resnet20-fast --seeds 0,1,2 --runs ../runs                # and into this page
-
-Run folders stay outside the repository; a run that was interrupted goes on by the same command. Minutes are those of the machine
-that trained, which was shared with other work where nothing else is said.
-
-## Logs and curves
-""".split("\n")
+_HOW = [
+    "",
+    "## To run them",
+    "",
+    "    minires train --recipe resnet20-fast --out runs/resnet20                                  # one run",
+    "    python scripts/train_results.py resnet20-fast --seeds 0,1,2 --runs ../runs                # and into this page",
+    "",
+    "Run folders stay outside the repository; a run that was interrupted goes on by the same command. Minutes are those of the machine",
+    "that trained, which was shared with other work where nothing else is said.",
+    "",
+    "## Logs and curves",
+    "",
+]
 
 
 def paper_table(found: dict[str, Any]) -> list[str]:

@@ -70,7 +70,9 @@ def evaluate(
     if predictions is not None:
         shared.save_array(predictions, result.predictions)
     if as_json:
-        shared.print_json({"model": network.name, **_numbers(result), **({} if both is None else {"flip_tta": _numbers(both)})})
+        shared.print_json(
+            {"model": network.name, **_numbers(result), **({} if both is None else {"flip_tta": _numbers(both)})}
+        )
     else:
         _print_evaluation(network.name, dataset.name, result)
         if both is not None:

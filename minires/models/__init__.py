@@ -53,6 +53,7 @@ __all__ = [
     "wide_resnet101_2",
 ]
 
+
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
     """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`.
 
@@ -126,7 +127,9 @@ def _trained(name: str, make: Callable[..., Network], num_classes: int, options:
     arrays = pretrained.load(name, weights)
     found = network_options(name, arrays)
     if num_classes != found["num_classes"]:
-        raise WeightsError(f"the weights {weights!r} of {name} are for {found['num_classes']} classes, not {num_classes}")
+        raise WeightsError(
+            f"the weights {weights!r} of {name} are for {found['num_classes']} classes, not {num_classes}"
+        )
     with no_draws():
         model = make(num_classes, **{"in_channels": found["in_channels"], **options})
     model.load_state_dict(arrays)

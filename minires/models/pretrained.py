@@ -66,7 +66,9 @@ def locate(model: str | None, name: str, download: bool = True) -> tuple[str, Pa
     if model is None:
         models = sorted((each for each, data in shipped() if data == name), key=_depth)
         if not models:
-            raise WeightsError(f"there are no weights {name!r} here yet: {_what_there_is()}. A file of your own: its path")
+            raise WeightsError(
+                f"there are no weights {name!r} here yet: {_what_there_is()}. A file of your own: its path"
+            )
         model = models[-1]
     if (model, name) not in shipped():
         raise WeightsError(f"{model} has no weights {name!r} here: {_what_there_is()}. A file of your own: its path")
@@ -90,7 +92,7 @@ def _what_there_is() -> str:
 def _imagenet(model: str, download: bool) -> Path:
     """torchvision's file, in the cache. Raises WeightsError."""
     if model not in IMAGENET_FILES:
-        raise WeightsError(f"{model} has no weights 'imagenet': {_what_there_is()}. A file of your own: its path")
+        raise WeightsError(f"{model} has no weights 'imagenet' here: {_what_there_is()}. A file of your own: its path")
     file = cache_folder() / IMAGENET_FILES[model]
     if file.is_file():
         return file

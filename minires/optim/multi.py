@@ -59,7 +59,9 @@ class MultiOptimizer(Optimizer):
 
     def add_param_group(self, param_group: Any) -> NoReturn:
         """Raises TypeError: which of the optimisers it is for, only the caller knows."""
-        raise TypeError("MultiOptimizer: add the group to one of its optimisers: optimizer.optimizers[0].add_param_group")
+        raise TypeError(
+            "MultiOptimizer: add the group to one of its optimisers: optimizer.optimizers[0].add_param_group"
+        )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of each; `closure` is called once, before the first. Raises as they do."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minires.core import random
 from minires.core.creation import tensor
 from minires.nn import Module
 from minires.optim.swa_utils import AveragedModel, update_bn
@@ -38,8 +39,13 @@ class WeightAverage:
         self._averaged.update_parameters(model)
 
     def refresh_statistics(self, batches: Iterable[Any]) -> None:
-        """Compute batch norm's statistics of the averaged network, from the inputs of the first `BATCHES` batches."""
+        """Compute batch norm's statistics of the averaged network, from the inputs of the first `BATCHES` batches.
+
+        What dropout draws for it is given back, so the training goes on as it would without an average.
+        """
+        state = random.get_state()
         update_bn((tensor(inputs) for inputs, _ in islice(batches, BATCHES)), self.model)
+        random.set_state(state)
 
     def load(self, arrays: dict[str, Any], steps: int) -> None:
         """Continue from the arrays of the averaged network after so many steps."""

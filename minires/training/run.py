@@ -217,9 +217,7 @@ def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decay, groups = settings.weight_decay, _decay_groups(settings, parameters)
     if settings.optimizer == "sgd":
-        return optim.SGD(
-            groups, settings.lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov
-        )
+        return optim.SGD(groups, settings.lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
     if settings.optimizer == "muon":
         return _muon(settings, parameters)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimizer]

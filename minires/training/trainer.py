@@ -277,7 +277,10 @@ class Trainer:
             self._average.refresh_statistics(on_device_of(self.model, self.train_loader.epoch(self.epoch)))
         if self.validation_loader is not None:
             validation = measure(
-                self.averaged_model or self.model, self.validation_loader, self._after_validation_batch, objective=self.objective.validating()
+                self.averaged_model or self.model,
+                self.validation_loader,
+                self._after_validation_batch,
+                objective=self.objective.validating(),
             )
         totals = self.totals
         return EpochRecord(

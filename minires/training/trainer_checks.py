@@ -47,7 +47,9 @@ def check_combination(
     if ema is not None and not (_is(Real, ema) and 0 <= ema < 1):
         raise ValueError(f"Trainer: ema must be a number, at least 0 and below 1, or None, not {ema!r}")
     if graph and ema is not None:
-        raise DeviceError("Trainer: graph=True captures the step without an average of the weights: leave out one of both")
+        raise DeviceError(
+            "Trainer: graph=True captures the step without an average of the weights: leave out one of both"
+        )
     if patience is not None and validation_loader is None:
         raise ValueError("Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader")
 

@@ -32,7 +32,9 @@ def by_index(loader: data.Loader, epoch: int) -> np.ndarray:
     return images[np.argsort(loader.order(epoch))]
 
 
-images_and_shift = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(3, 7), st.integers(3, 7), st.integers(0, 2))
+images_and_shift = st.tuples(
+    st.integers(1, 4), st.integers(1, 3), st.integers(3, 7), st.integers(3, 7), st.integers(0, 2)
+)
 
 
 @given(images_and_shift, st.sampled_from(["zero", "reflect"]), st.integers(0, 9))

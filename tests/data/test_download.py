@@ -21,6 +21,7 @@ from tests.data.samples import CIFAR_BATCH, IMAGES, LABELS, archive
 from tests.data.samples import idx as as_idx
 from tests.site import CONTENT
 
+
 def fetch(remote: Remote, target: Path) -> None:
     transfer.fetch(remote.url, remote.md5, target)
 

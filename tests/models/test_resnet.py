@@ -118,7 +118,7 @@ def test_features_end_where_the_classifier_begins():
     np.testing.assert_allclose(model(x).numpy(), model.fc(mr.tensor(last.mean((2, 3)))).numpy(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.slow  # 3 s: draws the weights of eighteen networks
+@pytest.mark.slow  # 3 s: draws the weights of nineteen networks
 def test_every_name_builds_its_depth():
     """Layers with weights on the longest path, the projections aside, are what the name counts."""
     assert len(models.available()) == 28
@@ -131,6 +131,8 @@ def test_every_name_builds_its_depth():
             n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in n
         ]
         assert len(layers) == depth
+        if name == "convnet8":
+            continue
         assert name in (f"resnet{depth}", f"plain{depth}", *models.VARIANTS)
         blocks = [module for module in model.modules() if isinstance(module, (BasicBlock, Bottleneck))]
         assert {block.plain for block in blocks} == {name.startswith("plain")}
@@ -177,7 +179,7 @@ def test_an_unknown_attribute_is_an_attribute_error():
     [models.resnet18, models.resnet20, models.wide_resnet50_2, lambda **options: models.build("plain18", **options)],
 )
 def test_torchvisions_old_option_is_refused(make):
-    with pytest.raises(TypeError, match="pretrained= is torchvision's of old: weights=\"imagenet\""):
+    with pytest.raises(TypeError, match='pretrained= is torchvision\'s of old: weights="imagenet"'):
         make(pretrained=True)
 
 

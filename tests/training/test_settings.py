@@ -80,7 +80,10 @@ def test_there_and_back():
         hold_out=500,
     )
     assert TrainSettings.from_dict(json.loads(json.dumps(every.to_dict()))) == every
-    assert {field.name for field in fields(every)} - set(every.to_dict()) == {"sgd_lr", "whiten"}  # others exclude these
+    assert {field.name for field in fields(every)} - set(every.to_dict()) == {
+        "sgd_lr",
+        "whiten",
+    }  # others exclude these
     others = replace(SETTINGS, optimizer="muon", sgd_lr=0.1, whiten=True)
     assert TrainSettings.from_dict(json.loads(json.dumps(others.to_dict()))) == others
     with pytest.raises(WeightsError, match="does not know: colour"):
@@ -179,7 +182,9 @@ def test_muon_has_the_convolutions_and_sgd_the_rest():
     assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.3, 0.3]
     schedule, _ = make_schedule(replace(settings, schedule="linear"), optimizer, 4)
     schedule.step()
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02 * 39 / 40, 0.3 * 39 / 40, 0.3 * 39 / 40])
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+        [0.02 * 39 / 40, 0.3 * 39 / 40, 0.3 * 39 / 40]
+    )
 
 
 def test_frozen_parameters_are_left_to_themselves():
