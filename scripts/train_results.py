@@ -138,45 +138,45 @@ def ship(name: str, folder: Path) -> None:
 def page() -> str:
     """docs/results.md, from docs/results/*.json."""
     found = {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(RESULTS.glob("*.json"))}
-    return "\n".join([*_INTRODUCTION, *paper_table(found), *_RECIPES, *recipe_table(found), *_HOW, *logs(found), ""])
+    return "\n".join([_INTRODUCTION, *paper_table(found), _RECIPES, *recipe_table(found), _HOW, *logs(found), ""])
 
 
 _INTRODUCTION = """# Results
 
-What networks trained with MiniRes reach, from logs that are in this repository. `scripts/train_results.py` writes this page;
-no number is typed by hand. An accuracy is that of the last epoch, on the test images, which nothing was chosen on: recipes
-are tuned on training images that are held out. The test set is measured after each epoch for the curves alone.
+What networks trained with MiniRes reach, from logs that are in this repository. `scripts/train_results.py` writes this
+page; no number is typed by hand. An accuracy is that of the last epoch, on the test images, which nothing is chosen on:
+recipes are tuned on training images that are held out. After each epoch the test images are measured for the curves
+alone.
 
 ## The paper's Table 6, and ours
 
 CIFAR-10, test error in percent; ours as mean ± standard deviation over seeds, a row for each recipe that was run.
 
 | network | parameters | paper | ours | seeds | epochs | minutes a run |
-|---|---|---|---|---|---|---|""".splitlines()
+|---|---|---|---|---|---|---|"""
 
 _RECIPES = """
 ## The recipes
 
-Right test images in percent. A run may have fewer epochs than its recipe: then it is a first figure, and the recipe's own is
-still to come. With flips means that the logits of each image and of its mirror image are averaged, which is another quantity than
-the one in the table above, and is never mixed with it.
+Right test images in percent. A run may have fewer epochs than its recipe: then it is a first figure, and the recipe's
+own is still to come. With flips means that the logits of each image and of its mirror image are averaged, which is
+another quantity than the one in the table above, and is never mixed with it. Of CIFAR-10's 10,000 test images a copy of
+the data may have some that are not the published ones: they do not count.
 
 | recipe | network | data | epochs, of the recipe's | right | with flips | seeds | test images |
-|---|---|---|---|---|---|---|---|""".splitlines()
+|---|---|---|---|---|---|---|---|"""
 
-_HOW = [
-    "",
-    "## To run them",
-    "",
-    "    minires train --recipe resnet20-fast --out runs/resnet20                                  # one run",
-    "    python scripts/train_results.py resnet20-fast --seeds 0,1,2 --runs ../runs                # and into this page",
-    "",
-    "Run folders stay outside the repository; a run that was interrupted goes on by the same command. Minutes are those of the machine",
-    "that trained, which was shared with other work where nothing else is said.",
-    "",
-    "## Logs and curves",
-    "",
-]
+_HOW = """
+## To run them
+
+    minires train --recipe resnet20-fast --out runs/resnet20                     # one run
+    python scripts/train_results.py resnet20-fast --seeds 0,1,2 --runs ../runs   # and into this page
+
+Run folders stay outside the repository; a run that was interrupted goes on by the same command. Minutes are those of
+the machine that trained, while it did other work too.
+
+## Logs and curves
+"""
 
 
 def paper_table(found: dict[str, Any]) -> list[str]:

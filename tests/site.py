@@ -1,4 +1,4 @@
-"""A web server on this machine, for tests of downloads: it can break off, resume or not, and notes what is asked for."""
+"""A web server on this machine, for tests of downloads: it breaks off, resumes or not, notes what is asked for."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ def evaluate(
         _print_evaluation(network.name, dataset.name, result)
         if both is not None:
             shared.echo(
-                f"apart from that, with the logits of each image and its mirror image averaged: {both.top1:.2f} % right "
-                f"({both.correct:,}), loss {both.loss:.4f}"
+                f"apart from that, with the logits of each image and its mirror image averaged: {both.top1:.2f} % "
+                f"right ({both.correct:,}), loss {both.loss:.4f}"
             )
 
 

@@ -12,9 +12,10 @@ import click
 
 from minires.cli import shared
 from minires.cli.shared import checked_by, example
+from minires.data.augment import FLIPS, PADDINGS
 from minires.errors import MiniResError
 from minires.training.recipes import NAMES as RECIPES
-from minires.training.settings import FLIPS, OPTIMIZERS, PADDINGS, SCHEDULES, TrainSettings
+from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
 
 if TYPE_CHECKING:
     from minires.training import EpochRecord

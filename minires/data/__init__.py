@@ -7,7 +7,8 @@
 
 `catalogue` finds data sets by name; `idx`, `cifar`, `optdigits` and `folder` read them; `download` fetches them.
 `images` reads one photograph. `transforms` are applied to single images, `augment` changes whole batches, `samples`
-combines data sets of any kind, and `loader` makes batches, which `collate` joins. This package returns arrays, never Tensors.
+combines data sets of any kind, and `loader` makes batches, which `collate` joins. This package returns arrays, never
+Tensors.
 """
 
 from minires.data import transforms

@@ -4,8 +4,8 @@
                     augmentation=Augmentation(flip="alternating", translate=2))
 
 The transforms of `minires.data.transforms` work on one image and draw from a generator of its own, whose making takes
-longer than the work. Here the random numbers of an epoch are drawn for all images at once, as tables with a row for each
-image. So what happens to an image is still a function of (seed, epoch, index) alone, whatever batch it is in.
+longer than the work. Here the random numbers of an epoch are drawn for all images at once, as tables with a row for
+each image. What happens to an image is still a function of (seed, epoch, index) alone, whatever batch it is in.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ class Draws:
 
     def at(self, indices: npt.NDArray[np.intp]) -> Draws:
         """The rows of the images at `indices`."""
-        return Draws(*(None if table is None else table[indices] for table in (self.mirrored, self.shift, self.hole)))
+        return Draws(
+            None if self.mirrored is None else self.mirrored[indices],
+            None if self.shift is None else self.shift[indices],
+            None if self.hole is None else self.hole[indices],
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from minires.errors import WeightsError
 from minires.models.convnet import NAME as CONVNET
 from minires.models.convnet import ConvNet
-from minires.models.names import CIFAR, IMAGENET, VARIANTS, available, is_cifar_depth, kind_and_depth
+from minires.models.names import IMAGENET, VARIANTS, available, is_cifar_depth, kind_and_depth
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
 from minires.nn import Module
 
@@ -76,7 +76,7 @@ def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
     return _trained(f"resnet{depth}", make, num_classes, {"shortcut": "A", **options})
 
 
-def build(name: str, num_classes: int | None = None, **options: Any) -> Module:
+def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet | ConvNet:
     """The network called `name`, for example "resnet18" or "plain20"; any CIFAR depth 6n + 2 works, also "resnet8".
 
     num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name, and
@@ -104,14 +104,15 @@ def image_size(name: str) -> int:
 def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
     depth, own = VARIANTS[name]
     block, blocks = IMAGENET[depth]
-    return _trained(name, partial(ResNet, block, blocks, **own), num_classes, options)
+    return _trained(name, partial(ResNet, block, blocks), num_classes, {**own, **options})
 
 
 def _trained(name: str, make: Callable[..., Network], num_classes: int, options: dict[str, Any]) -> Network:
     """make(num_classes, **options) without weights; with the option `weights`, a network with those.
 
     Trained weights are of one network: `num_classes` is theirs, and so is in_channels unless it is given. Raises
-    TypeError for torchvision's old option `pretrained`, WeightsError for weights that there are not, or that do not fit.
+    TypeError for torchvision's old option `pretrained`, WeightsError for weights that there are not, or that do not
+    fit.
     """
     if "pretrained" in options:
         raise TypeError('pretrained= is torchvision\'s of old: weights="imagenet", or model.load_state_dict(weights)')

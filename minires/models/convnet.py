@@ -2,8 +2,8 @@
 
     image 32×32 → conv 2×2, 24 filters → [conv, max pool, norm, relu, conv, norm, relu] × 3 → max pool → linear / 9
 
-It has no shortcuts: with eight layers it needs none. Its first convolution is meant to whiten patches of the image, which
-`minires train --whiten` sees to. ReLU stands where the paper has GELU, for batch norm with ReLU is one kernel here.
+It has no shortcuts: with eight layers it needs none. Its first convolution is meant to whiten patches of the image,
+which `minires train --whiten` sees to. ReLU stands where the paper has GELU, for batch norm with ReLU is one kernel.
 """
 
 from __future__ import annotations

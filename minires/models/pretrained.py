@@ -76,7 +76,7 @@ def locate(model: str | None, name: str, download: bool = True) -> tuple[str, Pa
 
 
 def load(model: str, name: str) -> dict[str, Any]:
-    """The arrays called `name` of the network called `model`, as they are stored. Raises WeightsError as `locate` does."""
+    """The arrays called `name` of the network `model`, as they are stored. Raises WeightsError as `locate` does."""
     return weights.load(locate(model, name)[1])
 
 

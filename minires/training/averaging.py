@@ -2,8 +2,9 @@
 
     w̄ ← d·w̄ + (1 − d)·w  after each step n,   d = min(decay, (1 + n)/(10 + n))       Polyak & Juditsky 1992
 
-The smaller d of the first steps forgets the initial weights soon. Batch norm's statistics of the averaged network are not
-the average of the statistics: they are computed anew, by forward passes over training images (Izmailov et al. 2018).
+The smaller d of the first steps forgets the initial weights soon. Batch norm's statistics of the averaged network are
+not the average of the statistics: they are computed anew, by forward passes over training images (Izmailov et al.
+2018).
 """
 
 from __future__ import annotations
@@ -50,4 +51,4 @@ class WeightAverage:
     def load(self, arrays: dict[str, Any], steps: int) -> None:
         """Continue from the arrays of the averaged network after so many steps."""
         self.model.load_state_dict(arrays)
-        self._averaged.n_averaged.assign_(np.int64(steps))
+        self._averaged.n_averaged.assign_(np.array(steps))

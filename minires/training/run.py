@@ -180,8 +180,8 @@ def make_loaders(
     A last training batch of one image is dropped: batch norm cannot estimate a variance from it.
     """
     last_is_single = len(train_set) > settings.batch_size and len(train_set) % settings.batch_size == 1
-    size, threads = settings.batch_size, {"workers": workers}
-    shuffled: dict[str, Any] = {"shuffle": True, "drop_last": last_is_single, "seed": settings.seed, **threads}
+    size, threads = settings.batch_size, dict[str, Any](workers=workers)
+    shuffled = {"shuffle": True, "drop_last": last_is_single, "seed": settings.seed, **threads}
     evaluation = preprocessing.evaluation()
     if isinstance(train_set, data.ArrayDataset):
         train_loader = Loader(
@@ -240,10 +240,10 @@ def _muon(settings: TrainSettings, parameters: list[Parameter]) -> Optimizer:
 
 
 def _decay_groups(settings: TrainSettings, parameters: list[Parameter]) -> list[dict[str, Any]]:
-    """All parameters in one group; without `decay_norms`, vectors (biases, batch norm's weights) in one of their own."""
+    """All parameters in one group; without `decay_norms`, vectors (biases, batch norm's weights) in another."""
     if settings.decay_norms:
         return [{"params": parameters}]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
         {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
     ]

@@ -26,8 +26,8 @@ class TrainSettings:
         data: a data set's name, or the path of a folder of images.
         epochs: 1 or more.
         batch_size: images per step.
-        optimizer: "sgd" (with `momentum`), "adam", "adamw", or "muon": Muon for the convolutions and SGD with Nesterov's
-            momentum for all else.
+        optimizer: "sgd" (with `momentum`), "adam", "adamw", or "muon": Muon for the convolutions and SGD with
+            Nesterov's momentum for all else.
         lr: the learning rate at the start of the schedule; with "onecycle" the peak.
         momentum: the momentum of SGD, and of Muon.
         weight_decay: the weight decay of all parameters, or without `decay_norms` of weights alone.

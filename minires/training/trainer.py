@@ -79,9 +79,9 @@ class Trainer:
             (`minires.training.cuda_graph`). The weights are the same, bit for bit. It needs SGD without clip_norm and a
             forward pass without dropout that reads no numbers from the GPU, inputs that are one array, the usual loss,
             and no metrics. Module hooks run only before the capture.
-        ema: the decay of an exponential moving average of the weights (`averaging`), for example 0.999. What is validated,
-            and what a checkpoint has under the model's names, is then the average. `model` itself is left as the
-            optimiser left it, and `averaged_model` is the average.
+        ema: the decay of an exponential moving average of the weights (`averaging`), for example 0.999. What is
+            validated, and what a checkpoint has under the model's names, is then the average. `model` itself is left as
+            the optimiser left it, and `averaged_model` is the average.
         checkpoint_seconds, checkpoint_steps: also save within an epoch, at these intervals; None for no such interval.
 
     Attributes:

@@ -3,8 +3,9 @@
     Σ = the covariance of the patches (C·kh·kw) of some training images = V·diag(λ)·Vᵀ
     filters  ±vᵢ / √(λᵢ + ε)          i = 1, 2, …, the largest λ first
 
-Each filter's output has variance near 1, and no two of different i are correlated; with both signs, a ReLU after it loses
-nothing. Page 2018 (myrtle.ai, "How to train your ResNet"); Jordan 2024 (arXiv 2404.00498, section 3.2), which uses 2×2.
+Each filter's output has a mean square near 1, and no two of different i are correlated; with both signs, a ReLU after
+it loses nothing. Page 2018 (myrtle.ai, "How to train your ResNet"); Jordan 2024 (arXiv 2404.00498, section 3.2), where
+it is 2×2. The normalised images have a mean near 0, so Σ is taken without subtracting it.
 """
 
 from __future__ import annotations

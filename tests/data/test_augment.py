@@ -121,7 +121,7 @@ def test_what_it_is_not_made_for_is_refused(tmp_path):
         loader(EVERY, transform=Compose([NORMALIZE, RandomCrop(8, padding=1)]))
     with pytest.raises(DataError, match="collate joins samples"):
         loader(EVERY, collate=list)
-    with pytest.raises(DataError, match="must be a data.Augmentation, not 'flip'"):
+    with pytest.raises(DataError, match=r"must be a data\.Augmentation, not 'flip'"):
         loader("flip")
     with pytest.raises(DataError, match="cannot be reflected by 8 pixels"):
         next(loader(Augmentation(translate=8, padding="reflect")).epoch(0))

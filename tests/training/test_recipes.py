@@ -110,11 +110,11 @@ def test_held_out_images_are_not_test_images(monkeypatch):
 @pytest.mark.slow  # 4 s: trains the small network for CIFAR-10, whose images are 32×32
 def test_every_setting_of_cifar94_trains(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
-    images, labels = rng.integers(0, 256, (600, 32, 32, 3), dtype=np.uint8), np.arange(600) % 10
+    images, labels = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8), np.arange(200) % 10
     images[:, :8] = (labels * 25)[:, None, None, None]  # the class is there to be seen
     tiny = data.ArrayDataset(images, labels, data.cifar.CLASSES, "cifar10")
     monkeypatch.setattr(data, "load_for_training", lambda *_: (tiny, tiny.subset(range(100))))
-    settings = TrainSettings(**{**recipes.load("cifar94").settings, "epochs": 4, "batch_size": 100, "ema": 0.9})
+    settings = TrainSettings(**{**recipes.load("cifar94").settings, "epochs": 3, "batch_size": 25, "ema": 0.9})
     history = run.train(settings, models.build, out=tmp_path / "run", workers=1, progress=False)
     assert history[-1].train_loss < history[0].train_loss
     assert history[-1].validation_accuracy > 30

@@ -1,4 +1,4 @@
-"""The protocol of the paper for CIFAR-10 (He et al. 2015, section 4.2), here for ResNet-20; --model takes another depth.
+"""The protocol of the paper for CIFAR-10 (He et al. 2015, section 4.2), for ResNet-20; --model takes another depth.
 
 64,000 steps of 128 images at a rate of 0.1, divided by ten after 32,000 and 48,000: in whole epochs of 391 steps that
 is 164, 82 and 123. Images are normalised by one mean and deviation for each colour, where the paper subtracts a mean

@@ -1,4 +1,4 @@
-"""ResNet-20 on CIFAR-10 in a quarter of the paper's epochs, for an hour on two cores.
+"""ResNet-20 on CIFAR-10 in a quarter of the paper's epochs, meant for an hour on two cores.
 
 The rate rises for a tenth of the run and falls to 0 along a line, so no epoch is spent at a rate that is only right for
 a while. Nesterov's momentum and a decay of 5e-4 that spares batch norm and biases are usual for it. Two successive
