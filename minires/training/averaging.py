@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 
 from minires.core import random
-from minires.core.creation import tensor
-from minires.nn import Module
-from minires.optim.swa_utils import AveragedModel, update_bn
+from minires.core.modes import no_grad
+from minires.nn import Buffer, Module
+from minires.optim.swa_utils import AveragedModel
+from minires.training.batches import call
+from minires.training.device_io import as_input
+from minires.training.finetune import is_frozen, training_mode
 
 BATCHES = 32  # of which batch norm's statistics are the mean
 
@@ -39,16 +42,31 @@ class WeightAverage:
         """Take the weights of `model` after a step into the average; batch norm's statistics are copied."""
         self._averaged.update_parameters(model)
 
+    @no_grad
     def refresh_statistics(self, batches: Iterable[Any]) -> None:
-        """Compute batch norm's statistics of the averaged network, from the inputs of the first `BATCHES` batches.
+        """Compute batch norm's statistics of the averaged network: means over the first `BATCHES` of batches (x, y).
 
-        What dropout draws for it is given back, so the training goes on as it would without an average.
+        Frozen batch norms keep theirs. What dropout draws for it is given back, so the training goes on as it would
+        without an average.
         """
-        state = random.get_state()
-        update_bn((tensor(inputs) for inputs, _ in islice(batches, BATCHES)), self.model)
+        norms: list[Any] = [module for module in self.model.modules() if _has_statistics(module)]
+        state, momenta = random.get_state(), [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+        training_mode(self.model)
+        for inputs, _ in islice(batches, BATCHES) if norms else ():
+            call(self.model, as_input(inputs, self.model))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
         random.set_state(state)
 
     def load(self, arrays: dict[str, Any], steps: int) -> None:
         """Continue from the arrays of the averaged network after so many steps."""
         self.model.load_state_dict(arrays)
         self._averaged.n_averaged.assign_(np.array(steps))
+
+
+def _has_statistics(module: Module) -> bool:
+    """Whether it is a batch norm that gathers statistics in training."""
+    return isinstance(getattr(module, "num_batches_tracked", None), Buffer) and not is_frozen(module)

@@ -23,7 +23,7 @@ from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import MiniResError, NonFiniteError
-from minires.nn import Module, Parameter
+from minires.nn import Module
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
 from minires.training.averaging import WeightAverage
 from minires.training.batches import call, sample_count
@@ -31,6 +31,7 @@ from minires.training.checkpoint import Checkpoint
 from minires.training.cuda_graph import CapturedStep, StepResult
 from minires.training.device_io import as_input, as_target
 from minires.training.evaluation import Evaluation, measure
+from minires.training.finetune import training_mode
 from minires.training.interrupt import InterruptHandler, TrainingInterrupted
 from minires.training.metrics import EpochRecord, Totals, best_epoch
 from minires.training.nonfinite import locate_nonfinite, nonfinite_state
@@ -193,7 +194,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         """Run the remaining steps of this epoch."""
-        _training_mode(self.model)
+        training_mode(self.model)
         started = time.perf_counter()
         for inputs, targets in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
             self._is_consistent = False
@@ -407,12 +408,3 @@ class Trainer:
             self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
         saved = f"saved in {self.folder.last}" if self._is_consistent else f"the last checkpoint is {self.folder.last}"
         return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"
-
-
-def _training_mode(model: Module) -> None:
-    """`model.train()`, except for modules whose own parameters are all frozen: they also keep their statistics."""
-    model.train()
-    for module in model.modules():
-        own = [value for value in vars(module).values() if isinstance(value, Parameter)]
-        if own and not any(parameter.requires_grad for parameter in own):
-            module.training = False

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minires import training, weights
+from minires import data, nn, optim, training, weights
+from minires import functional as F
 from minires.errors import DeviceError, MiniResError
 from minires.training.averaging import BATCHES
 from tests.training.tiny import EPOCHS, bits, make
@@ -55,6 +56,43 @@ def test_batch_norms_have_the_statistics_of_the_averaged_network():
     np.testing.assert_allclose(model.bn.running_var.numpy(), variances, rtol=1e-4)
     assert model.bn.momentum == 0.1
     assert (trainer.model.bn.running_mean.numpy() != model.bn.running_mean.numpy()).any()
+
+
+def test_frozen_batch_norms_keep_their_statistics():
+    from tests.training.tiny import TinyNet
+
+    model = TinyNet()
+    model.bn.running_mean.assign_(np.full(4, 0.25, np.float32))
+    model.bn.requires_grad_(False)
+    trainer = make(model=model, ema=0.9)
+    trainer.fit()
+    np.testing.assert_array_equal(trainer.averaged_model.bn.running_mean.numpy(), np.full(4, 0.25))
+    assert trainer.averaged_model.bn.num_batches_tracked.item() == 0
+
+
+def test_inputs_of_several_arrays_reach_the_averaged_network():
+    class Two(nn.Module):
+        def __init__(self):
+            self.bn, self.fc = nn.BatchNorm1d(3), nn.Linear(3, 1)
+
+        def forward(self, a, b):
+            return self.fc(self.bn(a + b))
+
+    rng = np.random.default_rng(0)
+    samples = [((a, b), a[:1]) for a, b in rng.normal(size=(40, 2, 3)).astype(np.float32)]
+    model = Two()
+    trainer = training.Trainer(
+        model,
+        optim.SGD(model.parameters(), 0.01),
+        data.Loader(samples, 10, workers=0),
+        epochs=1,
+        loss=F.mse_loss,
+        ema=0.5,
+        progress=False,
+    )
+    trainer.fit()
+    sums = np.array([a + b for (a, b), _ in samples])
+    np.testing.assert_allclose(trainer.averaged_model.bn.running_mean.numpy(), sums.mean(0), rtol=1e-4)
 
 
 def test_training_itself_is_the_same():
