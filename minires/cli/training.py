@@ -19,6 +19,7 @@ from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
 
 if TYPE_CHECKING:
     from minires.training import EpochRecord
+    from minires.training.recipes import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -176,18 +177,20 @@ def _print_result(history: Sequence[EpochRecord], out: Path) -> None:
 def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSettings:
     """The settings from the options; in a resumed run the stored ones, overridden by the options that were given."""
     from minires.models.checkpoints import stored_name
-    from minires.training import checkpoint_metadata
+    from minires.training import checkpoint_metadata, recipes
     from minires.training.run import stored_settings
 
     names = {field.name for field in fields(TrainSettings)} & context.params.keys()
-    recipe = context.params["recipe"]
-    if resume or recipe is not None:
+    stored = stored_settings(out) if resume else None
+    recipe = None if resume or context.params["recipe"] is None else recipes.load(context.params["recipe"])
+    if stored is not None or recipe is not None:
         names = {name for name in names if shared.was_given(context, name)}
     asked = {name: context.params[name] for name in names}
     if asked.get("weights") is not None:
-        asked |= _located(asked, context.params["download"])
-    if resume:
-        return replace(stored_settings(out), **asked)
+        usual = stored.model if stored is not None else recipe.settings["model"] if recipe is not None else None
+        asked |= _located(asked, usual, context.params["download"])
+    if stored is not None:
+        return replace(stored, **asked)
     if recipe is not None:
         return _from_recipe(recipe, asked)
     if asked["model"] is None and asked["weights"] is not None:
@@ -197,23 +200,20 @@ def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSet
     return TrainSettings(**asked)
 
 
-def _located(asked: dict[str, Any], download: bool) -> dict[str, Any]:
-    """The weight file to start from; of weights with a name also the network."""
+def _located(asked: dict[str, Any], usual: str | None, download: bool) -> dict[str, Any]:
+    """The weight file to start from; of weights with a name also the network, `usual` if none is asked for."""
     from minires.models import pretrained
 
     if not pretrained.is_name(asked["weights"]):
         return {"weights": str(asked["weights"])}
-    model, path = pretrained.locate(asked.get("model"), str(asked["weights"]), download)
+    model, path = pretrained.locate(asked.get("model") or usual, str(asked["weights"]), download)
     return {"model": model, "weights": str(path)}
 
 
-def _from_recipe(name: str, asked: dict[str, Any]) -> TrainSettings:
+def _from_recipe(recipe: Recipe, asked: dict[str, Any]) -> TrainSettings:
     """The settings of a recipe, overridden by the options that were given; prints both."""
-    from minires.training import recipes
-
-    recipe = recipes.load(name)
     settings = TrainSettings(**{**recipe.settings, **asked})
-    shared.echo(f"recipe {name}: {recipe.summary}")
+    shared.echo(f"recipe {recipe.name}: {recipe.summary}")
     shared.echo(", ".join(f"{key} {value}" for key, value in recipe.settings.items() if key != "recipe"))
     changed = {key: value for key, value in asked.items() if recipe.settings.get(key, _default(key)) != value}
     if changed:
@@ -234,8 +234,11 @@ def _refuse_unused(context: click.Context, settings: TrainSettings) -> None:
         why = f"it is the momentum of sgd and muon, and --optimizer is {settings.optimizer}"
         shared.refuse_options(context, ["momentum"], why)
     usual = PREPROCESSINGS.get(settings.data)
-    if settings.augment and usual is not None and not (usual.padding or usual.flip):
+    chosen = settings.flip or settings.translate or settings.cutout
+    if settings.augment and usual is not None and not (usual.padding or usual.flip or chosen):
         shared.refuse_options(context, ["augment"], f"the images of {settings.data} are neither cropped nor flipped")
+    if usual is not None and not (usual.padding if settings.translate is None else settings.translate):
+        shared.refuse_options(context, ["padding"], f"the images of {settings.data} are not shifted (--translate)")
     shared.check_data_dir(context, settings.data)
     late = [milestone for milestone in settings.milestones if milestone >= settings.epochs]
     if late:

@@ -1,7 +1,7 @@
 """Recipes: settings of `minires train` that belong together, under a name.
 
     minires train --recipe resnet20-fast --out runs/resnet20
-    minires train --recipe resnet20-fast --epochs 3 --hold-out 5000 --out runs/short      # options override it
+    minires train --recipe resnet20-fast --lr 0.1 --hold-out 5000 --out runs/try          # options override it
 
 Each recipe is a file of this folder: what it is for, and where its settings come from, stands above them. What is tuned
 is tuned on 5,000 training images that are held out (--hold-out 5000), never on the test images. `docs/results.md` says
