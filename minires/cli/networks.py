@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -32,6 +32,9 @@ FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so man
 @click.option("--predictions", **OUTPUT_FILE, metavar="OUT.npy", help="Save the predicted classes, int64 (images,).")
 @shared.as_json_option
 @click.option("--batch-size", type=click.IntRange(1), default=64, help="Images per batch.")
+@click.option(
+    "--flip-tta", is_flag=True, help="Also measure with each image and its mirror image averaged; printed apart."
+)
 @shared.workers_option
 @shared.download_option
 @shared.device_option
@@ -46,6 +49,7 @@ def evaluate(
     predictions: Path | None,
     as_json: bool,
     batch_size: int,
+    flip_tta: bool,
     workers: int,
     download: bool,
     device: str,
@@ -57,16 +61,30 @@ def evaluate(
     from minires.inference import classifier
 
     shared.check_data_dir(context, data)
-    network = classifier.load(model, weights, normalize=normalize, device=device)
+    network = classifier.load(model, weights, normalize=normalize, device=device, download=download)
     dataset = network.test_set(data, data_dir, download)
     result = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True)
+    both = None
+    if flip_tta:
+        both = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True, flip_tta=True)
     if predictions is not None:
         shared.save_array(predictions, result.predictions)
     if as_json:
-        numbers = {key: value for key, value in vars(result).items() if key not in ("predictions", "metrics")}
-        shared.print_json({"model": network.name, **numbers})
+        shared.print_json(
+            {"model": network.name, **_numbers(result), **({} if both is None else {"flip_tta": _numbers(both)})}
+        )
     else:
         _print_evaluation(network.name, dataset.name, result)
+        if both is not None:
+            shared.echo(
+                f"apart from that, with the logits of each image and its mirror image averaged: {both.top1:.2f} % "
+                f"right ({both.correct:,}), loss {both.loss:.4f}"
+            )
+
+
+def _numbers(result: Evaluation) -> dict[str, Any]:
+    """What JSON shows of an evaluation."""
+    return {key: value for key, value in vars(result).items() if key not in ("predictions", "metrics")}
 
 
 def _print_evaluation(model: str, data: str, result: Evaluation) -> None:

@@ -126,9 +126,9 @@ weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     callback=checked_by(weight_file),
-    metavar="FILE",
+    metavar="FILE|NAME",
     required=True,
-    help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
+    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet.",
 )
 data_option = click.option(
     "--data",

@@ -61,7 +61,7 @@ class Block(nn.Module):
         return self.relu(self.residual(x) + self.shortcut(x))
 
     def _is_one_pass(self) -> bool:
-        """Whether this is a training step through the usual F; a subclass or an instance may have a `residual` of its own."""
+        """Whether this is a training step through the usual F, not through a `residual` of a subclass or instance."""
         is_own = "residual" in vars(self) or type(self).residual is not Block.residual
         return self.training and not is_own and are_usual(self.relu, self.last_norm)
 

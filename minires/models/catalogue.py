@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minires.models.blocks import BasicBlock, Bottleneck, SingleBlock
+from minires.models.convnet import NAME as CONVNET
 
 IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -48,7 +49,7 @@ class Name:
     """A network's name, taken apart.
 
     Attributes:
-        kind: "resnet", "plain", "preact", "highway", "dense_highway" or a key of VARIANTS.
+        kind: "resnet", "plain", "preact", "highway", "dense_highway", "convnet8" or a key of VARIANTS.
         depth: the number of its layers.
         options: those behind the colon.
     """
@@ -89,7 +90,14 @@ def available() -> tuple[str, ...]:
     """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
     by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
     preactivation = (f"preact{depth}" for depth in PREACTIVATION)
-    return (*by_depth, *VARIANTS, *preactivation, "highway20", *(f"dense_highway{depth}" for depth in DENSE_HIGHWAYS))
+    return (
+        *by_depth,
+        *VARIANTS,
+        *preactivation,
+        "highway20",
+        *(f"dense_highway{depth}" for depth in DENSE_HIGHWAYS),
+        CONVNET,
+    )
 
 
 def parse(name: str) -> Name:
@@ -98,6 +106,8 @@ def parse(name: str) -> Name:
     options = _options(name, text) if colon else {}
     if base in VARIANTS:
         return Name(base, VARIANTS[base][0], options)
+    if base == CONVNET:
+        return Name(base, 8, options)
     kind = base.rstrip("0123456789")
     depth = int(base[len(kind) :][:9] or 0)
     found = Name(kind, depth, options)

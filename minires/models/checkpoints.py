@@ -10,6 +10,8 @@ from typing import Any
 
 from minires.errors import WeightsError
 from minires.models.catalogue import BLOCKS, IMAGENET, Name, kind_and_depth, parse
+from minires.models.convnet import NAME as CONVNET
+from minires.models.convnet import STEM, WIDTHS
 
 MAX_OPTION = 1024  # of a width, an image or groups in a name
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
@@ -93,7 +95,9 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _sizes(network: Name) -> tuple[int, int, int]:
-    """(inputs of the classifier, width and kernel of the first convolution) of a ResNet."""
+    """(inputs of the classifier, width and kernel of the first convolution) of a network with convolutions."""
+    if network.kind == CONVNET:
+        return WIDTHS[-1], STEM, 2
     usual, kernel = (64, 7) if network.is_imagenet else (16, 3)
     width = network.options.get("width", usual)
     if network.is_imagenet:

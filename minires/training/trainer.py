@@ -23,13 +23,15 @@ from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.errors import MiniResError, NonFiniteError
-from minires.nn import Module, Parameter
+from minires.nn import Module
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
+from minires.training.averaging import WeightAverage
 from minires.training.batches import call, sample_count
 from minires.training.checkpoint import Checkpoint
 from minires.training.cuda_graph import CapturedStep, StepResult
 from minires.training.device_io import as_input, as_target
 from minires.training.evaluation import Evaluation, measure
+from minires.training.finetune import training_mode
 from minires.training.interrupt import InterruptHandler, TrainingInterrupted
 from minires.training.metrics import EpochRecord, Totals, best_epoch
 from minires.training.nonfinite import locate_nonfinite, nonfinite_state
@@ -78,10 +80,14 @@ class Trainer:
             (`minires.training.cuda_graph`). The weights are the same, bit for bit. It needs SGD without clip_norm and a
             forward pass without dropout that reads no numbers from the GPU, inputs that are one array, the usual loss,
             and no metrics. Module hooks run only before the capture.
+        ema: the decay of an exponential moving average of the weights (`averaging`), for example 0.999. What is
+            validated, and what a checkpoint has under the model's names, is then the average. `model` itself is left as
+            the optimiser left it, and `averaged_model` is the average.
         checkpoint_seconds, checkpoint_steps: also save within an epoch, at these intervals; None for no such interval.
 
     Attributes:
         history: the records of the finished epochs.
+        averaged_model: the network with the averaged weights; None without `ema`.
 
     Raises ValueError or TypeError for settings that contradict each other or are of the wrong kind, and DeviceError if
     `graph` is not possible.
@@ -108,9 +114,10 @@ class Trainer:
         checkpoint_steps: int | None = None,
         loss: Loss | None = None,
         metrics: Metrics | None = None,
+        ema: float | None = None,
     ) -> None:
         check_settings(epochs, schedule, schedule_per, clip_norm, patience, checkpoint_seconds, checkpoint_steps)
-        check_combination(schedule, graph, loss, metrics, patience, validation_loader)
+        check_combination(schedule, graph, loss, metrics, patience, validation_loader, ema)
         check_parts(model, optimizer, schedule, train_loader, validation_loader)
         if schedule_per == "step":
             warn_of_epochs_as_steps(schedule, epochs, len(train_loader))
@@ -124,14 +131,20 @@ class Trainer:
         self.folder = None if out is None else RunFolder(Path(out))
         self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
-        settings |= self.objective.facts()
+        settings |= self.objective.facts() | ({} if ema is None else {"ema": ema})
         self.compatibility = compatibility_of(model, optimizer, schedule, train_loader, settings)
+        self._average = None if ema is None else WeightAverage(model, ema)
         self.epoch, self.step, self.totals = 0, 0, Totals()
         self.history: list[EpochRecord] = []
         self._measured: dict[str, float] = {}  # the metrics of the last batch
         self._is_consistent = True  # False within a step, when only a part of the state has been updated
         self._saved_at = time.monotonic()
         self._has_saved_steps = False  # whether the checkpoint holds more than the initial state
+
+    @property
+    def averaged_model(self) -> Module | None:
+        """The network with the averaged weights; None without `ema`."""
+        return None if self._average is None else self._average.model
 
     def fit(self, resume: bool = False) -> list[EpochRecord]:
         """Train to the end and return the records of all epochs.
@@ -181,7 +194,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         """Run the remaining steps of this epoch."""
-        _training_mode(self.model)
+        training_mode(self.model)
         started = time.perf_counter()
         for inputs, targets in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
             self._is_consistent = False
@@ -209,6 +222,8 @@ class Trainer:
                 self._captured = None
         if not math.isfinite(loss):
             self._stop_for_loss(loss, "a step captured as a CUDA graph cannot say in which layer; an eager one does")
+        if self._average is not None:
+            self._average.update(self.model)
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         return loss, correct
@@ -259,9 +274,14 @@ class Trainer:
         """Measure the validation set and return the record of this epoch."""
         started = time.perf_counter()
         validation = None
+        if self._average is not None:
+            self._average.refresh_statistics(on_device_of(self.model, self.train_loader.epoch(self.epoch)))
         if self.validation_loader is not None:
             validation = measure(
-                self.model, self.validation_loader, self._after_validation_batch, objective=self.objective.validating()
+                self.averaged_model or self.model,
+                self.validation_loader,
+                self._after_validation_batch,
+                objective=self.objective.validating(),
             )
         totals = self.totals
         return EpochRecord(
@@ -341,8 +361,11 @@ class Trainer:
 
     def _checkpoint(self) -> Checkpoint:
         """The state of the run, sharing memory with the model."""
+        weights = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        averaged = self.averaged_model
         return Checkpoint(
-            model={name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
+            model=weights if averaged is None else {k: t.numpy() for k, t in averaged.state_dict().items()},
+            trained=None if averaged is None else weights,
             optimizer=self.optimizer.state_dict(),
             schedule=None if self.schedule is None else self.schedule.state_dict(),
             epoch=self.epoch,
@@ -358,6 +381,8 @@ class Trainer:
         """Continue from `saved`. Raises MiniResError, changing nothing, if it belongs to another run."""
         check_same_run(saved, self.compatibility, self.metadata, self.model)
         saved.load_into(self.model, self.optimizer, self.schedule)
+        if self._average is not None:
+            self._average.load(saved.model, saved.epoch * len(self.train_loader) + saved.step)
         self.epoch, self.step, self.totals, self.history = saved.epoch, saved.step, saved.totals, saved.history
         self._has_saved_steps = True
 
@@ -383,12 +408,3 @@ class Trainer:
             self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
         saved = f"saved in {self.folder.last}" if self._is_consistent else f"the last checkpoint is {self.folder.last}"
         return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"
-
-
-def _training_mode(model: Module) -> None:
-    """`model.train()`, except for modules whose own parameters are all frozen: they also keep their statistics."""
-    model.train()
-    for module in model.modules():
-        own = [value for value in vars(module).values() if isinstance(value, Parameter)]
-        if own and not any(parameter.requires_grad for parameter in own):
-            module.training = False
