@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from minires.core.modes import no_grad
+from minires.core.modes import no_grad, switch
 from minires.core.tensor import Tensor
 from minires.errors import DataError, MiniResError
 from minires.nn import Buffer, Module, Parameter
 from minires.onnx import operators as operators  # enters them in the table
 from minires.onnx.layers import layer_of
 from minires.onnx.model import Input, OnnxModel, Path, Step
-from minires.onnx.node import MOST_FOLDED, OPERATORS, Node
+from minires.onnx.node import MOST_FOLDED, OPERATORS, Node, most_elements
 from minires.onnx.reading import checked, parse, schema_of
 from minires.onnx.structure import free_path, put
 from minires.onnx.tensors import array_of, dtype_of
@@ -66,6 +66,7 @@ class _Builder:
             raise DataError("sparse tensors are not known")
         self.nodes = [_node(node, opset) for node in proto.graph.node]
         self.constants: dict[str, np.ndarray] = {}
+        self.folded = 0  # elements of the constants that were computed
         self.readers = Counter(name for node in self.nodes for name in node.inputs if name)
         inputs = [_input(value) for value in proto.graph.input if value.name not in self.initialisers]
         metadata = {entry.key: entry.value for entry in proto.metadata_props}
@@ -112,18 +113,17 @@ class _Builder:
         given = [name for name in node.inputs if name]
         if node.op in _NEVER_FOLDED or any(name not in self.constants for name in given):
             return False
-        if math.prod(max(self.constants[name].size, 1) for name in given) > MOST_FOLDED:
-            return False
+        if math.prod(max(self.constants[name].size, 1) for name in given) > MOST_FOLDED // 16:
+            return False  # a product of them might be too large
         try:
-            with no_grad(), np.errstate(all="ignore"):
+            with no_grad(), switch(most_elements, MOST_FOLDED - self.folded), np.errstate(all="ignore"):
                 found = node(*[Tensor(self.constants[name]) if name else None for name in node.inputs])
         except MiniResError as error:
             raise DataError(str(error)) from error
         except Exception as error:
             raise DataError(f"{node} fails on the constants that it reads: {error}") from error
         for name, tensor in zip(node.outputs, found, strict=False):
-            if tensor.numel() > MOST_FOLDED:
-                raise DataError(f"{node} makes a constant of {tensor.numel():,} numbers")
+            self.folded += tensor.numel()
             self.constants[name] = np.ascontiguousarray(tensor.numpy()).reshape(tensor.shape)
         return True
 

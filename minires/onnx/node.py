@@ -11,6 +11,7 @@ knows, with the attributes that it honours; everything else in a file is refused
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -21,7 +22,9 @@ from minires.errors import ShapeError
 
 Compute = TypeVar("Compute", bound=Callable[..., Any])
 
-MOST_FOLDED = 2**26  # elements of a result that is computed when a file is loaded: 256 MiB of float32
+MOST_FOLDED = 2**28  # elements that all constants computed while a file is loaded may have: 1 GiB of float32
+MOST = 2**33  # elements that any result may have: 32 GiB of float32
+most_elements: ContextVar[int] = ContextVar("minires_onnx_most_elements", default=MOST)
 
 
 class Operator(NamedTuple):
@@ -101,7 +104,7 @@ class Node:
         raise ShapeError(f"{self}: {why}")
 
     def check_size(self, shape: Sequence[int], what: str = "the result") -> tuple[int, ...]:
-        """`shape`, if its lengths are not negative. Raises ShapeError, naming the node, for more elements than memory.
+        """`shape`, if its lengths are not negative. Raises ShapeError, naming the node, for more elements than allowed.
 
         Operators call this before they allocate what numbers in the file alone make large.
         """
@@ -110,8 +113,8 @@ class Node:
             if length < 0:
                 self.refuse(f"{what} would have the shape {tuple(shape)}")
             elements *= int(length)
-        if elements > 2**33:
-            self.refuse(f"{what} would have {elements:,} elements, shape {tuple(shape)}: more than any memory")
+        if elements > (most := most_elements.get()):
+            self.refuse(f"{what} would have {elements:,} elements, shape {tuple(shape)}: more than {most:,} are refused")
         return tuple(int(length) for length in shape)
 
     def __str__(self) -> str:
