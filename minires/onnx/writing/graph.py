@@ -181,7 +181,7 @@ class Graph:
     def setting(self, array: np.ndarray) -> str:
         """The name of integers that an operator reads as a setting: a shape, axes."""
         label = "x".join(map(str, array.reshape(-1)[:6]))
-        name = f"int64_{label}" if array.size <= 6 else self.unused("int64")
+        name = f"int64_{label}" if array.size <= 6 else self.unused("int64_vector")
         if not array.ndim:
             name += "_"
         if name in self.initialisers:
