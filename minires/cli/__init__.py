@@ -28,6 +28,7 @@ COMMANDS = {
     "predict": "networks",
     "summary": "networks",
     "gradcheck": "gradients",
+    "export": "onnx_files",
     "info": "machine",
     "bench": "machine",
     "lab": "lab",

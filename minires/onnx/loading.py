@@ -225,10 +225,16 @@ def _layer_name(node: Node, tensors: Mapping[str, str], number: int) -> str:
     ends_alike = all(name.endswith(f".{attribute}") for name, attribute in tensors.items())
     if tensors and ends_alike and len(stems) == 1:
         return stems.pop()
-    own = node.name.strip("/").replace(".", "_")
-    if own.endswith(f"/{node.op}"):  # as PyTorch names nodes: /layer1/0/conv1/Conv
-        own = own[: -len(node.op) - 1]
-    return own.replace("/", ".") if own else f"{node.op}_{number}"
+    scopes = [scope for scope in node.name.strip("/").split("/") if scope]
+    if scopes and scopes[-1].rstrip("_0123456789") == node.op:  # as PyTorch names nodes: /layer1/layer1.0/conv1/Conv
+        scopes.pop()
+    if not scopes:
+        return node.name.replace(".", "_") or f"{node.op}_{number}"
+    parts: list[str] = []
+    for before, scope in zip(["", *scopes], scopes, strict=False):
+        within = scope.removeprefix(f"{before}.")  # "layer1.0" in "layer1" is its "0"
+        parts.append(within if before else scope)
+    return ".".join(parts)
 
 
 def _steps(live: list[Node], layers: list[Path | None], model: Module) -> Iterable[Step]:
