@@ -69,8 +69,8 @@ def gradcheck(
 ) -> None:
     """Check gradients against differences and complex steps.
 
-    They are those of the network MODEL (a name or an ONNX file), of an op, or of all ops. The exit code is 1 if something is WRONG, or VACUOUS:
-    zero whatever the backward pass does.
+    They are those of the network MODEL (a name or an ONNX file), of an op, or of all ops. The exit code is 1 if
+    something is WRONG, or VACUOUS: zero whatever the backward pass does.
     """
     if sum((model is not None, op is not None, all_ops)) != 1:
         raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")

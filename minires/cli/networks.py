@@ -15,8 +15,8 @@ from minires.weights.messages import printable
 
 if TYPE_CHECKING:
     from minires.inference.classifier import Classifier, Prediction
-    from minires.nn import Module
     from minires.inspection.summary import Summary
+    from minires.nn import Module
     from minires.training import Evaluation
 
 FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so many

@@ -173,6 +173,8 @@ def _in_batches(network: OnnxModel) -> Module:
     if count is None:
         return network
 
+    images = int(count)
+
     class InBatches(nn.Module):
         """The network of a file with a fixed number of images; what is missing of the last images are copies of it."""
 
@@ -180,9 +182,9 @@ def _in_batches(network: OnnxModel) -> Module:
             self.network = network
 
         def forward(self, x: Tensor) -> Tensor:
-            missing = -x.shape[0] % count
+            missing = -x.shape[0] % images
             padded = F.cat([x, *[x[-1:]] * missing]) if missing else x
-            parts = [self.network(padded[k : k + count]) for k in range(0, padded.shape[0], count)]
+            parts = [self.network(padded[k : k + images]) for k in range(0, padded.shape[0], images)]
             return F.cat(parts)[: x.shape[0]]
 
     return InBatches()
@@ -201,7 +203,9 @@ def _in_batches(network: OnnxModel) -> Module:
 @click.option("--out", **OUTPUT_FILE, metavar="FILE.onnx", required=True, help="The file to write.")
 @click.option("--opset", type=click.Choice(["17", "18"]), default="17", help="Version of the operators.")
 @click.option("--batch", type=click.IntRange(1), help="Number of images; default: any number.")
-@click.option("--size", type=click.IntRange(1, 2048), help="Height and width of an image; default: as the network is used.")
+@click.option(
+    "--size", type=click.IntRange(1, 2048), help="Height and width of an image; default: as the network is used."
+)
 @shared.normalize_option
 def export(
     model: str | None, weights: Path, out: Path, opset: str, batch: int | None, size: int | None, normalize: str | None

@@ -60,8 +60,8 @@ class Interchange:
         if not array.flags.writeable and not copy and (max_version is None or max_version[0] < 1):
             if copy is False:
                 raise BufferError(
-                    "a live graph needs this memory, or it is a view, and a library without DLPack 1.0 could write into "
-                    "it: allow a copy"
+                    "a live graph needs this memory, or it is a view, and a library without DLPack 1.0 could write "
+                    "into it: allow a copy"
                 )
             return array.copy().__dlpack__(**settings)
         if not copy:
@@ -88,8 +88,8 @@ def from_dlpack(ext_tensor: Any, *, copy: bool | None = None) -> Tensor:
     from minires.core.tensor import Tensor
 
     if not hasattr(ext_tensor, "__dlpack__") or not hasattr(ext_tensor, "__dlpack_device__"):
-        kind = type(ext_tensor).__name__
-        raise DtypeError(f"from_dlpack: a {kind} has no __dlpack__; make a Tensor with minires.tensor(...)")
+        name = type(ext_tensor).__name__
+        raise DtypeError(f"from_dlpack: a {name} has no __dlpack__; make a Tensor with minires.tensor(...)")
     kind = int(ext_tensor.__dlpack_device__()[0])
     if kind == _CUDA:
         from minires.backend import cuda
@@ -123,5 +123,5 @@ def _lockable(array: Array) -> Array:
     if not array.size or min(array.strides, default=0) < 0:
         return array.copy()
     memory = (ctypes.c_byte * extent).from_address(array.ctypes.data)
-    memory._keeps_alive = array  # type: ignore[attr-defined]  # the memory is the other library's
+    memory._keeps_alive = array  # the memory is the other library's
     return np.ndarray(array.shape, array.dtype, memory, 0, array.strides)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minires.onnx.loading import load
     from minires.onnx.model import OnnxModel
+    from minires.onnx.saving import save
 
 __all__ = ["OnnxModel", "load", "save"]
 

@@ -1,8 +1,8 @@
 """Makes a Module of an ONNX graph: `minires.onnx.load`.
 
-Each initialiser becomes a parameter under its own name, but for those that are no weights: integers, what operators read
-as settings (a shape, a limit), and the statistics of a batch norm, which are buffers. What depends on constants alone is
-computed once, here.
+Each initialiser becomes a parameter under its own name, but for those that are no weights: integers, what operators
+read as settings (a shape, a limit), and the statistics of a batch norm, which are buffers. What depends on constants
+alone is computed once, here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from minires.core.modes import no_grad, switch
 from minires.core.tensor import Tensor
 from minires.errors import DataError, MiniResError
-from minires.nn import Buffer, Module, Parameter
+from minires.nn import Buffer, Parameter
 from minires.onnx import operators as operators  # enters them in the table
 from minires.onnx.layers import layer_of
 from minires.onnx.model import Input, OnnxModel, Path, Step
@@ -147,9 +147,7 @@ class _Builder:
 
     def _place(self, read: Iterable[str], trained: Mapping[str, np.ndarray], placed: set[str]) -> None:
         """Give every other tensor that is read its place in the module."""
-        moved = {
-            node.inputs[k] for node in self.nodes for k in _STATISTICS.get(node.op, ()) if len(node.inputs) > k
-        }
+        moved = {node.inputs[k] for node in self.nodes for k in _STATISTICS.get(node.op, ()) if len(node.inputs) > k}
         for name in (name for name in trained if name in read and name not in placed):
             path = free_path(self.result, name)
             put(self.result, path, (Buffer if name in moved else Parameter)(np.array(trained[name])))
@@ -177,9 +175,7 @@ def _node(node: Any, opset: int) -> Node:
     for attribute in node.attribute:
         attributes[attribute.name] = helper.get_attribute_value(attribute)
     attributes = {name: _python(value, node) for name, value in attributes.items()}
-    return Node(
-        node.op_type, node.name[:200], schema.since_version, tuple(node.input), tuple(node.output), attributes
-    )
+    return Node(node.op_type, node.name[:200], schema.since_version, tuple(node.input), tuple(node.output), attributes)
 
 
 def _python(value: Any, node: Any) -> Any:
@@ -237,7 +233,7 @@ def _layer_name(node: Node, tensors: Mapping[str, str], number: int) -> str:
     return ".".join(parts)
 
 
-def _steps(live: list[Node], layers: list[Path | None], model: Module) -> Iterable[Step]:
+def _steps(live: list[Node], layers: list[Path | None], model: OnnxModel) -> Iterable[Step]:
     """The steps, each with the values that may be dropped after it."""
     kept = set(model.outputs) | {""}
     last: dict[str, int] = {}

@@ -71,7 +71,7 @@ class OnnxModel(Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """The output, or a tuple of the outputs."""
-        values: dict[str, Tensor] = {"": None} | self._bound(inputs)  # type: ignore[dict-item]
+        values: dict[str, Tensor | None] = {"": None, **self._bound(inputs)}
         for name, path in self._tensors.items():
             values[name] = find(self, path)
         for name, array in self._constants.items():
@@ -102,12 +102,12 @@ class OnnxModel(Module):
         """The inputs by name, checked against what the file declares."""
         if len(inputs) != len(self.inputs):
             declared = ", ".join(map(str, self.inputs))
-            raise TypeError(f"{self.source} has {len(self.inputs)} inputs, got {len(inputs)}: {declared}")
-        for declared, x in zip(self.inputs, inputs, strict=True):
+            raise ShapeError(f"{self.source} has {len(self.inputs)} inputs, got {len(inputs)}: {declared}")
+        for wanted, x in zip(self.inputs, inputs, strict=True):
             if not isinstance(x, Tensor):
-                raise DtypeError(f"{self.source}: needs a Tensor for {declared}, got a {type(x).__name__}")
-            self._check(declared, x)
-        return {declared.name: x for declared, x in zip(self.inputs, inputs, strict=True)}
+                raise DtypeError(f"{self.source}: needs a Tensor for {wanted}, got a {type(x).__name__}")
+            self._check(wanted, x)
+        return {wanted.name: x for wanted, x in zip(self.inputs, inputs, strict=True)}
 
     def _check(self, declared: Input, x: Tensor) -> None:
         """Raise ShapeError or DtypeError unless x is what the file declares; float32 may be float64 or float16."""

@@ -114,7 +114,9 @@ class Node:
                 self.refuse(f"{what} would have the shape {tuple(shape)}")
             elements *= int(length)
         if elements > (most := most_elements.get()):
-            self.refuse(f"{what} would have {elements:,} elements, shape {tuple(shape)}: more than {most:,} are refused")
+            self.refuse(
+                f"{what} would have {elements:,} elements, shape {tuple(shape)}: more than {most:,} are refused"
+            )
         return tuple(int(length) for length in shape)
 
     def __str__(self) -> str:

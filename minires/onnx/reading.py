@@ -59,8 +59,8 @@ def _content(path: Path) -> bytes:
         size = path.stat().st_size
         if size >= 2**31:
             raise DataError(
-                f"cannot load {path}: {size:,} bytes are more than a protocol buffer can have (2 GiB): save the weights "
-                "as external data"
+                f"cannot load {path}: {size:,} bytes are more than a protocol buffer can have (2 GiB): save the "
+                "weights as external data"
             )
         content = path.read_bytes()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Records what a model computes: the operations that it applies to its input and to its parameters, in order.
 
-The model runs once, without a graph. What a file could not say is refused with the line where the model does it: reading
-numbers that depend on the input (a branch, an index), and operations that draw random numbers.
+The model runs once, without a graph. What a file could not say is refused with the line where the model does it:
+reading numbers that depend on the input (a branch, an index), and operations that draw random numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 

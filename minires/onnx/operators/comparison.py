@@ -23,12 +23,14 @@ _SAME: dict[str, Callable[..., Any]] = {
     "IsNaN": F.isnan,
 }
 
+_BY_AXIS = {"Equal", "Less", "Greater", "And", "Or", "Xor"}  # whose second operand opset 6 may place at an axis
+
 for _name, _function in _SAME.items():
 
     def _compute(node: Node, *inputs: Tensor, function: Callable[..., Any] = _function) -> Tensor:
         return function(*[_aligned(node, each, inputs[0]) for each in inputs])
 
-    operator(_name, "axis broadcast" if _name not in ("Not", "IsNaN") else "")(_compute)
+    operator(_name, "axis broadcast" if _name in _BY_AXIS else "")(_compute)
 
 
 @operator("IsInf", "detect_negative detect_positive")

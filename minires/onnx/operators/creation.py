@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minires.core.tensor import Tensor
@@ -18,11 +20,9 @@ def constant(node: Node) -> Tensor:
     ((name, value),) = given.items()
     if name == "value":
         return Tensor(value)
-    if name in ("value_float", "value_floats"):
-        return Tensor(np.array(value, np.float32))
-    if name in ("value_int", "value_ints"):
-        return Tensor(np.array(value, np.int64))
-    node.refuse(f"{name} is not known: MiniRes computes with dense numbers")
+    if name not in ("value_float", "value_floats", "value_int", "value_ints"):
+        node.refuse(f"{name} is not known: MiniRes computes with dense numbers")
+    return Tensor(np.array(value, np.float32 if name.startswith("value_float") else np.int64))
 
 
 @operator("ConstantOfShape", "value", settings=(0,))
@@ -67,7 +67,7 @@ def cast_like(node: Node, x: Tensor, other: Tensor) -> Tensor:
     return _cast(node, x, other.dtype)
 
 
-def _cast(node: Node, x: Tensor, dtype: np.dtype) -> Tensor:  # type: ignore[type-arg]
+def _cast(node: Node, x: Tensor, dtype: np.dtype[Any]) -> Tensor:
     if dtype.kind == "c":
         node.refuse("casts to complex numbers, which is not known")
     with np.errstate(all="ignore"):
@@ -78,5 +78,4 @@ def _cast(node: Node, x: Tensor, dtype: np.dtype) -> Tensor:  # type: ignore[typ
 def eye_like(node: Node, x: Tensor) -> Tensor:
     """A matrix like x with ones on a diagonal."""
     dtype = x.dtype if node.get("dtype") is None else dtype_of(int(node.number("dtype")), str(node))
-    return Tensor(np.eye(*x.shape, k=int(node.get("k", 0)), dtype=dtype))
-
+    return Tensor(np.eye(x.shape[0], x.shape[1], int(node.get("k", 0)), dtype))

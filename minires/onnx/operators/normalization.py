@@ -99,9 +99,7 @@ def mean_variance_normalization(node: Node, x: Tensor) -> Tensor:
 
 
 @operator("Dropout", "is_test ratio seed", settings=(1, 2), outputs=2)
-def dropout(
-    node: Node, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None
-) -> tuple[Tensor, ...]:
+def dropout(node: Node, x: Tensor, ratio: Tensor | None = None, training: Tensor | None = None) -> tuple[Tensor, ...]:
     """x itself, and a mask that keeps everything: a file describes a network in use.
 
     A node that is set to drop (training_mode true, ratio above 0) draws random numbers, and is refused.

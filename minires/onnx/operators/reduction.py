@@ -79,7 +79,7 @@ def _reduce(node: Node, x: Tensor, axes: Tensor | None, reduction: Callable[...,
     given = node.get("axes") if axes is None else numbers(axes)
     if not given:
         if node.flag("noop_with_empty_axes"):
-            return _of_each_element.get(node.op, lambda x: x)(x)
+            return _of_each_element[node.op](x) if node.op in _of_each_element else x
         given = range(x.ndim)
     return reduction(x, tuple(axes_from_zero(node, list(given), x.ndim)), bool(node.get("keepdims", 1)))
 

@@ -18,7 +18,7 @@ from minires.ops.resample import Resample, Table
 
 
 class _Axis(NamedTuple):
-    """One axis to be resized: n pixels become `outputs`; roi: where the region to be shown starts and ends, as shares."""
+    """One axis: n pixels become `outputs`; roi: where the region to be shown starts and ends, as shares."""
 
     n: int
     outputs: int
@@ -128,11 +128,11 @@ def _positions(node: Node, axis: _Axis) -> np.ndarray:
         return p / scale
     if mode == "tf_half_pixel_for_nn":
         return (p + 0.5) / scale
-    if mode == "tf_crop_and_resize":
-        if outputs == 1:
-            return np.full(1, 0.5 * (start + end) * (n - 1))
-        return start * (n - 1) + p * (end - start) * (n - 1) / (outputs - 1)
-    node.refuse(f"coordinate_transformation_mode {mode!r} is not known")
+    if mode != "tf_crop_and_resize":
+        node.refuse(f"coordinate_transformation_mode {mode!r} is not known")
+    if outputs == 1:
+        return np.full(1, 0.5 * (start + end) * (n - 1))
+    return start * (n - 1) + p * (end - start) * (n - 1) / (outputs - 1)
 
 
 def _table(node: Node, axis: _Axis, position: np.ndarray) -> Table:

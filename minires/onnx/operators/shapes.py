@@ -106,12 +106,10 @@ def expand(node: Node, x: Tensor, shape: Tensor) -> Tensor:
     return F.expand(x, to)
 
 
-@operator("Tile", "axis tiles", settings=(1, 2))
-def tile(node: Node, x: Tensor, repeats: Tensor, axis: Tensor | None = None) -> Tensor:
+@operator("Tile", settings=(1,))
+def tile(node: Node, x: Tensor, repeats: Tensor) -> Tensor:
     """x, several times along each axis."""
     times = numbers(repeats)
-    if axis is not None or node.version < 6:
-        node.refuse("is that of opset 5 or earlier")
     if len(times) != x.ndim:
         node.refuse(f"repeats {times} must have a number for each axis of {x.shape}")
     node.check_size([n * t for n, t in zip(x.shape, times, strict=True)])
@@ -145,7 +143,7 @@ def pad(
 
 
 def _padded(node: Node, x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
-    """x with more elements of its own along an axis, taken by their indices; so the gradient adds up where they recur."""
+    """x with more elements of its own along an axis, taken by index, so that gradients add up where they recur."""
     n = x.shape[axis]
     if not n:
         node.refuse(f"mode {mode!r} cannot pad an empty axis of {x.shape}")
@@ -196,6 +194,6 @@ def _blocks(node: Node, x: Tensor) -> tuple[int, tuple[int, ...]]:
 def trilu(node: Node, x: Tensor, k: Tensor | None = None) -> Tensor:
     """The upper or lower triangle of each matrix, zeros elsewhere."""
     offset = 0 if k is None else int(k.item())
-    mask = np.tri(*x.shape[-2:], k=offset - 1 if node.get("upper", 1) else offset, dtype=bool)
+    mask = np.tri(x.shape[-2], x.shape[-1], offset - 1 if node.get("upper", 1) else offset, dtype=bool)
     kept = Tensor(~mask if node.get("upper", 1) else mask).to(x.device)
     return F.where(kept, x, Tensor(np.zeros((), x.dtype)).to(x.device))

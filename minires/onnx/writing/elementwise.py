@@ -124,9 +124,7 @@ def rounding_(graph: Graph, call: Call) -> None:
 @emits(elementwise.Where)
 def where(graph: Graph, call: Call) -> None:
     """Where, with the condition as a constant: it does not depend on the input, or the recording had refused it."""
-    condition = graph.number_or_array(
-        vars(call.op)["condition"], vars(graph.twin_op(call))["condition"], call
-    )
+    condition = graph.number_or_array(vars(call.op)["condition"], vars(graph.twin_op(call))["condition"], call)
     graph.add("Where", [condition, *(graph.name(number, call) for number in call.inputs)], call.output)
 
 

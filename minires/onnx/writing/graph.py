@@ -112,9 +112,9 @@ class Graph:
         if a == b:
             return int(a)
         images = int(self.record.arrays[self.record.inputs[0]].shape[0])
-        if a % images == 0 and b * images == a * (images + 1):
-            return Batch(a // images)
-        self.refuse(call, f"depends on the number of images in a way that ONNX cannot say ({a}, and with one more {b})")
+        if a % images or b * images != a * (images + 1):
+            self.refuse(call, f"depends on the number of images in a way that ONNX cannot say ({a}, with one more {b})")
+        return Batch(a // images)
 
     def shape(self, number: int, call: Call) -> tuple[Length, ...]:
         """The shape of a value."""
@@ -163,7 +163,9 @@ class Graph:
     def number_or_array(self, array: Array, twin: Array | None, call: Call) -> str:
         """The name of a constant, which may have a row for each image."""
         mine, theirs = host(array), None if twin is None else host(twin)
-        if theirs is None or (mine.shape == theirs.shape and np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f")):
+        if theirs is None or (
+            mine.shape == theirs.shape and np.array_equal(mine, theirs, equal_nan=mine.dtype.kind == "f")
+        ):
             return self.constant(mine)
         shape = self.lengths(mine.shape, theirs.shape, call) if mine.ndim == theirs.ndim else ()
         grows = [isinstance(length, Batch) for length in shape]
