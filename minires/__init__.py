@@ -64,8 +64,8 @@ if TYPE_CHECKING:
     import minires.training as training
     import minires.utils as utils
     import minires.weights as weights
+    from minires.core.creation import from_dlpack
     from minires.core.generator import Generator
-    from minires.core.interchange import from_dlpack
     from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
     from minires.functional import *  # noqa: F403
     from minires.inspection.drawing import draw_graph
@@ -98,7 +98,7 @@ _LAZY_FUNCTIONS = {
     ),
     "Generator": "core.generator",
     "draw_graph": "inspection.drawing",
-    "from_dlpack": "core.interchange",
+    "from_dlpack": "core.creation",
     "load": "weights.torch_names",
     "save": "weights.torch_names",
 }

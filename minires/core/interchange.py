@@ -1,4 +1,4 @@
-"""Shares memory with other libraries by DLPack: `torch.from_dlpack(tensor)`, `minires.from_dlpack(array)`, no copies.
+"""Shares memory with other libraries by DLPack: `torch.from_dlpack(tensor)`, and `from_dlpack` in creation.py.
 
 Whoever holds the memory on the other side can write into it, and PyTorch does so even where it is marked as read-only.
 So the numbers that a live graph needs of such memory get a checksum when they are locked, and backward compares it: a
@@ -15,12 +15,9 @@ import numpy as np
 
 from minires.backend import Array, memory_owner
 from minires.core import modes, readonly
-from minires.errors import DeviceError, DtypeError, GraphError
+from minires.errors import GraphError
 
-if TYPE_CHECKING:
-    from minires.core.tensor import Tensor
-
-_CPU, _CUDA, _PINNED = 1, 2, 3  # DLPack's numbers of devices
+CPU, CUDA, PINNED = 1, 2, 3  # DLPack's numbers of devices
 
 
 class Interchange:
@@ -34,7 +31,7 @@ class Interchange:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """(1, 0) for the CPU, (2, N) for GPU N."""
-        return (_CPU, 0) if isinstance(self._data, np.ndarray) else (_CUDA, int(self._data.device.id))
+        return (CPU, 0) if isinstance(self._data, np.ndarray) else (CUDA, int(self._data.device.id))
 
     def __dlpack__(
         self,
@@ -76,52 +73,3 @@ def share(array: Array) -> None:
         if id(owner) not in readonly.foreign:
             weakref.finalize(owner, readonly.foreign.pop, id(owner), None)
         readonly.foreign[id(owner)] = readonly.checksum(owner) if readonly.is_locked(owner) else None
-
-
-def from_dlpack(ext_tensor: Any, *, copy: bool | None = None) -> Tensor:
-    """A Tensor in the memory of another library's array, so that each sees the other's changes (torch.from_dlpack).
-
-    ext_tensor: an array of PyTorch, NumPy, CuPy, JAX, or anything else with `__dlpack__`, on the CPU or an NVIDIA GPU.
-    With copy=True it is copied, with copy=False never. Raises DtypeError for what does not hold numbers that NumPy has,
-    DeviceError for another kind of device, BufferError if copy=False and a copy is needed.
-    """
-    from minires.core.tensor import Tensor
-
-    if not hasattr(ext_tensor, "__dlpack__") or not hasattr(ext_tensor, "__dlpack_device__"):
-        name = type(ext_tensor).__name__
-        raise DtypeError(f"from_dlpack: a {name} has no __dlpack__; make a Tensor with minires.tensor(...)")
-    kind = int(ext_tensor.__dlpack_device__()[0])
-    if kind == _CUDA:
-        from minires.backend import cuda
-
-        cuda.require()
-        import cupy
-
-        return Tensor(cupy.from_dlpack(ext_tensor).copy() if copy else cupy.from_dlpack(ext_tensor))
-    if kind not in (_CPU, _PINNED):
-        raise DeviceError(f"from_dlpack: arrays on DLPack device {kind} cannot be used: move it to the CPU before")
-    try:
-        array: Array = np.from_dlpack(ext_tensor, copy=copy)
-    except (BufferError, RuntimeError, TypeError) as error:
-        if copy is False and isinstance(error, BufferError):
-            raise
-        raise DtypeError(f"from_dlpack: NumPy cannot take this array: {error}") from error
-    if copy:
-        return Tensor(np.array(array))
-    array = _lockable(array) if array.flags.writeable else array
-    share(array)
-    found = Tensor(np.empty(0, array.dtype))
-    found._data = array  # the constructor would copy a view that can be written into
-    return found
-
-
-def _lockable(array: Array) -> Array:
-    """The same memory in an array whose writeable flag can be set again, which NumPy refuses above a capsule."""
-    import ctypes
-
-    extent = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize
-    if not array.size or min(array.strides, default=0) < 0:
-        return array.copy()
-    memory = (ctypes.c_byte * extent).from_address(array.ctypes.data)
-    memory._keeps_alive = array  # the memory is the other library's
-    return np.ndarray(array.shape, array.dtype, memory, 0, array.strides)

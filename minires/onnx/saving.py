@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,10 @@ def _proto(
     import onnx
     from onnx import checker, helper, numpy_helper, shape_inference
 
-    from minires import __version__
     from minires.onnx import writing as writing  # fills the table of emitters
     from minires.onnx.writing.graph import Batch, Graph
 
+    version: str = sys.modules["minires"].__version__  # the public face is above this package
     graph = Graph(first, second, opset, named[0])
     graph.match()
     for number, name in zip(first.outputs, named[1], strict=True):
@@ -156,13 +157,13 @@ def _proto(
             [info(number, graph.names[number]) for number in first.inputs],
             [info(number, name) for number, name in zip(first.outputs, outputs, strict=True)],
             [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in graph.initialisers.items()],
-            doc_string=f"{kind}, written by MiniRes {__version__}",
+            doc_string=f"{kind}, written by MiniRes {version}",
         ),
         opset_imports=[helper.make_opsetid("", opset)],
         ir_version=IR_VERSION,
         producer_name="MiniRes",
-        producer_version=__version__,
-        doc_string=f"{kind}, written by MiniRes {__version__}",
+        producer_version=version,
+        doc_string=f"{kind}, written by MiniRes {version}",
     )
     helper.set_model_props(proto, {str(key): str(text) for key, text in metadata.items()})
     try:
