@@ -107,10 +107,8 @@ def from_dlpack(ext_tensor: Any, *, copy: bool | None = None) -> Tensor:
     if kind == CUDA:
         from minires.backend import cuda
 
-        cuda.require()
-        import cupy
-
-        return Tensor(cupy.from_dlpack(ext_tensor).copy() if copy else cupy.from_dlpack(ext_tensor))
+        taken = cuda.require(int(ext_tensor.__dlpack_device__()[1])).from_dlpack(ext_tensor)
+        return Tensor(taken.copy() if copy else taken)
     if kind not in (CPU, PINNED):
         raise DeviceError(f"from_dlpack: arrays on DLPack device {kind} cannot be used: move it to the CPU before")
     try:
@@ -119,7 +117,7 @@ def from_dlpack(ext_tensor: Any, *, copy: bool | None = None) -> Tensor:
         if copy is False and isinstance(error, BufferError):
             raise
         raise DtypeError(f"from_dlpack: NumPy cannot take this array: {error}") from error
-    if copy:
+    if copy or not array.size or min(array.strides, default=0) < 0:  # DLPack's strides are not negative
         return Tensor(np.array(array))
     array = _lockable(array) if array.flags.writeable else array
     share(array)
@@ -133,8 +131,6 @@ def _lockable(array: Array) -> Array:
     import ctypes
 
     extent = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize
-    if not array.size or min(array.strides, default=0) < 0:
-        return array.copy()
     memory = (ctypes.c_byte * extent).from_address(array.ctypes.data)
     memory._keeps_alive = array  # the memory is the other library's
     return np.ndarray(array.shape, array.dtype, memory, 0, array.strides)

@@ -61,10 +61,11 @@ class _Builder:
 
     def __init__(self, proto: Any, folder: Any, source: str, opset: int, dynamic: bool) -> None:
         self.graph, self.opset = proto.graph, opset
+        self.copied: set[str] = set()
         self.initialisers = {tensor.name: array_of(tensor, folder) for tensor in proto.graph.initializer}
         if proto.graph.sparse_initializer:
             raise DataError("sparse tensors are not known")
-        self.nodes = [_node(node, opset) for node in proto.graph.node]
+        self.nodes = self._without_copies([_node(node, opset) for node in proto.graph.node])
         self.constants: dict[str, np.ndarray] = {}
         self.folded = 0  # elements of the constants that were computed
         self.readers = Counter(name for node in self.nodes for name in node.inputs if name)
@@ -73,6 +74,21 @@ class _Builder:
         outputs = [value.name for value in proto.graph.output]
         self.result = OnnxModel(source, opset, inputs, outputs, metadata, dynamic)
         self.readers.update(outputs)
+
+    def _without_copies(self, nodes: list[Node]) -> list[Node]:
+        """The nodes but for each Identity of an initialiser, which becomes an initialiser of its own.
+
+        PyTorch's exporter stores equal tensors once, such as the vectors of new batch norms, and gives the others their
+        names so. They are trained apart.
+        """
+        kept, outputs = [], {value.name for value in self.graph.output}
+        for node in nodes:
+            if node.op == "Identity" and node.inputs[0] in self.initialisers and node.outputs[0] not in outputs:
+                self.initialisers[node.outputs[0]] = self.initialisers[node.inputs[0]]
+                self.copied.add(node.inputs[0])
+            else:
+                kept.append(node)
+        return kept
 
     def model(self) -> OnnxModel:
         """The Module, in eval mode."""
@@ -95,7 +111,7 @@ class _Builder:
         unused = []
         for name, array in self.initialisers.items():
             if name not in self.readers:
-                unused.append(name)
+                unused += [] if name in self.copied else [name]
             elif array.dtype.kind == "f" and not (name in reads and all(reads[name])):
                 trained[name] = array
             else:

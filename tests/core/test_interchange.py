@@ -176,3 +176,24 @@ def test_pytorch_cannot_change_a_live_graph_unnoticed():
     torch.from_dlpack(x.detach())[1] = 9  # PyTorch writes into memory that is marked as read-only
     with pytest.raises(GraphError, match="another library has written"):
         y.backward()
+
+
+def test_arrays_of_a_gpu_are_handed_on_as_they_are(standin, monkeypatch):
+    """The stand-in's arrays stay CuPy's business: its own __dlpack__ and from_dlpack are called, and nothing copied."""
+    cupy, capsule = standin, type("Capsule", (), {})
+    asked = []
+
+    def hand_out(array, **settings):
+        asked.append(settings)
+        made = capsule()
+        made.array = array
+        return made
+
+    monkeypatch.setattr(cupy.ndarray, "__dlpack__", hand_out, raising=False)
+    monkeypatch.setattr(cupy.ndarray, "__dlpack_device__", lambda array: (2, 0), raising=False)
+    monkeypatch.setattr(cupy, "from_dlpack", lambda array: array.__dlpack__().array, raising=False)
+    x = mr.Tensor(cupy.asarray(np.arange(3.0)))
+    assert x.__dlpack_device__() == (2, 0)
+    assert x.__dlpack__(stream=7, max_version=(1, 0)).array is x.data
+    assert asked == [{"stream": 7, "max_version": (1, 0)}]
+    assert mr.from_dlpack(x.data).data is x.data
