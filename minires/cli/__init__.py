@@ -29,6 +29,7 @@ COMMANDS = {
     "summary": "networks",
     "gradcheck": "gradients",
     "export": "onnx_files",
+    "convert": "convert",
     "info": "machine",
     "bench": "machine",
     "lab": "lab",
