@@ -17,7 +17,9 @@ from minires.errors import MiniResError
 @click.argument("target", metavar="TO", **OUTPUT_FILE)
 @click.option("--without-metadata", is_flag=True, help="Leave out what a checkpoint of `minires train` says besides.")
 def convert(source: Path, target: Path, without_metadata: bool) -> None:
-    """Write the weights of a file into one of another kind, by its suffix: .safetensors, .pth, .pt or .npz.
+    """Write weights as another kind of file.
+
+    Its suffix says which: .safetensors, .pth, .pt or .npz.
 
     FROM may be an ONNX file, too: its tensors have the names that `minires.onnx.load` gives them. For an ONNX file as
     the result, which contains a network, there is `minires export`.

@@ -45,15 +45,11 @@ def image_shape(network: OnnxModel) -> tuple[int, int, int]:
 
 
 def build(name: str, *, num_classes: int, in_channels: int) -> Module:
-    """The network `name` for training: one of MiniRes's, or that of an ONNX file with its weights.
+    """The network of the ONNX file `name` for training, with the weights of the file.
 
     A classifier of other classes is replaced by a new one, with a warning. Raises MiniResError if the file's network
     reads images of another kind.
     """
-    from minires import models
-
-    if not shared.is_onnx(name):
-        return models.build(name, num_classes=num_classes, in_channels=in_channels)
     network = load_network(name)
     channels = image_shape(network)[0]
     if channels != in_channels:

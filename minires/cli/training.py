@@ -124,14 +124,15 @@ def train(
     --epochs it goes on beyond its end, if the schedule does not depend on their number. If --weights names a
     checkpoint of a training run, --model may be left out.
     """
-    from minires.cli.onnx_files import build
+    from minires import models
+    from minires.cli import onnx_files
     from minires.training import run
 
     settings = _train_settings(context, out, resume)
     _refuse_unused(context, settings)
     history = run.train(
         settings,
-        build,
+        onnx_files.build if shared.is_onnx(settings.model) else models.build,
         out=out,
         data_dir=data_dir,
         resume=resume,

@@ -99,6 +99,8 @@ def _batch_norm(node: Node, own: Weights) -> Made | None:
     shapes = {own[name].shape for name in tensors}
     if len(shapes) != 1 or len(shape := next(iter(shapes))) != 1 or not shape[0]:
         return None
+    if not node.number("epsilon") >= 0:
+        return None
     # ONNX's momentum is the share of the old statistics, PyTorch's that of the newest batch.
     momentum = round(1 - node.number("momentum"), 7)
     module = BatchNorm(shape[0], eps=round(node.number("epsilon"), 12), momentum=momentum)

@@ -22,7 +22,7 @@ from minires.errors import DataError, MiniResError
 from minires.nn import Buffer, Parameter
 from minires.onnx import operators as operators  # enters them in the table
 from minires.onnx.layers import layer_of
-from minires.onnx.model import Input, OnnxModel, Path, Step
+from minires.onnx.model import UNFIT, Input, OnnxModel, Path, Step
 from minires.onnx.node import MOST_FOLDED, OPERATORS, Node, most_elements
 from minires.onnx.reading import checked, parse, schema_of
 from minires.onnx.structure import free_path, put
@@ -52,6 +52,10 @@ def load(source: str | os.PathLike[str] | bytes | Any, *, dynamic: bool = False)
         return _Builder(proto, folder, os.path.basename(name), opset, dynamic).model()
     except DataError as error:
         raise DataError(f"cannot load {name}: {error}") from error
+    except UNFIT as error:  # what the checker lets pass, though no operator or layer can have it
+        raise DataError(
+            f"cannot load {name}: what it says does not fit together: {' '.join(str(error).split())}"
+        ) from error
     except MemoryError:
         raise DataError(f"cannot load {name}: its tensors do not fit in memory") from None
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError, ShapeError
+from minires.errors import DtypeError, MiniResError, ShapeError
 from minires.nn import Module
 from minires.onnx.node import Node
 from minires.onnx.structure import find
 
 Path = tuple[str, ...]
+# What Python and NumPy raise for numbers that no operator can have.
+UNFIT = (ValueError, TypeError, IndexError, KeyError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class OnnxModel(Module):
             if str(error).startswith(str(node)):
                 raise
             raise type(error)(f"{node}: {error}") from error
+        except MiniResError:
+            raise
+        except UNFIT as error:
+            raise ShapeError(f"{node}: what it is given does not fit it: {' '.join(str(error).split())}") from error
         for name, tensor in zip(node.outputs, found, strict=False):
             if name:
                 values[name] = tensor
