@@ -11,6 +11,7 @@
     python benchmarks/compare.py --suite reference-infer              the NumPy reference alone, without the C kernels
     python benchmarks/compare.py --suite reference-train
     python benchmarks/compare.py --suite first-answer                 see first_answer.py, which has options of its own
+    python benchmarks/compare.py --suite onnx-infer                   see onnx_infer.py, which has options of its own
 
 Each contender is a process of its own. All have the same weights, images and number of threads. They must agree on the
 logits, or on the losses of the first training steps, or the run fails. They take turns, round after round. While one
@@ -38,7 +39,7 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import first_answer, report, scaling
+from benchmarks import first_answer, onnx_infer, report, scaling
 from benchmarks.agreement import check_agreement
 from benchmarks.suites import CONTENDERS, FAMILIES, OURS, SINGLE, SUITES, TORCH, Job, Suite
 from benchmarks.summary import summarise, verdicts
@@ -254,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if arguments[:2] == ["--suite", "first-answer"]:  # processes from start to exit: a program of its own
         raise SystemExit(first_answer.main(arguments[2:]))
+    if arguments[:2] == ["--suite", "onnx-infer"]:  # all read one file: a program of its own
+        raise SystemExit(onnx_infer.main(arguments[2:]))
     options = parse(arguments)
     if not hasattr(signal, "SIGSTOP"):
         raise SystemExit("compare.py stops processes while others are timed, which this system cannot")

@@ -28,6 +28,8 @@ COMMANDS = {
     "predict": "networks",
     "summary": "networks",
     "gradcheck": "gradients",
+    "export": "onnx_files",
+    "convert": "convert",
     "info": "machine",
     "bench": "machine",
     "lab": "lab",

@@ -148,13 +148,14 @@ def train(
     checkpoint of a training run, --model may be left out.
     """
     from minires import models
+    from minires.cli import onnx_files
     from minires.training import run
 
     settings = _train_settings(context, out, resume)
     _refuse_unused(context, settings)
     history = run.train(
         settings,
-        models.build,
+        onnx_files.build if shared.is_onnx(settings.model) else models.build,
         out=out,
         data_dir=data_dir,
         resume=resume,
