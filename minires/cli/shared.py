@@ -135,8 +135,8 @@ weights_option = click.option(
     type=click.Path(path_type=Path),
     callback=checked_by(weight_file),
     metavar="FILE|NAME",
-    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet; an ONNX file "
-    "has its own.",
+    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet. "
+    "An ONNX file has its own.",
 )
 data_option = click.option(
     "--data",
