@@ -30,10 +30,11 @@ int direct_forward(const Conv *conv, const float *packed, Epilogue out, const fl
 int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
-/* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4. */
-size_t winograd_packed_size(const Conv *conv, int m);
-void winograd_pack(const Conv *conv, int m, Weights w, float *packed);
-int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y);
+/* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4;
+ * with `late` the packed weights are the kernels. */
+size_t winograd_packed_size(const Conv *conv, int m, int late);
+void winograd_pack(const Conv *conv, int m, int late, Weights w, float *packed);
+int winograd_forward(const Conv *conv, int m, int late, const float *packed, Epilogue out, const float *x, float *y);
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
 /* depthwise.c, depthwise_weight.c: groups == channels == outputs. */

@@ -23,7 +23,8 @@
 
 typedef PyArrayObject Array;
 
-enum { DIRECT = 0, DEPTHWISE = 1, WINOGRAD_2 = 2, WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
+/* Algorithms. For Winograd the size of the tile, plus LATE if the weights are packed untransformed (winograd.c). */
+enum { DIRECT = 0, DEPTHWISE = 1, WINOGRAD_2 = 2, WINOGRAD_4 = 4, LATE = 8 };
 
 static void release(Array *a, Array *b, Array *c, Array *d) { Py_XDECREF(a), Py_XDECREF(b), Py_XDECREF(c), Py_XDECREF(d); }
 
@@ -96,7 +97,7 @@ static int can_do(const Conv *c, int algorithm) {
     for (int axis = 0; axis < 2; axis++) plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
     if (algorithm == DIRECT) return 1;
     if (algorithm == DEPTHWISE) return c->groups == c->channels && c->groups == c->outputs;
-    return plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4);
+    return plain && ((algorithm & ~LATE) == WINOGRAD_2 || (algorithm & ~LATE) == WINOGRAD_4);
 }
 
 static int check_geometry(Conv *c, int algorithm) {
@@ -143,7 +144,7 @@ static int set_weights(Conv *c, Array *w) {
 
 static size_t packed_size(const Conv *c, int algorithm) {
     if (algorithm == DEPTHWISE) return depthwise_packed_size(c);
-    return algorithm == DIRECT ? direct_packed_size(c) : winograd_packed_size(c, algorithm);
+    return algorithm == DIRECT ? direct_packed_size(c) : winograd_packed_size(c, algorithm & ~LATE, algorithm & LATE);
 }
 
 static void pack(const Conv *c, int algorithm, Weights w, float *packed) {
@@ -152,12 +153,13 @@ static void pack(const Conv *c, int algorithm, Weights w, float *packed) {
     else if (algorithm == DEPTHWISE)
         depthwise_pack(c, w, packed);
     else
-        winograd_pack(c, algorithm, w, packed);
+        winograd_pack(c, algorithm & ~LATE, algorithm & LATE, w, packed);
 }
 
 static int forward(const Conv *c, int algorithm, const float *packed, Epilogue out, const float *x, float *y) {
     if (algorithm == DEPTHWISE) return depthwise_forward(c, packed, out, x, y);
-    return algorithm == DIRECT ? direct_forward(c, packed, out, x, y) : winograd_forward(c, algorithm, packed, out, x, y);
+    if (algorithm == DIRECT) return direct_forward(c, packed, out, x, y);
+    return winograd_forward(c, algorithm & ~LATE, algorithm & LATE, packed, out, x, y);
 }
 
 /* Packs w, convolves, and frees the packed weights. */
@@ -169,6 +171,8 @@ static int pack_and_forward(const Conv *c, int algorithm, Weights w, Epilogue ou
     memory_free(packed);
     return failed;
 }
+
+static int check_not_late(int algorithm) { return require(!(algorithm & LATE), "a gradient has no packed weights"); }
 
 static int check_epilogue(const Conv *c, Array *bias, Array *residual, Array *y) {
     return require(has_length(bias, c->outputs), "the bias does not fit") &&
@@ -288,7 +292,7 @@ KERNEL(conv2d_grad_input) {
     if ((gy = as_image(pgy)) && (w = as_steps(pw)) && require(PyArray_NDIM(w) == 4, "weights need four axes") &&
         set_weights(&c, w)) {
         c.images = PyArray_DIM(gy, 0), c.kernel[0] = PyArray_DIM(w, 2), c.kernel[1] = PyArray_DIM(w, 3);
-        if (check_geometry(&c, algorithm) && check_padded_gradient(&c) &&
+        if (check_geometry(&c, algorithm) && check_padded_gradient(&c) && check_not_late(algorithm) &&
             require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2),
                     "too much padding for Winograd") &&
             require(PyArray_DIM(gy, 1) == c.outputs && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
@@ -321,7 +325,8 @@ KERNEL(conv2d_grad_weight) {
         set_image(&c, x);
         c.outputs = PyArray_DIM(gy, 1);
         npy_intp shape[4] = {c.outputs, c.channels / max_of(1, c.groups), c.kernel[0], c.kernel[1]};
-        if (check_geometry(&c, algorithm) && require(algorithm != WINOGRAD_2, "no weight gradient by 2x2 tiles") &&
+        if (check_geometry(&c, algorithm) && check_not_late(algorithm) &&
+            require(algorithm != WINOGRAD_2, "no weight gradient by 2x2 tiles") &&
             require(PyArray_DIM(gy, 0) == c.images && PyArray_DIM(gy, 2) == c.rows && PyArray_DIM(gy, 3) == c.columns,
                     "the gradient does not fit") &&
             require(c.images > 0, "no images") && (gw = new_array(4, shape, NPY_FLOAT32, ROWS))) {
@@ -904,7 +909,7 @@ PyMODINIT_FUNC INIT(MODULE_NAME)(void) {
     threads_start();
     if (PyModule_AddIntConstant(module, "LANES", LANES) || PyModule_AddIntConstant(module, "DIRECT", DIRECT) ||
         PyModule_AddIntConstant(module, "DEPTHWISE", DEPTHWISE) || PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
-        PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
+        PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) || PyModule_AddIntConstant(module, "LATE", LATE) ||
         PyModule_AddStringConstant(module, "COMPILER", __VERSION__))
         return NULL;
     return module;

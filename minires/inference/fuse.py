@@ -55,7 +55,8 @@ class Chain:
         mean, var, weight, bias = (each.astype("float64") for each in vectors)
         s = weight / xp.sqrt(var + op.eps)
         before = 0.0 if self.bias is None else self.bias.astype("float64")
-        self.w = (self.w * s.reshape(-1, 1, 1, 1)).astype(self.w.dtype)
+        folded = xp.empty_like(self.w)  # each product is rounded as it is stored: no float64 array of all of them
+        self.w = xp.multiply(self.w, s.reshape(-1, 1, 1, 1), out=folded)
         self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
 
     def add_bias(self, bias: Array) -> None:
@@ -192,7 +193,7 @@ class Fuser:
         x, y = self._array(chain.inputs[0]), self._array(chain.output)
         output_size: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
         found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window, groups)
-        algorithm = algorithms.forward(found)
+        algorithm = algorithms.packed(found)
         weights = self._folded(chain)
         return kind(chain.inputs, chain.output, weights, chain.w, chain.relu, chain.most, found, algorithm)
 
