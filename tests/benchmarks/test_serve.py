@@ -14,7 +14,15 @@ import pytest
 
 import minires as mr
 from benchmarks import serve as load_program
-from benchmarks.serve import Load, bad_files, complaint_about, complaint_about_log, good_files, made_up_images, raw_requests
+from benchmarks.serve import (
+    Load,
+    bad_files,
+    complaint_about,
+    complaint_about_log,
+    good_files,
+    made_up_images,
+    raw_requests,
+)
 from examples import serve
 from minires import models, weights
 from minires.errors import DataError
@@ -122,7 +130,7 @@ def test_a_client_that_goes_before_its_answer_leaves_no_traceback(capsys):
 
 
 def test_every_traceback_is_noticed():
-    assert complaint_about_log("127.0.0.1 - - [date] \"POST / HTTP/1.1\" 200 -\n") == ""
+    assert complaint_about_log('127.0.0.1 - - [date] "POST / HTTP/1.1" 200 -\n') == ""
     log = "-----\nTraceback (most recent call last)\n----\nTraceback (most recent call last):\nOSError: a\nBrokenPipeError\n"
     said = complaint_about_log(log)
     assert said.startswith("the service wrote 2 tracebacks: Traceback (most recent call last)")

@@ -113,7 +113,9 @@ def test_kernels_transformed_late_give_the_same_bits(build, way, size):
             panels = 9 if algorithm & LATE else (way + 2) ** 2
             assert packed.nbytes == 4 * panels * 40 * -(-50 // (2 * cpu.library.LANES)) * 2 * cpu.library.LANES
     np.testing.assert_array_equal(*found)
-    np.testing.assert_allclose(found[0], cases.exact("conv2d", x, w, None, Window((3, 3), padding=(1, 1)), 1)[0], atol=1e-3)
+    np.testing.assert_allclose(
+        found[0], cases.exact("conv2d", x, w, None, Window((3, 3), padding=(1, 1)), 1)[0], atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(
