@@ -26,7 +26,7 @@ from minires.core.function import Function
 from minires.core.operators import METHODS, Operand, method
 from minires.core.random import default_generator
 from minires.core.readonly import is_memory_writeable, writeable_view
-from minires.core.sharing import Memory, Sharing, sharing_of
+from minires.core.sharing import Memory, Sharing, sharing_of, torn_from
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding
@@ -156,6 +156,13 @@ def _check_may_change(name: str, x: Tensor) -> None:
             f"{name}: an input or output of a module with backward hooks cannot be changed in place, as in torch: "
             "construct the layer with inplace=False, or change a copy, x.clone()"
         )
+    for each in _sharers(x):
+        if (other := torn_from(each)) is not None:
+            raise GraphError(
+                f"{name}: images {max(x.shape, other.shape, key=len)} lie channels-last in memory, so that view, "
+                "flatten and reshape had to copy them: a change in place would not reach the other of the two, as it "
+                "does in torch. Change a copy, x.clone(), or reshape x.contiguous()"
+            )
     if any(stride == 0 and n > 1 for stride, n in zip(x.data.strides, x.shape, strict=True)):
         raise GraphError(f"{name}: several elements of an expanded tensor lie at one place: change x.clone() instead")
 
