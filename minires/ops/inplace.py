@@ -34,7 +34,7 @@ from minires.ops.cast import Relayout
 from minires.ops.elementwise import where
 from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
-from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index, index_key, reshape, sum_to
+from minires.ops.shape import BroadcastTo, Index, Permute, Reshape, index, index_key, reshape, sum_to
 
 # The methods in place of these have torch's shorter names, as in mul_.
 _SHORT = {"absolute": "abs", "divide": "div", "multiply": "mul", "negative": "neg", "power": "pow", "subtract": "sub"}
@@ -324,8 +324,6 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
         value = IndexPut(op.key)(inner, value)
     elif isinstance(op, (Reshape, BroadcastTo)):  # an expansion that repeats nothing: _check_may_change
         value = Reshape(inner.shape)(value)
-    elif isinstance(op, Flip):
-        value = Flip(op.axes)(value)
     elif isinstance(op, Permute):
         value = Permute(tuple(sorted(range(len(op.axes)), key=op.axes.__getitem__)))(value)
     elif type(op) in PUT_BACK:

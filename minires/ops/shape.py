@@ -70,7 +70,7 @@ class Permute(Function):
 class Flip(Function):
     """x in reverse order along axes; it is its own adjoint."""
 
-    saved_inputs, is_view = (), True
+    saved_inputs = ()
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
