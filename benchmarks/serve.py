@@ -9,7 +9,8 @@ gigantic size, bodies that are too long, too short or missing, connections that 
 is compared with what it must be: the classes that the network gives in this process, or 400, 411, 413, 501.
 
 The program ends with 1, and says why, if an answer was wrong, if the service died or wrote a traceback, or if its
-resident memory was not flat after the first minute. Without arguments it makes the weights and the images itself. Linux only (it reads /proc).
+resident memory was not flat after the first minute. Without arguments it makes the weights and the images itself. Linux
+only (it reads /proc).
 """
 
 from __future__ import annotations

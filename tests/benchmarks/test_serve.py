@@ -131,8 +131,8 @@ def test_a_client_that_goes_before_its_answer_leaves_no_traceback(capsys):
 
 def test_every_traceback_is_noticed():
     assert complaint_about_log('127.0.0.1 - - [date] "POST / HTTP/1.1" 200 -\n') == ""
-    log = "-----\nTraceback (most recent call last)\n----\nTraceback (most recent call last):\nOSError: a\nBrokenPipeError\n"
-    said = complaint_about_log(log)
+    first = "Traceback (most recent call last):\n"
+    said = complaint_about_log(f"-----\n{first}----\n{first}OSError: a\nBrokenPipeError\n")
     assert said.startswith("the service wrote 2 tracebacks: Traceback (most recent call last)")
     assert said.endswith("BrokenPipeError\n")
 

@@ -5,8 +5,8 @@
     winograd4    3×3, stride 1: tiles of 4×4 outputs, 4 times fewer multiplications
     winograd2    the same with tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
 
-Winograd's transformed weights are 36 or 16 numbers for the 9 of a kernel. What packs weights once for many calls may keep
-the kernels instead (the algorithm plus LATE), and each call transforms them: see `packed`.
+Winograd's transformed weights are 36 or 16 numbers for the 9 of a kernel. What packs weights once for many calls may
+keep the kernels instead (the algorithm plus LATE), and each call transforms them: see `packed`.
 
 The shape alone decides, never the number of threads or a measurement, so a call gives the same bits everywhere.
 `minires bench conv` measures all algorithms and shows the one in the table. The table follows measurements
