@@ -24,6 +24,8 @@ from minires.inference.steps import Convolution, FoldedConvolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
+FOLDED_AT_ONCE = 2**16  # weights: a float64 array of all of them would leave a hole in the heap
+
 
 def _numbers(vector: Array | None) -> Any:
     """A key that identifies a vector by its numbers."""
@@ -55,8 +57,12 @@ class Chain:
         mean, var, weight, bias = (each.astype("float64") for each in vectors)
         s = weight / xp.sqrt(var + op.eps)
         before = 0.0 if self.bias is None else self.bias.astype("float64")
-        folded = xp.empty_like(self.w)  # each product is rounded as it is stored: no float64 array of all of them
-        self.w = xp.multiply(self.w, s.reshape(-1, 1, 1, 1), out=folded)
+        w, s4, folded = self.w, s.reshape(-1, 1, 1, 1), xp.zeros_like(self.w)
+        rows = max(1, FOLDED_AT_ONCE // max(1, math.prod(w.shape[1:])))
+        for first in range(0, len(w), rows):
+            part = slice(first, first + rows)
+            folded[part] = w[part] * s4[part]
+        self.w = folded
         self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
 
     def add_bias(self, bias: Array) -> None:
