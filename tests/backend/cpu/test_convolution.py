@@ -97,22 +97,24 @@ def test_the_table_names_algorithms_that_can_do_it():
     assert {DIRECT, DEPTHWISE, WINOGRAD4} <= seen
 
 
-@pytest.mark.parametrize("build", isa.built())
+@pytest.mark.parametrize("build", every_build())
 @pytest.mark.parametrize("way", [WINOGRAD2, WINOGRAD4])
 @pytest.mark.parametrize("size", [7, 50])  # few tiles, and many
-def test_kernels_transformed_late_give_the_same_bits(build, way, size):
+@pytest.mark.parametrize("outputs", [3, 4, 8, 16, 50])  # panels of one vector, up to 4, 8 or 16, and of two
+def test_kernels_transformed_late_give_the_same_bits(build, way, size, outputs):
     rng = np.random.default_rng(0)
     x = channels_last(rng.normal(size=(1, 40, size, size)).astype(np.float32))
-    w = rng.normal(size=(50, 40, 3, 3)).astype(np.float32)
+    w = rng.normal(size=(outputs, 40, 3, 3)).astype(np.float32)
     with cases.kernels_of(isa.built()[build]):
-        found = []
+        lanes, found = cpu.library.LANES, []
+        width = lanes if outputs <= lanes else 2 * lanes
         for algorithm in algorithms.packings(way):
             packed = cpu.library.pack(w, 1, algorithm)
-            out = cpu.library.empty_image(1, 50, size, size)
+            out = cpu.library.empty_image(1, outputs, size, size)
             geometry = (1, 1), (1, 1), (1, 1), 1, algorithm
-            found.append(cpu.library.conv2d_packed(x, packed, (50, 3, 3), None, None, False, *geometry, out))
-            panels = 9 if algorithm & LATE else (way + 2) ** 2
-            assert packed.nbytes == 4 * panels * 40 * -(-50 // (2 * cpu.library.LANES)) * 2 * cpu.library.LANES
+            found.append(cpu.library.conv2d_packed(x, packed, (outputs, 3, 3), None, None, False, *geometry, out))
+            numbers = 9 if algorithm & LATE else (way + 2) ** 2
+            assert packed.nbytes == 4 * numbers * 40 * -(-outputs // width) * width
     np.testing.assert_array_equal(*found)
     np.testing.assert_allclose(
         found[0], cases.exact("conv2d", x, w, None, Window((3, 3), padding=(1, 1)), 1)[0], atol=1e-3
