@@ -31,6 +31,7 @@ COMMANDS = {
     "info": "machine",
     "bench": "machine",
     "lab": "lab",
+    "explore": "explorer",
     "docs": "docs",
 }
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import minires
 from minires.core.autograd import BackwardPass
 from minires.ops.conv import Conv2d
 from minires.ops.elementwise import Add, ReLU
@@ -16,6 +15,8 @@ from minires.ops.linear import MatMul, linear
 from minires.ops.loss import CrossEntropy
 from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import AvgPool2d, MaxPool2d, RouteToArgmax, SplitEqually
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Step of the page -> what it runs, as page/source.js names steps.
 CODE: dict[str, tuple[Callable[..., Any], ...]] = {
@@ -48,5 +49,5 @@ def sources() -> dict[str, list[dict[str, Any]]]:
 
 def _source(function: Callable[..., Any]) -> dict[str, Any]:
     lines, line = inspect.getsourcelines(function)
-    file = Path(inspect.getfile(function)).relative_to(Path(minires.__file__).parent.parent)
+    file = Path(inspect.getfile(function)).resolve().relative_to(ROOT)
     return {"file": file.as_posix(), "line": line, "code": dedent("".join(lines)).rstrip()}
