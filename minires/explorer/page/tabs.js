@@ -65,8 +65,17 @@ function depthTab({ state, t }) {
     lines.map(({ shortcut, norms }) =>
       h("p", { class: "note" }, norms[0] === 0 ? words.zero(words[shortcut]) : words.ratio(words[shortcut], shown(norms[0]), shown(norms.at(-1)))),
     ),
-    state.depth >= 6 && state.scale >= 0.5 && state.scale <= 1.5 ? h("p", {}, words.said(state.norm)) : null,
+    conclusion(state, lines, words),
   ];
+}
+
+// A sentence on what the chart shows, where it does show it.
+function conclusion(state, [plain, residual], words) {
+  const [without, withShortcut] = [plain, residual].map(({ norms }) => norms[0] / norms.at(-1));
+  if (state.depth < 6 || state.shortcut === "projection") return null;
+  if (!state.norm && without > 0 && without < 0.5 && without < withShortcut / 2) return h("p", {}, words.vanishes(shown(without, 2), shown(withShortcut, 2)));
+  if (state.norm && without > 2 && without > 1.5 * withShortcut) return h("p", {}, words.grows(shown(without, 2), shown(withShortcut, 2)));
+  return null;
 }
 
 function ticks(depth) {
