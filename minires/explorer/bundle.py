@@ -19,6 +19,7 @@ from string import Template
 from typing import Any
 
 from minires.errors import MiniResError
+from minires.explorer.sources import sources
 
 STYLES = ("base.css", "block.css", "network.css")
 ENTRY = "app.js"
@@ -69,9 +70,14 @@ def _variable(name: str) -> str:
     return "module_" + re.sub(r"\W", "_", name.removesuffix(".js"))
 
 
-def page(facts: Mapping[str, Any], before: str = "") -> str:
-    """The whole page. `facts` are what Python tells it; `before` is HTML in front of the script."""
+def block_page() -> str:
+    """The page with the block alone, for a file."""
+    return page({"sources": sources(), "network": None})
+
+
+def page(facts: Mapping[str, Any]) -> str:
+    """The whole page. `facts` are what Python tells it: the code of each step, and where the network view asks."""
     template = Template(read("index.html"))
     text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")  # no "</script>" inside
     styles = "\n".join(map(read, STYLES))
-    return template.substitute(styles=styles, facts=text, before=before, script=script().replace("</script", "<\\/script"))
+    return template.substitute(styles=styles, facts=text, script=script())

@@ -9,6 +9,7 @@ import { computed } from "./model.js";
 import { networkView } from "./network.js";
 import { defaults, read, write } from "./state.js";
 import { tabs } from "./tabs.js";
+import { onPainting } from "./tensor.js";
 import { languageOf, LANGUAGES, shortName } from "./texts.js";
 
 const PACE = 1400; // milliseconds a step, while it plays
@@ -80,7 +81,7 @@ function play() {
 function paint(flat, digit) {
   const pixels = [...pixelsOf(state)];
   const value = String(digit ?? BLACK);
-  if (pixels[flat] === value) return;
+  if (pixels[flat] === value && state.input === "paint") return;
   pixels[flat] = value;
   set({ input: "paint", pixels: pixels.join(""), cell: `value:x@${flat}` });
 }
@@ -144,6 +145,8 @@ document.addEventListener("keydown", (event) => {
   actions[event.key]();
   event.preventDefault();
 });
+
+onPainting((flat) => paint(flat, null));
 
 addEventListener("hashchange", () => {
   ({ state, unknown } = read(location.hash));

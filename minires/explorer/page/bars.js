@@ -11,10 +11,12 @@ export function sharesBar(parts, label) {
   const share = (size) => (total ? Math.round((100 * size) / total) : 0);
   return h(
     "div",
-    { class: "shares", role: "img", "aria-label": `${label}: ${parts.map((each) => `${each.label} ${share(each.size)} %`).join(", ")}` },
-    parts.map(({ label: name, size, className }) =>
-      h("span", { class: `share ${className}`, style: `flex-grow:${total ? size / total : 1}` }, `${name} ${share(size)} %`),
-    ),
+    { class: "shares", role: "img", "aria-label": `${label}: ${parts.map((each) => `${each.label} ${share(each.size)}%`).join(", ")}` },
+    parts
+      .filter(({ size }) => size > 0)
+      .map(({ label: name, size, className }) =>
+        h("span", { class: `share ${className}`, style: `flex-grow:${size / total}` }, `${name} ${share(size)}%`),
+      ),
   );
 }
 

@@ -28,7 +28,7 @@ export function chart({ series, log = false, xLabel, yLabel, marker = null, xTic
     picture.append(svg("line", { class: "rule", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }));
     picture.append(svg("text", { class: "tick end", x: LEFT - 6, y: y + 4 }, log ? powerOfTen(tick) : shown(tick)));
   }
-  for (const tick of xTicks ?? ticksOf(x0, x1))
+  for (const tick of (xTicks ?? ticksOf(x0, x1)).filter((each) => each >= x0 && each <= x1))
     picture.append(svg("text", { class: "tick middle", x: px(tick), y: HEIGHT - BOTTOM + 16 }, shownX(tick)));
   if (marker !== null)
     picture.append(svg("line", { class: "marker", x1: px(marker), x2: px(marker), y1: TOP, y2: HEIGHT - BOTTOM }));

@@ -65,18 +65,7 @@ function listen(element, box, array, handlers) {
   box.addEventListener("pointerover", (event) => handlers.hover(flatOf(event)));
   box.addEventListener("pointerleave", () => handlers.hover(null));
   box.addEventListener("click", (event) => flatOf(event) !== null && !handlers.paint && handlers.choose(flatOf(event)));
-  if (handlers.paint) {
-    box.classList.add("paintable");
-    const paint = (event) => {
-      const target = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-flat]");
-      if (event.buttons && target && box.contains(target)) handlers.paint(Number(target.dataset.flat), null);
-    };
-    box.addEventListener("pointerdown", (event) => {
-      event.preventDefault();
-      paint(event);
-    });
-    box.addEventListener("pointermove", paint);
-  }
+  if (handlers.paint) box.classList.add("paintable");
   element.addEventListener("keydown", (event) => {
     const width = array.shape.at(-1);
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width }[event.key];
@@ -88,6 +77,23 @@ function listen(element, box, array, handlers) {
     event.preventDefault();
     event.stopPropagation();
   });
+}
+
+// Calls paint(flat) for each paintable cell that is pressed or dragged over. It listens to the whole document, because
+// every stroke draws the cells anew, under the pointer.
+export function onPainting(paint) {
+  let isDown = false;
+  const stroke = (event) => {
+    const cell = document.elementFromPoint(event.clientX, event.clientY)?.closest(".paintable [data-flat]");
+    if (isDown && cell) paint(Number(cell.dataset.flat));
+  };
+  document.addEventListener("pointerdown", (event) => {
+    isDown = event.target.closest?.(".paintable [data-flat]") !== null && event.button === 0;
+    if (isDown) event.preventDefault();
+    stroke(event);
+  });
+  document.addEventListener("pointermove", stroke);
+  for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => (isDown = false));
 }
 
 // Marks the cells that a formula is made of.
