@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from minires.explorer.bundle import block_page
+from tests.explorer.served import served, small_session
 
 LOOKED_FOR = ("chromium", "chromium-browser", "google-chrome")
 
@@ -43,3 +44,10 @@ def block_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = tmp_path_factory.mktemp("explorer") / "index.html"
     path.write_text(block_page(), "utf-8")
     return path.as_uri()
+
+
+@pytest.fixture(scope="session")
+def address() -> tuple[str, int]:
+    """The explorer with a small network, served on a free port of this machine by the real server."""
+    pytest.importorskip("waitress", reason="waitress is not installed")
+    return served(small_session())

@@ -88,7 +88,7 @@ walk(EN, ZH, []);
 
 def test_chinese_texts_are_chinese() -> None:
     text = (PAGE / "texts.zh.js").read_text("utf-8")
-    explained = text[text.index("explain:") : text.index("check: {")]
+    explained = text[text.index("explain: {") : text.index("check: {")]
     sentences = re.findall(r'=> (?:f\.norm\s+\? )?[`"]([^`"]{8,})[`"]', explained)
     assert len(sentences) >= 20
     for sentence in sentences:

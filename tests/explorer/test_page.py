@@ -141,7 +141,7 @@ def test_the_pools_sums(page: Page, pool: str) -> None:
     page.open(f"step=14&pool={pool}&lang=en")
     assert "=" in page.text(".balance .sum")
     assert page.all(".balance .good")
-    page.open(f"step=12&pool={pool}&lang=en&norm=0&digit=1&mistake={SIX[4] if pool == 'max' else SIX[5]}")
+    page.open(f"step=13&pool={pool}&lang=en&shortcut=none&digit=4&mistake={SIX[4] if pool == 'max' else SIX[5]}")
     assert "≠" in page.text(".balance .sum")
 
 
@@ -162,7 +162,7 @@ def test_the_check_agrees_and_notices(page: Page) -> None:
         (SIX[1], "", True),
         (SIX[2], "", True),
         (SIX[3], "", True),
-        (SIX[4], "norm=0&digit=1", False),
+        (SIX[4], "shortcut=none&digit=4", False),
         (SIX[5], "pool=avg", True),
     ],
 )

@@ -29,6 +29,7 @@ export function inspector(place, { state, model, t, set, paint }) {
     const handlers = {
       hover: (flat) => explain(flat === null ? chosen : `${panel.id}@${flat}`),
       choose: (flat) => set({ cell: `${panel.id}@${flat}` }),
+      current: chosen.startsWith(`${panel.id}@`) ? Number(chosen.slice(panel.id.length + 1)) : 0,
       paint: canPaint && state.input === "paint" ? paint : null,
     };
     views.push(tensorView({ ...panel, title: titleOf(panel, t), note: noteOf(panel, t) }, handlers));

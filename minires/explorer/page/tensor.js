@@ -20,7 +20,7 @@ function gridsOf(array) {
   return shape.length === 2 ? [["", shape[0], shape[1], 0]] : [["", 1, shape[0], 0]];
 }
 
-// handlers: {hover(flat or null), choose(flat), paint(flat, event) or null}. label(text) is what a screen reader says.
+// handlers: {hover(flat or null), choose(flat), paint(flat, digit) or null, current: the flat index that keys start from}.
 export function tensorView({ id, array, title, note, role }, handlers) {
   const scale = largest(array);
   const cells = [];
@@ -61,7 +61,6 @@ function listen(element, box, array, handlers) {
     const cell = event.target.closest?.("[data-flat]");
     return cell ? Number(cell.dataset.flat) : null;
   };
-  let current = 0;
   box.addEventListener("pointerover", (event) => handlers.hover(flatOf(event)));
   box.addEventListener("pointerleave", () => handlers.hover(null));
   box.addEventListener("click", (event) => flatOf(event) !== null && !handlers.paint && handlers.choose(flatOf(event)));
@@ -69,11 +68,9 @@ function listen(element, box, array, handlers) {
   element.addEventListener("keydown", (event) => {
     const width = array.shape.at(-1);
     const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -width, ArrowDown: width }[event.key];
-    const marked = box.querySelector(".chosen")?.dataset.flat;
-    if (marked !== undefined) current = Number(marked);
-    if (handlers.paint && /^[0-9]$/.test(event.key)) handlers.paint(current, Number(event.key));
+    if (handlers.paint && /^[0-9]$/.test(event.key)) handlers.paint(handlers.current, Number(event.key));
     else if (by === undefined) return;
-    else handlers.choose(Math.min(array.size - 1, Math.max(0, current + by)));
+    else handlers.choose(Math.min(array.size - 1, Math.max(0, handlers.current + by)));
     event.preventDefault();
     event.stopPropagation();
   });

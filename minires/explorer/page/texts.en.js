@@ -136,7 +136,7 @@ export const EN = {
       "add-in-place": ["The sum is written into x itself", "x changes when the sum runs. The gradient of the first convolution's weights is then computed from an image that is no longer x."],
       "batch-variance-as-constant": ["Batch norm's backward takes the variance for a constant", "Look at the step back through batch norm: the last term of its formula is missing."],
       "col2im-overwrites-overlaps": ["Where windows overlap, one overwrites another", "Look at the step back through a convolution: a pixel that nine windows read keeps the gradient of one of them."],
-      "gradient-to-all-ties": ["Max pooling sends the gradient to every tie", "Behind a ReLU many windows are 0 in all four pixels. Look at the sums at the pool. The ReLU in front of it stops what went to zeros, so x may see nothing of it."],
+      "gradient-to-all-ties": ["Max pooling sends the gradient to every tie", "Behind a ReLU some windows are 0 in all four pixels; switch the shortcut off to get such windows. Look at the sums at the pool. The ReLU in front of it stops what went to zeros, so x may see nothing of it."],
       "average-pool-forgets-to-divide": ["Average pooling forgets to divide", "Choose average pooling, and look at the sums at the pool: four times as much goes out as came in."],
     },
   },
