@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 from minires.errors import MissingLibraryError
 
-_EXTRAS = {"matplotlib": "train", "rich": "cli", "click": "cli", "waitress": "explore"}  # library -> the smallest extra that brings it
+# library -> the smallest extra that brings it
+_EXTRAS = {"matplotlib": "train", "rich": "cli", "click": "cli", "waitress": "explore"}
 
 
 def require(library: str, purpose: str) -> None:

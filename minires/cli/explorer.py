@@ -68,7 +68,7 @@ def explore(
         return
     if not is_local(host):
         click.echo(
-            f"minires: warning: everyone who reaches {host}:{port} over the network can use this page and upload images",
+            f"minires: warning: everyone who reaches {host}:{port} over the network can use the page and upload images",
             err=True,
         )
     program.serve(session, host, port, browser, echo)

@@ -1,4 +1,4 @@
-"""Which network the explorer shows: weights that MiniRes ships, a file of the user's, or a small one trained on digits."""
+"""Which network the explorer shows: weights that MiniRes ships, a file, or a small network trained on digits."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def train_on_digits(name: str, say: Callable[[str], None]) -> Classifier:
     trainer = training.Trainer(model, optimizer, *loaders, epochs=EPOCHS, schedule=schedule, progress=False)
     history = trainer.fit()
     say(f"It reads {history[-1].validation_accuracy:.1f} % of the held-out digits right")
-    return Classifier(
-        name, model.eval(), tuple("0123456789"), True, PREPROCESSINGS[DIGITS], None, 1, DIGITS
-    )
+    return Classifier(name, model.eval(), tuple("0123456789"), True, PREPROCESSINGS[DIGITS], None, 1, DIGITS)
 
 
 def samples(network: Classifier) -> Iterator[tuple[Image, str]]:

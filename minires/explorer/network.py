@@ -166,7 +166,9 @@ def _block(block: Block, x: Tensor, number: int, is_off: bool) -> BlockPass:
     f = None if is_off else block.residual(x)
     s = None if block.plain and not is_off else block.shortcut(x)
     if is_off and not can_be_off(block):
-        raise MiniResError(f"block {number} of a plain network changes the shape of its input: it cannot be switched off")
+        raise MiniResError(
+            f"block {number} of a plain network changes the shape of its input: it cannot be switched off"
+        )
     total = s if f is None else f if s is None else f + s
     assert total is not None
     return BlockPass(x, f, s, total, block.relu(total))

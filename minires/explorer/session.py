@@ -76,7 +76,9 @@ class Session:
             "images": [self._listed(key) for key in self.images],
         }
 
-    def explore(self, key: str, target: int | None = None, off: Sequence[int] = (), maps: bool = True) -> dict[str, Any]:
+    def explore(
+        self, key: str, target: int | None = None, off: Sequence[int] = (), maps: bool = True
+    ) -> dict[str, Any]:
         """What the network makes of an image; `maps` adds the feature maps.
 
         Raises MiniResError for an unknown image, class or block.

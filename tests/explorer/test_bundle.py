@@ -74,7 +74,8 @@ import {{ EN }} from "{(PAGE / "texts.en.js").as_uri()}";
 import {{ ZH }} from "{(PAGE / "texts.zh.js").as_uri()}";
 function walk(a, b, path) {{
   if (typeof a === "object") {{
-    for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) walk(a[key] ?? "missing", b[key] ?? "missing", [...path, key]);
+    for (const key of new Set([...Object.keys(a), ...Object.keys(b)]))
+      walk(a[key] ?? "missing", b[key] ?? "missing", [...path, key]);
     return;
   }}
   if (typeof a !== typeof b || a === "missing" || b === "missing") console.log("differs", path.join("."));

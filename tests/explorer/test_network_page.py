@@ -88,7 +88,8 @@ def test_another_site_is_refused(page: Page, block_file: str) -> None:
     page.driver.set_script_timeout(20)
     for headers in ("{}", "{'X-MiniRes': '1'}"):
         script = f"""const done = arguments[0];
-        fetch("{page.address}api/network", {{ headers: {headers} }}).then((r) => done(r.status), (e) => done("refused"))"""
+        const asked = fetch("{page.address}api/network", {{ headers: {headers} }});
+        asked.then((r) => done(r.status), (e) => done("refused"))"""
         assert page.driver.execute_async_script(script) == "refused"
     page.driver.get_log("browser")
     page.open("lang=en&view=network")

@@ -18,6 +18,7 @@ from tests.explorer.test_block import SIX
 
 pytestmark = pytest.mark.slow  # a real browser: seconds to start, and a second or so for each test
 
+RED_GREEN_BLUE = (0.2126, 0.7152, 0.0722)  # how light each of them is, by WCAG's definition of contrast
 DEFAULT = {
     "channels": 2, "input": "digit", "digit": 7, "pixels": "", "seed": 1, "shortcut": "identity", "norm": True,
     "pool": "max", "depth": 1, "scale": 1, "label": 0, "mistake": "",
@@ -173,7 +174,9 @@ def test_each_mistake_and_whether_the_check_notices(page: Page, mistake: str, mo
         page.press(f"mistake-{mistake}")
         assert page.by_id("verdict").get_attribute("class") == ("bad" if notices else "good")
         page.assert_clean()
-        assert page.js("return document.querySelector('.diagram').outerHTML") != before or not notices or mistake == SIX[1]
+        assert (
+            page.js("return document.querySelector('.diagram').outerHTML") != before or not notices or mistake == SIX[1]
+        )
 
 
 def test_learning_lowers_the_loss(page: Page) -> None:
@@ -260,10 +263,17 @@ def test_dark_and_light_have_enough_contrast(page: Page) -> None:
     for theme in ("light", "dark"):
         page.open(f"theme={theme}&step=16&lang=en")
         ink, paper = (
-            np.array([float(each) for each in re.findall(r"[\d.]+", page.js(f"return getComputedStyle(document.body).{name}"))[:3]])
+            np.array(
+                [
+                    float(each)
+                    for each in re.findall(r"[\d.]+", page.js(f"return getComputedStyle(document.body).{name}"))[:3]
+                ]
+            )
             for name in ("color", "backgroundColor")
         )
-        light = [sum(c * _linear(v) for c, v in zip((0.2126, 0.7152, 0.0722), colour / 255)) for colour in (ink, paper)]
+        light = [
+            sum(c * _linear(v) for c, v in zip(RED_GREEN_BLUE, colour / 255, strict=True)) for colour in (ink, paper)
+        ]
         assert (max(light) + 0.05) / (min(light) + 0.05) > 7
 
 
@@ -278,4 +288,7 @@ def test_first_paint_is_fast_and_nothing_is_loaded(page: Page) -> None:
         page.wait("performance.getEntriesByName('first-contentful-paint').length")
         paints.append(page.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
     assert min(paints) < 1000
-    assert page.js("return performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length") == 0
+    assert (
+        page.js("return performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length")
+        == 0
+    )

@@ -24,7 +24,9 @@ def app() -> App:
     return App(small_session(), bundle.page({"sources": {}, "network": "served"}), hosts("127.0.0.1", 8000))
 
 
-def ask(app: App, path: str, method: str = "GET", body: bytes = b"", query: str = "", **headers: str) -> tuple[int, Any]:
+def ask(
+    app: App, path: str, method: str = "GET", body: bytes = b"", query: str = "", **headers: str
+) -> tuple[int, Any]:
     """(status, body) of one request; JSON where it is JSON."""
     said: list[Any] = []
     environ = {
@@ -47,7 +49,15 @@ def hostile_files() -> list[bytes]:
     rng, good = np.random.default_rng(3), png()
     jpeg = io.BytesIO()
     Image.open(io.BytesIO(good)).save(jpeg, "JPEG")
-    files = [b"", b"\0" * 100, b"GIF89a", b"%PDF-1.7", b"%!PS-Adobe-3.0 EPSF-3.0\n(x) run", b"<svg onload=alert(1)>", b"PK\3\4" * 50]
+    files = [
+        b"",
+        b"\0" * 100,
+        b"GIF89a",
+        b"%PDF-1.7",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n(x) run",
+        b"<svg onload=alert(1)>",
+        b"PK\3\4" * 50,
+    ]
     bomb = bytearray(good)
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2  # the size in a PNG's header
     files.append(bytes(bomb))
@@ -116,7 +126,8 @@ def test_a_form_of_another_page_cannot_ask(app: App) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/../pyproject.toml", "/etc/passwd", "//etc/passwd", "/page/app.js", "/api/../../x", "/api/image/x", "/%2e%2e/x"]
+    "path",
+    ["/../pyproject.toml", "/etc/passwd", "//etc/passwd", "/page/app.js", "/api/../../x", "/api/image/x", "/%2e%2e/x"],
 )
 def test_a_path_outside_is_not_there(app: App, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
@@ -144,7 +155,7 @@ def test_numbers_that_are_not_finite_are_said() -> None:
     session = small_session()
     session.model.fc.weight.assign_(np.full(session.model.fc.weight.shape, np.nan, np.float32))
     app = App(session, "", hosts("127.0.0.1", 8000))
-    (key,) = session.images
+    key = next(iter(session.images))
     assert "not finite" in ask(app, "/api/explore", query=f"image={key}")[1]
 
 
@@ -166,7 +177,9 @@ def test_the_real_server_over_a_socket(address: tuple[str, int]) -> None:
     assert b"Server:" not in page.split(b"\r\n\r\n")[0]
     foreign = raw(address, b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
     assert foreign.startswith(b"HTTP/1.1 421")
-    too_large = raw(address, b"POST /api/image HTTP/1.1\r\n" + own + b"X-MiniRes: 1\r\nContent-Length: 99999999\r\n\r\n")
+    too_large = raw(
+        address, b"POST /api/image HTTP/1.1\r\n" + own + b"X-MiniRes: 1\r\nContent-Length: 99999999\r\n\r\n"
+    )
     assert too_large.startswith(b"HTTP/1.1 413")
     nonsense = raw(address, b"\x16\x03\x01 nonsense\r\n\r\n")
     assert b"Traceback" not in nonsense
