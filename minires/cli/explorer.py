@@ -51,7 +51,7 @@ def explore(
     browser: bool,
     folder: Path | None,
 ) -> None:
-    """Step through a residual block, forward and backward, in a browser.
+    """Step through a residual block in a browser, forward and back.
 
     The second view shows a whole network at work on a photograph. Only this machine can reach the page.
     """

@@ -27,9 +27,12 @@ export class Tape {
     return name;
   }
 
+  // A copy is moved: the op keeps its own output, by which it is known on which side of a kink it was.
   _moved(name, array) {
-    if (this.perturbed?.name === name) array.data[this.perturbed.index] += this.perturbed.by;
-    return array;
+    if (this.perturbed?.name !== name) return array;
+    const moved = array.copy();
+    moved.data[this.perturbed.index] += this.perturbed.by;
+    return moved;
   }
 
   // Fills `gradients`. The nodes run in reverse, so each runs when all its consumers have sent their gradients.
