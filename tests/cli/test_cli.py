@@ -382,6 +382,7 @@ def test_demo(tmp_path, capsys):
     assert str(tmp_path / "new" / "report.html") in said.splitlines()[-1]
     assert re.search(r"ResNet-8, with shortcuts: +[\d.]+ % of the held-out digits \(\d+ of 359\)", said)
     assert f"MiniRes {mr.__version__}" in (tmp_path / "new" / "report.html").read_text("utf-8")
+    assert (tmp_path / "new" / "explorer.html").read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.slow  # 5 s: trains two networks; tests/demo holds the same function

@@ -35,8 +35,10 @@ async function update(view, context) {
     Object.assign(view, { answer, image, error: "" });
     view.element.classList.remove("waiting");
     draw(view);
+    const pathsOf = `${image.id}/${answer.target}`; // of the whole network, so a switch does not change them
+    if (view.pathsOf === pathsOf) return;
     const paths = await view.source.paths(image.id, answer.target);
-    if (view.asked === key) Object.assign(view, { paths });
+    if (view.asked === key) Object.assign(view, { paths, pathsOf });
   } catch (error) {
     view.error = error.message;
     view.element.classList.remove("waiting");
