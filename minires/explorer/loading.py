@@ -51,8 +51,11 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
 
 def _shipped(name: str) -> Classifier | None:
     """The network with the weights for CIFAR-10 that come with MiniRes; None if none do."""
+    make = getattr(models, name, None)
+    if make is None:
+        return None
     try:
-        model = models.build(name, weights=CIFAR10)
+        model = make(weights=CIFAR10)
     except (TypeError, ValueError, MiniResError):
         return None
     return Classifier(name, model.eval(), CIFAR10_CLASSES, True, PREPROCESSINGS[CIFAR10], None, 3, CIFAR10)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minires.errors import MiniResError
 from minires.explorer import bundle, loading
-from minires.explorer.server import MAX_UPLOAD, App, hosts
+from minires.explorer.server import MAX_UPLOAD, App, own_names
 from minires.explorer.session import Session
 from minires.explorer.sources import sources
 from minires.extras import require
@@ -39,7 +39,7 @@ def serve(session: Session, host: str, port: int, browser: bool, say: Callable[[
     port = listener.getsockname()[1]
     page = bundle.page({"sources": sources(), "network": "served"})
     server = create_server(
-        App(session, page, hosts(host, port)),
+        App(session, page, own_names(host, port)),
         sockets=[listener],
         threads=THREADS,
         max_request_body_size=MAX_UPLOAD + 1,

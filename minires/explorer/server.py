@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import json
 import re
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from minires.errors import MiniResError
-from minires.explorer.session import Session
+from minires.explorer.session import UPLOAD, Session
 
 MAX_UPLOAD = 16 << 20  # bytes
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -43,11 +45,11 @@ class App:
     Args:
         session: What answers.
         page: The page's HTML.
-        hosts: The addresses, "HOST:PORT", under which the server may be asked.
+        is_own: Whether a Host header names this server (`own_names`).
     """
 
-    def __init__(self, session: Session, page: str, hosts: Iterable[str]) -> None:
-        self.session, self.page, self.hosts = session, page.encode(), frozenset(hosts)
+    def __init__(self, session: Session, page: str, is_own: Callable[[str], bool]) -> None:
+        self.session, self.page, self.is_own = session, page.encode(), is_own
         self.policy = content_policy(page)
         self.answers: dict[tuple[str, str], Callable[[Environ], Any]] = {
             ("GET", "/api/network"): lambda environ: session.describe(),
@@ -96,7 +98,7 @@ class App:
 
     def _check_origin(self, environ: Environ) -> None:
         host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
-        if host.lower() not in self.hosts:
+        if not self.is_own(host):
             raise Refused("421 Misdirected Request", "this server does not answer under that name")
         if origin is not None and origin.lower() != f"http://{host.lower()}":
             raise Refused("403 Forbidden", "requests from other sites are refused")
@@ -109,7 +111,7 @@ class App:
             raise Refused("411 Length Required", "an upload says how long it is")
         if int(length) > MAX_UPLOAD:
             raise Refused("413 Content Too Large", f"an image may have {MAX_UPLOAD >> 20} MiB, this one has more")
-        return self.session.add(environ["wsgi.input"].read(int(length)), "upload")
+        return self.session.add(environ["wsgi.input"].read(int(length)), UPLOAD)
 
     def _explore(self, environ: Environ) -> dict[str, Any]:
         query = _query(environ)
@@ -151,11 +153,30 @@ def content_policy(page: str) -> str:
     )
 
 
-def hosts(host: str, port: int) -> list[str]:
-    """The addresses under which a server that listens on `host` may be asked."""
-    shown = f"[{host}]" if ":" in host else host
-    names = LOCAL if is_local(host) else (shown, *LOCAL)
-    return [f"{name}:{port}" for name in names] + ([*names] if port == 80 else [])
+def own_names(host: str, port: int) -> Callable[[str], bool]:
+    """A function that tells whether a Host header names the server that listens on `host`.
+
+    A server for this machine alone has its usual names. One for the network also has this machine's name, and every
+    address: a stranger's DNS can point a name here, but it cannot make the browser send an address.
+    """
+    local = is_local(host)
+    names = {*LOCAL} if local else {*LOCAL, host.lower(), socket.gethostname().lower()}
+
+    def is_own(header: str) -> bool:
+        name, found, digits = header.lower().rpartition(":")
+        if not found or not digits.isdecimal():  # a browser leaves out port 80
+            name, digits = header.lower(), "80"
+        return digits == str(port) and (name in names or (not local and _is_address(name)))
+
+    return is_own
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def is_local(host: str) -> bool:

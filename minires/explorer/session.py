@@ -26,6 +26,7 @@ from minires.models.resnet import ResNet
 
 TOP = 5
 MOST_IMAGES = 32  # kept; the oldest uploads are forgotten first
+UPLOAD = "upload"  # the name of an image that came over the network
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Session:
             array = np.ascontiguousarray(array)
             key = hashlib.sha256(array.tobytes()).hexdigest()[:12]
             self.images.setdefault(key, Stored(name, array, data_uri(shown)))
-            while len(self.images) > MOST_IMAGES:
-                self.images.pop(next(key for key in self.images if self.images[key].name == "upload"))
+            uploads = [each for each in self.images if self.images[each].name == UPLOAD]
+            for oldest in uploads[: max(0, len(self.images) - MOST_IMAGES)]:
+                del self.images[oldest]
             return self._listed(key)
 
     def _listed(self, key: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tests.explorer.served import small_session
 pytestmark = pytest.mark.slow  # a real browser: seconds to start, and a second or so for each test
 
 DRAWN = "document.querySelectorAll('.card').length === 3 && document.querySelectorAll('.charts figure').length === 3"
-READY = f"{DRAWN} && !document.querySelector('.network.waiting')"
+READY = f"{DRAWN} && document.querySelector('.network[data-settled]')"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from minires.explorer import bundle
-from minires.explorer.server import MAX_UPLOAD, App, content_policy, hosts
+from minires.explorer.server import MAX_UPLOAD, App, content_policy, own_names
 from tests.explorer.served import small_session
 
 HOST = "127.0.0.1:8000"
@@ -21,7 +21,7 @@ OWN = {"HTTP_HOST": HOST, "HTTP_X_MINIRES": "1"}
 
 @pytest.fixture(scope="module")
 def app() -> App:
-    return App(small_session(), bundle.page({"sources": {}, "network": "served"}), hosts("127.0.0.1", 8000))
+    return App(small_session(), bundle.page({"sources": {}, "network": "served"}), own_names("127.0.0.1", 8000))
 
 
 def ask(
@@ -120,6 +120,20 @@ def test_requests_of_other_sites_are_refused(app: App, headers: dict[str, str]) 
     assert ask(app, "/api/network")[0] == 200
 
 
+def test_a_server_for_the_network_answers_to_addresses_and_to_no_foreign_name() -> None:
+    everywhere = own_names("0.0.0.0", 8000)
+    assert all(
+        map(everywhere, ("192.168.1.7:8000", "[fe80::1]:8000", "localhost:8000", f"{socket.gethostname()}:8000"))
+    )
+    assert not any(
+        map(everywhere, ("evil.example:8000", "192.168.1.7:9000", "192.168.1.7", "1.2.3.4.evil.example:8000"))
+    )
+    here = own_names("127.0.0.1", 80)
+    assert here("127.0.0.1")
+    assert here("localhost:80")
+    assert not here("192.168.1.7")
+
+
 def test_a_form_of_another_page_cannot_ask(app: App) -> None:
     assert ask(app, "/api/image", "POST", png(), HTTP_X_MINIRES="")[0] == 403
     assert ask(app, "/api/network", HTTP_X_MINIRES="")[0] == 403
@@ -154,7 +168,7 @@ def test_the_page_may_run_its_own_script_alone(app: App) -> None:
 def test_numbers_that_are_not_finite_are_said() -> None:
     session = small_session()
     session.model.fc.weight.assign_(np.full(session.model.fc.weight.shape, np.nan, np.float32))
-    app = App(session, "", hosts("127.0.0.1", 8000))
+    app = App(session, "", own_names("127.0.0.1", 8000))
     key = next(iter(session.images))
     assert "not finite" in ask(app, "/api/explore", query=f"image={key}")[1]
 

@@ -18,32 +18,39 @@ export function networkView(page, set) {
 
 const offOf = (state) => state.off.split(".").filter(Boolean).map(Number);
 
-// Asks for what the state needs and is not there yet, and shows what is. An answer that comes late is dropped.
+// Asks for what the state needs and is not there yet, and shows what is.
 async function update(view, context) {
   view.context = context;
-  const { state } = context;
   try {
     view.network ??= await view.source.network();
+    const { state } = view.context;
     const image = view.network.images.find(({ id }) => id === state.image) ?? view.network.images[0];
     const key = JSON.stringify([image?.id, state.off, state.target]);
     draw(view);
-    if (!image || view.asked === key) return;
-    view.asked = key;
-    view.element.classList.add("waiting");
-    const answer = await view.source.explore(image.id, offOf(state), state.target);
-    if (view.asked !== key) return;
-    Object.assign(view, { answer, image, error: "" });
+    if (image && view.asked !== key) await ask(view, image, key, state);
+  } catch (error) {
+    Object.assign(view, { error: error.message, asked: "" }); // so the next click asks again
     view.element.classList.remove("waiting");
     draw(view);
-    const pathsOf = `${image.id}/${answer.target}`; // of the whole network, so a switch does not change them
-    if (view.pathsOf === pathsOf) return;
-    const paths = await view.source.paths(image.id, answer.target);
-    if (view.asked === key) Object.assign(view, { paths, pathsOf });
-  } catch (error) {
-    view.error = error.message;
-    view.element.classList.remove("waiting");
   }
+}
+
+// An answer that comes when something else has been asked for is dropped.
+async function ask(view, image, key, state) {
+  view.asked = key;
+  view.element.classList.add("waiting");
+  view.element.removeAttribute("data-settled");
+  const answer = await view.source.explore(image.id, offOf(state), state.target);
+  if (view.asked !== key) return;
+  Object.assign(view, { answer, image, error: "" });
+  view.element.classList.remove("waiting");
   draw(view);
+  const pathsOf = `${image.id}/${answer.target}`; // of the whole network, so a switch does not change them
+  const paths = view.pathsOf === pathsOf ? view.paths : await view.source.paths(image.id, answer.target);
+  if (view.asked !== key) return;
+  Object.assign(view, { paths, pathsOf });
+  draw(view);
+  view.element.setAttribute("data-settled", "");
 }
 
 function draw(view) {
