@@ -90,7 +90,7 @@ walk(EN, ZH, []);
 def test_chinese_texts_are_chinese() -> None:
     text = (PAGE / "texts.zh.js").read_text("utf-8")
     explained = text[text.index("explain: {") : text.index("check: {")]
-    sentences = re.findall(r'=> (?:f\.norm\s+\? )?[`"]([^`"]{8,})[`"]', explained)
+    sentences = re.findall(r'=>\s+(?:f\.norm\s+\? )?[`"]([^`"]{8,})[`"]', explained)
     assert len(sentences) >= 20
     for sentence in sentences:
         assert len(re.findall(r"[\u4e00-\u9fff]", sentence)) > len(sentence) / 4, sentence

@@ -15,8 +15,7 @@ function trace(setting) {
   if (setting.jitter) {
     const draw = uniform(setting.seed + 1);
     for (const [name, array] of Object.entries(parameters))
-      if (array.shape.length === 1)
-        parameters[name] = normal(draw, array.shape, 1);
+      if (array.shape.length === 1) parameters[name] = normal(draw, array.shape, 1);
   }
   const tape = run(setting, parameters);
   return {

@@ -26,7 +26,14 @@ const network = networkView(page, set);
 const picture = h("div", { class: "picture" });
 const detail = h("main", { class: "detail" });
 const notice = h("p", { class: "notice", role: "status" });
-const block = h("div", { class: "block" }, controls.element, options.element, picture, h("div", { class: "below" }, detail, side.element));
+const block = h(
+  "div",
+  { class: "block" },
+  controls.element,
+  options.element,
+  picture,
+  h("div", { class: "below" }, detail, side.element),
+);
 const heading = h("h1", {});
 const views = h("nav", { class: "views" });
 const language = h("select", { id: "set-lang", onchange: () => set({ lang: language.value }) });
@@ -34,7 +41,12 @@ const theme = h("select", { id: "set-theme", onchange: () => set({ theme: theme.
 language.append(...Object.entries(LANGUAGES).map(([value, { name }]) => h("option", { value, lang: value }, name)));
 theme.append(...["auto", "light", "dark"].map((value) => h("option", { value })));
 
-document.body.append(h("header", {}, heading, views, h("div", { class: "choices" }, language, theme)), notice, block, network.element);
+document.body.append(
+  h("header", {}, heading, views, h("div", { class: "choices" }, language, theme)),
+  notice,
+  block,
+  network.element,
+);
 
 function set(change) {
   const computesAnew = ["input", "channels", "digit"].some((name) => name in change);
@@ -118,7 +130,12 @@ function renderFrame(t) {
   theme.value = state.theme;
   theme.setAttribute("aria-label", t.colours);
   [...theme.options].forEach((option) => (option.textContent = t.theme[option.value]));
-  const tab = (view) => h("button", { type: "button", id: `view-${view}`, "aria-pressed": state.view === view, onclick: () => set({ view }) }, t.views[view]);
+  const tab = (view) =>
+    h(
+      "button",
+      { type: "button", id: `view-${view}`, "aria-pressed": state.view === view, onclick: () => set({ view }) },
+      t.views[view],
+    );
   show(views, tab("block"), page.network ? tab("network") : null);
   notice.textContent = unknown.length ? t.unknown(unknown.join(", ")) : "";
   notice.hidden = !unknown.length;

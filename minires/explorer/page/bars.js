@@ -11,7 +11,11 @@ export function sharesBar(parts, label) {
   const share = (size) => (total ? Math.round((100 * size) / total) : 0);
   return h(
     "div",
-    { class: "shares", role: "img", "aria-label": `${label}: ${parts.map((each) => `${each.label} ${share(each.size)}%`).join(", ")}` },
+    {
+      class: "shares",
+      role: "img",
+      "aria-label": `${label}: ${parts.map((each) => `${each.label} ${share(each.size)}%`).join(", ")}`,
+    },
     parts
       .filter(({ size }) => size > 0)
       .map(({ label: name, size, className }) =>
@@ -49,7 +53,13 @@ function table(words, rows) {
     "div",
     { class: "balance" },
     rows.map(([label], k) =>
-      h("p", { class: "sum" }, h("span", {}, label), h("meter", { min: 0, max: Math.max(...lengths) || 1, value: lengths[k] }), `‖g‖ = ${shown(lengths[k], 5)}`),
+      h(
+        "p",
+        { class: "sum" },
+        h("span", {}, label),
+        h("meter", { min: 0, max: Math.max(...lengths) || 1, value: lengths[k] }),
+        `‖g‖ = ${shown(lengths[k], 5)}`,
+      ),
     ),
     same ? h("p", { class: "good" }, words.undiminished) : null,
   );
@@ -58,7 +68,11 @@ function table(words, rows) {
 function join(tape, words) {
   const parts = tape.arrivals.get("x").map(({ from, gradient }) => {
     const isF = from === "b1.conv1";
-    return { label: isF ? words.throughF : words.throughShortcut, size: norm(gradient), className: isF ? "f" : "identity" };
+    return {
+      label: isF ? words.throughF : words.throughShortcut,
+      size: norm(gradient),
+      className: isF ? "f" : "identity",
+    };
   });
   const whole = norm(tape.gradient("x"));
   return h(

@@ -19,7 +19,10 @@ export const POOL = 2;
 export function inputOf(setting) {
   const shape = [setting.channels, SIDE, SIDE];
   if (setting.input === "random") return normal(uniform(setting.seed + 7919), shape, 1);
-  return new NDArray(shape, Float64Array.from(pixelsOf(setting), (pixel) => Number(pixel) / 9));
+  return new NDArray(
+    shape,
+    Float64Array.from(pixelsOf(setting), (pixel) => Number(pixel) / 9),
+  );
 }
 
 export function pixelsOf(setting) {
@@ -47,11 +50,15 @@ export function initialParameters(setting) {
   parameters["fc.bias"] = full([CLASSES], 0);
   for (let number = 1; number <= setting.depth; number++) {
     // The same numbers are drawn with and without a projection, so that switching it changes nothing else.
-    for (const [part, kernel] of [["conv1", 3], ["conv2", 3], ["downsample.0", 1]]) conv(`b${number}.${part}`, kernel);
+    for (const [part, kernel] of [
+      ["conv1", 3],
+      ["conv2", 3],
+      ["downsample.0", 1],
+    ])
+      conv(`b${number}.${part}`, kernel);
     for (const part of ["bn1", "bn2", "downsample.1"]) norm(`b${number}.${part}`);
     if (setting.shortcut !== "projection")
-      for (const name of Object.keys(parameters))
-        if (name.startsWith(`b${number}.downsample`)) delete parameters[name];
+      for (const name of Object.keys(parameters)) if (name.startsWith(`b${number}.downsample`)) delete parameters[name];
   }
   return parameters;
 }

@@ -12,7 +12,12 @@ export function chart({ series, log = false, xLabel, yLabel, marker = null, xTic
     points: each.points.filter(([, y]) => Number.isFinite(y) && (!log || y > 0)),
   }));
   const all = usable.flatMap(({ points }) => points);
-  const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${yLabel}, ${xLabel}` });
+  const picture = svg("svg", {
+    class: "chart",
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    role: "img",
+    "aria-label": `${yLabel}, ${xLabel}`,
+  });
   if (!all.length) return picture;
   const height = (y) => (log ? Math.log10(y) : y);
   const xs = series.flatMap(({ points }) => points.map(([x]) => x));
@@ -35,7 +40,8 @@ export function chart({ series, log = false, xLabel, yLabel, marker = null, xTic
   for (const { points, className } of usable) {
     const path = points.map(([x, y], k) => `${k ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("");
     picture.append(svg("path", { class: `line ${className}`, d: path }));
-    for (const [x, y] of points) picture.append(svg("circle", { class: `dot ${className}`, cx: px(x), cy: py(y), r: 2.6 }));
+    for (const [x, y] of points)
+      picture.append(svg("circle", { class: `dot ${className}`, cx: px(x), cy: py(y), r: 2.6 }));
   }
   picture.append(svg("text", { class: "axis middle", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 3 }, xLabel));
   picture.append(svg("text", { class: "axis", x: 2, y: 10 }, yLabel));
@@ -51,11 +57,25 @@ function ticksOf(low, high, least = 0) {
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * unit).find((each) => each >= rough) ?? rough;
   const ticks = [];
-  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + 1e-9; tick += step) ticks.push(Number(tick.toFixed(9)));
+  for (let tick = Math.ceil(low / step - 1e-9) * step; tick <= high + 1e-9; tick += step)
+    ticks.push(Number(tick.toFixed(9)));
   return ticks;
 }
 
-const SUPERSCRIPTS = { "-": "⁻", ".": "·", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+const SUPERSCRIPTS = {
+  "-": "⁻",
+  ".": "·",
+  0: "⁰",
+  1: "¹",
+  2: "²",
+  3: "³",
+  4: "⁴",
+  5: "⁵",
+  6: "⁶",
+  7: "⁷",
+  8: "⁸",
+  9: "⁹",
+};
 
 export function powerOfTen(exponent) {
   return `10${[...String(exponent)].map((c) => SUPERSCRIPTS[c]).join("")}`;

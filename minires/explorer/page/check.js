@@ -16,7 +16,9 @@ function moved(state, parameters, name, index, by) {
 // Which side of its kink every ReLU is on, and which pixel wins each window, as one string.
 function branchesOf(tape) {
   return tape.nodes
-    .map(({ op }) => (op.argmax ? op.argmax.data.join("") : op.y ? [...op.y.data].map((y) => (y > 0 ? 1 : 0)).join("") : ""))
+    .map(({ op }) =>
+      op.argmax ? op.argmax.data.join("") : op.y ? [...op.y.data].map((y) => (y > 0 ? 1 : 0)).join("") : "",
+    )
     .join(" ");
 }
 

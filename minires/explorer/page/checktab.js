@@ -16,7 +16,15 @@ export function checkTab({ state, model, t, set }) {
   const index = Number(cell.slice(split + 1));
   const found = differenceOf(state, model, name, index, 10 ** state.epsilon);
   const curve = vCurve(state, model, name, index);
-  const slider = h("input", { type: "range", id: "set-epsilon", min: -13, max: -1, step: 0.5, value: state.epsilon, oninput: () => set({ epsilon: Number(slider.value) }) });
+  const slider = h("input", {
+    type: "range",
+    id: "set-epsilon",
+    min: -13,
+    max: -1,
+    step: 0.5,
+    value: state.epsilon,
+    oninput: () => set({ epsilon: Number(slider.value) }),
+  });
   const all = h("div", { class: "all" });
   const row = (label, value, id) => h("tr", {}, h("th", { scope: "row" }, label), h("td", { id }, value));
   return [
@@ -39,7 +47,11 @@ export function checkTab({ state, model, t, set }) {
       shownX: powerOfTen,
     }),
     h("p", { class: "note" }, words.curve),
-    h("button", { type: "button", id: "check-all", onclick: () => show(all, table(checkArrays(state, model), words)) }, words.all),
+    h(
+      "button",
+      { type: "button", id: "check-all", onclick: () => show(all, table(checkArrays(state, model), words)) },
+      words.all,
+    ),
     all,
   ];
 }

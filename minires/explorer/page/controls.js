@@ -64,7 +64,14 @@ export function switches(set, reset) {
     fields[name] = { control: select };
   }
   for (const [name, [min, max, step]] of Object.entries(RANGES)) {
-    const slider = h("input", { type: "range", id: `set-${name}`, min, max, step, oninput: () => set({ [name]: Number(slider.value) }) });
+    const slider = h("input", {
+      type: "range",
+      id: `set-${name}`,
+      min,
+      max,
+      step,
+      oninput: () => set({ [name]: Number(slider.value) }),
+    });
     fields[name] = { control: slider, output: h("output", { for: `set-${name}` }) };
   }
   const again = h("button", { type: "button", id: "reset", onclick: reset });
@@ -73,7 +80,12 @@ export function switches(set, reset) {
     field.element = h("label", { class: `field ${name}` }, field.text, field.control, field.output);
   }
   const summary = h("summary", {});
-  const form = h("form", { onsubmit: (event) => event.preventDefault() }, Object.values(fields).map((field) => field.element), again);
+  const form = h(
+    "form",
+    { onsubmit: (event) => event.preventDefault() },
+    Object.values(fields).map((field) => field.element),
+    again,
+  );
   const element = h("details", { class: "switches", open: innerWidth > NARROW }, summary, form);
   const update = (state, t) => {
     for (const [name, { control, text, output }] of Object.entries(fields)) {
@@ -82,7 +94,8 @@ export function switches(set, reset) {
       else if (name in RANGES) control.value = state[name];
       else {
         control.selectedIndex = CHOICES[name].indexOf(state[name]);
-        if (WORDS[name]) [...control.options].forEach((option, k) => (option.textContent = t[WORDS[name]][CHOICES[name][k]]));
+        if (WORDS[name])
+          [...control.options].forEach((option, k) => (option.textContent = t[WORDS[name]][CHOICES[name][k]]));
       }
       if (output) output.textContent = state[name];
     }

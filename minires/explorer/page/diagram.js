@@ -55,7 +55,16 @@ function arrowHeads() {
   const head = (id) =>
     svg(
       "marker",
-      { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
+      {
+        id,
+        viewBox: "0 0 8 8",
+        refX: 7,
+        refY: 4,
+        markerWidth: 9,
+        markerHeight: 9,
+        markerUnits: "userSpaceOnUse",
+        orient: "auto",
+      },
       svg("path", { d: "M0 0 8 4 0 8z", class: id }),
     );
   return svg("defs", {}, head("head-forward"), head("head-backward"));
@@ -86,7 +95,16 @@ function nodeOf({ name, at: [x, y], tape, known, now, words, choose, steps, coun
       event.stopPropagation();
     }
   });
-  group.append(svg("rect", { class: "body", x: -EDGE, y: TOP - 6, width: THUMB + 2 * EDGE, height: GRADIENT + THUMB - TOP + 14, rx: 8 }));
+  group.append(
+    svg("rect", {
+      class: "body",
+      x: -EDGE,
+      y: TOP - 6,
+      width: THUMB + 2 * EDGE,
+      height: GRADIENT + THUMB - TOP + 14,
+      rx: 8,
+    }),
+  );
   group.append(svg("text", { x: THUMB / 2, y: TOP + 9, class: "name" }, words.short(name)));
   if (known.values.has(name)) group.append(thumbnail(tape.value(name), VALUE, "value"));
   else group.append(svg("rect", { class: "empty", y: VALUE, width: THUMB, height: THUMB, rx: 4 }));
@@ -126,7 +144,8 @@ export function thumbnail(array, y, kind) {
   return group;
 }
 
-// The arrows: values go right along the upper side, gradients left along the lower; a thicker arrow is a longer gradient.
+// The arrows: values go right along the upper side, gradients left along the lower. A thicker arrow is a longer
+// gradient.
 function wires({ picture, tape, places, at, known, now, shortcut, words }) {
   const row = [...places].filter(([, [, above]]) => !above).map(([name]) => name);
   const wire = (d, shown, kind, active, thick = 2) =>
@@ -145,7 +164,12 @@ function wires({ picture, tape, places, at, known, now, shortcut, words }) {
     const [from, to] = [at(row[k - 1]), at(row[k])];
     const [x0, x1] = [from[0] + THUMB + EDGE + 1, to[0] - EDGE - 1];
     const here = now?.node === row[k];
-    wire(`M${x0} ${from[1] + VALUE + THUMB / 2}H${x1}`, known.values.has(row[k]), "forward", here && now.phase === "forward");
+    wire(
+      `M${x0} ${from[1] + VALUE + THUMB / 2}H${x1}`,
+      known.values.has(row[k]),
+      "forward",
+      here && now.phase === "forward",
+    );
     const fired = known.fired.has(row[k]);
     if (now?.phase !== "backward") continue;
     const node = tape.node(row[k]);
@@ -155,6 +179,13 @@ function wires({ picture, tape, places, at, known, now, shortcut, words }) {
     wire(`M${x1} ${y}H${x0}`, fired, "backward", here, fired ? thickness(sent) : 1);
   }
   if (shortcut !== "none") shortcutWires({ wire, picture, tape, places, at, known, now, thickness, words });
+}
+
+// A way from (x0, y) along the height `level` to (x1, end), with round corners.
+function detour(x0, y, level, x1, end) {
+  const [toEnds, ahead] = [level > y ? -16 : 16, x1 > x0 ? 16 : -16];
+  const there = `M${x0} ${y}V${level + toEnds}Q${x0} ${level} ${x0 + ahead} ${level}`;
+  return `${there}H${x1 - ahead}Q${x1} ${level} ${x1} ${level + toEnds}V${end}`;
 }
 
 function shortcutWires({ wire, picture, tape, at, known, now, thickness, words, places }) {
@@ -167,21 +198,37 @@ function shortcutWires({ wire, picture, tape, at, known, now, thickness, words, 
   const fired = known.fired.has("b1.sum");
   const sent = tape.node("b1.sum").sent?.[1];
   if (!above.length) {
-    wire(`M${from} ${y0 + TOP - 6}V${y0 + 24}Q${from} ${y0 + 8} ${from + 16} ${y0 + 8}H${to - 16}Q${to} ${y0 + 8} ${to} ${y0 + 24}V${y0 + TOP - 7}`, ran, "forward", sumNow && now.phase === "forward");
+    wire(detour(from, y0 + TOP - 6, y0 + 8, to, y0 + TOP - 7), ran, "forward", sumNow && now.phase === "forward");
     picture.append(svg("text", { x: (from + to) / 2, y: y0 + 23, class: "label" }, words.identity));
   } else {
     const row = at(above[0])[1] + VALUE + THUMB / 2;
     const [first, last] = [at(above[0])[0], at(above.at(-1))[0]];
-    wire(`M${from} ${y0 + TOP - 6}V${row + 16}Q${from} ${row} ${from + 16} ${row}H${first - EDGE - 1}`, known.values.has(above[0]), "forward", now?.node === above[0]);
-    if (above.length > 1) wire(`M${first + THUMB + EDGE} ${row}H${last - EDGE - 1}`, known.values.has(above[1]), "forward", now?.node === above[1]);
-    wire(`M${last + THUMB + EDGE} ${row}H${to - 16}Q${to} ${row} ${to} ${row + 16}V${y0 + TOP - 7}`, ran, "forward", sumNow && now.phase === "forward");
+    wire(
+      `M${from} ${y0 + TOP - 6}V${row + 16}Q${from} ${row} ${from + 16} ${row}H${first - EDGE - 1}`,
+      known.values.has(above[0]),
+      "forward",
+      now?.node === above[0],
+    );
+    if (above.length > 1)
+      wire(
+        `M${first + THUMB + EDGE} ${row}H${last - EDGE - 1}`,
+        known.values.has(above[1]),
+        "forward",
+        now?.node === above[1],
+      );
+    wire(
+      `M${last + THUMB + EDGE} ${row}H${to - 16}Q${to} ${row} ${to} ${row + 16}V${y0 + TOP - 7}`,
+      ran,
+      "forward",
+      sumNow && now.phase === "forward",
+    );
   }
   if (now?.phase !== "backward") return;
   const bottom = y0 + GRADIENT + THUMB + 9;
   const arrived = above.length ? known.fired.has(above[0]) : fired;
   const active = above.length ? now.node === above[0] : sumNow;
   const part = above.length ? tape.node(above[0]).sent[0] : sent;
-  wire(`M${to} ${bottom}V${bottom + 8}Q${to} ${bottom + 24} ${to - 16} ${bottom + 24}H${from + 16}Q${from} ${bottom + 24} ${from} ${bottom + 8}V${bottom + 1}`, arrived, "backward", active, arrived ? thickness(part) : 1);
+  wire(detour(to, bottom, bottom + 24, from, bottom + 1), arrived, "backward", active, arrived ? thickness(part) : 1);
   if (arrived)
     picture.append(
       svg("text", { x: (from + to) / 2, y: bottom + 16, class: "label" }, `${words.around}: ‖g‖ ${shown(norm(part))}`),

@@ -1,7 +1,7 @@
 // The formula of one cell with the actual numbers.
 //
-// A formula is {head, lines, sources, products}: `head` in symbols, `lines` with numbers, `sources` the cells that enter
-// it ({panel id: [flat index, …]}), and for convolutions `products`, the window and the kernel channel by channel.
+// A formula is {head, lines, sources, products}: `head` in symbols, `lines` with numbers, `sources` the cells that go
+// into it ({panel id: [flat index, …]}), and for convolutions `products`, the window and the kernel channel by channel.
 
 import { flatOf, indexOf } from "./arrays.js";
 import { backwardFormula } from "./formulas_backward.js";
@@ -68,16 +68,21 @@ function convolution(tape, node, flat, [o, p, q], value) {
 function batchNorm(tape, node, flat, [c, h, v], value) {
   const [x, weight, bias] = node.op.inputs;
   const [mean, variance] = [node.op.mean.data[c], node.op.variance.data[c]];
+  const xHat = node.op.xHat.data[flat];
   const m = x.size / x.shape[0];
   const channel = [...Array(m).keys()].map((k) => c * m + k);
   return {
     head: `y = w·x̂ + b,   x̂ = (x − μ)/√(σ² + ε)   ${at([c, h, v])}`,
     lines: [
       `μ = Σx/${m} = ${shown(mean, 5)},   σ² = Σ(x − μ)²/${m} = ${shown(variance, 5)}`,
-      `x̂ = (${shown(x.data[flat])} − ${factor(mean)})/√(${shown(variance)} + 1e−5) = ${shown(node.op.xHat.data[flat], 5)}`,
-      `y = ${shown(weight.data[c])}·${factor(node.op.xHat.data[flat])} + ${factor(bias.data[c])} = ${shown(value, 5)}`,
+      `x̂ = (${shown(x.data[flat])} − ${factor(mean)})/√(${shown(variance)} + 1e−5) = ${shown(xHat, 5)}`,
+      `y = ${shown(weight.data[c])}·${factor(xHat)} + ${factor(bias.data[c])} = ${shown(value, 5)}`,
     ],
-    sources: { [`value:${node.inputs[0]}`]: channel, [`value:${node.inputs[1]}`]: [c], [`value:${node.inputs[2]}`]: [c] },
+    sources: {
+      [`value:${node.inputs[0]}`]: channel,
+      [`value:${node.inputs[1]}`]: [c],
+      [`value:${node.inputs[2]}`]: [c],
+    },
   };
 }
 
@@ -109,7 +114,7 @@ function pooling(tape, node, flat, index, value) {
     ? [`= max(${numbers.join(", ")}) = ${shown(value, 5)}`, `argmax = ${node.op.argmax.data[flat]}`]
     : [`= (${pixels.map((pixel) => factor(x[pixel])).join(" + ")})/${pixels.length} = ${shown(value, 5)}`];
   return {
-    head: `y${at(index)} = ${isMax ? "max" : `1/${pixels.length} · Σ`} x[${index[0]}, ${2 * index[1]}+i, ${2 * index[2]}+j]`,
+    head: `y${at(index)} = ${isMax ? "max" : "1/4 · Σ"} x[${index[0]}, ${2 * index[1]}+i, ${2 * index[2]}+j]`,
     lines,
     sources: { [`value:${node.inputs[0]}`]: pixels },
     winner: isMax ? { [`value:${node.inputs[0]}`]: [pixels[node.op.argmax.data[flat]]] } : {},

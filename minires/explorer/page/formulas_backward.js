@@ -13,7 +13,16 @@ export function backwardFormula(tape, step, id, flat) {
   const node = tape.node(name);
   const i = Number(which);
   const index = indexOf(node.sent[i].shape, flat);
-  const facts = { tape, node, i, flat, index, value: node.sent[i].data[flat], gy: tape.gradient(name), from: `grad:${name}` };
+  const facts = {
+    tape,
+    node,
+    i,
+    flat,
+    index,
+    value: node.sent[i].data[flat],
+    gy: tape.gradient(name),
+    from: `grad:${name}`,
+  };
   return BACKWARD[kindOf(name)](facts);
 }
 
@@ -24,9 +33,12 @@ function arrived(tape, name, flat) {
   const index = indexOf(tape.gradient(name).shape, flat);
   const numbers = parts.map(({ gradient }) => factor(gradient.data[flat])).join(" + ");
   const sources = {};
-  for (const { from } of parts)
-    if (from) sources[`sent:${from}:${tape.node(from).inputs.indexOf(name)}`] = [flat];
-  return { head: `∂L/∂${name.replace(/^b1\./, "")}${at(index)}`, lines: [`= ${numbers} = ${shown(value, 5)}`], sources };
+  for (const { from } of parts) if (from) sources[`sent:${from}:${tape.node(from).inputs.indexOf(name)}`] = [flat];
+  return {
+    head: `∂L/∂${name.replace(/^b1\./, "")}${at(index)}`,
+    lines: [`= ${numbers} = ${shown(value, 5)}`],
+    sources,
+  };
 }
 
 const BACKWARD = {
@@ -72,12 +84,13 @@ function batchNorm({ node, i, flat, index, value, gy, from }) {
   if (i === 2) return { head: `gb[${c}] = Σ g = ${shown(value, 5)}`, lines: [], sources: { [from]: channel } };
   if (i === 1) return { head: `gw[${c}] = Σ g·x̂ = ${shown(value, 5)}`, lines: [], sources: { [from]: channel } };
   const mean = channel.reduce((total, k) => total + gy.data[k], 0) / m;
+  const [scale, g, xHat] = [weight.data[c] * op.inverse(c), gy.data[flat], op.xHat.data[flat]];
   const product = channel.reduce((total, k) => total + gy.data[k] * op.xHat.data[k], 0) / m;
   return {
     head: "gx = w/√(σ² + ε) · (g − mean g − x̂ · mean(g·x̂))",
     lines: [
-      `mean g = ${shown(mean, 5)},   mean(g·x̂) = ${shown(product, 5)},   w/√(σ² + ε) = ${shown(weight.data[c] * op.inverse(c), 5)}`,
-      `= ${shown(weight.data[c] * op.inverse(c))}·(${shown(gy.data[flat])} − ${factor(mean)} − ${factor(op.xHat.data[flat])}·${factor(product)}) = ${shown(value, 5)}`,
+      `mean g = ${shown(mean, 5)},   mean(g·x̂) = ${shown(product, 5)},   w/√(σ² + ε) = ${shown(scale, 5)}`,
+      `= ${shown(scale)}·(${shown(g)} − ${factor(mean)} − ${factor(xHat)}·${factor(product)}) = ${shown(value, 5)}`,
     ],
     sources: { [from]: channel, [`value:${node.inputs[1]}`]: [c] },
   };
@@ -133,7 +146,10 @@ function linear({ node, i, flat, index, value, gy, from }) {
   return {
     head: `gx${at(index)} = Σ g[k] · W[k, ${flat}]`,
     lines: [`= ${terms.join(" + ")} = ${shown(value, 5)}`],
-    sources: { [from]: [...gy.data.keys()], [`value:${node.inputs[1]}`]: [...gy.data.keys()].map((k) => k * x.size + flat) },
+    sources: {
+      [from]: [...gy.data.keys()],
+      [`value:${node.inputs[1]}`]: [...gy.data.keys()].map((k) => k * x.size + flat),
+    },
   };
 }
 

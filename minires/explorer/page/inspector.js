@@ -37,8 +37,14 @@ export function inspector(place, { state, model, t, set, paint }) {
   show(
     place,
     balance(tape, step, t),
-    h("div", { class: "tensors" }, views.map(({ element }) => element)),
-    step.kind === "input" && step.phase === "forward" && state.input === "paint" ? h("p", { class: "note" }, t.paint) : null,
+    h(
+      "div",
+      { class: "tensors" },
+      views.map(({ element }) => element),
+    ),
+    step.kind === "input" && step.phase === "forward" && state.input === "paint"
+      ? h("p", { class: "note" }, t.paint)
+      : null,
     formula,
   );
   explain(chosen);
@@ -65,7 +71,13 @@ function noteOf({ array, role }, t) {
 function formulaView({ head, lines, products, column }, t) {
   return [
     h("p", { class: "head" }, head),
-    products ? h("div", { class: "products" }, products.map((each) => productView(each, t))) : null,
+    products
+      ? h(
+          "div",
+          { class: "products" },
+          products.map((each) => productView(each, t)),
+        )
+      : null,
     lines.map((line) => h("p", { class: "line" }, line)),
     column ? columnView(products, column, t) : null,
   ];
@@ -95,8 +107,18 @@ function columnView(products, { number, of }, t) {
     { class: "column" },
     h("summary", {}, t.column(number, of, pairs.length)),
     h("table", {}, [
-      h("tr", {}, h("th", { scope: "row" }, "w"), pairs.map(({ w }) => h("td", {}, shown(w, 2)))),
-      h("tr", {}, h("th", { scope: "row" }, "x"), pairs.map(({ x, padding }) => h("td", { class: padding ? "padding" : "" }, shown(x, 2)))),
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, "w"),
+        pairs.map(({ w }) => h("td", {}, shown(w, 2))),
+      ),
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, "x"),
+        pairs.map(({ x, padding }) => h("td", { class: padding ? "padding" : "" }, shown(x, 2))),
+      ),
     ]),
   );
 }

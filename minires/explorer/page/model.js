@@ -1,4 +1,5 @@
-// What a state computes: parameters (trained if asked), tape, steps. Remembered, since most clicks change only the view.
+// What a state computes: parameters (trained if asked), tape, steps. It is remembered, since most clicks change only
+// the view.
 
 import { endsOf, initialParameters, run, trained } from "./block.js";
 import { norm } from "./arrays.js";

@@ -1,8 +1,8 @@
 // The network view: an image, its classes, and every block with its features, its share of the gradient, and a switch.
 
 import { sharesBar } from "./bars.js";
-import { chart } from "./chart.js";
 import { h, show } from "./dom.js";
+import { charts } from "./network_charts.js";
 import { recorded, served } from "./network_data.js";
 import { featureMaps, photograph } from "./network_pictures.js";
 import { shown } from "./numbers.js";
@@ -12,7 +12,17 @@ const OVERLAYS = ["none", "gradient", "cam"];
 export function networkView(page, set) {
   const element = h("div", { class: "network" });
   const source = page.network === "served" ? served() : page.network ? recorded() : null;
-  const view = { source, network: null, answer: null, paths: null, asked: "", overlay: "none", error: "", element, set };
+  const view = {
+    source,
+    network: null,
+    answer: null,
+    paths: null,
+    asked: "",
+    overlay: "none",
+    error: "",
+    element,
+    set,
+  };
   return { element, update: (context) => update(view, context) };
 }
 
@@ -71,15 +81,32 @@ function chooser(view, words) {
   const pick = ({ id, name, picture }) =>
     h(
       "button",
-      { type: "button", class: "sample", id: `image-${id}`, "aria-pressed": view.image?.id === id, title: name, onclick: () => set({ image: id, target: "" }) },
+      {
+        type: "button",
+        class: "sample",
+        id: `image-${id}`,
+        "aria-pressed": view.image?.id === id,
+        title: name,
+        onclick: () => set({ image: id, target: "" }),
+      },
       h("img", { src: picture, alt: name }),
     );
-  const file = h("input", { type: "file", accept: "image/*", id: "upload", onchange: () => file.files[0] && upload(view, file.files[0]) });
+  const file = h("input", {
+    type: "file",
+    accept: "image/*",
+    id: "upload",
+    onchange: () => file.files[0] && upload(view, file.files[0]),
+  });
   return h(
     "section",
     { class: "chooser" },
     h("p", {}, words.intro(network.model, network.blocks.length)),
-    h("div", { class: "samples" }, network.images.map(pick), view.source.canUpload ? h("label", { class: "upload" }, words.upload, file) : null),
+    h(
+      "div",
+      { class: "samples" },
+      network.images.map(pick),
+      view.source.canUpload ? h("label", { class: "upload" }, words.upload, file) : null,
+    ),
     network.images.length ? null : h("p", { class: "note" }, words.noImage),
     view.source.canUpload ? null : h("p", { class: "note" }, words.recorded),
   );
@@ -105,9 +132,21 @@ function top(view, words) {
   const row = ({ index, name, probability }) =>
     h(
       "button",
-      { type: "button", class: "guess", id: `class-${index}`, "aria-pressed": index === answer.target, disabled: !view.source.canUpload, onclick: () => set({ target: String(index) }) },
+      {
+        type: "button",
+        class: "guess",
+        id: `class-${index}`,
+        "aria-pressed": index === answer.target,
+        disabled: !view.source.canUpload,
+        onclick: () => set({ target: String(index) }),
+      },
       h("span", { class: "name" }, name),
-      h("span", { class: "track" }, h("span", { class: "bar", style: `width:${100 * probability}%` }), index in before ? h("span", { class: "before", style: `left:${100 * before[index]}%` }) : null),
+      h(
+        "span",
+        { class: "track" },
+        h("span", { class: "bar", style: `width:${100 * probability}%` }),
+        index in before ? h("span", { class: "before", style: `left:${100 * before[index]}%` }) : null,
+      ),
       h("span", { class: "percent" }, `${shown(100 * probability)} %`),
     );
   const overlay = { gradient: answer.input_gradient, cam: answer.cam }[view.overlay];
@@ -120,14 +159,39 @@ function top(view, words) {
     { class: "top" },
     h("div", {}, [
       photograph({ picture: view.image.picture, overlay, smooth: view.overlay === "cam", label: view.image.name }),
-      h("div", { class: "overlays" }, OVERLAYS.map((name) => h("button", { type: "button", id: `overlay-${name}`, "aria-pressed": view.overlay === name, onclick: () => choose(name) }, words.overlays[name]))),
+      h(
+        "div",
+        { class: "overlays" },
+        OVERLAYS.map((name) =>
+          h(
+            "button",
+            {
+              type: "button",
+              id: `overlay-${name}`,
+              "aria-pressed": view.overlay === name,
+              onclick: () => choose(name),
+            },
+            words.overlays[name],
+          ),
+        ),
+      ),
       h("p", { class: "note" }, words.overlayNotes[view.overlay](answer.target_name)),
     ]),
     h("div", {}, [
       h("h2", {}, words.top),
       answer.top.map(row),
       h("p", { class: "note" }, words.explained(answer.target_name, shown(100 * answer.probability))),
-      h("p", { class: "note" }, offOf(view.context.state).length ? words.withOff(offOf(view.context.state).map((k) => view.network.blocks[k]).join(", ")) : words.whole),
+      h(
+        "p",
+        { class: "note" },
+        offOf(view.context.state).length
+          ? words.withOff(
+              offOf(view.context.state)
+                .map((k) => view.network.blocks[k])
+                .join(", "),
+            )
+          : words.whole,
+      ),
     ]),
   );
 }
@@ -146,10 +210,39 @@ function blocks(view, words) {
     h(
       "article",
       { class: `card${block.off ? " off" : ""}` },
-      h("div", { class: "title" }, h("h3", {}, block.name), h("button", { type: "button", role: "switch", id: `block-${k}`, "aria-checked": !off.includes(k), disabled: !network.can_be_off[k], "aria-label": words.toggle(block.name), onclick: () => toggle(k) }, off.includes(k) ? words.off : words.on)),
+      h(
+        "div",
+        { class: "title" },
+        h("h3", {}, block.name),
+        h(
+          "button",
+          {
+            type: "button",
+            role: "switch",
+            id: `block-${k}`,
+            "aria-checked": !off.includes(k),
+            disabled: !network.can_be_off[k],
+            "aria-label": words.toggle(block.name),
+            onclick: () => toggle(k),
+          },
+          off.includes(k) ? words.off : words.on,
+        ),
+      ),
       featureMaps(block.maps, words.maps(block.name)),
-      h("p", { class: "note" }, `‖g‖ = ${shown(block.gradient)}`, h("br"), block.ratio === null ? "F(x) = 0" : `‖F(x)‖/‖x‖ = ${shown(block.ratio)}`),
-      sharesBar([{ label: words.identity, size: block.identity, className: "identity" }, { label: "F", size: block.residual, className: "f" }], words.shares),
+      h(
+        "p",
+        { class: "note" },
+        `‖g‖ = ${shown(block.gradient)}`,
+        h("br"),
+        block.ratio === null ? "F(x) = 0" : `‖F(x)‖/‖x‖ = ${shown(block.ratio)}`,
+      ),
+      sharesBar(
+        [
+          { label: words.identity, size: block.identity, className: "identity" },
+          { label: "F", size: block.residual, className: "f" },
+        ],
+        words.shares,
+      ),
     );
   return h(
     "section",
@@ -159,37 +252,4 @@ function blocks(view, words) {
     off.length ? h("button", { type: "button", id: "all-on", onclick: () => set({ off: "" }) }, words.allOn) : null,
     h("div", { class: "cards" }, answer.blocks.map(card)),
   );
-}
-
-// -- the charts -------------------------------------------------------------------------------------------------------
-
-function charts(view, words) {
-  const { answer, paths } = view;
-  const every = Math.max(1, Math.ceil(answer.blocks.length / 9));
-  const xTicks = [...Array(answer.blocks.length + 1).keys()].filter((k) => k % every === 0);
-  const gradient = [[0, answer.at_input], ...answer.blocks.map((block, k) => [k + 1, block.gradient])];
-  const ratios = answer.blocks.flatMap((block, k) => (block.ratio === null ? [] : [[k + 1, block.ratio]]));
-  const one = (title, body, note) => h("figure", {}, h("figcaption", {}, title), body, h("p", { class: "note" }, note));
-  return h(
-    "section",
-    { class: "charts" },
-    one(words.gradient, chart({ series: [{ className: "residual", points: gradient }], xLabel: words.block, yLabel: "‖g‖", xTicks }), words.gradientNote),
-    one(words.ratio, chart({ series: [{ className: "residual", points: ratios }], xLabel: words.block, yLabel: "‖F(x)‖/‖x‖", xTicks }), words.ratioNote),
-    paths ? pathChart(paths, words, one) : null,
-  );
-}
-
-function pathChart({ counts, gradient }, words, one) {
-  const all = counts.reduce((a, b) => a + b, 0);
-  const series = [{ className: "plain", points: counts.map((count, length) => [length, count / all]) }];
-  if (gradient) {
-    const total = gradient.reduce((a, b) => a + b, 0) || 1;
-    series.push({ className: "residual", points: gradient.map((norm, length) => [length, norm / total]) });
-  }
-  const every = Math.max(1, Math.ceil(counts.length / 10));
-  const xTicks = [...counts.keys()].filter((k) => k % every === 0);
-  return one(words.paths, [
-    h("p", { class: "legend" }, h("span", { class: "plain" }, words.pathCount), gradient ? h("span", { class: "residual" }, words.pathGradient) : null),
-    chart({ series, xLabel: words.pathLength, yLabel: words.share, xTicks }),
-  ], words.pathsNote(shown(all)));
 }

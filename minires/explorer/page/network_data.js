@@ -9,7 +9,8 @@ async function answer(response) {
 
 // Every click may be asked for, and images may be added.
 export function served() {
-  const get = async (path, query) => answer(await fetch(`/api/${path}?${new URLSearchParams(query)}`, { headers: HEADERS }));
+  const get = async (path, query) =>
+    answer(await fetch(`/api/${path}?${new URLSearchParams(query)}`, { headers: HEADERS }));
   return {
     canUpload: true,
     network: () => get("network", {}),
@@ -40,7 +41,10 @@ export function recorded() {
       const whole = answers[`${image}/`];
       const found = answers[`${image}/${off.join(".")}`] ?? whole;
       // The feature maps were recorded once, for the whole network.
-      return { ...found, blocks: found.blocks.map((block, k) => ({ ...block, maps: block.maps ?? whole.blocks[k].maps })) };
+      return {
+        ...found,
+        blocks: found.blocks.map((block, k) => ({ ...block, maps: block.maps ?? whole.blocks[k].maps })),
+      };
     },
     paths: async (image) => (await data()).paths[image],
   };

@@ -12,7 +12,11 @@ function mapsOf({ shape: [channels, height, width], data }) {
 // The colour of a byte: from the paper's dark blue over red to light yellow, readable in grey as well.
 function heat(byte) {
   const x = byte / 255;
-  return [Math.round(255 * Math.min(1, 0.1 + 1.6 * x)), Math.round(255 * Math.max(0, 1.7 * x - 0.55)), Math.round(255 * (x < 0.5 ? 0.25 + 0.3 * x : Math.max(0, 1.4 * x - 0.95) + 0.1))];
+  return [
+    Math.round(255 * Math.min(1, 0.1 + 1.6 * x)),
+    Math.round(255 * Math.max(0, 1.7 * x - 0.55)),
+    Math.round(255 * (x < 0.5 ? 0.25 + 0.3 * x : Math.max(0, 1.4 * x - 0.95) + 0.1)),
+  ];
 }
 
 // A map as a canvas of its own size; CSS makes it large. alpha(byte) is the opacity.
@@ -28,7 +32,11 @@ function canvasOf({ height, width, bytes }, alpha = () => 255) {
 export function featureMaps(maps, label) {
   const all = mapsOf(maps);
   const across = all.length > 4 ? 4 : 2;
-  return h("div", { class: "maps", role: "img", "aria-label": label, style: `--columns:${across}` }, all.map((map) => canvasOf(map)));
+  return h(
+    "div",
+    { class: "maps", role: "img", "aria-label": label, style: `--columns:${across}` },
+    all.map((map) => canvasOf(map)),
+  );
 }
 
 // The image; over it the input gradient or Grad-CAM, the stronger the less transparent.

@@ -7,8 +7,7 @@ export function shown(value, digits = 3) {
   if (value === 0) return "0";
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : `${MINUS}∞`;
   const size = Math.abs(value);
-  const text =
-    size < 1e-3 || size >= 1e4 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
+  const text = size < 1e-3 || size >= 1e4 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));
   return text.replaceAll("-", MINUS).replace("e+", "e");
 }
 

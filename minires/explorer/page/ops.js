@@ -1,7 +1,7 @@
 // The operations of the block: the classes of minires/ops, for one image, with the same names and formulas.
 //
-// An op keeps what its backward needs. `forward` takes arrays and returns one; `backward` takes the gradient of that and
-// returns one gradient for each input. Images are (C, H, W): there is one image, so the axis N is left out.
+// An op keeps what its backward needs. `forward` takes arrays and returns one; `backward` takes the gradient of that
+// and returns one gradient for each input. Images are (C, H, W): there is one image, so the axis N is left out.
 
 import { map, sum, zeros } from "./arrays.js";
 

@@ -30,7 +30,10 @@ function forwardPanels(tape, step) {
   const out = panel(tape, `value:${step.node}`, "out");
   if (step.kind === "input" || step.kind === "blocks") return [out];
   const { inputs } = tape.node(step.node);
-  return [...inputs.map((name) => panel(tape, `value:${name}`, name.includes("eight") ? "parameter" : role(name))), out];
+  return [
+    ...inputs.map((name) => panel(tape, `value:${name}`, name.includes("eight") ? "parameter" : role(name))),
+    out,
+  ];
 }
 
 function role(name) {

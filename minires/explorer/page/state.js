@@ -2,7 +2,10 @@
 
 import { MISTAKES } from "./mistakes.js";
 
-const oneOf = (...values) => (text) => (values.includes(text) ? text : undefined);
+const oneOf =
+  (...values) =>
+  (text) =>
+    values.includes(text) ? text : undefined;
 const integer = (low, high) => (text) =>
   /^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined;
 const decimal = (low, high) => (text) =>

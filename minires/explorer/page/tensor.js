@@ -7,7 +7,8 @@ import { brief, colourOf, isStrong, shown } from "./numbers.js";
 // The rows and columns in which an array is laid out: [[label, height, width, first flat index], …].
 function gridsOf(array) {
   const { shape } = array;
-  if (shape.length === 3) return [...Array(shape[0]).keys()].map((c) => [`${c}`, shape[1], shape[2], c * shape[1] * shape[2]]);
+  if (shape.length === 3)
+    return [...Array(shape[0]).keys()].map((c) => [`${c}`, shape[1], shape[2], c * shape[1] * shape[2]]);
   if (shape.length === 4) {
     const area = shape[2] * shape[3];
     return [...Array(shape[0] * shape[1]).keys()].map((k) => [
@@ -20,7 +21,7 @@ function gridsOf(array) {
   return shape.length === 2 ? [["", shape[0], shape[1], 0]] : [["", 1, shape[0], 0]];
 }
 
-// handlers: {hover(flat or null), choose(flat), paint(flat, digit) or null, current: the flat index that keys start from}.
+// handlers: {hover(flat or null), choose(flat), paint(flat, digit) or null, current: the index that keys start from}.
 export function tensorView({ id, array, title, note, role }, handlers) {
   const scale = largest(array);
   const cells = [];
@@ -47,7 +48,13 @@ export function tensorView({ id, array, title, note, role }, handlers) {
   const box = h("div", { class: "grids" }, grids);
   const element = h(
     "section",
-    { class: `tensor ${role}`, id: `t-${id.replaceAll(/[:.]/g, "-")}`, tabindex: 0, "aria-label": title, "data-id": id },
+    {
+      class: `tensor ${role}`,
+      id: `t-${id.replaceAll(/[:.]/g, "-")}`,
+      tabindex: 0,
+      "aria-label": title,
+      "data-id": id,
+    },
     h("h3", {}, title),
     note ? h("p", { class: "shape" }, note) : null,
     box,

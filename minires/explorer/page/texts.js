@@ -10,7 +10,15 @@ export function languageOf(state) {
   return state.lang || (navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en");
 }
 
-const SHORT = { relu1: "ReLU", relu2: "ReLU", sum: "+", fc: "linear", loss: "L", "downsample.0": "conv 1×1", "downsample.1": "bn" };
+const SHORT = {
+  relu1: "ReLU",
+  relu2: "ReLU",
+  sum: "+",
+  fc: "linear",
+  loss: "L",
+  "downsample.0": "conv 1×1",
+  "downsample.1": "bn",
+};
 
 // The name of an op under its picture.
 export function shortName(name) {

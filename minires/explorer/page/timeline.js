@@ -33,7 +33,9 @@ export function stepsOf(tape) {
       last.nodes.push(name);
     } else forward.push({ kind: "blocks", node: name, nodes: [name] });
   }
-  const backward = [...forward].reverse().map((step) => ({ ...step, kind: step.kind === "input" ? "join" : step.kind }));
+  const backward = [...forward]
+    .reverse()
+    .map((step) => ({ ...step, kind: step.kind === "input" ? "join" : step.kind }));
   return [
     ...forward.map((step) => ({ ...step, phase: "forward" })),
     ...backward.map((step) => ({ ...step, phase: "backward" })),
