@@ -48,11 +48,12 @@ function backwardPanels(tape, step) {
   const arriving = panel(tape, `grad:${step.node}`, "in");
   if (step.kind === "blocks") return [arriving, panel(tape, "grad:b1.relu2", "out")];
   const { inputs } = tape.node(step.node);
-  const needed = step.kind === "pool" || step.kind === "relu" || step.kind === "loss" ? [`value:${inputs[0]}`] : [];
-  if (["conv", "projection", "linear", "norm"].includes(step.kind)) needed.push(`value:${inputs[1]}`);
+  // What backward reads beside the gradient: the input, or the parameter that multiplied it.
+  const read = { pool: 0, relu: 0, loss: 0, conv: 1, projection: 1, linear: 1, norm: 1 }[step.kind];
+  const needed = read === undefined ? [] : [panel(tape, `value:${inputs[read]}`, read ? "parameter" : "in")];
   return [
     arriving,
-    ...needed.map((id) => panel(tape, id, "parameter")),
+    ...needed,
     ...inputs.map((_, i) => panel(tape, `sent:${step.node}:${i}`, "out")),
   ];
 }
