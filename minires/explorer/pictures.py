@@ -34,12 +34,12 @@ def as_bytes(maps: npt.NDArray[np.floating[Any]]) -> dict[str, Any]:
 def feature_maps(features: npt.NDArray[np.float32]) -> dict[str, Any]:
     """The feature maps of a block (C, H, W) with the largest values, made small."""
     strongest = np.sort(np.argsort(-features.max((1, 2)), kind="stable")[:MOST_MAPS])
-    return as_bytes(_smaller(features[strongest]))
+    return as_bytes(smaller(features[strongest], LARGEST_MAP))
 
 
-def _smaller(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Averages over squares, so that no side is longer than LARGEST_MAP."""
-    step = -(-max(maps.shape[1:]) // LARGEST_MAP)
+def smaller(maps: npt.NDArray[np.float32], largest: int) -> npt.NDArray[np.float32]:
+    """Averages of maps (C, H, W) over squares, so that no side is longer than `largest`."""
+    step = -(-max(maps.shape[1:]) // largest)
     if step == 1:
         return maps
     height, width = (side // step * step for side in maps.shape[1:])

@@ -20,11 +20,12 @@ from minires.data.images import ImageSource
 from minires.errors import MiniResError
 from minires.explorer.network import BlockFacts, Floats, blocks_of, can_be_off, explore, logits_of
 from minires.explorer.paths import path_lengths
-from minires.explorer.pictures import as_bytes, data_uri, feature_maps
+from minires.explorer.pictures import as_bytes, data_uri, feature_maps, smaller
 from minires.inference.classifier import Classifier, Prediction
 from minires.models.resnet import ResNet
 
 TOP = 5
+LARGEST_GRADIENT = 112  # pixels of the side of the input gradient that is sent; half of it without feature maps
 MOST_IMAGES = 32  # kept; the oldest uploads are forgotten first
 UPLOAD = "upload"  # the name of an image that came over the network
 
@@ -81,11 +82,11 @@ class Session:
     def explore(
         self, key: str, target: int | None = None, off: Sequence[int] = (), maps: bool = True
     ) -> dict[str, Any]:
-        """What the network makes of an image; `maps` adds the feature maps.
+        """What the network makes of an image; without `maps` it is small, for a recording.
 
         Raises MiniResError for an unknown image, class or block.
         """
-        image = self._image(key).array
+        image, side = self._image(key).array, LARGEST_GRADIENT if maps else LARGEST_GRADIENT // 2
         with self._lock:
             started = time.perf_counter()
             found = explore(self.model, image, target, off)
@@ -99,7 +100,7 @@ class Session:
             "probability": self._probability(found.logits, found.target),
             "at_input": _rounded(found.at_input),
             "blocks": [_block(block, maps) for block in found.blocks],
-            "input_gradient": as_bytes(np.abs(found.input_gradient).max(0, keepdims=True)),
+            "input_gradient": as_bytes(smaller(np.abs(found.input_gradient).max(0, keepdims=True), side)),
             "cam": as_bytes(found.cam[np.newaxis]),
             "milliseconds": round(1000 * seconds),
         }

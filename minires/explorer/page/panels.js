@@ -51,11 +51,7 @@ function backwardPanels(tape, step) {
   // What backward reads beside the gradient: the input, or the parameter that multiplied it.
   const read = { pool: 0, relu: 0, loss: 0, conv: 1, projection: 1, linear: 1, norm: 1 }[step.kind];
   const needed = read === undefined ? [] : [panel(tape, `value:${inputs[read]}`, read ? "parameter" : "in")];
-  return [
-    arriving,
-    ...needed,
-    ...inputs.map((_, i) => panel(tape, `sent:${step.node}:${i}`, "out")),
-  ];
+  return [arriving, ...needed, ...inputs.map((_, i) => panel(tape, `sent:${step.node}:${i}`, "out"))];
 }
 
 // The cell that is explained when none was chosen: in the middle of what comes out, where it says most.
