@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from minires.explorer import network
 from minires.explorer.export import DATA, PAGE, export
 from minires.explorer.paths import path_lengths
 from minires.explorer.session import Session
+from minires.training.preprocessing import IMAGENET_PREPROCESSING
 from tests.explorer.served import built, small_session
 
 SMALL = ("resnet8", "plain8", "resnet18", "resnet50")
@@ -127,6 +129,16 @@ def test_a_session_answers_in_json(session: Session) -> None:
     assert found["whole"] == session.explore(added["id"])["top"]
     with pytest.raises(MiniResError, match="upload it again"):
         session.explore("nothing")
+
+
+def test_a_recording_of_large_images_is_small(session: Session) -> None:
+    """A block switched off adds little, so that four photographs and eight blocks stay below 3 MB."""
+    session.classifier = replace(session.classifier, preprocessing=IMAGENET_PREPROCESSING)
+    key = session.add(np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8), "a photograph")["id"]
+    whole = session.explore(key)
+    assert whole["input_gradient"]["shape"] == [1, 112, 112]
+    assert len(json.dumps(whole["input_gradient"])) < 20_000
+    assert session.explore(key, None, [0], maps=False)["input_gradient"]["shape"] == [1, 56, 56]
 
 
 def test_a_session_keeps_few_uploads(session: Session) -> None:
