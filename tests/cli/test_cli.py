@@ -22,11 +22,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-<<<<<<< HEAD
 OTHERS = ("gradcheck", "export", "convert", "info", "bench", "lab", "study", "explore", "docs")
-=======
-OTHERS = ("gradcheck", "info", "bench", "lab", "study", "docs")
->>>>>>> studies
 
 
 def start(*arguments, **options):
