@@ -15,7 +15,7 @@ from minires.data.transforms import Normalize
 from minires.errors import DataError, MiniResError
 from minires.inference import classifier
 from minires.inference.classifier import Classifier
-from minires.models.resnet import ResNet
+from minires.models import pretrained
 from minires.training.preprocessing import PREPROCESSINGS
 
 DIGITS = "digits"
@@ -51,14 +51,9 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
 
 def _shipped(name: str) -> Classifier | None:
     """The network with the weights for CIFAR-10 that come with MiniRes; None if none do."""
-    make = getattr(models, name, None)
-    if make is None:
+    if (name, CIFAR10) not in pretrained.shipped():
         return None
-    try:
-        model = make(weights=CIFAR10)
-    except (TypeError, ValueError, MiniResError):
-        return None
-    return Classifier(name, model.eval(), CIFAR10_CLASSES, True, PREPROCESSINGS[CIFAR10], None, 3, CIFAR10)
+    return classifier.load(name, CIFAR10)
 
 
 def train_on_digits(name: str, say: Callable[[str], None]) -> Classifier:
@@ -72,7 +67,7 @@ def train_on_digits(name: str, say: Callable[[str], None]) -> Classifier:
         for train in (True, False)
     ]
     manual_seed(0)
-    model: ResNet = models.build(name, num_classes=10, in_channels=1)
+    model = models.build(name, num_classes=10, in_channels=1)
     optimizer = optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=1e-3, nesterov=True)
     schedule = optim.OneCycle(optimizer, EPOCHS * len(loaders[0]))
     trainer = training.Trainer(model, optimizer, *loaders, epochs=EPOCHS, schedule=schedule, progress=False)

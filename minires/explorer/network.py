@@ -23,7 +23,8 @@ from minires.core.autograd import grad
 from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
-from minires.models.resnet import Block, ResNet, relu_of_norm
+from minires.models.blocks import Block, relu_of_norm
+from minires.models.resnet import ResNet
 from minires.nn import Conv2d
 
 Floats = npt.NDArray[np.float32]
