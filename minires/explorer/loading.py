@@ -76,6 +76,15 @@ def train_on_digits(name: str, say: Callable[[str], None]) -> Classifier:
     return Classifier(name, model.eval(), tuple("0123456789"), True, PREPROCESSINGS[DIGITS], None, 1, DIGITS)
 
 
+def has_images(dataset: str) -> bool:
+    """Whether the test images of a data set are at hand, without a download."""
+    try:
+        data.load(dataset, train=False, download=False)
+    except (DataError, MiniResError):
+        return False
+    return True
+
+
 def samples(network: Classifier) -> Iterator[tuple[Image, str]]:
     """A few test images of the data set that the network was trained on, one a class, where that is at hand."""
     known = network.trained_on or (CIFAR10 if network.names == CIFAR10_CLASSES else None)

@@ -22,6 +22,8 @@ def open_session(model: str | None, weights: str | None, images: list[Path], say
 
     Raises MiniResError where the weights or an image cannot be read.
     """
+    if model is None and weights is None and not images and not loading.has_images(loading.CIFAR10):
+        weights = loading.DIGITS  # they come along, so that there is something to see
     session = Session(loading.load(model, weights, say))
     for path in images:
         session.add(path, path.name)

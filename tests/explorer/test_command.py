@@ -56,6 +56,14 @@ def test_without_weights_of_its_own_it_trains_on_digits(monkeypatch: Any, tmp_pa
     assert sum(guess == image["name"] for guess, image in zip(right, found["network"]["images"], strict=True)) >= 3
 
 
+@pytest.mark.slow  # 3 s: it trains a network
+def test_without_the_images_of_cifar10_it_shows_digits(monkeypatch: Any, tmp_path: Path) -> None:
+    """Weights for CIFAR-10 come with MiniRes, its images do not: a page without an image would show nothing."""
+    monkeypatch.setattr(loading, "has_images", lambda dataset: False)
+    assert main(["explore", "--export", str(tmp_path)]) == 0
+    assert recording(tmp_path)["network"]["images"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
