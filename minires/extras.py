@@ -11,6 +11,7 @@ _EXTRAS = {
     "rich": "cli",
     "click": "cli",
     "onnx": "onnx",
+    "waitress": "explore",
 }  # library -> the smallest extra that brings it
 
 

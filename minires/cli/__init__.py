@@ -34,6 +34,7 @@ COMMANDS = {
     "bench": "machine",
     "lab": "lab",
     "study": "studies",
+    "explore": "explorer",
     "docs": "docs",
 }
 
