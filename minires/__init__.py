@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     import minires.gradcheck as gradcheck
     import minires.inference as inference
     import minires.lab as lab
+    import minires.distributed as distributed
     import minires.models as models
     import minires.nn as nn
     import minires.optim as optim
@@ -79,6 +80,7 @@ sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `impo
 _LAZY = {
     "autograd",
     "data",
+    "distributed",
     "gradcheck",
     "inference",
     "lab",
@@ -141,6 +143,7 @@ __all__ = [
     "detect_anomaly",
     "device",
     "disable_fused_backward",
+    "distributed",
     "draw_graph",
     "e",
     "empty_cache",
