@@ -54,10 +54,10 @@ from minires.core.tensor import Tensor
 if TYPE_CHECKING:
     import minires.autograd as autograd
     import minires.data as data
+    import minires.distributed as distributed
     import minires.gradcheck as gradcheck
     import minires.inference as inference
     import minires.lab as lab
-    import minires.distributed as distributed
     import minires.models as models
     import minires.nn as nn
     import minires.optim as optim

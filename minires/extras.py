@@ -6,7 +6,12 @@ from importlib.util import find_spec
 
 from minires.errors import MissingLibraryError
 
-_EXTRAS = {"matplotlib": "train", "rich": "cli", "click": "cli", "mpi4py": "mpi"}  # library -> the smallest extra that brings it
+_EXTRAS = {
+    "matplotlib": "train",
+    "rich": "cli",
+    "click": "cli",
+    "mpi4py": "mpi",
+}  # library -> the smallest extra that brings it
 
 
 def require(library: str, purpose: str) -> None:

@@ -24,6 +24,7 @@ from minires.weights.messages import printable
 COMMANDS = {
     "demo": "training",
     "train": "training",
+    "launch": "distributed",
     "evaluate": "networks",
     "predict": "networks",
     "summary": "networks",

@@ -103,6 +103,18 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
 @click.option(
     "--graph", is_flag=True, help="With --device cuda: replay the step as a CUDA graph; fast for small networks."
 )
+@click.option("--distributed", is_flag=True, help="Train in the processes that mpiexec or srun has started.")
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["sync", "local"]),
+    default=TrainSettings.batch_norm,
+    help="With --distributed: statistics of the whole batch, or of each process's share.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["float16", "bfloat16"]),
+    help="With --distributed: send gradients in half the bytes, rounded.",
+)
 @click.pass_context
 def train(
     context: click.Context,
@@ -116,6 +128,7 @@ def train(
     download: bool,
     device: str,
     graph: bool,
+    distributed: bool,
     **_: Any,
 ) -> None:
     """Train a network, from scratch or from given weights.
@@ -125,22 +138,30 @@ def train(
     checkpoint of a training run, --model may be left out.
     """
     from minires import models
+    from minires.cli.distributed import communicator, failing_together
     from minires.training import run
 
-    settings = _train_settings(context, out, resume)
-    _refuse_unused(context, settings)
-    history = run.train(
-        settings,
-        models.build,
-        out=out,
-        data_dir=data_dir,
-        resume=resume,
-        device=device,
-        workers=workers,
-        download=download,
-        checkpoint_seconds=checkpoint_seconds,
-        graph=graph,
-    )
+    if not distributed:
+        shared.refuse_options(context, ["batch_norm", "compression"], "they are of runs with --distributed")
+    comm = communicator(distributed)
+    with failing_together(comm):
+        settings = _train_settings(context, out, resume)
+        _refuse_unused(context, settings)
+        history = run.train(
+            settings,
+            models.build,
+            out=out,
+            data_dir=data_dir,
+            resume=resume,
+            device=device,
+            workers=workers,
+            download=download,
+            checkpoint_seconds=checkpoint_seconds,
+            graph=graph,
+            comm=comm,
+        )
+    if comm is not None and comm.rank:
+        return
     best = max(history, key=lambda record: record.validation_accuracy or 0.0)
     shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ from minires.backend import to_device
 from minires.distributed.communicator import Communicator
 from minires.errors import DistributedError
 
+MOST = 6  # differences in a message
+
 
 def require_same(comm: Communicator, facts: Mapping[str, Any]) -> None:
     """Raise DistributedError, on every rank, unless all ranks give the same facts; it names fact, ranks and values.
 
     facts: {name: value that JSON can hold}. Collective.
     """
-    of_ranks = comm.gather_objects({name: json.dumps(value, sort_keys=True) for name, value in facts.items()})
+    of_ranks = comm.gather_objects({name: json.dumps(value) for name, value in _single(facts)})
     hosts = comm.gather_objects(comm.host)
     found = []
     for name in dict.fromkeys(name for each in of_ranks for name in each):
@@ -30,7 +33,29 @@ def require_same(comm: Communicator, facts: Mapping[str, Any]) -> None:
             named = ", ".join(f"{rank} ({hosts[rank]})" for rank in others)
             found.append(f"{name}: {_brief(values[0])} on rank 0, {_brief(other)} on rank {named}")
     if found:
-        raise DistributedError(f"the ranks do not fit each other: {'; '.join(found)}")
+        more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+        raise DistributedError(f"the ranks do not fit each other: {'; '.join(found[:MOST])}{more}")
+
+
+def _single(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """(name, value) of each fact, those in dicts and lists one by one: "training data seed", 5."""
+    if isinstance(value, (list, tuple)) and value:
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _single(part, f"{name} {key}".strip())
+    else:
+        yield name, value
+
+
+def versions() -> dict[str, str]:
+    """{name: version} of what computes: MiniRes as the digest of its code, since a version may have several states."""
+    state = hashlib.sha256()
+    root = Path(__file__).parent.parent
+    for path in sorted(root.rglob("*.py")):
+        state.update(path.relative_to(root).as_posix().encode())
+        state.update(path.read_bytes())
+    return {"the code of MiniRes": state.hexdigest()[:16], "NumPy": np.__version__}
 
 
 def digest(arrays: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend import Array, array_module
+from minires.distributed.communicator import Codec
 from minires.errors import NonFiniteError
 
 
@@ -40,7 +41,7 @@ class BFloat16:
 
     def encode(self, values: Array) -> Array:
         bits = values.astype(np.float32).view(np.uint32)
-        # Adding 0x7fff, and one more where the last kept bit is 1, carries into the upper half as rounding to even does.
+        # Adding 0x7fff, and one more where the last kept bit is 1, carries into the upper half: rounding to even.
         # A NaN must not be carried over into an infinity: its last kept bit is set instead.
         rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
         is_nan = (bits & 0x7FFFFFFF) > 0x7F800000
@@ -50,4 +51,4 @@ class BFloat16:
         return (encoded.astype(np.uint32) << 16).view(np.float32).astype(dtype, copy=False)
 
 
-CODECS = {"float16": Float16(), "bfloat16": BFloat16()}
+CODECS: dict[str, Codec] = {"float16": Float16(), "bfloat16": BFloat16()}

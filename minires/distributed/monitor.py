@@ -55,7 +55,7 @@ class Monitor:
         while len(self.known) < self.ranks or any(rank.state == "alive" for rank in self.known.values()):
             for key, _ in self.selector.select(STEP):
                 self.read(key.fileobj)
-            if self.gone() or (verdict := self.silent() or self.hanging()) and self.end(*verdict):
+            if self.gone() or ((verdict := self.silent() or self.hanging()) and self.end(*verdict)):
                 return
             if not self.partial and time.monotonic() - begun > 10 * self.timeout:
                 return  # nobody came: the job ended before it began
@@ -116,7 +116,7 @@ class Monitor:
         """The rank without a sign of life, and what to say of it."""
         for rank in self.alive():
             if time.monotonic() - rank.heard > self.timeout:
-                return rank, f"gives no sign of life for {self.timeout:.0f} s: it is stopped, or cannot be reached"
+                return rank, f"has given no sign of life for {self.timeout:.0f} s: it is stopped, or cannot be reached"
         return None
 
     def hanging(self) -> tuple[Rank, str] | None:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend import Array
+from minires.core.ranks import in_order
 from minires.distributed.communicator import Codec, Communicator, Pending
 from minires.distributed.signs import Signs
 
@@ -173,14 +174,6 @@ class _OrderedSum:
             self._array[...] = self._codec.decode(self._received, self._array.dtype)
         self._done = True
         del self._sent, self._pieces, self._received
-
-
-def in_order(pieces: Any) -> Array:
-    """(…, p₀ + p₁) + p₂ …: the sum over the first axis, from left to right (NumPy's own sum may add in pairs)."""
-    total = pieces[0].copy()
-    for piece in pieces[1:]:
-        total += piece
-    return total
 
 
 def _bytes(array: Array) -> Array:

@@ -50,16 +50,16 @@ class DistributedOptimizer(Optimizer):
         compression: str | None = None,
     ) -> None:
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, DistributedOptimizer):
-            raise TypeError(f"DistributedOptimizer: needs an optimiser of one process, not a {type(optimizer).__name__}")
-        comm = default() if comm is None else comm  # type: ignore[assignment]
-        for method in ("start_all_reduce", "gather_objects"):
-            if not hasattr(comm, method):
-                raise TypeError(
-                    f"DistributedOptimizer: comm is a {type(comm).__name__}: give what distributed.init() returned"
-                )
+            raise TypeError(
+                f"DistributedOptimizer: needs an optimiser of one process, not a {type(optimizer).__name__}"
+            )
+        found = default() if comm is None else comm
+        if not isinstance(found, Communicator):
+            found_type = type(found).__name__
+            raise TypeError(f"DistributedOptimizer: comm is a {found_type}: give what distributed.init() returned")
         if compression is not None and compression not in CODECS:
             raise ValueError(f"DistributedOptimizer: compression {compression!r} must be None or one of {[*CODECS]}")
-        self.optimizer, self.comm = optimizer, comm
+        self.optimizer, self.comm = optimizer, found
         self.bucket_bytes = settings.integer("DistributedOptimizer", "bucket_bytes", bucket_bytes, 1)
         self.compression = compression
         self._is_local = False
@@ -81,7 +81,7 @@ class DistributedOptimizer(Optimizer):
 
     def receive(self, leaf: Tensor, gradient: Tensor) -> bool:
         """Take a gradient, and send each bucket that it completes (`core/receivers.py`)."""
-        if self._is_local or self.comm.size == 1 and self.compression is None:
+        if self._is_local or (self.comm.size == 1 and self.compression is None):
             return False
         bucket, number = self._place[id(leaf)]
         before = None if leaf.grad is None else leaf.grad.data
@@ -135,7 +135,7 @@ class DistributedOptimizer(Optimizer):
         total = int(self.comm.all_reduce(np.array([samples]))[0])
         return samples * self.comm.size / max(total, 1)
 
-    # -- what the wrapped optimiser has ---------------------------------------------------------------------------------
+    # -- what the wrapped optimiser has -------------------------------------------------------------------------------
 
     @property
     def defaults(self) -> dict[str, Any]:  # type: ignore[override]

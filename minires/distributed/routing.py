@@ -25,7 +25,8 @@ class ByArray(Communicator):
         if self._gpu is None:
             from minires.distributed.nccl import NcclCommunicator
 
-            self._gpu = NcclCommunicator(self._host, array.device.id)
+            gpu: Any = array
+            self._gpu = NcclCommunicator(self._host, gpu.device.id)
         return self._gpu
 
     @property

@@ -11,12 +11,13 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import signal
 import sys
 import time
 import traceback
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from minires.backend import threads
 from minires.core import ranks
@@ -112,24 +113,26 @@ def _seconds(timeout: Any) -> float:
     return seconds
 
 
-def fail(comm: Communicator, text: str, code: int) -> None:
+def fail(comm: Communicator, text: str, code: int, later: float = LATER) -> NoReturn:
     """Print `text` on standard error, as this rank's, and end every rank with the exit code `code`.
 
-    An error that all ranks have is printed by rank 0 alone: it ends the others before they print theirs.
+    An error that all ranks have is printed by rank 0 alone: the others wait for `later` seconds, and it ends them.
     """
     if comm.rank:
-        time.sleep(LATER)
+        time.sleep(later)
     sys.stderr.write(f"minires: rank {comm.rank} of {comm.size} on {comm.host}: {text}\n")
     sys.stderr.flush()
+    sys.stdout.flush()
     time.sleep(0.1)  # the launcher forwards the text before it ends this process
     comm.abort(code)
+    os._exit(code)
 
 
 def _end_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """The hook for errors that nobody has caught."""
     assert _communicator is not None
-    if issubclass(kind, KeyboardInterrupt):
-        fail(_communicator, str(error) or "interrupted", 130)
+    if issubclass(kind, KeyboardInterrupt):  # a Trainer has stopped all ranks, and rank 0 still writes its log
+        fail(_communicator, str(error) or "interrupted", 128 + getattr(error, "signal", signal.SIGINT), later=10.0)
     text = "".join(traceback.format_exception(kind, error, trace))
     fail(_communicator, f"this rank has failed, and all ranks end\n{text.rstrip()}", 1)
 

@@ -21,7 +21,7 @@ class SyncBatchNorm(_BatchNorm):
     C, …). In training, every rank must call it, and run backward, as often as the others.
     """
 
-    shapes: ClassVar = {ndim: "(N, C, …)" for ndim in range(2, 6)}
+    shapes: ClassVar = dict.fromkeys(range(2, 6), "(N, C, …)")
 
     def __init__(
         self,

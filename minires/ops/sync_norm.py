@@ -16,7 +16,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.core.function import Function
-from minires.core.ranks import Ranks
+from minires.core.ranks import Ranks, in_order
 from minires.core.settings import flag, number
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
@@ -89,7 +89,7 @@ class SyncBatchNormTraining(BatchNormTraining):
         if x.size:
             return backend.batch_norm_grad(gy, x, self.mean, self.var, weight, self.eps, y)
         zeros = backend.array_module(x).zeros(weight.shape, weight.dtype)
-        return gy.copy(), zeros, zeros.copy()
+        return gy.copy(), zeros, zeros.copy()  # no values, so no gradients
 
     def sums(self, gw: Array, gb: Array) -> Array:
         """(G_w, G_b), float64 (2, C)."""
@@ -124,20 +124,12 @@ def statistics_of_all(x: Array, ranks: Ranks) -> tuple[Array, Array, int]:
     total = int(counts.sum())
     if total < 2:
         raise ShapeError(f"batch_norm: all ranks have {total} value(s) per channel; training needs at least two")
-    mean = _in_order(counts * means) / total
-    var = _in_order(counts * (variances + (means - mean) ** 2)) / total
+    mean = in_order(counts * means) / total
+    var = in_order(counts * (variances + (means - mean) ** 2)) / total
     kind = np.dtype(np.float64) if x.dtype == np.float64 else np.dtype(np.float32)
     if kind == np.float32 and isinstance(var, np.ndarray) and np.isfinite(var).all() and (var > 3e38).any():
         kind = np.dtype(np.float64)  # as the kernel does where a square overflows float32
     return mean.astype(kind), var.astype(kind), total
-
-
-def _in_order(rows: Array) -> Array:
-    """The sum of the rows, from the first to the last."""
-    total = rows[0].copy()
-    for row in rows[1:]:
-        total += row
-    return total
 
 
 def _sum_over_ranks(x: Tensor, ranks: Ranks) -> Tensor:

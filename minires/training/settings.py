@@ -42,6 +42,9 @@ class TrainSettings:
         seed: the seed of the initial weights, the order of the images and their augmentation.
         weights: a weight file to fine-tune from; a classifier of other classes is replaced by a new one.
         freeze: train the classifier alone.
+        batch_norm: in a run of several processes, "sync": the statistics of the whole batch; "local": of each process's
+            share, averaged before they are used for validation or saved.
+        compression: "float16" or "bfloat16": gradients travel between processes in half the bytes; None: as they are.
     """
 
     model: str
@@ -64,6 +67,8 @@ class TrainSettings:
     seed: int = 0
     weights: str | None = None
     freeze: bool = False
+    batch_norm: str = "sync"
+    compression: str | None = None
 
     def __post_init__(self) -> None:
         rules = {
@@ -88,6 +93,8 @@ class TrainSettings:
                 self.image_size is None or 1 <= self.image_size <= MAX_IMAGE_SIZE,
             ),
             "seed": ("0 or more", self.seed >= 0),
+            "batch_norm": ("sync or local", self.batch_norm in ("sync", "local")),
+            "compression": ("float16 or bfloat16", self.compression in (None, "float16", "bfloat16")),
             "freeze": (
                 "left out where there are no weights to start from",
                 self.weights is not None or not self.freeze,
@@ -103,7 +110,10 @@ class TrainSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """The attributes as a dict that JSON can hold."""
-        return {**asdict(self), "milestones": list(self.milestones)}
+        stored = {**asdict(self), "milestones": list(self.milestones)}
+        # Checkpoints of runs in one process, and of earlier versions, do not have these.
+        later = {"batch_norm": "sync", "compression": None}
+        return {name: value for name, value in stored.items() if name not in later or value != later[name]}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> TrainSettings:

@@ -13,7 +13,7 @@ import numpy as np
 from minires import Tensor, data, distributed, manual_seed, models, nn, optim
 from minires import functional as F
 from minires.data.shares import Shares
-from minires.models.resnet import BasicBlock, Bottleneck, ResNet
+from minires.models.resnet import Bottleneck, ResNet
 
 SAMPLES = 30  # batches of 13 leave a last one of 4, which 3 ranks share unevenly
 

@@ -1,0 +1,105 @@
+"""How fast training is on one, two and four ranks, beside PyTorch's DistributedDataParallel on gloo.
+
+    python benchmarks/distributed.py                 every measurement, each in processes of its own
+    python benchmarks/distributed.py --json          … as JSON
+    python benchmarks/distributed.py worker …        one rank of one measurement (started by the program itself)
+
+The batch is that of all ranks together. Each figure is the median over the steps after the first ones. Measurements of
+MiniRes and PyTorch alternate, so a change of the machine's load meets both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+# network: (image size, classes, batch of all ranks together)
+NETWORKS = {"resnet20": (32, 10, 128), "resnet18": (224, 1000, 16)}
+# name: (engine, ranks, threads of each)
+CASES = {
+    "one process, two threads": ("minires", 1, 2),
+    "two ranks, one thread each": ("minires", 2, 1),
+    "two ranks, local batch norm": ("minires-local", 2, 1),
+    "two ranks, bfloat16": ("minires-bfloat16", 2, 1),
+    "one process, one thread": ("minires", 1, 1),
+    "four ranks, one thread each": ("minires", 4, 1),
+    "PyTorch: one process, two threads": ("torch", 1, 2),
+    "PyTorch: two ranks, one thread each": ("torch", 2, 1),
+    "PyTorch: two ranks, SyncBatchNorm absent": ("torch", 2, 1),
+}
+
+
+def batch_of(network: str, rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    pixels, classes, batch = NETWORKS[network]
+    rng = np.random.default_rng(rank)
+    n = batch // size
+    images = rng.standard_normal((n, 3, pixels, pixels), dtype=np.float32)
+    return images, rng.integers(0, classes, n)
+
+
+def minires_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None:
+    from minires import Tensor, distributed, manual_seed, models, nn, optim
+    from minires import functional as F
+
+    comm = distributed.init()
+    manual_seed(0)
+    model = models.build(network, num_classes=NETWORKS[network][1])
+    if engine != "minires-local":
+        nn.SyncBatchNorm.convert(model, comm)
+    inner = optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    compression = "bfloat16" if engine == "minires-bfloat16" else None
+    optimizer = distributed.DistributedOptimizer(inner, comm, compression=compression)
+    images, labels = batch_of(network, comm.rank, comm.size)
+    times, waits = [], []
+    for _ in range(steps):
+        comm.barrier()
+        started, waited = time.perf_counter(), comm.seconds
+        loss = F.cross_entropy(model(Tensor(images)), Tensor(labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        waits.append(comm.seconds - waited)
+        comm.barrier()
+        times.append(time.perf_counter() - started)
+    return {"times": times, "waits": waits} if comm.rank == 0 else None
+
+
+def torch_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None:
+    import torch
+
+    from benchmarks.peers import torch_networks  # the same networks, in PyTorch
+
+    rank, size = int(os.environ.get("PMI_RANK", "0")), int(os.environ.get("PMI_SIZE", "1"))
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.manual_seed(0)
+    model: Any = torch_networks.build(network, NETWORKS[network][1]).to(memory_format=torch.channels_last)
+    if size > 1:
+        address = os.environ["MINIRES_BENCH_ADDRESS"]
+        torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
+        model = torch.nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    images, labels = map(torch.from_numpy, batch_of(network, rank, size))
+    images = images.to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(steps):
+        if size > 1:
+            torch.distributed.barrier()
+        started = time.perf_counter()
+        loss = torch.nn.functional.cross_entropy(model(images), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if size > 1:
+            torch.distributed.barrier()
+        times.append(time.perf_counter() - started)
+    return {"times": times, "waits": [0.0]} if rank == 0 else None
