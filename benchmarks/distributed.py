@@ -16,15 +16,20 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minires.distributed import launch
+
 ROOT = Path(__file__).resolve().parent.parent
 # network: (image size, classes, batch of all ranks together)
 NETWORKS = {"resnet20": (32, 10, 128), "resnet18": (224, 1000, 16)}
+STEPS = {"resnet20": 12, "resnet18": 5}
+WARM_UP = 2
 # name: (engine, ranks, threads of each)
 CASES = {
     "one process, two threads": ("minires", 1, 2),
@@ -35,7 +40,6 @@ CASES = {
     "four ranks, one thread each": ("minires", 4, 1),
     "PyTorch: one process, two threads": ("torch", 1, 2),
     "PyTorch: two ranks, one thread each": ("torch", 2, 1),
-    "PyTorch: two ranks, SyncBatchNorm absent": ("torch", 2, 1),
 }
 
 
@@ -77,12 +81,12 @@ def minires_worker(network: str, engine: str, steps: int) -> dict[str, Any] | No
 def torch_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None:
     import torch
 
-    from benchmarks.peers import torch_networks  # the same networks, in PyTorch
+    from benchmarks.peers import pytorch  # the same networks, in PyTorch
 
     rank, size = int(os.environ.get("PMI_RANK", "0")), int(os.environ.get("PMI_SIZE", "1"))
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.manual_seed(0)
-    model: Any = torch_networks.build(network, NETWORKS[network][1]).to(memory_format=torch.channels_last)
+    model: Any = pytorch.network(network).to(memory_format=torch.channels_last)
     if size > 1:
         address = os.environ["MINIRES_BENCH_ADDRESS"]
         torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=size)
@@ -103,3 +107,66 @@ def torch_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None
             torch.distributed.barrier()
         times.append(time.perf_counter() - started)
     return {"times": times, "waits": [0.0]} if rank == 0 else None
+
+
+def run(network: str, case: str) -> dict[str, Any]:
+    """One measurement, in processes of its own."""
+    engine, ranks, threads = CASES[case]
+    worker = [sys.executable, "-m", "benchmarks.distributed", "worker", network, engine, str(STEPS[network])]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+        environment |= {"MINIRES_BENCH_ADDRESS": f"file://{folder}/address", "MKL_NUM_THREADS": str(threads)}
+        command = [launch.find_mpiexec(), "-n", str(ranks), *worker] if ranks > 1 else worker
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{case}: {done.stderr[-2000:]}")
+    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    seconds = statistics.median(found["times"][WARM_UP:])
+    waiting = statistics.median(found["waits"][WARM_UP:] or [0.0]) / seconds
+    return {"images/s": NETWORKS[network][2] / seconds, "seconds": seconds, "waiting": waiting}
+
+
+def measure(networks: list[str], cases: list[str], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """{network: {case: the best of the rounds}}, in which the cases alternate."""
+    found: dict[str, dict[str, dict[str, float]]] = {network: {} for network in networks}
+    for network in networks:
+        for _ in range(rounds):
+            for case in cases:
+                result = run(network, case)
+                print(f"{network:9} {case:38} {result['images/s']:8.1f} images/s", file=sys.stderr, flush=True)
+                best = found[network].get(case)
+                if best is None or result["seconds"] < best["seconds"]:
+                    found[network][case] = result
+    return found
+
+
+def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    lines = []
+    for network, cases in found.items():
+        pixels, _, batch = NETWORKS[network]
+        lines += [f"{network}, {pixels}×{pixels}, batch {batch} of all ranks together", ""]
+        for case, result in cases.items():
+            lines.append(f"  {case:38} {result['images/s']:8.1f} images/s   waiting {100 * result['waiting']:4.1f} %")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["worker"]:
+        network, engine, steps = sys.argv[2:]
+        worker = torch_worker if engine == "torch" else minires_worker
+        if (result := worker(network, engine, int(steps))) is not None:
+            print(json.dumps(result), flush=True)
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="this one alone")
+    parser.add_argument("--case", choices=CASES, action="append", help="this one alone; may be repeated")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each case, of which the best counts")
+    given = parser.parse_args()
+    found = measure(given.network or [*NETWORKS], given.case or [*CASES], given.rounds)
+    print(json.dumps(found, indent=2) if given.json else table(found))
+
+
+if __name__ == "__main__":
+    main()

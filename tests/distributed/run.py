@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ def main(out: str, fault: str = "", rank: str = "0", step: str = "0") -> None:
         progress=False,
         checkpoint_steps=1,
     )
+    if fault == "later" and is_struck:  # after so many milliseconds, whatever this rank is doing then
+        threading.Timer(int(step) / 1000, fail, ["kill"]).start()
     trainer.fit(resume=(Path(out) / "last.safetensors").exists())
     digests = set(comm.gather_objects(digest(model.state_dict())))
     assert len(digests) == 1, "the ranks have different weights"
