@@ -38,7 +38,7 @@ def test_skip_connection_lesson(
 
 
 def test_the_code_that_the_lesson_quotes_is_the_code() -> None:
-    files = ("core/autograd.py", "ops/elementwise.py", "models/resnet.py")
+    files = ("core/autograd.py", "ops/elementwise.py", "models/blocks.py")
     code = {line.strip() for file in files for line in (ROOT / "minires" / file).read_text("utf-8").splitlines()}
     quoted = [b for b in python_blocks("docs/skip-connection.md") if not b.startswith(("import", "from"))]
     assert len(quoted) >= 5

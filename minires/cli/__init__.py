@@ -32,6 +32,7 @@ COMMANDS = {
     "info": "machine",
     "bench": "machine",
     "lab": "lab",
+    "study": "studies",
     "docs": "docs",
 }
 

@@ -4,6 +4,8 @@
     inspection.summarize(model, (3, 224, 224)).layers()             shapes, parameters, cost, receptive fields
     inspection.machine.describe()                                   kernels, threads, GPUs; `measure` times them
     inspection.timing.convolutions(model, 8, 224)                   convolutions, for `timing.measure` to time
+    inspection.gradient_shares(model, x, loss)                      the gradient through each shortcut and each F
+    inspection.path_gradients(model, x, loss)                       the gradient by the length of its paths, exactly
 
 Each part is imported when it is first used.
 """
@@ -11,7 +13,15 @@ Each part is imported when it is first used.
 from importlib import import_module
 from typing import Any
 
-_MODULE_OF = {"draw_graph": "drawing", "summarize": "summary", "machine": "machine", "timing": "timing"}
+_MODULE_OF = {
+    "draw_graph": "drawing",
+    "summarize": "summary",
+    "machine": "machine",
+    "timing": "timing",
+    "gradient_shares": "paths",
+    "path_gradients": "paths",
+    "path_norms": "paths",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,24 +3,31 @@
 `resnet18 … resnet152` are the ImageNet networks, with torchvision's structure and parameter names, and so are
 `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d`, `wide_resnet50_2` and `wide_resnet101_2`. `resnet20 …
 resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each ResNet has a twin
-without shortcuts: `plain18`, `plain20`, … All take `num_classes=`, `in_channels=`, `shortcut=` and
-`zero_init_residual=`, as `ResNet` does.
+without shortcuts: `plain18`, `plain20`, … `preact20`, `preact164`, … have the order of full pre-activation (He et al.
+2016), `highway20` and `dense_highway10`, … gates (Srivastava et al. 2015). All take `num_classes=` and `in_channels=`,
+and all but the dense ones the other options of `ResNet`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, make_shortcut
+from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, available, blocks_in_a_stage, parse, usual_block
+from minires.models.catalogue import kind_and_depth as kind_and_depth
+from minires.models.highway import Carry, DenseHighway
+from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, SingleBlock, make_shortcut
 
 __all__ = [
     "BasicBlock",
     "BlockClass",
     "Bottleneck",
+    "DenseHighway",
     "ResNet",
+    "SingleBlock",
     "available",
     "build",
     "cifar_resnet",
+    "highway",
     "image_size",
     "imagenet_resnet",
     "make_shortcut",
@@ -42,23 +49,6 @@ __all__ = [
     "wide_resnet101_2",
 ]
 
-IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    34: (BasicBlock, (3, 4, 6, 3)),
-    50: (Bottleneck, (3, 4, 6, 3)),
-    101: (Bottleneck, (3, 4, 23, 3)),
-    152: (Bottleneck, (3, 8, 36, 3)),
-}
-CIFAR = (20, 32, 44, 56, 110, 1202)
-# Bottlenecks with groups or more channels: (depth, options of ResNet).
-VARIANTS: dict[str, tuple[int, dict[str, int]]] = {
-    "resnext50_32x4d": (50, {"groups": 32, "width_per_group": 4}),
-    "resnext101_32x8d": (101, {"groups": 32, "width_per_group": 8}),
-    "resnext101_64x4d": (101, {"groups": 64, "width_per_group": 4}),
-    "wide_resnet50_2": (50, {"width_per_group": 128}),
-    "wide_resnet101_2": (101, {"width_per_group": 128}),
-}
-
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
     """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`."""
@@ -69,57 +59,92 @@ def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResN
     return ResNet(block, blocks, num_classes, **options)
 
 
-def cifar_resnet(depth: int, num_classes: int = 10, **options: Any) -> ResNet:
-    """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; shortcut "A" by default."""
-    _refuse_weights(options)
-    if not _is_cifar_depth(depth):
-        raise ValueError(f"cifar_resnet: depth {depth} must be 6n + 2: 8, 14, 20, 32, …")
-    return ResNet(BasicBlock, ((depth - 2) // 6,) * 3, num_classes, stem="cifar", **{"shortcut": "A", **options})
+def cifar_resnet(depth: int, num_classes: int = 10, *, block: str | None = None, **options: Any) -> ResNet:
+    """The CIFAR network of depth 6n + 2, else ValueError: three stages of n basic blocks; `options` of `ResNet`.
 
-
-def available() -> tuple[str, ...]:
-    """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
-    by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
-    return (*by_depth, *VARIANTS)
-
-
-def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet:
-    """The network called `name`, for example "resnet18" or "plain20"; any CIFAR depth 6n + 2 works, also "resnet8".
-
-    num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name.
+    block: "basic"; "bottleneck" for depth 9n + 2, usual for 164 and 1001 layers; "single" for 3n + 2. The usual
+    `shortcut` is "A", and "B" of bottlenecks.
     """
-    kind, depth = kind_and_depth(name)
-    if kind == "plain":
+    _refuse_weights(options)
+    block = block or usual_block(depth)
+    try:
+        count = blocks_in_a_stage(block, depth)
+    except ValueError as error:
+        raise ValueError(f"cifar_resnet: {error}") from None
+    usual = {"stem": "cifar", "shortcut": "B" if block == "bottleneck" else "A"}
+    return ResNet(BLOCKS[block][0], (count,) * 3, num_classes, **{**usual, **options})
+
+
+def highway(
+    depth: int,
+    num_classes: int = 10,
+    *,
+    dense: bool = False,
+    carry: Carry = "coupled",
+    gate_bias: float = -2.0,
+    **options: Any,
+) -> ResNet | DenseHighway:
+    """A highway network (Srivastava et al. 2015, arXiv 1505.00387): y = T·H(x) + C·x in every layer.
+
+    Args:
+        depth: 3n + 2 for a convolutional network, whose layers are single 3×3 convolutions in three stages; with
+            `dense` the number of fully connected layers.
+        num_classes: outputs of the classifier.
+        dense: a `DenseHighway` instead of a `ResNet`.
+        carry: "coupled" for C = 1 − T, "own" for a gate of its own.
+        gate_bias: b_T at the start.
+        options: of `DenseHighway` or `cifar_resnet`. The convolutional gates are 3×3 convolutions (gate_form), there is
+            no normalisation (norm), and where sizes change x is subsampled and padded with zeros (shortcut "A").
+
+    Raises ValueError for other values, TypeError for an unknown option.
+    """
+    _refuse_weights(options)
+    if dense:
+        return DenseHighway(depth, num_classes, carry=carry, gate_bias=gate_bias, **options)
+    if carry not in ("coupled", "own"):
+        raise ValueError(f"highway: carry {carry!r} must be 'coupled' or 'own'")
+    gate = "exclusive" if carry == "coupled" else "highway"
+    usual = {"block": "single", "order": "relu_before_add", "norm": "none", "gate": gate, "gate_form": "conv3x3"}
+    return cifar_resnet(depth, num_classes, gate_bias=gate_bias, **{**usual, **options})
+
+
+def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet | DenseHighway:
+    """The network called `name`: "resnet18", "plain20", "preact164", "highway20", "dense_highway10", …
+
+    Any CIFAR depth 6n + 2 works, also "resnet8". Options may also stand in the name:
+    "resnet20:gate=exclusive,gate_bias=-6".
+
+    num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name or value,
+    TypeError for an unknown option.
+    """
+    found = parse(name)
+    twice = sorted(options.keys() & found.options.keys())
+    if twice:
+        raise ValueError(f"build: {', '.join(twice)} of {name} is given twice, in the name and as an argument")
+    options |= found.options
+    if found.kind == "plain":
         if options.get("shortcut") is not None:
             raise ValueError(f"{name} has no shortcuts, so shortcut={options['shortcut']!r} must be left out")
         options["shortcut"] = None
+    if found.kind == "preact":
+        options.setdefault("order", "full")
     if num_classes is not None:
         options["num_classes"] = num_classes
-    if name in VARIANTS:
-        return _variant(name, **options)
-    return imagenet_resnet(depth, **options) if depth in IMAGENET else cifar_resnet(depth, **options)
+    if found.kind in VARIANTS:
+        return _variant(found.kind, **options)
+    if found.kind == "dense_highway":
+        return DenseHighway(found.depth, **options)
+    if found.kind == "highway":
+        return highway(found.depth, **options)
+    return imagenet_resnet(found.depth, **options) if found.is_imagenet else cifar_resnet(found.depth, **options)
 
 
 def image_size(name: str) -> int:
-    """The image size in pixels, 224 or 32, for which the network `name` is designed. Raises ValueError if unknown."""
-    return 224 if kind_and_depth(name)[1] in IMAGENET else 32
-
-
-def kind_and_depth(name: str) -> tuple[str, int]:
-    """("resnet", 18) for "resnet18", ("resnext50_32x4d", 50) for that network.
-
-    Raises ValueError, listing the networks, for an unknown name.
-    """
-    if name in VARIANTS:
-        return name, VARIANTS[name][0]
-    kind = name.rstrip("0123456789")
-    depth = int(name[len(kind) :] or 0)
-    if kind not in ("resnet", "plain") or not (depth in IMAGENET or _is_cifar_depth(depth)):
-        raise ValueError(
-            f"no model {name!r}: known are {', '.join(available())}, and every CIFAR depth resnet{{6n+2}} and "
-            "plain{6n+2}, such as resnet8"
-        )
-    return kind, depth
+    """The image size in pixels for which the network `name` is designed, as 224 or 32. Raises ValueError if unknown."""
+    found = parse(name)
+    if found.kind == "dense_highway":
+        return int(found.options.get("image", 28))
+    return 224 if found.is_imagenet else 32
 
 
 def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
@@ -135,10 +160,6 @@ def _refuse_weights(options: dict[str, Any]) -> None:
                 f"{name}= is torchvision's, which downloads weights. Here they come from a file: "
                 "model.load_state_dict(minires.weights.load(path))"
             )
-
-
-def _is_cifar_depth(depth: int) -> bool:
-    return depth >= 8 and depth % 6 == 2
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
@@ -222,8 +243,8 @@ def resnet1202(num_classes: int = 10, **options: Any) -> ResNet:
 
 
 def __getattr__(name: str) -> Any:
-    """`plain18`, `plain20`, …: the twin of each network without shortcuts."""
-    if name.startswith("plain") and name in available():
+    """`plain18`, `plain20`, …: the twin of each network without shortcuts; `preact164`, `dense_highway10`, …"""
+    if name.startswith(("plain", "preact", "highway", "dense_highway")) and name in available():
         return lambda *args, **options: build(name, *args, **options)
     raise AttributeError(f"module 'minires.models' has no attribute {name!r}")
 

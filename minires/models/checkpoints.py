@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.errors import WeightsError
-from minires.models import IMAGENET, kind_and_depth
+from minires.models.catalogue import BLOCKS, IMAGENET, Name, kind_and_depth, parse
 
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
 
@@ -53,8 +53,10 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     An option is left out if the array that shows it is missing, or has a shape that the network cannot have. The
     network then gets its usual size, and `load_state_dict` refuses the arrays. Raises ValueError for an unknown name.
     """
-    block_and_counts = IMAGENET.get(kind_and_depth(name)[1])
-    features, width, kernel = (64, 16, 3) if block_and_counts is None else (512 * block_and_counts[0].expansion, 64, 7)
+    network = parse(name)
+    if network.kind == "dense_highway":
+        return _dense_options(network, arrays)
+    features, width, kernel = _sizes(network)
     shapes = {key: tuple(array.shape) for key, array in arrays.items()}
     found = {}
     for classifier in ("fc", "linear"):
@@ -65,4 +67,29 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     channels = shapes.get("conv1.weight", ())[1:2]
     if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MAX_CHANNELS:
         found["in_channels"] = int(channels[0])
+    return found
+
+
+def _sizes(network: Name) -> tuple[int, int, int]:
+    """(inputs of the classifier, width and kernel of the first convolution) of a ResNet."""
+    usual, kernel = (64, 7) if network.is_imagenet else (16, 3)
+    width = network.options.get("width", usual)
+    if network.is_imagenet:
+        return 8 * width * IMAGENET[network.depth][0].expansion, width, kernel
+    return 4 * width * BLOCKS[network.block][0].expansion, width, kernel
+
+
+def _dense_options(network: Name, arrays: Mapping[str, Any]) -> dict[str, int]:
+    """As `network_options`, of a dense highway network."""
+    width, pixels = network.options.get("width", 50), network.options.get("image", 28) ** 2
+    shapes = {key: tuple(array.shape) for key, array in arrays.items()}
+    found = {}
+    outputs = shapes.get("fc.bias", ())
+    if len(outputs) == 1 and shapes.get("fc.weight") == (*outputs, width) and 1 <= outputs[0] <= MAX_OUTPUTS:
+        found["num_classes"] = int(outputs[0])
+    inputs = shapes.get("first.weight", ())[1:2]
+    if shapes.get("first.weight") == (width, *inputs):
+        channels, rest = divmod(inputs[0], pixels)
+        if not rest and 1 <= channels <= MAX_CHANNELS:
+            found["in_channels"] = int(channels)
     return found

@@ -76,7 +76,7 @@ class BatchNormTraining(_BatchNorm):
     """y = w·(x − μ)/√(σ² + ε) + b [+ residual] [then ReLU], with μ and σ² of this batch, for each channel.
 
     x (N, C, …), weight and bias (C,), residual like x: a block of your own may add its shortcut here, in the same pass
-    over memory; models/resnet.py uses `+`. The caller updates running statistics from the node's `mean` and `var`.
+    over memory; models/blocks.py uses `+`. The caller updates running statistics from the node's `mean` and `var`.
     """
 
     saved_inputs = (0, 1)

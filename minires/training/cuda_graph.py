@@ -49,6 +49,9 @@ def _check_can_be_captured(model: Module, optimizer: Optimizer, clip_norm: float
         "the random numbers of Dropout come from host memory": any(
             isinstance(module, Dropout) and module.p > 0 for module in model.modules()
         ),
+        "stochastic depth computes other blocks in each step": any(
+            getattr(module, "is_dropped_at_random", False) for module in model.modules()
+        ),
     }
     found = [complaint for complaint, holds in complaints.items() if holds]
     if found:

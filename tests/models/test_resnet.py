@@ -12,7 +12,7 @@ import minires as mr
 from minires import functional as F
 from minires import models, nn
 from minires.errors import ShapeError
-from minires.models.resnet import BasicBlock, Bottleneck, ResNet, SubsampleAndPad
+from minires.models.resnet import BasicBlock, Block, Bottleneck, ResNet, SubsampleAndPad
 
 PARAMETERS = {  # the CIFAR networks: He et al. 2015, option A; the others: torchvision
     "resnet18": 11_689_512,
@@ -121,18 +121,21 @@ def test_features_end_where_the_classifier_begins():
 @pytest.mark.slow  # 3 s: draws the weights of eighteen networks
 def test_every_name_builds_its_depth():
     """Layers with weights on the longest path, the projections aside, are what the name counts."""
-    assert len(models.available()) == 27
+    assert len(models.available()) == 36
     for name in models.available():
-        if re.search("1202|152|101|110", name):
+        if re.search("1202|152|101|110|1001|dense", name):
             continue
         depth = models.kind_and_depth(name)[1]
         model = getattr(models, name)(num_classes=2)
         layers = [
-            n for n, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and "downsample" not in n
+            n
+            for n, m in model.named_modules()
+            if isinstance(m, (nn.Conv2d, nn.Linear)) and not re.search("downsample|join", n)
         ]
         assert len(layers) == depth
-        assert name in (f"resnet{depth}", f"plain{depth}", *models.VARIANTS)
-        blocks = [module for module in model.modules() if isinstance(module, (BasicBlock, Bottleneck))]
+        kinds = ("resnet", "plain", "preact", "highway")
+        assert name in (*(f"{kind}{depth}" for kind in kinds), *models.VARIANTS)
+        blocks = [module for module in model.modules() if isinstance(module, Block)]
         assert {block.plain for block in blocks} == {name.startswith("plain")}
 
 

@@ -411,6 +411,7 @@ def test_a_step_that_cannot_be_captured_leaves_everything_as_it_was(device, mode
         ({"optimizer": lambda model: optim.Adam(model.parameters())}, "only SGD can be captured: Adam counts"),
         ({"clip_norm": 1.0}, "clip_norm waits"),
         ({"model": lambda: nn.Sequential(Block(), nn.Dropout(0.1))}, "random numbers of Dropout"),
+        ({"model": lambda: models.cifar_resnet(8, survival=0.5)}, "stochastic depth"),
         ({"model": lambda: Block().to(dtype=np.float64)}, "only float32 can be captured, and the model is float64"),
     ],
 )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from minires import nn
 from minires.errors import ShapeError
 from minires.lab.fixtures import block, normal, verdict
 from minires.lab.mistake import Measured, Mistake, Outcome
 from minires.lab.patches import Everywhere
-from minires.models import resnet
-from minires.models.resnet import BasicBlock, Bottleneck, make_shortcut
+from minires.models.blocks import BasicBlock, Bottleneck
+from minires.models.shortcuts import Shortcut, make_shortcut
 
 
-def _without_stride(option: resnet.Shortcut, inputs: int, outputs: int, stride: int) -> nn.Module | None:
-    return make_shortcut(option, inputs, outputs, 1)
+def _without_stride(
+    option: Shortcut, inputs: int, outputs: int, stride: int, norm: Callable[[int], nn.Module] | None = nn.BatchNorm2d
+) -> nn.Module | None:
+    return make_shortcut(option, inputs, outputs, 1, norm)
 
 
 def _output(shape: tuple[int, ...]) -> str:
@@ -51,7 +55,7 @@ def _check_stride() -> Outcome:
 STRIDE = Mistake(
     name="shortcut-with-wrong-stride",
     title="The projection on the shortcut has no stride",
-    replaces="make_shortcut in minires/models/resnet.py",
+    replaces="make_shortcut in minires/models/shortcuts.py",
     code="""\
 def make_shortcut(inputs, outputs, stride):
     return Sequential(conv1x1(inputs, outputs), BatchNorm2d(outputs))

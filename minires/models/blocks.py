@@ -1,0 +1,134 @@
+"""The blocks of residual networks (He et al. 2015, arXiv 1512.03385).
+
+    plain     y = relu(F(x))
+    residual  y = relu(F(x) + x)      the sum passes its gradient to both terms, so x receives it undiminished
+
+Parameter names and the position of the stride (on a bottleneck's 3×3 convolution) are torchvision's, so its checkpoints
+load. `variants.py` has the same blocks with another order of their layers, and with gates.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from minires import nn
+from minires.core.tensor import Tensor
+from minires.models.shortcuts import Shortcut, conv1x1, conv3x3, make_shortcut
+
+
+def relu_of_norm(relu: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """relu(norm(x)): in one pass, unless someone has put other layers in their places or hooked into them."""
+    are_usual = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
+    if are_usual and not (relu.has_hooks or norm.has_hooks):
+        return norm(x, relu=True)
+    return relu(norm(x))
+
+
+class Block(nn.Module):
+    """The part that both kinds of block share: the sum of F(x) and the shortcut, and the ReLU after it."""
+
+    expansion: ClassVar[int]  # output channels / width
+    plain: bool
+    relu: nn.Module
+    downsample: nn.Module | None
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The last batch norm of F, for `zero_init_residual`."""
+        raise NotImplementedError
+
+    def residual(self, x: Tensor) -> Tensor:
+        """F(x): x (N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        raise NotImplementedError
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """x in the shape of F(x)."""
+        return x if self.downsample is None else self.downsample(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        if self.plain:
+            return self.relu(self.residual(x))
+        return self.relu(self.residual(x) + self.shortcut(x))
+
+
+class BasicBlock(Block):
+    """Two 3×3 convolutions: the block of ResNet-18 and -34, and of the CIFAR networks."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Shortcut = "B") -> None:
+        self.plain = shortcut is None
+        self.conv1 = conv3x3(inputs, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.conv2 = conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = make_shortcut(shortcut, inputs, width, stride)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn2
+
+    def residual(self, x: Tensor) -> Tensor:
+        y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
+        return self.bn2(self.conv2(y))
+
+
+class Bottleneck(Block):
+    """1×1 down, 3×3, 1×1 up: the block of ResNet-50, -101 and -152.
+
+    With `groups` or another `base_width` than 64 the 3×3 convolution has groups · ⌊width · base_width/64⌋ channels:
+    32 groups of 4 for ResNeXt-50, twice `width` for the wide networks.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int = 1,
+        shortcut: Shortcut = "B",
+        groups: int = 1,
+        base_width: int = 64,
+    ) -> None:
+        inner = groups * int(width * (base_width / 64))
+        self.plain = shortcut is None
+        self.conv1 = conv1x1(inputs, inner)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = conv3x3(inner, inner, stride, groups)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = conv1x1(inner, width * self.expansion)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = nn.ReLU()
+        self.downsample = make_shortcut(shortcut, inputs, width * self.expansion, stride)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3
+
+    def residual(self, x: Tensor) -> Tensor:
+        y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
+        y = relu_of_norm(self.relu, self.bn2, self.conv2(y))
+        return self.bn3(self.conv3(y))
+
+
+class SingleBlock(Block):
+    """One 3×3 convolution: shortcuts that skip one layer (He et al. 2016, section 4), and a highway's layers."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int = 1, shortcut: Shortcut = "B") -> None:
+        self.plain = shortcut is None
+        self.conv1 = conv3x3(inputs, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.downsample = make_shortcut(shortcut, inputs, width, stride)
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn1
+
+    def residual(self, x: Tensor) -> Tensor:
+        return self.bn1(self.conv1(x))
