@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import click
 
 from minires.cli.shared import example
 from minires.errors import MiniResError
-from minires.training.interrupt import TrainingInterrupted
 
 if TYPE_CHECKING:
     from minires.distributed import Communicator
@@ -54,24 +54,24 @@ def launch(
     context.exit(launching.launch(command, ranks=ranks, restarts=restarts, hostfile=hostfile, mpiexec=mpiexec))
 
 
-def communicator(is_distributed: bool) -> Communicator | None:
-    """The communicator of a command with --distributed, else None.
+def communicator(is_distributed: bool, command: str = "train … --distributed") -> Communicator | None:
+    """The communicator of a command with an option for several processes, the last word of `command`; else None.
 
     Raises MiniResError where the option and the number of processes do not fit each other.
     """
     from minires.distributed.start import init, launched_ranks
 
-    ranks = launched_ranks()
+    ranks, option = launched_ranks(), command.split()[-1]
     if not is_distributed:
         if ranks > 1:
             raise MiniResError(
-                f"{ranks} processes were started, and each would do the same work: give --distributed, or start one"
+                f"{ranks} processes were started, and each would do the same work: give {option}, or start one"
             )
         return None
     if ranks == 1:
         raise MiniResError(
-            "--distributed needs several processes: mpiexec -n 4 minires train … --distributed, or minires launch -n 4 "
-            "train …"
+            f"{option} needs several processes: mpiexec -n 4 minires {command}; minires launch -n 4 train … adds "
+            "--distributed itself"
         )
     comm = init()
     if comm.rank:
@@ -87,14 +87,10 @@ def failing_together(comm: Communicator | None) -> Iterator[None]:
         return
     from minires.distributed.start import fail
 
-    context = click.get_current_context()
     try:
         yield
-    except TrainingInterrupted as stop:  # all ranks have stopped after the same step
-        comm.close()
-        if comm.rank:
-            context.exit(128 + stop.signal)
-        raise
+    except KeyboardInterrupt as stop:  # a Trainer has stopped all ranks after the same step, and rank 0 writes its log
+        fail(comm, str(stop) or "interrupted", 128 + getattr(stop, "signal", signal.SIGINT), later=10.0)
     except click.exceptions.Exit:
         raise
     except (MiniResError, MemoryError, OSError) as error:
