@@ -5,7 +5,8 @@
     python benchmarks/distributed.py worker …        one rank of one measurement (started by the program itself)
 
 The batch is that of all ranks together. Each figure is the median over the steps after the first ones. Measurements of
-MiniRes and PyTorch alternate, so a change of the machine's load meets both.
+MiniRes and PyTorch alternate, so a change of the machine's load meets both. On a busy machine the CPU time of all ranks
+together says more than images per second: it does not count the time in which others had the cores.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ CASES = {
 
 
 def batch_of(network: str, rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of one rank."""
     pixels, classes, batch = NETWORKS[network]
     rng = np.random.default_rng(rank)
     n = batch // size
@@ -52,6 +54,7 @@ def batch_of(network: str, rank: int, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def minires_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None:
+    """The seconds of each step, those in which rank 0 waited, and the CPU time of all ranks; None but on rank 0."""
     from minires import Tensor, distributed, manual_seed, models, nn, optim
     from minires import functional as F
 
@@ -64,21 +67,24 @@ def minires_worker(network: str, engine: str, steps: int) -> dict[str, Any] | No
     compression = "bfloat16" if engine == "minires-bfloat16" else None
     optimizer = distributed.DistributedOptimizer(inner, comm, compression=compression)
     images, labels = batch_of(network, comm.rank, comm.size)
-    times, waits = [], []
+    times, waits, cpu = [], [], []
     for _ in range(steps):
         comm.barrier()
-        started, waited = time.perf_counter(), comm.seconds
+        started, waited, busy = time.perf_counter(), comm.seconds, time.process_time()
         loss = F.cross_entropy(model(Tensor(images)), Tensor(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         waits.append(comm.seconds - waited)
+        cpu.append(time.process_time() - busy)
         comm.barrier()
         times.append(time.perf_counter() - started)
-    return {"times": times, "waits": waits} if comm.rank == 0 else None
+    cpu = comm.all_reduce(np.array(cpu)).tolist()
+    return {"times": times, "waits": waits, "cpu": cpu} if comm.rank == 0 else None
 
 
 def torch_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None:
+    """The same of PyTorch, whose waiting is not known."""
     import torch
 
     from benchmarks.peers import pytorch  # the same networks, in PyTorch
@@ -94,19 +100,23 @@ def torch_worker(network: str, engine: str, steps: int) -> dict[str, Any] | None
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     images, labels = map(torch.from_numpy, batch_of(network, rank, size))
     images = images.to(memory_format=torch.channels_last)
-    times = []
+    times, cpu = [], []
     for _ in range(steps):
         if size > 1:
             torch.distributed.barrier()
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         loss = torch.nn.functional.cross_entropy(model(images), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
+        cpu.append(time.process_time() - busy)
         if size > 1:
             torch.distributed.barrier()
         times.append(time.perf_counter() - started)
-    return {"times": times, "waits": [0.0]} if rank == 0 else None
+    used = torch.tensor(cpu)
+    if size > 1:
+        torch.distributed.all_reduce(used)
+    return {"times": times, "waits": [0.0], "cpu": used.tolist()} if rank == 0 else None
 
 
 def run(network: str, case: str) -> dict[str, Any]:
@@ -123,7 +133,8 @@ def run(network: str, case: str) -> dict[str, Any]:
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     seconds = statistics.median(found["times"][WARM_UP:])
     waiting = statistics.median(found["waits"][WARM_UP:] or [0.0]) / seconds
-    return {"images/s": NETWORKS[network][2] / seconds, "seconds": seconds, "waiting": waiting}
+    cpu = statistics.median(found["cpu"][WARM_UP:])
+    return {"images/s": NETWORKS[network][2] / seconds, "seconds": seconds, "waiting": waiting, "cpu": cpu}
 
 
 def measure(networks: list[str], cases: list[str], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -141,17 +152,22 @@ def measure(networks: list[str], cases: list[str], rounds: int) -> dict[str, dic
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The measurements as text."""
     lines = []
     for network, cases in found.items():
         pixels, _, batch = NETWORKS[network]
         lines += [f"{network}, {pixels}×{pixels}, batch {batch} of all ranks together", ""]
         for case, result in cases.items():
-            lines.append(f"  {case:38} {result['images/s']:8.1f} images/s   waiting {100 * result['waiting']:4.1f} %")
+            cpu, waiting = result["cpu"], 100 * result["waiting"]
+            lines.append(
+                f"  {case:38} {result['images/s']:8.1f} images/s {cpu:8.3f} CPU s/step {waiting:5.1f} % waiting"
+            )
         lines.append("")
     return "\n".join(lines)
 
 
 def main() -> None:
+    """Measure, or be one rank of a measurement."""
     if sys.argv[1:2] == ["worker"]:
         network, engine, steps = sys.argv[2:]
         worker = torch_worker if engine == "torch" else minires_worker

@@ -57,7 +57,7 @@ def train(
         build: `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`.
         out: the folder of the run; `resume` continues the run in it.
         data_dir, download: as for `minires.data.load`.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N"; "cuda" of several processes is a GPU for each on its machine.
         workers: the number of threads that prepare images.
         progress, graph, checkpoint_seconds: as for `Trainer`.
         comm: the processes that train together (`distributed.init()`); the batch size is that of all together. `out`
@@ -90,7 +90,7 @@ def train(
         freeze_all_but_classifier(model)
     if comm.size > 1 and settings.batch_norm == "sync":
         SyncBatchNorm.convert(model, comm)
-    model.to(device)
+    model.to(f"cuda:{comm.local_rank}" if device == "cuda" and comm.size > 1 else device)
     train_loader, validation_loader = make_loaders(settings, preprocessing, train_set, validation_set, workers)
     optimizer = make_optimizer(settings, model)
     schedule, schedule_per = make_schedule(settings, optimizer, len(train_loader))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-TIMEOUT = "6"  # seconds, instead of 20
+TIMEOUT = "8"  # seconds, instead of 20
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def struck(run, folder, fault, rank, step):
     [
         ("kill", 1, "rank 1 of 2 on .* has ended without an error of its own"),
         ("kill", 0, "rank 0 of 2 on .* has ended without an error of its own"),
-        ("stop", 1, "rank 1 of 2 on .* has given no sign of life for 6 s"),
-        ("stop", 0, "rank 0 of 2 on .* has given no sign of life for 6 s"),
+        ("stop", 1, "rank 1 of 2 on .* has given no sign of life for 8 s"),
+        ("stop", 0, "rank 0 of 2 on .* has given no sign of life for 8 s"),
         ("hang", 1, "rank 1 of 2 on .* hangs.*time.sleep"),
         ("raise", 1, "rank 1 of 2 on .*an image is on fire"),
         ("full", 0, "rank 0 of 2 on .*No space left on device; the old file, if any, is untouched"),
