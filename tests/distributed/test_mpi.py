@@ -87,3 +87,13 @@ def test_the_option_without_several_processes_is_refused(run, tmp_path):
     assert (done.returncode, "mpiexec -n 4" in done.stderr) == (2, True)
     done = run(1, *command, "--batch-norm", "local", check=False)
     assert (done.returncode, "--batch-norm would change nothing" in done.stderr) == (2, True)
+
+
+@pytest.mark.slow  # three processes and then two
+def test_the_example_says_the_same_with_a_trainer_and_by_hand(run):
+    trainer = run(3, "examples/distributed.py", "--epochs", "1")
+    by_hand = run(2, "examples/distributed.py", "--epochs", "1", "--by-hand")
+    assert "3 ranks: " in trainer.stdout
+    assert "2 ranks: " in by_hand.stdout
+    right = [int(each.stdout.split(" ranks: ")[1].split(" of ")[0]) for each in (trainer, by_hand)]
+    assert abs(right[0] - right[1]) <= 5
