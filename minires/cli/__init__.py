@@ -24,10 +24,10 @@ from minires.weights.messages import printable
 COMMANDS = {
     "demo": "training",
     "train": "training",
-    "launch": "distributed",
     "evaluate": "networks",
     "predict": "networks",
     "summary": "networks",
+    "launch": "distributed",
     "gradcheck": "gradients",
     "info": "machine",
     "bench": "machine",

@@ -30,6 +30,9 @@ from minires.distributed.signs import Signs
 SMALL = 1 << 15  # bytes up to which a sum is one all-gather: a single phase, and all add for themselves
 SPIN_SECONDS = 2e-4  # a wait that is over by then never sleeps
 NAP_SECONDS = 5e-5
+# A long vector is summed in parts, a few at a time: the pieces under way need memory besides the gradients.
+PART_BYTES = 1 << 20
+MOST_UNDER_WAY = 4
 
 
 class MpiCommunicator(Communicator):
@@ -49,7 +52,9 @@ class MpiCommunicator(Communicator):
         # and MPI wants the same order of calls on all ranks of one communicator.
         self._comm, self._pieces_comm, self._sums_comm = comm.Dup(), comm.Dup(), comm.Dup()
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self._adding: deque[_OrderedSum] = deque()  # sums whose pieces have not all come, in the order of their start
+        # Sums that have not begun, and those whose pieces have not all come, in the order of their start.
+        self._waiting: deque[_OrderedSum] = deque()
+        self._adding: deque[_OrderedSum] = deque()
         hosts = self.gather_objects(self.host)
         here = [rank for rank, host in enumerate(hosts) if host == self.host]
         self.local_rank, self.local_size = here.index(self.rank), len(here)
@@ -74,14 +79,19 @@ class MpiCommunicator(Communicator):
     def start_all_reduce(self, array: Array, codec: Codec | None = None) -> Pending:
         if array.ndim != 1 or array.size % self.size or not array.flags.c_contiguous:
             raise ValueError(f"start_all_reduce: needs a vector of a multiple of {self.size} elements")
-        started = _OrderedSum(self, array, codec)
-        self._adding.append(started)
-        return started
+        length = max(PART_BYTES // (array.itemsize * self.size), 1) * self.size
+        parts = [_OrderedSum(self, array[at : at + length], codec) for at in range(0, array.size, length)]
+        self._waiting += parts
+        self.progress()
+        return _Parts(parts)
 
     def progress(self) -> None:
-        # Only the oldest may enter its second phase, so all ranks start these in the same order.
+        # Only the oldest may begin, or enter its second phase, so all ranks start these in the same order.
         while self._adding and self._adding[0].add_if_complete():
             self._adding.popleft()
+        while self._waiting and len(self._adding) < MOST_UNDER_WAY:
+            self._waiting[0].begin()
+            self._adding.append(self._waiting.popleft())
 
     def broadcast(self, array: Array, root: int = 0) -> Array:
         received = np.array(array, order="C")
@@ -133,17 +143,32 @@ class MpiCommunicator(Communicator):
         self._signs.goodbye()
 
 
+class _Parts:
+    """A sum in parts."""
+
+    def __init__(self, parts: list[_OrderedSum]) -> None:
+        self._parts = parts
+
+    def wait(self) -> None:
+        """Return when all parts are complete."""
+        for part in self._parts:
+            part.wait()
+
+
 class _OrderedSum:
     """A sum under way: see the head of this file."""
 
     def __init__(self, comm: MpiCommunicator, array: Array, codec: Codec | None) -> None:
         self._comm, self._array, self._codec = comm, array, codec
+        self._is_second_phase, self._done = False, False
+
+    def begin(self) -> None:
+        """Start the first phase."""
+        codec, array, comm = self._codec, self._array, self._comm
         sent = array if codec is None else codec.encode(array)
         self._sent, byte = sent, comm._mpi.BYTE  # kept until it has been sent
         self._pieces = np.empty((comm.size, array.size // comm.size), sent.dtype)
         self._request = comm._pieces_comm.Ialltoall([_bytes(sent), byte], [_bytes(self._pieces), byte])
-        self._is_second_phase = False
-        self._done = False
 
     def add_if_complete(self) -> bool:
         """Start the second phase if all pieces have come; returns whether they have."""
@@ -156,6 +181,7 @@ class _OrderedSum:
         else:
             self._sent = codec.encode(in_order([codec.decode(piece, array.dtype) for piece in self._pieces]))
             received = np.empty(array.shape, codec.wire)
+        del self._pieces
         self._received, byte = received, comm._mpi.BYTE
         self._request = comm._sums_comm.Iallgather([_bytes(self._sent), byte], [_bytes(received), byte])
         self._is_second_phase = True
@@ -173,7 +199,7 @@ class _OrderedSum:
         if self._codec is not None:
             self._array[...] = self._codec.decode(self._received, self._array.dtype)
         self._done = True
-        del self._sent, self._pieces, self._received
+        del self._sent, self._received
 
 
 def _bytes(array: Array) -> Array:
