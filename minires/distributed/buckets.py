@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from minires import backend
 from minires.backend import Array, array_module, device_of
 from minires.core.tensor import Tensor
 from minires.distributed.communicator import Codec, Communicator, Pending
@@ -48,7 +49,10 @@ class Bucket:
         """The vector; zeros at first, which is what a rank without a gradient adds."""
         if self._vector is None:
             example = self.parameters[0].data
-            self._vector = array_module(example).zeros(self.size, example.dtype)
+            one = array_module(example).zeros((1, 1, 1, 1), example.dtype)
+            # Padding takes memory that the kernels keep for reuse: with NumPy's own, that of the gradients which the
+            # bucket replaces would lie idle beside it.
+            self._vector = backend.pad(one, ((0, 0), (0, 0), (0, 0), (0, self.size - 1)), 0.0).reshape(-1)
         return self._vector
 
     def _place(self, number: int) -> Array:
