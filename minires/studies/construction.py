@@ -1,8 +1,8 @@
 """The deeper plain net contains the shallower one: does SGD find it? (He et al. 2015, arXiv 1512.03385, §1)
 
 A deeper network "by construction" is a trained shallower one with layers that hand on their input. Such a layer exists:
-a 3×3 convolution that is 1 at its centre, from each channel to itself, batch norm that changes nothing, and a ReLU whose
-input is never negative because a ReLU comes before it.
+a 3×3 convolution that is 1 at its centre, from each channel to itself, batch norm that changes nothing, and a ReLU
+whose input is never negative because a ReLU comes before it.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def hand_on(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     conv.weight.assign_(weight)
     norm.weight.assign_(np.full(norm.weight.shape, np.sqrt(1 + norm.eps), np.float32))
     nn.init.zeros_(norm.bias)
-    norm.running_mean.assign_(np.zeros(norm.running_mean.shape, np.float32))  # type: ignore[union-attr]
-    norm.running_var.assign_(np.ones(norm.running_var.shape, np.float32))  # type: ignore[union-attr]
+    norm.running_mean.assign_(np.zeros(norm.running_mean.shape, np.float32))
+    norm.running_var.assign_(np.ones(norm.running_var.shape, np.float32))
 
 
 def errors(results: Results, key: str) -> dict[str, float]:
@@ -162,7 +162,7 @@ def _draw(canvas: Canvas, results: Results) -> None:
     bars, curves = canvas.subplots(1, 2)
     found = errors(results, "train_error")
     hatches = ("", "//", "..", "xx")
-    for number, (name, error) in enumerate(found.items()):
+    for number, error in enumerate(found.values()):
         color = drawing.COLORS[number]
         bars.bar(number, error, color=color, alpha=0.6, hatch=hatches[number], edgecolor=color)
         bars.annotate(f"{error:.1f}", (number, error), ha="center", va="bottom")

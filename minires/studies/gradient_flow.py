@@ -34,7 +34,7 @@ KINDS: dict[str, str | None] = {"residual": "A", "plain": None}
 NORMS = ("none", "batch", "layer", "group")
 INITS = ("he", "lecun", "xavier", "orthogonal")
 BRANCH_INITS = ("fixup", "skipinit")  # for residual networks without normalisation
-TAKEN_APART = (("none", "he"), ("none", "fixup"), ("batch", "he"))  # whose gradient is divided block by block
+TAKEN_APART = (("none", "he"), ("none", "skipinit"), ("batch", "he"))  # whose gradient is divided block by block
 
 
 @dataclass(frozen=True, kw_only=True)

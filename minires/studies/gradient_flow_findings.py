@@ -257,7 +257,7 @@ def _initialisation(canvas: Canvas, results: Results, depth: int) -> None:
         config = f"residual-none-{init}"
         values = [of(results, config, each, "activations")[-1] for each in depths(results)]
         signal.loglog(depths(results), values, label=init, **drawing.series(number))
-        if init in ("he", "fixup"):
+        if init in ("he", "skipinit"):
             identity = of(results, config, depth, "identity")
             where = np.linspace(1, (depth - 2) // 2, len(identity))
             shares.plot(where, identity, label=f"none, {init}", **drawing.series(number))

@@ -18,7 +18,6 @@ from minires.core.modes import no_grad
 from minires.core.random import manual_seed
 from minires.core.tensor import Tensor
 from minires.nn import Module
-from minires.studies import drawing
 from minires.studies.form import Claim, Figure, Settings, Study, Table, Task
 from minires.studies.networks import CIFAR, depth_of, network, title_of
 from minires.studies.recipe import Recipe
@@ -99,7 +98,7 @@ def loss_slice(
 def filter_normalised(
     weights: dict[str, npt.NDArray[np.float32]], rng: np.random.Generator
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """A random direction whose filters have the norms of the weights' filters; 0 for biases and batch norm, as in §4."""
+    """A random direction whose filters have the norms of the weights' filters; 0 for biases and batch norm (§4)."""
     direction = {}
     for name, weight in weights.items():
         if weight.ndim < 2:

@@ -1,4 +1,4 @@
-"""What the recipes of training and testing are worth: schedules, augmentation, weight decay, test-time views, ensembles.
+"""What recipes of training and testing are worth: schedules, augmentation, weight decay, views in testing, ensembles.
 
 view      softmax averaged over several versions of an image: flipped, ten crops, several sizes
 ensemble  softmax averaged over several networks that differ in their seed alone

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from minires.core.autograd import grad
 from minires.core.random import manual_seed
 from minires.core.tensor import Tensor
-from minires.nn import Module
 from minires.studies import drawing
 from minires.studies.form import Claim, Figure, Settings, Study, Table, Task
 from minires.studies.networks import CIFAR, depth_of, kind_of, network, title_of
@@ -92,7 +91,7 @@ def theoretical_field(model: Any) -> int:
     return field
 
 
-def effective_field(model: Module, settings: FieldSettings) -> npt.NDArray[np.float64]:
+def effective_field(model: Any, settings: FieldSettings) -> npt.NDArray[np.float64]:
     """|∂y/∂x| (size, size), the root mean square over images, channels and signs of random c; its sum is 1.
 
     y is c · the centre pixel of the last map, c random, for images of noise; batch norm uses their statistics.

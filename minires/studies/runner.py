@@ -144,11 +144,14 @@ class Job:
     threads: int
 
     def run(self, task: Task, report: Callable[[float], None]) -> None:
-        """Run one task and store its result."""
-        store, started = Store(self.path), time.perf_counter()
+        """Run one task and store its result, with the seconds of processor time that it took.
+
+        (Not of the clock: on a busy machine these say nothing. What a kill has interrupted is not counted.)
+        """
+        store, started = Store(self.path), time.process_time()
         with num_threads(self.threads):
             values = self.study.run(self.settings, task, Work(store, task.name, report, self.data_dir))
-        store.finish(task, time.perf_counter() - started, values)
+        store.finish(task, time.process_time() - started, values)
 
 
 def _run_all(job: Job, store: Store, wanted: list[Task], jobs: int, progress: bool, executor: Executor | None) -> None:
