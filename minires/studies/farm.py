@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minires.errors import MiniResError
 from minires.studies.form import Task
@@ -34,7 +34,7 @@ def farming(comm: Communicator) -> Iterator[Executor | None]:
     from mpi4py.futures import MPICommExecutor
 
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
-        yield executor
+        yield cast("Executor | None", executor)  # it has the methods of one
 
 
 def run_on_ranks(job: Job, tasks: list[Task], executor: Executor, ranks: int, shown: Progress) -> None:
