@@ -22,7 +22,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("launch", "gradcheck", "info", "bench", "lab", "docs")
+OTHERS = ("launch", "gradcheck", "info", "bench", "lab", "study", "docs")
 
 
 def start(*arguments, **options):

@@ -40,12 +40,13 @@ def test_a_bottleneck_network_in_float64_on_three_ranks(run, tmp_path):
     assert worst(*(steps(run, tmp_path, ranks, "bottleneck") for ranks in (1, 3))) < 1e-10
 
 
-@pytest.mark.slow  # four runs of 20 steps
+@pytest.mark.slow  # two runs of one step, two of 20
 def test_float32_agrees_within_rounding_and_repeats_to_the_bit(run, tmp_path):
-    one, two, again = (steps(run, tmp_path, ranks, "resnet20", "float32") for ranks in (1, 3, 3))
-    assert abs(one["losses"][:2] - two["losses"][:2]).max() < 1e-3  # each step magnifies the rounding of the first
-    first = [name for name in one if name.startswith("gradient/1/")]
-    assert worst({name: one[name] for name in first}, {name: two[name] for name in first}) < 1e-4
+    """What is continuous is compared: rounding may turn a ReLU's input from −ε to ε, and its gradient from 0 to g."""
+    one, three = (steps(run, tmp_path, ranks, "resnet20", "float32", 1) for ranks in (1, 3))
+    continuous = [name for name in one if name == "losses" or "running" in name or name.startswith("gradient/1/fc")]
+    assert worst({name: one[name] for name in continuous}, {name: three[name] for name in continuous}) < 1e-4
+    two, again = (steps(run, tmp_path, 3, "resnet20", "float32") for _ in range(2))
     assert all((two[name] == again[name]).all() for name in two)
 
 

@@ -58,6 +58,8 @@ def test_there_and_back():
         normalize="cifar10",
         weights="w.npz",
         freeze=True,
+        batch_norm="local",
+        compression="float16",
     )
     assert TrainSettings.from_dict(json.loads(json.dumps(every.to_dict()))) == every
     assert set(every.to_dict()) == {field.name for field in fields(every)}
