@@ -44,7 +44,7 @@ def launch(
     mpiexec: str | None,
     command: tuple[str, ...],
 ) -> None:
-    """Start `minires train`, or a program of your own, in several processes.
+    """Start training, or your own program, in several processes.
 
     COMMAND is `train` with its options, or any other command: python program.py. If a rank fails, all end; --restarts
     starts them again, and `train` then resumes from its last checkpoint.
