@@ -25,10 +25,10 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-gpu bench-gpu gpu-first-run sanitize lint format wheel clean install install-dev install-gpu FORCE
+.PHONY: help demo test test-all test-gpu bench-gpu gpu-first-run sanitize test-aarch64 lint format wheel clean install install-dev install-gpu FORCE
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo "with, where wanted, PYTHON=python3.12 (interpreter), VENV=DIR (environment), OUT=DIR (the demo's report),"
 	@echo "JOBS=N (processes of the tests), ARGS='-k conv' (more for pytest), CUPY=cuda12x (for an older NVIDIA driver)"
 
@@ -68,7 +68,10 @@ sanitize: install-dev  ## drive the C and CUDA kernels under AddressSanitizer an
 	$(RUN) -m tests.backend.cpu.sanitize $(ARGS)
 	$(RUN) -m tests.cudasim.sanitize
 
-C_AND_CUDA := $(wildcard kernels/cpu/*.[ch] kernels/cuda/*.cu kernels/cuda/*.cuh tests/cudasim/simulator/*.h tests/cudasim/simulator/*.cpp)
+test-aarch64: install-dev  ## build the C kernels for 64-bit ARM and check them under an emulator (needs a cross compiler and qemu)
+	$(RUN) -m tests.backend.cpu.standalone $(ARGS)
+
+C_AND_CUDA := $(wildcard kernels/cpu/*.[ch] tests/backend/cpu/standalone/*.[ch] kernels/cuda/*.cu kernels/cuda/*.cuh tests/cudasim/simulator/*.h tests/cudasim/simulator/*.cpp)
 
 lint: install-dev  ## check style, layout and types
 	$(RUN) -m ruff check .

@@ -2,12 +2,16 @@
 
     python benchmarks/compare.py --suite resnet18-infer               at batch 32 and at batch 1
     python benchmarks/compare.py --suite resnet18-train --roofline    also what this machine could do at best
-    python benchmarks/compare.py --suite cifar-train --json           the same as JSON
+    python benchmarks/compare.py --suite cifar-train --json           CIFAR ResNet-20 as JSON; also resnet56-train
+    python benchmarks/compare.py --suite resnet50-infer               at batch 16 and at batch 1; resnet50-train
+    python benchmarks/compare.py --suite cifar-train --threads 1,2,4  with each number of threads, and the speed-up
+    python benchmarks/compare.py --suite cifar-infer                  CIFAR ResNet-20, inference at batch 256
     python benchmarks/compare.py --suite family-infer                 MobileNetV2 and ResNeXt-50 at batch 8
     python benchmarks/compare.py --suite depthwise-train              depthwise 3×3 convolutions and their gradients
     python benchmarks/compare.py --suite reference-infer              the NumPy reference alone, without the C kernels
     python benchmarks/compare.py --suite reference-train
     python benchmarks/compare.py --suite first-answer                 see first_answer.py, which has options of its own
+    python benchmarks/compare.py --suite onnx-infer                   see onnx_infer.py, which has options of its own
 
 Each contender is a process of its own. All have the same weights, images and number of threads. They must agree on the
 logits, or on the losses of the first training steps, or the run fails. They take turns, round after round. While one
@@ -35,7 +39,7 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import first_answer, report
+from benchmarks import first_answer, onnx_infer, report, scaling
 from benchmarks.agreement import check_agreement
 from benchmarks.suites import CONTENDERS, FAMILIES, OURS, SINGLE, SUITES, TORCH, Job, Suite
 from benchmarks.summary import summarise, verdicts
@@ -54,14 +58,14 @@ class Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line. `peers` and `batches` are tuples; what was not given is the suite's.
 
-    `threads` is None where it was not given: the number of cores.
+    `threads` is a tuple, empty where it was not given: then it is the number of cores.
     """
     parser = Parser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", choices=[*SUITES, *FAMILIES], required=True)
     parser.add_argument("--batch", type=int, help="images in a batch (default: the suite's)")
     parser.add_argument("--size", type=int, help="height and width of an image (default: the suite's)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds, at least 7 (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="threads of each contender (default: the number of cores)")
+    parser.add_argument("--threads", default="", help="of each contender; several with commas (default: all cores)")
     parser.add_argument("--seconds", type=float, default=1.0, help="shortest measurement (default: %(default)s)")
     parser.add_argument("--peers", help="some of the suite's, with commas between; torch is both of its layouts")
     parser.add_argument("--roofline", action="store_true", help="also measure what this machine could do at best")
@@ -72,9 +76,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     suite = SUITES[options.suite]
     if options.rounds < 7:
         parser.error(f"--rounds {options.rounds}: a median of fewer than 7 rounds says little")
-    for name in ("batch", "size", "threads"):
+    for name in ("batch", "size"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name} must be at least 1")
+    words = options.threads.split(",") if options.threads else []
+    if not all(word.strip().isdecimal() and int(word) >= 1 for word in words):
+        parser.error(f"--threads {options.threads}: numbers of at least 1, with commas between, as in 1,2,4")
+    options.threads = tuple(sorted({int(word) for word in words}))
+    if options.roofline and len(options.threads) > 1:
+        parser.error("--threads: the roofline is of one number of threads")
     if not 0 <= options.seconds <= 3600:
         parser.error(f"--seconds {options.seconds} must be between 0 and 3600")
     if options.roofline and not suite.model.startswith("resne"):
@@ -164,27 +174,49 @@ def able(peer: str, batch: int) -> bool:
     return batch == 1 or peer not in SINGLE
 
 
-def compare(job: Job, peers: Sequence[str]) -> dict[str, Any]:
-    """The results of one batch size: all contenders, all rounds."""
-    suite = SUITES[job.suite]
+def compare(job: Job, peers: Sequence[str], counts: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The results of one batch size: all contenders, all rounds; a result for each number of threads.
+
+    `counts` are the numbers of threads (default: the job's). All contenders with all of them take turns in the same
+    rounds, and if there are several, the last result has the speed-up of each contender (`scaling`).
+    """
+    counts = counts or (job.threads,)
+    names = (OURS, *peers)
+    jobs = [replace(job, contender=name, threads=count) for count in counts for name in names]
     once(replace(job, contender="inputs"))
     with contextlib.ExitStack() as stack:
         workers = []
-        for name in (OURS, *peers):
-            worker = start(replace(job, contender=name))
+        for each in jobs:
+            worker = start(each)
+            if len(counts) > 1:
+                worker.name = f"{each.contender}, threads: {each.threads}"
             stack.callback(worker.end)
             worker.suspend()
             workers.append(worker)
-        what = "losses" if suite.train else "logits"
+        what = "losses" if job.train else "logits"
         check_agreement({worker.name: worker.greeting["result"] for worker in workers}, what)
         seconds = take_turns(workers, job.rounds)
-        memory = {worker.name: awake(worker, "memory") for worker in workers} if suite.train else {}
-    summary = summarise(seconds, job.batch)
+        memory = {worker.name: awake(worker, "memory") for worker in workers} if job.train else {}
+    versions = list(dict.fromkeys(worker.greeting["version"] for worker in workers))
+    named = {(each.contender, each.threads): worker.name for each, worker in zip(jobs, workers, strict=True)}
+    runs = []
+    for count in counts:
+        times = {name: seconds[named[name, count]] for name in names}
+        used = {name: memory[named[name, count]] for name in names} if memory else {}
+        runs.append({"threads": count, "versions": versions, **result(job, times, used)})
+    if len(counts) > 1:
+        each_count = {name: {count: seconds[named[name, count]] for count in counts} for name in names}
+        runs[-1]["scaling"] = {name: scaling.scale(times, job.batch) for name, times in each_count.items()}
+    return runs
+
+
+def result(job: Job, seconds: dict[str, list[float]], memory: dict[str, Any]) -> dict[str, Any]:
+    """What the contenders' times, and their memory in training, come to."""
+    suite, summary = SUITES[job.suite], summarise(seconds, job.batch)
     targets = suite.targets.get(job.batch, ()) if job.size == suite.size else ()
     return {
         **summary,
-        "versions": list(dict.fromkeys(worker.greeting["version"] for worker in workers)),
-        "left_out": [name for name in suite.peers if name not in peers and able(name, job.batch)],
+        "left_out": [name for name in suite.peers if name not in seconds and able(name, job.batch)],
         "memory_mib": memory,
         "verdicts": verdicts(summary, memory, targets),
     }
@@ -223,6 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if arguments[:2] == ["--suite", "first-answer"]:  # processes from start to exit: a program of its own
         raise SystemExit(first_answer.main(arguments[2:]))
+    if arguments[:2] == ["--suite", "onnx-infer"]:  # all read one file: a program of its own
+        raise SystemExit(onnx_infer.main(arguments[2:]))
     options = parse(arguments)
     if not hasattr(signal, "SIGSTOP"):
         raise SystemExit("compare.py stops processes while others are timed, which this system cannot")
@@ -236,22 +270,27 @@ def run_suite(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         job = Job(OURS, options.suite, 0, options.size, 1, folder, options.rounds, options.seconds)
         machine = once(replace(job, contender="machine"))
-        threads = options.threads or machine["cores"]
+        counts = options.threads or (machine["cores"],)
+        if counts[-1] > machine["cores"] and len(counts) > 1:
+            message = f"--threads {counts[-1]}: there are {machine['cores']} cores, so more threads cannot be faster"
+            print(message, file=sys.stderr, flush=True)
         about = {
             "suite": options.suite,
             "size": options.size,
-            "threads": threads,
+            "threads": counts[0] if len(counts) == 1 else list(counts),
             "machine": machine["machine"],
             "load": machine["load"],
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
         show = (lambda text: None) if options.json else partial(print, flush=True)
         show(report.heading(about))
-        job = replace(job, threads=threads)
+        job = replace(job, threads=counts[0])
         runs = []
         for batch in options.batches:
-            runs.append(compare(replace(job, batch=batch), [name for name in peers if able(name, batch)]))
-            show(report.run(runs[-1]))
+            found = compare(replace(job, batch=batch), [name for name in peers if able(name, batch)], counts)
+            for run in found:
+                show(report.run(run))
+            runs += found
         roofline = measure_roofline(replace(job, batch=options.batches[0])) if options.roofline else None
     if roofline:
         show(report.roofline(roofline))

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks import scaling
 from benchmarks.suites import OURS, SUITES
 
 
 def heading(about: Mapping[str, Any]) -> str:
     """What is run, on which machine and when."""
-    what = f"{SUITES[about['suite']].title}, {about['size']}×{about['size']}, float32, {about['threads']} threads each"
+    counts = about["threads"]
+    threads = " and ".join(map(str, counts)) if isinstance(counts, list) else counts
+    what = f"{SUITES[about['suite']].title}, {about['size']}×{about['size']}, float32, {threads} threads each"
     load = "unknown" if about["load"] is None else about["load"]
     return f"{what}\n{about['machine']}; load before: {load}; {about['date']}"
 
 
 def run(found: Mapping[str, Any]) -> str:
     """Everything about one batch size."""
-    lines = ["", f"batch {found['batch']}: {'; '.join(found['versions'])}", table(found)]
+    threads = f"threads: {found['threads']}; " if "threads" in found else ""
+    lines = ["", f"batch {found['batch']}: {threads}{'; '.join(found['versions'])}", table(found)]
     if found["memory_mib"]:
         lines.append(memory_table(found["memory_mib"]))
     lines += [verdict_line(verdict) for verdict in found["verdicts"]]
     if found["left_out"]:
         lines.append(f"  left out: {', '.join(found['left_out'])}")
+    if found.get("scaling"):
+        lines.append(scaling.table(found["scaling"], found["batch"]))
     return "\n".join(lines)
 
 

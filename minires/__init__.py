@@ -60,10 +60,12 @@ if TYPE_CHECKING:
     import minires.lab as lab
     import minires.models as models
     import minires.nn as nn
+    import minires.onnx as onnx
     import minires.optim as optim
     import minires.training as training
     import minires.utils as utils
     import minires.weights as weights
+    from minires.core.creation import from_dlpack
     from minires.core.generator import Generator
     from minires.core.queries import finfo, iinfo, is_complex, is_floating_point, is_tensor, numel, promote_types
     from minires.functional import *  # noqa: F403
@@ -86,6 +88,7 @@ _LAZY = {
     "lab",
     "models",
     "nn",
+    "onnx",
     "optim",
     "training",
     "utils",
@@ -97,6 +100,7 @@ _LAZY_FUNCTIONS = {
     ),
     "Generator": "core.generator",
     "draw_graph": "inspection.drawing",
+    "from_dlpack": "core.creation",
     "load": "weights.torch_names",
     "save": "weights.torch_names",
 }
@@ -149,6 +153,7 @@ __all__ = [
     "empty_cache",
     "enable_grad",
     "finfo",
+    "from_dlpack",
     "functional",
     "get_num_threads",
     "get_rng_state",
@@ -172,6 +177,7 @@ __all__ = [
     "no_grad",
     "numel",
     "ones",
+    "onnx",
     "optim",
     "pi",
     "preserve_format",

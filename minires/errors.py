@@ -46,6 +46,10 @@ class WeightsError(MiniResError, ValueError):
     """A weight file is missing, corrupt, hostile or of another model."""
 
 
+class ModelError(MiniResError, ValueError):
+    """The options in a network's name are unknown, or do not go together."""
+
+
 class MissingLibraryError(MiniResError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
 

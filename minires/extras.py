@@ -11,6 +11,7 @@ _EXTRAS = {
     "rich": "cli",
     "click": "cli",
     "mpi4py": "mpi",
+    "onnx": "onnx",
 }  # library -> the smallest extra that brings it
 
 

@@ -1,4 +1,4 @@
-"""Writes files so that a reader never sees an incomplete one."""
+"""Writes files so that a reader never sees an incomplete one; knows the folder for what is downloaded."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         leftover.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """The folder for downloaded files: $MINIRES_CACHE, else minires in $XDG_CACHE_HOME or ~/.cache."""
+    if os.environ.get("MINIRES_CACHE"):
+        return Path(os.environ["MINIRES_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minires"
 
 
 def _umask() -> int:

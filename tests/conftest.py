@@ -65,6 +65,22 @@ def data_root() -> Path:
     return Path(folder)
 
 
+def pytest_report_header() -> str:
+    """A line on which instruction sets' C kernels this run tests, and why not the others."""
+    from tests.backend.cpu import builds
+
+    return builds.header()
+
+
+@pytest.fixture
+def site() -> Generator[Any, None, None]:
+    """A web server on this machine (`tests.site.Site`)."""
+    from tests.site import serving
+
+    with serving() as served:
+        yield served
+
+
 def pytest_sessionstart() -> None:
     """With MINIRES_CUPY_POOL=0 each CuPy array is an allocation of CUDA's, whose end compute-sanitizer knows."""
     if os.environ.get("MINIRES_CUPY_POOL") == "0":

@@ -111,7 +111,7 @@ def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
     assert "minires/docs/gradcheck.md" in pages
     assert installed == source_files() | cuda | pages | ({KERNELS.format("baseline")} if COMPILER else set())
     assert "minires/py.typed" in installed
-    assert "minires/data/digits.npz" in installed
+    assert {"minires/data/digits.npz", "minires/models/weights/resnet32-digits.safetensors"} <= installed
 
 
 def test_metadata(metadata):

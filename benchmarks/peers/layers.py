@@ -19,7 +19,7 @@ EPS = 1e-5  # of batch norm
 class Layer:
     """One operation; its output has its name."""
 
-    kind: str  # "conv", "max_pool", "add" (of two), "relu", "relu6", "mean" (over the image), "linear"
+    kind: str  # "conv", "max_pool", "subsample", "add" (of two), "relu", "relu6", "mean" (over the image), "linear"
     name: str
     inputs: tuple[str, ...]
     weight: np.ndarray | None = None
@@ -27,6 +27,7 @@ class Layer:
     stride: int = 1
     padding: int = 0
     groups: int = 1
+    padded_channels: int = 0  # of "subsample": zeros before the first and after the last channel
 
 
 def folded(state: Arrays, conv: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +52,13 @@ def basic_block(state: Arrays, block: str, x: str, stride: int) -> list[Layer]:
         convolution(state, f"{block}.conv2", f"{block}.bn2", f"{block}.relu1", 1),
     ]
     shortcut = x
+    outputs, inputs = state[f"{block}.conv1.weight"].shape[:2]
     if f"{block}.downsample.0.weight" in state:
         shortcut = f"{block}.downsample.0"
         layers.append(convolution(state, shortcut, f"{block}.downsample.1", x, stride))
+    elif stride != 1:  # option A of the paper: every second pixel, and channels of zeros
+        shortcut = f"{block}.downsample"
+        layers.append(Layer("subsample", shortcut, (x,), stride=stride, padded_channels=(outputs - inputs) // 2))
     layers.append(Layer("add", f"{block}.add", (f"{block}.conv2", shortcut)))
     layers.append(Layer("relu", f"{block}.relu2", (f"{block}.add",)))
     return layers
@@ -78,12 +83,11 @@ def bottleneck(state: Arrays, block: str, x: str, stride: int, groups: int) -> l
 
 
 def resnet(state: Arrays, groups: int = 1) -> list[Layer]:
-    """The layers of an ImageNet ResNet from the images, "x", to the logits, "fc"."""
-    layers = [
-        convolution(state, "conv1", "bn1", "x", 2),
-        Layer("relu", "relu", ("conv1",)),
-        Layer("max_pool", "maxpool", ("relu",), stride=2, padding=1),
-    ]
+    """The layers of a ResNet from the images, "x", to the logits, "fc". With a 7×7 stem it is ImageNet's."""
+    pooled = state["conv1.weight"].shape[2] == 7
+    layers = [convolution(state, "conv1", "bn1", "x", 2 if pooled else 1), Layer("relu", "relu", ("conv1",))]
+    if pooled:
+        layers.append(Layer("max_pool", "maxpool", ("relu",), stride=2, padding=1))
     for stage in range(1, 5):
         number = 0
         while f"layer{stage}.{number}.conv1.weight" in state:

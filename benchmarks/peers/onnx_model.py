@@ -26,6 +26,9 @@ def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.Mod
     ]
     if any(layer.kind == "relu6" for layer in layers):
         arrays += [numpy_helper.from_array(np.array(bound, np.float32), name) for name, bound in BOUNDS.items()]
+    for layer in layers:
+        if layer.kind == "subsample":
+            arrays += [numpy_helper.from_array(np.array(value), name) for name, value in subsampling(layer).items()]
     bias = layers[-1].bias
     assert bias is not None  # the last layer is the classifier
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
@@ -36,8 +39,15 @@ def build(layers: Sequence[Layer], shape: tuple[int, int, int, int]) -> onnx.Mod
     return model
 
 
+def subsampling(layer: Layer) -> dict[str, list[int]]:
+    """The constants of a "subsample": of Slice over both axes of the image, and of Pad before and after each axis."""
+    step, zeros = layer.stride, layer.padded_channels
+    slices = {"starts": [0, 0], "ends": [np.iinfo(np.int64).max] * 2, "axes": [2, 3], "steps": [step, step]}
+    return {f"{layer.name}.{key}": value for key, value in {**slices, "pads": [0, zeros, 0, 0] * 2}.items()}
+
+
 def as_nodes(layer: Layer) -> list[onnx.NodeProto]:
-    """The nodes of a layer: one for most; the mean is followed by a reshape to (N, C)."""
+    """The nodes of a layer: one for most; the mean is followed by a reshape to (N, C), the subsampling by zeros."""
     name, inputs = layer.name, list(layer.inputs)
     window: dict[str, Any] = {"strides": [layer.stride] * 2, "pads": [layer.padding] * 4}
     weights = [f"{name}.weight", f"{name}.bias"]
@@ -47,6 +57,10 @@ def as_nodes(layer: Layer) -> list[onnx.NodeProto]:
         return [helper.make_node("Clip", [*inputs, *BOUNDS], [name])]
     if layer.kind == "max_pool":
         return [helper.make_node("MaxPool", inputs, [name], kernel_shape=[3, 3], **window)]
+    if layer.kind == "subsample":
+        *slices, pads = subsampling(layer)
+        sliced = helper.make_node("Slice", inputs + slices, [f"{name}.sliced"])
+        return [sliced, helper.make_node("Pad", [f"{name}.sliced", pads], [name])]
     if layer.kind == "mean":
         pooled = helper.make_node("GlobalAveragePool", inputs, [f"{name}.image"])
         return [pooled, helper.make_node("Flatten", [f"{name}.image"], [name])]

@@ -10,7 +10,7 @@ import openvino
 from benchmarks import inputs
 from benchmarks.peers import layers, onnx_model
 from benchmarks.peers.contender import Contender, inferring
-from benchmarks.suites import Job
+from benchmarks.suites import SUITES, Job
 
 
 def contender(job: Job) -> Contender:
@@ -19,7 +19,8 @@ def contender(job: Job) -> Contender:
     float32 is set because on some processors bfloat16 is the default.
     """
     shared = inputs.read(Path(job.folder))
-    model = onnx_model.build(layers.resnet18(shared.state), shared.images.shape).SerializeToString()
+    network = layers.network(SUITES[job.suite].model, shared.state)
+    model = onnx_model.build(network, shared.images.shape).SerializeToString()
     core = openvino.Core()
     settings = {
         "PERFORMANCE_HINT": "LATENCY",

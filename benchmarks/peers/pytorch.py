@@ -55,7 +55,8 @@ def network(model: str) -> torch.nn.Module:
         return ResNet(False, (2, 2, 2, 2), 1000)
     if model == "resnet50":
         return ResNet(True, (3, 4, 6, 3), 1000)
-    return ResNet(False, (3, 3, 3), 10, stem="cifar", shortcut="A")
+    blocks = (int(model.removeprefix("resnet")) - 2) // 6  # CIFAR's: three stages of blocks of two layers, and two more
+    return ResNet(False, (blocks,) * 3, 10, stem="cifar", shortcut="A")
 
 
 def contender(job: Job) -> Contender:

@@ -181,12 +181,7 @@ PyArrayObject *as_image(PyObject *object) {
     return image;
 }
 
-PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels) {
-    PyArrayObject *array = PyArray_Check(object) && PyArray_NDIM((PyArrayObject *)object) == 2 ? as_rows(object)
-                                                                                               : as_image(object);
-    if (array) {
-        *channels = PyArray_DIM(array, 1);
-        *rows = *channels ? PyArray_SIZE(array) / *channels : 0;
-    }
-    return array;
+PyArrayObject *as_pixels(PyObject *object) {
+    int is_matrix = PyArray_Check(object) && PyArray_NDIM((PyArrayObject *)object) == 2;
+    return is_matrix ? as_rows(object) : as_image(object);
 }

@@ -37,8 +37,8 @@ PyArrayObject *new_like(PyArrayObject *array, int type);
  * */
 PyArrayObject *as_image(PyObject *object); /* float32 (N, C, H, W), channels-last */
 PyArrayObject *as_rows(PyObject *object);  /* float32, C order */
-PyArrayObject *as_pixels(PyObject *object, npy_intp *rows, npy_intp *channels); /* image, or (rows, channels) */
-PyArrayObject *as_steps(PyObject *object); /* float32, strides a multiple of its size: for weights and matrices */
+PyArrayObject *as_pixels(PyObject *object); /* an image, or a matrix (rows, channels) in C order */
+PyArrayObject *as_steps(PyObject *object);  /* float32, strides a multiple of its size: for weights and matrices */
 
 /* Copies an array whose strides are multiples of a float to a channels-last array of its shape. Needs no GIL. */
 void copy_image(PyArrayObject *from, PyArrayObject *to);
@@ -49,6 +49,12 @@ long image_conversions(void);
 static inline float *floats(PyArrayObject *array) { return array ? (float *)PyArray_DATA(array) : NULL; }
 static inline long step_of(PyArrayObject *array, int axis) {
     return (long)(PyArray_STRIDE(array, axis) / (npy_intp)sizeof(float));
+}
+
+/* The channels and the number of pixels of what as_pixels returns. */
+static inline npy_intp channels_of(PyArrayObject *pixels) { return PyArray_DIM(pixels, 1); }
+static inline npy_intp rows_of(PyArrayObject *pixels) {
+    return channels_of(pixels) ? PyArray_SIZE(pixels) / channels_of(pixels) : 0;
 }
 
 #endif

@@ -24,6 +24,10 @@
 #include "threads.h"
 
 enum { STRIPES = 32, CHUNK_FLOATS = 4096, MIN_ROWS = 16, MAX_ROWS = 256, TASK_FLOATS = 1 << 15 };
+enum {
+    TOGETHER = 4
+}; /* rows that are added before a sum in memory is read and written: that takes several cycles, and
+                          with few channels the next row would have to wait for it */
 
 INLINE long stripe_rows(long rows) { return max_of(MIN_ROWS, ceil_div(rows, STRIPES)); }
 INLINE long chunk_rows(long channels) { return min_of(MAX_ROWS, max_of(MIN_ROWS, CHUNK_FLOATS / channels)); }
@@ -38,20 +42,42 @@ typedef struct {
     int failed;
 } Sums;
 
-/* sum[c] += x[row][c], over the rows of a chunk. */
+/* sum[c] += x[row][c], over `rows` rows, a constant. */
+INLINE void add_some_rows(const float *x, long rows, long channels, float *sum) {
+    for (long c = 0; c < channels; c += LANES) {
+        vf v = {0};
+        for (long row = 0; row < rows; row++) v += load_upto(x + row * channels + c, channels - c);
+        store(sum + c, load(sum + c) + v);
+    }
+}
+
+/* The same over the rows of a chunk. */
 INLINE void add_rows(const float *x, long rows, long channels, float *sum) {
-    for (long row = 0; row < rows; row++, x += channels)
-        for (long c = 0; c < channels; c += LANES) store(sum + c, load(sum + c) + load_upto(x + c, channels - c));
+    long row = 0;
+    for (; row + TOGETHER <= rows; row += TOGETHER) add_some_rows(x + row * channels, TOGETHER, channels, sum);
+    for (; row < rows; row++) add_some_rows(x + row * channels, 1, channels, sum);
 }
 
 /* first[c] += x - mean and second[c] += (x - mean)^2. `first` gives the rounding error of the mean. */
-INLINE void add_deviations(const float *x, long rows, long channels, const float *mean, float *first, float *second) {
-    for (long row = 0; row < rows; row++, x += channels)
-        for (long c = 0; c < channels; c += LANES) {
-            vf d = load_upto(x + c, channels - c) - load(mean + c);
-            store(first + c, load(first + c) + d);
-            store(second + c, load(second + c) + d * d);
+INLINE void add_some_deviations(const float *x, long rows, long channels, const float *mean, float *first, float *second) {
+    for (long c = 0; c < channels; c += LANES) {
+        const vf middle = load(mean + c);
+        vf sum = {0}, squares = {0};
+        for (long row = 0; row < rows; row++) {
+            vf d = load_upto(x + row * channels + c, channels - c) - middle;
+            sum += d;
+            squares += d * d;
         }
+        store(first + c, load(first + c) + sum);
+        store(second + c, load(second + c) + squares);
+    }
+}
+
+INLINE void add_deviations(const float *x, long rows, long channels, const float *mean, float *first, float *second) {
+    long row = 0;
+    for (; row + TOGETHER <= rows; row += TOGETHER)
+        add_some_deviations(x + row * channels, TOGETHER, channels, mean, first, second);
+    for (; row < rows; row++) add_some_deviations(x + row * channels, 1, channels, mean, first, second);
 }
 
 /* Merges `n` more values, with mean `mean` and M `m`, into a part of `before` values. */
@@ -174,6 +200,23 @@ INLINE vf gradient_of(const float *gy, const float *y, long at, long n) {
     return y ? choose(load_upto(y + at, n) > 0, g, (vf){0}) : g;
 }
 
+/* g_sum[c] += g and gx_sum[c] += g xhat, over `rows` rows from element `at`, a constant. */
+INLINE void add_some_gradients(const Sums *job, long at, long rows, float *g_sum, float *gx_sum) {
+    const long channels = job->channels;
+    for (long c = 0; c < channels; c += LANES) {
+        const vf mean = load(job->mean + c);
+        vf sum = {0}, products = {0};
+        for (long row = 0; row < rows; row++) {
+            long n = channels - c, here = at + row * channels + c;
+            vf g = gradient_of(job->gy, job->y, here, n);
+            sum += g;
+            products += g * (load_upto(job->x + here, n) - mean);
+        }
+        store(g_sum + c, load(g_sum + c) + sum);
+        store(gx_sum + c, load(gx_sum + c) + products * load(job->inverse + c));
+    }
+}
+
 static void stripe_sums(void *context, Loop *loop) {
     Sums *job = context;
     const long channels = job->channels, padded = job->padded, per_stripe = stripe_rows(job->rows);
@@ -186,14 +229,8 @@ static void stripe_sums(void *context, Loop *loop) {
         while (row < end) {
             long last = min_of(row + chunk_rows(channels), end);
             memset(g_sum, 0, (size_t)(2 * padded) * sizeof(float));
-            for (; row < last; row++)
-                for (long c = 0; c < channels; c += LANES) {
-                    long n = channels - c, at = row * channels + c;
-                    vf g = gradient_of(job->gy, job->y, at, n);
-                    vf x_hat = (load_upto(job->x + at, n) - load(job->mean + c)) * load(job->inverse + c);
-                    store(g_sum + c, load(g_sum + c) + g);
-                    store(gx_sum + c, load(gx_sum + c) + g * x_hat);
-                }
+            for (; row + TOGETHER <= last; row += TOGETHER) add_some_gradients(job, row * channels, TOGETHER, g_sum, gx_sum);
+            for (; row < last; row++) add_some_gradients(job, row * channels, 1, g_sum, gx_sum);
             for (long c = 0; c < channels; c++) total[c] += g_sum[c], total[channels + c] += gx_sum[c];
         }
     }

@@ -23,6 +23,21 @@ typedef struct {
     long out_step, in_step, i_step, j_step;
 } Weights;
 
+enum { DIRECT = 0,
+       DEPTHWISE = 1,
+       WINOGRAD_2 = 2,
+       WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
+
+/* convolution.c: by the algorithm that the caller names, which must be able to do it. Winograd's input gradient needs a
+ * padding of at most 2, and only WINOGRAD_4 has a weight gradient. */
+int conv_can_do(const Conv *conv, int algorithm); /* with this kernel, stride, dilation and these groups */
+size_t conv_packed_size(const Conv *conv, int algorithm);
+void conv_pack(const Conv *conv, int algorithm, Weights w, float *packed);
+int conv_forward_packed(const Conv *conv, int algorithm, const float *packed, Epilogue out, const float *x, float *y);
+int conv_forward(const Conv *conv, int algorithm, Weights w, Epilogue out, const float *x, float *y); /* packs w first */
+int conv_grad_input(const Conv *conv, int algorithm, Weights w, const float *gy, float *gx);
+int conv_grad_weight(const Conv *conv, int algorithm, const float *x, const float *gy, float *gw);
+
 /* direct.c, direct_weight.c: any kernel, stride, padding, dilation and groups. */
 size_t direct_packed_size(const Conv *conv);
 void direct_pack(const Conv *conv, Weights w, float *packed);

@@ -33,73 +33,7 @@ enum {
     CHAIN = 512     /* products in one chain of additions; longer sums are split into such chains, see below */
 };
 
-/* -- padding ------------------------------------------------------------------------------------------------------- */
-
-static void pad_rows(void *context, Loop *loop) {
-    const Padding *f = context;
-    const size_t pixel = (size_t)f->channels * sizeof(float);
-    for (long task; (task = loop_next(loop)) >= 0;) {
-        long image = task / f->padded_height, row = task % f->padded_height - f->top;
-        char *to = (char *)f->padded + task * f->padded_width * pixel;
-        long from = max_of(0, -f->left), end = min_of(f->width, f->padded_width - f->left); /* columns of x */
-        if (row < 0 || row >= f->height || from >= end) {
-            memset(to, 0, f->padded_width * pixel);
-            continue;
-        }
-        const char *x = (const char *)f->x + (image * f->height + row) * f->width * pixel;
-        memset(to, 0, (f->left + from) * pixel);
-        memcpy(to + (f->left + from) * pixel, x + from * pixel, (end - from) * pixel);
-        memset(to + (f->left + end) * pixel, 0, (f->padded_width - f->left - end) * pixel);
-    }
-}
-
-const float *pad_images(Padding *padding, const float *x, long first, long count) {
-    padding->x = x + first * padding->height * padding->width * padding->channels;
-    if (!padding->padded) return padding->x;
-    padding->images = count;
-    parallel(count * padding->padded_height, pad_rows, padding);
-    return padding->padded;
-}
-
-int padding_open(Padding *padding, long images) {
-    if (!padding->top && !padding->left && padding->padded_height == padding->height && padding->padded_width == padding->width)
-        return 0;
-    size_t floats = (size_t)(images * padding->padded_height * padding->padded_width * padding->channels);
-    padding->padded = memory_alloc(floats * sizeof(float));
-    return padding->padded ? 0 : -1;
-}
-
-Padding padding_of(const Conv *conv) {
-    return (Padding){.height = conv->height,
-                     .width = conv->width,
-                     .channels = conv->channels,
-                     .top = conv->padding[0],
-                     .left = conv->padding[1],
-                     .padded_height = conv->height + 2 * conv->padding[0],
-                     .padded_width = conv->width + 2 * conv->padding[1]};
-}
-
-/* The number of images that are padded at a time: about as much as an L2 cache holds. */
-static long images_per_batch(const Padding *padding, long images) {
-    long bytes = padding->padded_height * padding->padded_width * padding->channels * (long)sizeof(float);
-    return min_of(images, max_of(1, (1 << 20) / max_of(1, bytes)));
-}
-
-/* -- taps ---------------------------------------------------------------------------------------------------------- */
-
-int taps_open(Taps *taps, long rows, long columns, const long dilation[2], long width, long pixel, long channels) {
-    int joined = columns == 1 || (dilation[1] == 1 && pixel == channels); /* a row of the kernel is one run */
-    taps->taps = joined ? rows : rows * columns;
-    taps->run = joined ? columns * channels : channels;
-    if (!(taps->offset = memory_alloc((size_t)taps->taps * sizeof(long)))) return -1;
-    long per_row = taps->taps / rows;
-    for (long tap = 0; tap < taps->taps; tap++)
-        taps->offset[tap] = (tap / per_row * dilation[0] * width + tap % per_row * dilation[1]) * pixel;
-    return 0;
-}
-
-/* -- weights
- * ---------------------------------------------------------------------------------------------------------*/
+/* -- weights ------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     Weights w;
@@ -154,8 +88,10 @@ typedef struct {
     Grid grid;
     Grouping by;
     Taps taps;
-    const float *x, *packed;
+    long x_start, y_start; /* floats from the first image to the first position, in x and in y */
+    float *packed;
     Epilogue out;
+    const float *x; /* the images that are being computed */
     float *y;
     long positions, blocks, panels_per_task;
 } Product;
@@ -189,6 +125,14 @@ INLINE void prefetch_rows(const float *y, const long *to, long rows) {
     for (long i = 0; i < rows; i++) __builtin_prefetch(y + to[i], 1);
 }
 
+/* One chain, for the sums of several. Its loop needs almost all registers, so it is not inlined into one that needs more. */
+static __attribute__((noinline)) void multiply_chain(vf part[MR][2], long taps, const long *offset, long run,
+                                                     const float *const a[MR], const float *b) {
+    vf c[MR][2]; /* not `part`, which might be a part of a or b for all that the compiler knows: registers */
+    multiply(c, taps, offset, run, a, 1, b, NR);
+    for (int i = 0; i < MR; i++) part[i][0] = c[i][0], part[i][1] = c[i][1];
+}
+
 /* The product for MR pixels and one panel, for long sums: they are split into chains of CHAIN products, because the
  * rounding error of a chain grows with its length. Not inline, so that the loop of short sums keeps its registers. */
 static __attribute__((noinline)) void multiply_long(const Taps *t, const float *const a[MR], const float *b, vf sum[MR][2]) {
@@ -199,8 +143,8 @@ static __attribute__((noinline)) void multiply_long(const Taps *t, const float *
             const float *from[MR];
             vf part[MR][2];
             for (int i = 0; i < MR; i++) from[i] = a[i] + k;
-            multiply(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from, 1,
-                     b + (tap * t->run + k) * NR, NR);
+            multiply_chain(part, min_of(taps, t->taps - tap), t->offset + tap, min_of(run, t->run - k), from,
+                           b + (tap * t->run + k) * NR);
             for (int i = 0; i < MR; i++) sum[i][0] += part[i][0], sum[i][1] += part[i][1];
         }
 }
@@ -280,67 +224,162 @@ INLINE void multiply_panel(const Product *job, long count, const float *const *f
         multiply_narrow_block(job, count, from, to, b, group * by->channels, column, n);
 }
 
-/* One task: a block of positions and some panels. */
-static void do_blocks(void *context, Loop *loop) {
-    const Product *job = context;
-    const Grid *grid = &job->grid;
-    for (long task; (task = loop_next(loop)) >= 0;) {
-        const float *from[POSITIONS];
-        long to[POSITIONS];
-        long first = task % job->blocks * POSITIONS, count = min_of(POSITIONS, job->positions - first);
-        for (long k = 0; k < count; k++) {
-            long column = (first + k) % grid->columns, row = (first + k) / grid->columns % grid->rows;
-            long image = (first + k) / grid->columns / grid->rows;
-            from[k] = job->x + image * grid->x_image + row * grid->x_row + column * grid->x_column;
-            to[k] = image * grid->y_image + row * grid->y_row + column * grid->y_column;
-        }
-        long panel = task / job->blocks * job->panels_per_task;
-        long end = min_of(panel + job->panels_per_task, job->by.groups * job->by.panels);
-        for (; panel < end; panel++) multiply_panel(job, count, from, to, panel);
+/* Where `count` positions from the `first` find their inputs, and where they are in y. Only the first costs divisions, which
+ * for few channels take longer than the products. */
+INLINE void find_positions(const Grid *grid, long first, long count, const float *x, const float **from, long *to) {
+    long column = first % grid->columns, row = first / grid->columns % grid->rows, image = first / grid->columns / grid->rows;
+    for (long k = 0; k < count; k++) {
+        from[k] = x + image * grid->x_image + row * grid->x_row + column * grid->x_column;
+        to[k] = image * grid->y_image + row * grid->y_row + column * grid->y_column;
+        if (++column == grid->columns) column = 0, row++;
+        if (row == grid->rows) row = 0, image++;
     }
 }
 
-enum { MIN_TASKS = 16 }; /* with fewer blocks, the panels of a block are divided among several tasks */
+/* A block of positions and some panels. */
+static void do_block(const Product *job, long block, long panel, long end) {
+    const float *from[POSITIONS];
+    long to[POSITIONS];
+    const long first = block * POSITIONS, count = min_of(POSITIONS, job->positions - first);
+    find_positions(&job->grid, first, count, job->x + job->x_start, from, to);
+    for (; panel < end; panel++) multiply_panel(job, count, from, to, panel);
+}
 
-static void product(Product *job) {
-    long panels = job->by.groups * job->by.panels;
-    job->positions = job->grid.images * job->grid.rows * job->grid.columns;
-    job->blocks = ceil_div(job->positions, POSITIONS);
-    if (!job->blocks) return;
-    long groups = min_of(panels, ceil_div(MIN_TASKS, job->blocks));
-    job->panels_per_task = ceil_div(panels, groups);
-    parallel(job->blocks * ceil_div(panels, job->panels_per_task), do_blocks, job);
+static void do_blocks(void *context, Loop *loop) {
+    const Product *job = context;
+    const long panels = job->by.groups * job->by.panels;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        long panel = task / job->blocks * job->panels_per_task;
+        do_block(job, task % job->blocks, panel, min_of(panel + job->panels_per_task, panels));
+    }
+}
+
+/* The product for images first ... first + count - 1 of y, with their inputs at x. */
+static Product product_of(const Product *product, const float *x, float *y, long first, long count) {
+    Product some = *product;
+    const long at = first * product->grid.y_image + product->y_start;
+    some.x = x, some.y = y + at;
+    if (some.out.residual) some.out.residual += at;
+    some.grid.images = count;
+    some.positions = count * some.grid.rows * some.grid.columns;
+    some.blocks = ceil_div(some.positions, POSITIONS);
+    return some;
+}
+
+/* -- sharing the work ------------------------------------------------------------------------------------------------
+ *
+ *     many images    a task is some images: a thread pads them and multiplies, so that they stay in its cache
+ *     few images     all threads pad some images together, then share the blocks of their positions
+ *     no padding     the same, for all images at once
+ *
+ * In each, the weights of some panels stay in a cache while the blocks pass: those of 512 channels have 9 MB in all.
+ */
+
+enum {
+    MIN_TASKS = 16,         /* with fewer blocks, the panels of a block are divided among several tasks */
+    MANY_IMAGES = 8,        /* at least so many tasks of images, or the blocks are shared */
+    SOME_BLOCKS = 4,        /* blocks of a task of images, at least */
+    CACHED = 1 << 18,       /* bytes of padded images, and of panels, in the cache of a thread; and of images */
+    SHARED_CACHED = 1 << 20 /* that all threads share */
+};
+
+typedef struct {
+    Product *products; /* of the same padded images: one, or one for each phase of an input gradient */
+    long count;
+    Padding padding;
+    const float *x;
+    float *y;
+    long images, some; /* images in all, and of a task */
+    int failed;
+} Work;
+
+/* The number of images with about so many bytes when they are padded; but at least one, and enough for some blocks of
+ * positions: the weights are read once for each block, and the last one may be almost empty. */
+static long images_of(const Padding *padding, long images, long bytes, long positions) {
+    long each = padding->padded_height * padding->padded_width * padding->channels * (long)sizeof(float);
+    return min_of(images, max_of(bytes / max_of(1, each), ceil_div(SOME_BLOCKS * POSITIONS, max_of(1, positions))));
+}
+
+/* The positions of an image, in the largest of the products. */
+static long positions_of(const Product *products, long count) {
+    long most = 0;
+    for (long k = 0; k < count; k++) most = max_of(most, products[k].grid.rows * products[k].grid.columns);
+    return most;
+}
+
+/* The number of panels that stay in a cache while all blocks are multiplied by them; at least one. */
+static long panels_cached(const Product *job) {
+    return max_of(1, CACHED / (long)sizeof(float) / (job->by.width * job->taps.taps * job->taps.run));
+}
+
+static void do_images(void *context, Loop *loop) {
+    Work *work = context;
+    Padding padding = work->padding;
+    const int failed = padding_open(&padding, work->some);
+    if (failed) work->failed = 1;
+    for (long task; (task = loop_next(loop)) >= 0 && !failed;) {
+        const long first = task * work->some, count = min_of(work->some, work->images - first);
+        const float *x = pad_images_alone(&padding, work->x, first, count);
+        for (long k = 0; k < work->count; k++) {
+            const Product job = product_of(work->products + k, x, work->y, first, count);
+            const long panels = job.by.groups * job.by.panels, cached = panels_cached(&job);
+            for (long panel = 0; panel < panels; panel += cached)
+                for (long block = 0; block < job.blocks; block++) do_block(&job, block, panel, min_of(panel + cached, panels));
+        }
+    }
+    memory_free(padding.padded);
+}
+
+static void share_blocks(Work *work) {
+    const long positions = positions_of(work->products, work->count);
+    const long some = is_padded(&work->padding) ? images_of(&work->padding, work->images, SHARED_CACHED, positions)
+                                                : work->images;
+    if (padding_open(&work->padding, some)) work->failed = 1;
+    for (long first = 0; first < work->images && !work->failed; first += some) {
+        const long count = min_of(some, work->images - first);
+        const float *x = pad_images(&work->padding, work->x, first, count);
+        for (long k = 0; k < work->count; k++) {
+            Product job = product_of(work->products + k, x, work->y, first, count);
+            if (!job.blocks) continue;
+            const long panels = job.by.groups * job.by.panels;
+            job.panels_per_task = min_of(panels_cached(&job),
+                                         ceil_div(panels, min_of(panels, ceil_div(MIN_TASKS, job.blocks))));
+            parallel(job.blocks * ceil_div(panels, job.panels_per_task), do_blocks, &job);
+        }
+    }
+    memory_free(work->padding.padded);
+}
+
+static int do_products(Product *products, long count, Padding padding, long images, const float *x, float *y) {
+    if (!images) return 0;
+    Work work = {.products = products, .count = count, .padding = padding, .x = x, .y = y, .images = images};
+    work.some = images_of(&padding, images, CACHED, positions_of(products, count));
+    const long tasks = ceil_div(images, work.some);
+    if (tasks >= MANY_IMAGES && is_padded(&padding))
+        parallel(tasks, do_images, &work);
+    else
+        share_blocks(&work);
+    return work.failed ? -1 : 0;
 }
 
 int direct_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y) {
-    Padding padding = padding_of(conv);
-    long y_image = conv->rows * conv->columns * conv->outputs, some = images_per_batch(&padding, conv->images);
-    Product job = {.packed = packed, .by = grouping_of(conv->groups, conv->channels, conv->outputs), .out = out};
-    if (padding_open(&padding, some) || taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation,
-                                                  padding.padded_width, conv->channels, job.by.channels)) {
-        memory_free(padding.padded);
-        return -1;
-    }
-    if (!padding.padded) some = conv->images;
-    long x_row = padding.padded_width * conv->channels;
+    const Padding padding = padding_of(conv);
+    const long x_row = padding.padded_width * conv->channels;
+    Product job = {.packed = (float *)packed, .by = grouping_of(conv->groups, conv->channels, conv->outputs), .out = out};
     job.grid = (Grid){.rows = conv->rows,
                       .columns = conv->columns,
                       .x_image = padding.padded_height * x_row,
                       .x_row = conv->stride[0] * x_row,
                       .x_column = conv->stride[1] * conv->channels,
-                      .y_image = y_image,
+                      .y_image = conv->rows * conv->columns * conv->outputs,
                       .y_row = conv->columns * conv->outputs,
                       .y_column = conv->outputs};
-    for (long first = 0; first < conv->images; first += some) {
-        job.grid.images = min_of(some, conv->images - first);
-        job.x = pad_images(&padding, x, first, job.grid.images);
-        job.y = y + first * y_image;
-        if (out.residual) job.out.residual = out.residual + first * y_image;
-        product(&job);
-    }
+    if (taps_open(&job.taps, conv->kernel[0], conv->kernel[1], conv->dilation, padding.padded_width, conv->channels,
+                  job.by.channels))
+        return -1;
+    const int failed = do_products(&job, 1, padding, conv->images, x, y);
     memory_free(job.taps.offset);
-    memory_free(padding.padded);
-    return 0;
+    return failed;
 }
 
 /* -- input gradient ------------------------------------------------------------------------------------------------ */
@@ -390,8 +429,8 @@ static int reach_of(const Conv *conv, int axis, long *before, long *after) {
     return without_tap;
 }
 
-/* gx of all pixels of one phase, for all images. */
-static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v, Phase h, Product *job) {
+/* Opens the product that gives the pixels of one phase of gx: its weights and taps. */
+static int open_phase(const Conv *conv, Weights w, const Padding *padding, Phase v, Phase h, Product *job) {
     Packing packing = {.by = job->by, .group_step = job->by.channels * w.out_step, .rows = v.taps, .columns = h.taps};
     packing.w = (Weights){
         .first = w.first + (v.first + (v.taps - 1) * v.every) * w.i_step + (h.first + (h.taps - 1) * h.every) * w.j_step,
@@ -399,52 +438,45 @@ static int do_phase(const Conv *conv, Weights w, const Padding *padding, Phase v
         .in_step = w.out_step,
         .i_step = -v.every * w.i_step,
         .j_step = -h.every * w.j_step};
-    if (!(packing.packed = memory_alloc(packed_size(&job->by, v.taps * h.taps) * sizeof(float)))) return -1;
-    if (taps_open(&job->taps, v.taps, h.taps, (long[]){v.apart, h.apart}, padding->padded_width, conv->outputs,
-                  job->by.channels)) {
-        memory_free(packing.packed);
-        return -1;
-    }
-    parallel(job->by.groups * job->by.panels, pack_panels, &packing);
-    job->packed = packing.packed;
     job->grid.rows = v.pixels, job->grid.columns = h.pixels;
-    job->x += ((v.start + padding->top) * padding->padded_width + h.start + padding->left) * conv->outputs;
-    product(job);
-    memory_free(job->taps.offset);
-    memory_free(packing.packed);
-    return 0;
+    job->x_start = ((v.start + padding->top) * padding->padded_width + h.start + padding->left) * conv->outputs;
+    if (!(job->packed = packing.packed = memory_alloc(packed_size(&job->by, v.taps * h.taps) * sizeof(float)))) return -1;
+    parallel(job->by.groups * job->by.panels, pack_panels, &packing);
+    return taps_open(&job->taps, v.taps, h.taps, (long[]){v.apart, h.apart}, padding->padded_width, conv->outputs,
+                     job->by.channels);
 }
 
 int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
-    long bottom, right, x_row = conv->width * conv->channels;
+    long bottom, right, count = 0;
+    const long x_row = conv->width * conv->channels;
     Padding padding = {.height = conv->rows, .width = conv->columns, .channels = conv->outputs};
-    int without_tap = reach_of(conv, 0, &padding.top, &bottom);
+    int without_tap = reach_of(conv, 0, &padding.top, &bottom), failed = 0;
     without_tap |= reach_of(conv, 1, &padding.left, &right);
     padding.padded_height = padding.top + conv->rows + bottom;
     padding.padded_width = padding.left + conv->columns + right;
-    if (padding_open(&padding, conv->images)) return -1;
-    Product job = {.by = grouping_of(conv->groups, conv->outputs, conv->channels)};
-    long gy_row = padding.padded_width * conv->outputs;
-    job.grid = (Grid){.images = conv->images,
-                      .x_image = padding.padded_height * gy_row,
-                      .x_row = gy_row,
-                      .x_column = conv->outputs,
-                      .y_image = conv->height * x_row,
-                      .y_row = conv->stride[0] * x_row,
-                      .y_column = conv->stride[1] * conv->channels};
-    const float *padded_gy = pad_images(&padding, gy, 0, conv->images);
+    const long gy_row = padding.padded_width * conv->outputs;
+    const Product any = {.by = grouping_of(conv->groups, conv->outputs, conv->channels),
+                         .grid = {.x_image = padding.padded_height * gy_row,
+                                  .x_row = gy_row,
+                                  .x_column = conv->outputs,
+                                  .y_image = conv->height * x_row,
+                                  .y_row = conv->stride[0] * x_row,
+                                  .y_column = conv->stride[1] * conv->channels}};
+    Product *phases = memory_alloc((size_t)(phases_of(conv, 0) * phases_of(conv, 1)) * sizeof(Product));
+    if (!phases) return -1;
     if (without_tap) memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
-    int failed = 0;
     for (long r = 0; r < phases_of(conv, 0); r++) {
-        Phase v = phase_of(conv, 0, r);
+        const Phase v = phase_of(conv, 0, r);
         for (long c = 0; c < phases_of(conv, 1) && v.taps && !failed; c++) {
-            Phase h = phase_of(conv, 1, c);
+            const Phase h = phase_of(conv, 1, c);
             if (!h.taps) continue;
-            job.x = padded_gy;
-            job.y = gx + r * x_row + c * conv->channels;
-            failed = do_phase(conv, w, &padding, v, h, &job);
+            phases[count] = any;
+            phases[count].y_start = r * x_row + c * conv->channels;
+            failed = open_phase(conv, w, &padding, v, h, phases + count++);
         }
     }
-    memory_free(padding.padded);
+    if (!failed) failed = do_products(phases, count, padding, conv->images, gy, gx);
+    for (long k = 0; k < count; k++) memory_free(phases[k].packed), memory_free(phases[k].taps.offset);
+    memory_free(phases);
     return failed;
 }

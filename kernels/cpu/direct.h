@@ -1,4 +1,5 @@
-/* What the direct algorithm shares between direct.c and direct_weight.c: groups, padded images, and taps. */
+/* What the direct algorithm shares between direct.c and direct_weight.c: groups, padded images, and taps, of which the
+ * last two are in direct_input.c. */
 #ifndef MINIRES_DIRECT_H
 #define MINIRES_DIRECT_H
 
@@ -25,11 +26,16 @@ typedef struct {
 
 Padding padding_of(const Conv *conv);
 
+/* Whether there is padding; if not, the padded images are x itself. */
+int is_padded(const Padding *padding);
+
 /* Allocates memory for `images` padded images, if there is padding. Returns -1 if there is not enough memory. */
 int padding_open(Padding *padding, long images);
 
-/* Images first ... first + count - 1 of x, padded; x itself if there is no padding. */
+/* Images first ... first + count - 1 of x, padded; x itself if there is no padding. `pad_images` shares the work among the
+ * threads, `pad_images_alone` does it in this one. */
 const float *pad_images(Padding *padding, const float *x, long first, long count);
+const float *pad_images_alone(Padding *padding, const float *x, long first, long count);
 
 typedef struct {
     long taps, run;

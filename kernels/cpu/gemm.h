@@ -69,6 +69,22 @@ INLINE void multiply_narrow(vf c[NARROW_MR], long taps, const long *offset, long
     }
 }
 
+/* The same for `rows` rows that are neighbours in memory, times `vectors` vectors of columns, both constants:
+ * c[i * vectors + half] = sum over k < run of a[k * a_step + i] * b[k][half]. One pointer is enough for all rows. */
+INLINE void multiply_neighbours(vf *c, int rows, int vectors, long run, const float *a, long a_step, const float *b,
+                                long b_step) {
+    for (int i = 0; i < rows * vectors; i++) c[i] = (vf){0};
+    for (long k = 0; k < run; k++, a += a_step, b += b_step) {
+        vf b0 = load(b), b1 = vectors == 2 ? load(b + LANES) : b0;
+#pragma GCC unroll 16 // the most rows there are
+        for (int i = 0; i < rows; i++) {
+            vf x = splat(a[i]);
+            c[i * vectors] += x * b0;
+            if (vectors == 2) c[i * vectors + 1] += x * b1;
+        }
+    }
+}
+
 /* Applies the epilogue to one vector of C and stores it, or its first n floats. The pointers are those of its first
  * column. If n is the constant LANES, the compiler removes the checks of n. */
 INLINE void emit(vf v, float *y, long n, const float *bias, const float *residual, const Epilogue *out) {

@@ -2,10 +2,10 @@
  *
  *     x --- transform_tiles ---> V[position][tile][c]                  some tiles at a time
  *                                  |
- *                 for each panel of NR output channels:
- *                                  |  times U[panel][position][c][NR], packed once, read sequentially
+ *                 for each panel of NR output channels, or LANES if there are no more in all (width):
+ *                                  |  times U[panel][position][c][width], packed once, read sequentially
  *                                  v
- *                                M[position][tile][NR] --- inverse transform, + bias, + residual, ReLU ---> y
+ *                                M[position][tile][width] --- inverse transform, + bias, + residual, ReLU ---> y
  *
  * V stays in the L2 cache for all panels, a panel of U for one position in the L1 cache, and M in one of the two. Only
  * x, U and y go through main memory. There are two ways to share the work:
@@ -21,8 +21,7 @@
 #include "memory.h"
 #include "threads.h"
 
-/* -- weights: U = G g G^T
- * --------------------------------------------------------------------------------------------*/
+/* -- weights: U = G g G^T ------------------------------------------------------------------------------------------ */
 
 typedef struct {
     const Conv *conv;
@@ -32,10 +31,11 @@ typedef struct {
 } Packing;
 
 size_t winograd_packed_size(const Conv *conv, int m) {
-    return (size_t)((m + 2) * (m + 2) * panels_size(conv->channels, conv->outputs));
+    const long width = panel_width(conv->outputs);
+    return (size_t)((m + 2) * (m + 2) * conv->channels * round_up(conv->outputs, width));
 }
 
-/* Loads NR kernels: g[3][3] for each output channel of the panel; those beyond the last stay 0. */
+/* Loads the kernels of a panel: g[3][3] for each output channel; those beyond the last stay 0. */
 INLINE void gather_kernels(Weights w, long first, long outputs, long c, float g[9][NR]) {
     const float *from = w.first + first * w.out_step + c * w.in_step;
     for (long o = 0; o < min_of(NR, outputs - first); o++)
@@ -45,11 +45,11 @@ INLINE void gather_kernels(Weights w, long first, long outputs, long c, float g[
 
 INLINE void pack_panel(int m, const Packing *job, long panel) {
     const int n = m + 2;
-    long channels = job->conv->channels;
+    const long channels = job->conv->channels, width = panel_width(job->conv->outputs);
     float g[9][NR] = {{0}};
     for (long c = 0; c < channels; c++) {
-        gather_kernels(job->w, panel * NR, job->conv->outputs, c, g);
-        for (int half = 0; half < NR; half += LANES) {
+        gather_kernels(job->w, panel * width, job->conv->outputs, c, g);
+        for (int half = 0; half < width; half += LANES) {
             vf kernel[9], rows[MAX_TILE * 3];
             for (int k = 0; k < 9; k++) kernel[k] = load(g[k] + half);
             for (int j = 0; j < 3; j++) kernel_transform(m, kernel + j, 3, rows + j, 3);
@@ -57,7 +57,7 @@ INLINE void pack_panel(int m, const Packing *job, long panel) {
                 vf out[MAX_TILE];
                 kernel_transform(m, rows + i * 3, 1, out, 1);
                 for (int j = 0; j < n; j++)
-                    store(job->packed + ((panel * n * n + i * n + j) * channels + c) * NR + half, out[j]);
+                    store(job->packed + ((panel * n * n + i * n + j) * channels + c) * width + half, out[j]);
             }
         }
     }
@@ -75,7 +75,7 @@ static void pack_panels(void *context, Loop *loop) {
 
 void winograd_pack(const Conv *conv, int m, Weights w, float *packed) {
     Packing job = {conv, m, w, packed};
-    parallel(ceil_div(conv->outputs, NR), pack_panels, &job);
+    parallel(ceil_div(conv->outputs, panel_width(conv->outputs)), pack_panels, &job);
 }
 
 /* -- forward ------------------------------------------------------------------------------------------------------- */
@@ -87,6 +87,7 @@ typedef struct {
     Epilogue out;
     float *y;
     Tiles tiles;
+    long width, panels; /* of U and M */
     long block;        /* tiles in V */
     float *zeros;      /* a pixel outside the image */
     long t_step;       /* floats from one tile to the next in V: v[position * v_step + t * t_step + c] */
@@ -96,13 +97,13 @@ typedef struct {
     int failed;
 } Job;
 
-enum { BLOCK = 36 /* tiles; a multiple of MR, measured (docs/performance.md) */, TILES_PER_TASK = 4 };
+enum { BLOCK = 36 /* tiles; a multiple of MR and NARROW_MR, measured (docs/performance.md) */, TILES_PER_TASK = 4 };
 
 static void set_block(Job *job, long tiles) {
     job->block = tiles;
     job->t_step = odd_lines(job->conv->channels);
     job->v_step = odd_lines(tiles * job->t_step);
-    job->m_step = odd_lines(tiles * NR);
+    job->m_step = odd_lines(tiles * job->width);
 }
 
 static long v_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->v_step; }
@@ -119,24 +120,41 @@ INLINE void transform_tiles(int m, const Job *job, long first, long count, float
     }
 }
 
+/* M = V U for `count` tiles, one position and one panel of two vectors, or (narrow) of one. */
+INLINE void multiply_wide(const Job *job, const float *v, long count, const float *u, float *product) {
+    const long channels = job->conv->channels, start = 0;
+    for (long t = 0; t < count; t += MR) {
+        const float *a[MR];
+        vf c[MR][2];
+        for (int i = 0; i < MR; i++) a[i] = v + min_of(t + i, count - 1) * job->t_step;
+        multiply(c, 1, &start, channels, a, 1, u, NR);
+        for (int i = 0; i < MR; i++) { /* rows beyond the last are not read */
+            store(product + (t + i) * NR, c[i][0]);
+            store(product + (t + i) * NR + LANES, c[i][1]);
+        }
+    }
+}
+
+INLINE void multiply_one_vector(const Job *job, const float *v, long count, const float *u, float *product) {
+    const long channels = job->conv->channels, start = 0;
+    for (long t = 0; t < count; t += NARROW_MR) {
+        const float *a[NARROW_MR];
+        vf c[NARROW_MR];
+        for (int i = 0; i < NARROW_MR; i++) a[i] = v + min_of(t + i, count - 1) * job->t_step;
+        multiply_narrow(c, 1, &start, channels, a, 1, u, LANES);
+        for (int i = 0; i < NARROW_MR; i++) store(product + (t + i) * LANES, c[i]);
+    }
+}
+
 /* M = V U for one panel: (m + 2)^2 matrix products. */
 INLINE void multiply_panel(int m, const Job *job, const float *v, long count, long panel, float *product) {
     const int positions = (m + 2) * (m + 2);
-    const long channels = job->conv->channels, start = 0;
     for (int position = 0; position < positions; position++) {
-        const float *u = job->packed + (panel * positions + position) * channels * NR;
-        const float *rows = v + position * job->v_step;
-        float *to = product + position * job->m_step;
-        for (long t = 0; t < count; t += MR) {
-            const float *a[MR];
-            vf c[MR][2];
-            for (int i = 0; i < MR; i++) a[i] = rows + min_of(t + i, count - 1) * job->t_step;
-            multiply(c, 1, &start, channels, a, 1, u, NR);
-            for (int i = 0; i < MR; i++) { /* rows beyond the last are not read */
-                store(to + (t + i) * NR, c[i][0]);
-                store(to + (t + i) * NR + LANES, c[i][1]);
-            }
-        }
+        const float *u = job->packed + (panel * positions + position) * job->conv->channels * job->width;
+        if (job->width == NR)
+            multiply_wide(job, v + position * job->v_step, count, u, product + position * job->m_step);
+        else
+            multiply_one_vector(job, v + position * job->v_step, count, u, product + position * job->m_step);
     }
 }
 
@@ -178,8 +196,9 @@ INLINE void finish_panel(int m, const Job *job, const float *v, long first, long
     multiply_panel(m, job, v, count, panel, product);
     for (long t = 0; t < count; t++) {
         TilePosition place = tile_position(m, job->tiles, first + t);
-        for (long half = 0; half < NR && panel * NR + half < job->conv->outputs; half += LANES)
-            inverse_transform_tile(m, job, place, product + t * NR + half, panel * NR + half);
+        const long width = job->width, left = job->conv->outputs - panel * width;
+        for (long half = 0; half < min_of(width, left); half += LANES)
+            inverse_transform_tile(m, job, place, product + t * width + half, panel * width + half);
     }
 }
 
@@ -190,8 +209,7 @@ INLINE void do_blocks(int m, Job *job, Loop *loop) {
     for (long task; (task = loop_next(loop)) >= 0 && v;) {
         long first = task * job->block, count = min_of(job->block, job->tiles.count - first);
         transform_tiles(m, job, first, count, v, 0);
-        for (long panel = 0; panel < ceil_div(job->conv->outputs, NR); panel++)
-            finish_panel(m, job, v, first, count, panel, v + v_size(job));
+        for (long panel = 0; panel < job->panels; panel++) finish_panel(m, job, v, first, count, panel, v + v_size(job));
     }
     memory_free(v);
 }
@@ -223,17 +241,19 @@ static void do_panels_4(void *job, Loop *loop) { do_panels(4, job, loop); }
 int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y) {
     Job job = {.conv = conv, .m = m, .x = x, .packed = packed, .out = out, .y = y};
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
+    job.width = panel_width(conv->outputs);
+    job.panels = ceil_div(conv->outputs, job.width);
     if (!(job.zeros = zero_pixel(conv->channels))) return -1;
     set_block(&job, BLOCK);
     long blocks = ceil_div(job.tiles.count, job.block);
     if (blocks >= 4) {
         parallel(blocks, m == 4 ? do_blocks_4 : do_blocks_2, &job);
     } else {
-        set_block(&job, round_up(job.tiles.count, MR));
+        set_block(&job, round_up(job.tiles.count, 12)); /* a multiple of MR and of NARROW_MR */
         job.count = job.tiles.count;
         if (!(job.v = memory_alloc((size_t)v_size(&job) * sizeof(float)))) job.failed = 1;
         if (job.v) parallel(ceil_div(job.count, TILES_PER_TASK), m == 4 ? fill_v_4 : fill_v_2, &job);
-        if (job.v) parallel(ceil_div(conv->outputs, NR), m == 4 ? do_panels_4 : do_panels_2, &job);
+        if (job.v) parallel(job.panels, m == 4 ? do_panels_4 : do_panels_2, &job);
         memory_free(job.v);
     }
     memory_free(job.zeros);

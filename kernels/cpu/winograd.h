@@ -111,6 +111,9 @@ INLINE void kernel_transform_transposed(const vf *t, long stride, vf *out, long 
     out[2 * out_stride] = (1 / 6.0f) * (sum2 - sum) + t[5 * stride];
 }
 
+/* The columns of a panel of U, M, Q or Z: one vector is enough for so few output channels. */
+INLINE long panel_width(long outputs) { return outputs <= LANES ? LANES : NR; }
+
 /* -- positions of the tiles ---------------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -9,28 +9,38 @@
  *
  *     Z[position][c][o] += sum over t of V[position][t][c] * Q[position][t][o],     V = B^T d B,  Q = A gy A^T
  *
- * For some tiles at a time, all threads transform the tiles together; then each takes positions and adds to its own
- * part of Z. No two threads add to one number, and the order of the sum is always the same. At the end gw = G^T Z G.
+ * No two threads add to one number, and the order of the sum is always the same. There are two ways to share the work:
+ *
+ *     small Z    the tiles are divided into stripes, each with a Z of its own; a thread does all of a stripe, so that V
+ *                and Q never leave its cache. At the end the stripes' Z are added in order.
+ *     large Z    there is one. For some tiles at a time all threads transform the tiles together; then each takes
+ *                positions and adds to its own part of Z.
+ *
+ * At the end gw = G^T Z G. A panel of Q and Z has NR outputs; if there are at most LANES in all, it has LANES.
  */
 #include "conv.h"
 #include "memory.h"
 #include "threads.h"
 #include "winograd.h"
 
-enum { M = 4, TILE = M + 2, POSITIONS = TILE * TILE, TILES_PER_TASK = 8 };
+enum { M = 4, TILE = M + 2, POSITIONS = TILE * TILE, TILES_PER_TASK = 8, NARROW_ROWS = LANES == 16 ? 16 : 8 };
 
 typedef struct {
     const Conv *conv;
     const float *x, *gy;
     float *gw;
     Tiles tiles;
-    long block, first, count; /* tiles that fit in V and Q; the current tiles */
-    long panels;
-    float *v; /* v[position * v_step + t * t_step + c] */
-    float *q; /* q[position * q_step + (panel * block + t) * NR + o] */
-    float *z; /* z[position * z_step + (panel * z_rows + c) * NR + o] */
-    long v_step, t_step, q_step, z_step, z_rows;
+    long width, panels;   /* of Q and Z */
+    long block;           /* tiles that fit in V and Q */
+    long first, count;    /* large Z: the tiles in V and Q */
+    float *v;             /* large Z: the V and Q that all threads share */
+    long stripes, stripe; /* number of Z; tiles of each */
+    float *z;             /* z[stripe][position * z_step + (panel * C + c) * width + o] */
+    long t_step, v_step;  /* v[position * v_step + t * t_step + c] */
+    long q_step;          /* q[position * q_step + (panel * block + t) * width + o] */
+    long z_step;
     float *zeros; /* a pixel outside the image */
+    int failed;
 } Job;
 
 /* Q[position][.] = A gy A^T for LANES channels of a tile, or the last n (none in the padding of a panel). */
@@ -47,11 +57,10 @@ INLINE void transform_gradient(const float *const *from, long o, long n, float *
     }
 }
 
-/* The same for all panels of tile t. Outside the image gy is 0. */
-static void transform_gradient_tile(const Job *job, long t) {
+/* The same for all panels of a tile, which is the t-th in Q. Outside the image gy is 0. */
+INLINE void transform_gradient_tile(const Job *job, TilePosition place, long t, float *q) {
     const Conv *conv = job->conv;
-    const long outputs = conv->outputs;
-    const TilePosition place = tile_position(M, job->tiles, job->first + t);
+    const long outputs = conv->outputs, width = job->width;
     const float *corner = job->gy + ((place.image * conv->rows + place.row) * conv->columns + place.column) * outputs;
     const float *from[M * M];
     for (int i = 0; i < M; i++)
@@ -59,106 +68,173 @@ static void transform_gradient_tile(const Job *job, long t) {
             int here = place.row + i < conv->rows && place.column + j < conv->columns;
             from[i * M + j] = here ? corner + (i * conv->columns + j) * outputs : job->zeros;
         }
-    for (long o = 0; o < job->panels * NR; o += LANES) {
-        float *q = job->q + (o / NR * job->block + t) * NR + o % NR;
+    for (long o = 0; o < job->panels * width; o += LANES) {
+        float *to = q + (o / width * job->block + t) * width + o % width;
         if (o + LANES <= outputs)
-            transform_gradient(from, o, LANES, q, job->q_step);
+            transform_gradient(from, o, LANES, to, job->q_step);
         else
-            transform_gradient(from, o, outputs - o, q, job->q_step);
+            transform_gradient(from, o, outputs - o, to, job->q_step);
     }
 }
+
+/* V and Q of the tile `first + t`. */
+static void transform_tile(const Job *job, long first, long t, float *v, float *q) {
+    const Conv *conv = job->conv;
+    TilePosition place = tile_position(M, job->tiles, first + t);
+    const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
+    transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
+                         place.column - conv->padding[1], job->zeros, v + t * job->t_step, job->v_step);
+    transform_gradient_tile(job, place, t, q);
+}
+
+/* z[c][o] += the sum over `count` tiles of v[t][c] q[t][o], for `rows` channels c and `vectors` vectors of outputs o, both
+ * constants; z[c][o] = that sum for the `first` tiles. */
+INLINE void add_block_of_z(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first,
+                           float *z) {
+    vf sum[2 * MR];
+    multiply_neighbours(sum, rows, vectors, count, v, job->t_step, q, vectors * LANES);
+    for (int i = 0; i < rows * vectors; i++) store(z + i * LANES, first ? sum[i] : load(z + i * LANES) + sum[i]);
+}
+
+/* The same for all channels of a panel: in blocks of `rows`, then of four, then one by one. */
+INLINE void add_panel(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first, float *z) {
+    const long channels = job->conv->channels, width = vectors * LANES;
+    long c = 0;
+    for (; c + rows <= channels; c += rows) add_block_of_z(rows, vectors, job, v + c, q, count, first, z + c * width);
+    for (; c + 4 <= channels; c += 4) add_block_of_z(4, vectors, job, v + c, q, count, first, z + c * width);
+    for (; c < channels; c++) add_block_of_z(1, vectors, job, v + c, q, count, first, z + c * width);
+}
+
+static void add_products(const Job *job, long position, long panel, const float *v, const float *q, long count, int first,
+                         float *z) {
+    v += position * job->v_step;
+    q += position * job->q_step + panel * job->block * job->width;
+    z += position * job->z_step + panel * job->conv->channels * job->width;
+    if (job->width == NR)
+        add_panel(MR, 2, job, v, q, count, first, z);
+    else
+        add_panel(NARROW_ROWS, 1, job, v, q, count, first, z);
+}
+
+static float *new_v(const Job *job) { return memory_alloc((size_t)(POSITIONS * (job->v_step + job->q_step)) * sizeof(float)); }
+
+/* -- small Z: a task is a stripe ------------------------------------------------------------------------------------ */
+
+static void add_stripes(void *context, Loop *loop) {
+    Job *job = context;
+    float *v = new_v(job), *q = v + POSITIONS * job->v_step;
+    if (!v) job->failed = 1;
+    for (long stripe; (stripe = loop_next(loop)) >= 0 && v;) {
+        const long begin = stripe * job->stripe, end = min_of(begin + job->stripe, job->tiles.count);
+        float *z = job->z + stripe * POSITIONS * job->z_step;
+        for (long first = begin; first < end; first += job->block) {
+            const long count = min_of(job->block, end - first);
+            for (long t = 0; t < count; t++) transform_tile(job, first, t, v, q);
+            for (long position = 0; position < POSITIONS; position++)
+                for (long panel = 0; panel < job->panels; panel++)
+                    add_products(job, position, panel, v, q, count, first == begin, z);
+        }
+    }
+    memory_free(v);
+}
+
+/* -- large Z: a task of the first loop is some tiles, a task of the second is a position and a panel of Z ------------ */
 
 static void transform_tiles(void *context, Loop *loop) {
     const Job *job = context;
-    const Conv *conv = job->conv;
     for (long task; (task = loop_next(loop)) >= 0;)
-        for (long t = task * TILES_PER_TASK; t < min_of((task + 1) * TILES_PER_TASK, job->count); t++) {
-            TilePosition place = tile_position(M, job->tiles, job->first + t);
-            const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
-            transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
-                                 place.column - conv->padding[1], job->zeros, job->v + t * job->t_step, job->v_step);
-            transform_gradient_tile(job, t);
-        }
+        for (long t = task * TILES_PER_TASK; t < min_of((task + 1) * TILES_PER_TASK, job->count); t++)
+            transform_tile(job, job->first, t, job->v, job->v + POSITIONS * job->v_step);
 }
 
-/* One task: one position and one panel of Z. */
-static void add_products(void *context, Loop *loop) {
+static void add_positions(void *context, Loop *loop) {
     const Job *job = context;
-    const long channels = job->conv->channels, start = 0;
-    for (long task; (task = loop_next(loop)) >= 0;) {
-        long position = task / job->panels, panel = task % job->panels;
-        const float *rows = job->v + position * job->v_step;
-        const float *q = job->q + position * job->q_step + panel * job->block * NR;
-        float *z = job->z + position * job->z_step + panel * job->z_rows * NR;
-        for (long c = 0; c < channels; c += MR, z += MR * NR) {
-            const float *a[MR];
-            vf sum[MR][2];
-            for (int i = 0; i < MR; i++) a[i] = rows + min_of(c + i, channels - 1);
-            multiply(sum, 1, &start, job->count, a, job->t_step, q, NR);
-            add_block(sum, z, job->first == 0);
-        }
-    }
+    for (long task; (task = loop_next(loop)) >= 0;)
+        add_products(job, task / job->panels, task % job->panels, job->v, job->v + POSITIONS * job->v_step, job->count,
+                     job->first == 0, job->z);
 }
 
-/* gw[o][c] = G^T Z G for a panel of o. */
+static void add_together(Job *job) {
+    if (!(job->v = new_v(job))) job->failed = 1;
+    for (; job->first < job->tiles.count && job->v; job->first += job->block) {
+        job->count = min_of(job->block, job->tiles.count - job->first);
+        parallel(ceil_div(job->count, TILES_PER_TASK), transform_tiles, job);
+        parallel(POSITIONS * job->panels, add_positions, job);
+    }
+    memory_free(job->v);
+}
+
+/* -- the end -------------------------------------------------------------------------------------------------------- */
+
+/* The sum of the stripes' Z, LANES outputs of one channel and position. */
+INLINE vf sum_of_stripes(const Job *job, const float *z) {
+    vf sum = load(z);
+    for (long stripe = 1; stripe < job->stripes; stripe++) sum += load(z + stripe * POSITIONS * job->z_step);
+    return sum;
+}
+
+/* gw[o][c] = G^T Z G for LANES outputs o of one channel c. */
 static void transform_back(void *context, Loop *loop) {
     const Job *job = context;
-    const long channels = job->conv->channels;
-    for (long panel; (panel = loop_next(loop)) >= 0;) {
-        long count = min_of(NR, job->conv->outputs - panel * NR);
-        for (long c = 0; c < channels; c++) {
-            float kernels[9][NR];
-            for (int lane = 0; lane < NR; lane += LANES) {
-                vf half[3 * TILE], out[3];
-                const float *z = job->z + (panel * job->z_rows + c) * NR + lane;
-                for (int j = 0; j < TILE; j++) {
-                    vf t[TILE];
-                    for (int i = 0; i < TILE; i++) t[i] = load(z + (i * TILE + j) * job->z_step);
-                    kernel_transform_transposed(t, 1, half + j, TILE);
-                }
-                for (int i = 0; i < 3; i++) {
-                    kernel_transform_transposed(half + i * TILE, 1, out, 1);
-                    for (int j = 0; j < 3; j++) store(kernels[i * 3 + j] + lane, out[j]);
-                }
-            }
-            for (long o = 0; o < count; o++)
-                for (int ij = 0; ij < 9; ij++) job->gw[((panel * NR + o) * channels + c) * 9 + ij] = kernels[ij][o];
+    const long channels = job->conv->channels, outputs = job->conv->outputs, width = job->width;
+    for (long task; (task = loop_next(loop)) >= 0;) {
+        const long c = task % channels, first = task / channels * LANES;
+        const float *z = job->z + (first / width * channels + c) * width + first % width;
+        float kernels[9][LANES];
+        vf half[3 * TILE], out[3];
+        for (int j = 0; j < TILE; j++) {
+            vf t[TILE];
+            for (int i = 0; i < TILE; i++) t[i] = sum_of_stripes(job, z + (i * TILE + j) * job->z_step);
+            kernel_transform_transposed(t, 1, half + j, TILE);
         }
+        for (int i = 0; i < 3; i++) {
+            kernel_transform_transposed(half + i * TILE, 1, out, 1);
+            for (int j = 0; j < 3; j++) store(kernels[i * 3 + j], out[j]);
+        }
+        for (long o = 0; o < min_of(LANES, outputs - first); o++)
+            for (int ij = 0; ij < 9; ij++) job->gw[((first + o) * channels + c) * 9 + ij] = kernels[ij][o];
     }
 }
 
-/* The number of tiles at a time: as many as keep V and Q in a cache. With few channels there are more, because each
- * synchronisation of the threads takes some microseconds; with a large Z too, to read and write it less often. Measured
- * (docs/performance.md). */
-static long tiles_of_a_block(const Conv *conv) {
-    int few_channels = conv->channels + conv->outputs <= 128, large_z = conv->channels * conv->outputs >= 1 << 16;
-    return few_channels || large_z ? 192 : 96;
+enum {
+    STRIPES = 16,         /* at most */
+    TILES_OF_STRIPE = 128, /* at least: writing and adding a Z takes the time of the products of some 16 tiles */
+    SMALL_Z = 192 << 10,  /* floats of one Z: 64 x 64 channels have 147,000 */
+    CACHED = 128 << 10    /* floats of V and Q, which stay in a thread's L2 cache */
+};
+
+/* How the work is shared, and the tiles at a time. With one large Z there are more of them if it is very large, to read and
+ * write it less often. Measured (docs/performance.md). */
+static void share_work(Job *job) {
+    const Conv *conv = job->conv;
+    const long z = POSITIONS * conv->channels * job->panels * job->width;
+    const long tile = POSITIONS * (conv->channels + job->panels * job->width);
+    job->stripes = z <= SMALL_Z ? max_of(1, min_of(STRIPES, job->tiles.count / TILES_OF_STRIPE)) : 1;
+    job->stripe = max_of(1, ceil_div(job->tiles.count, job->stripes));
+    job->stripes = max_of(1, ceil_div(job->tiles.count, job->stripe)); /* none is empty */
+    if (job->stripes > 1)
+        job->block = min_of(96, CACHED / tile / 8 * 8);
+    else
+        job->block = min_of(job->tiles.count, conv->channels * conv->outputs >= 1 << 16 ? 192 : 96);
 }
 
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw) {
-    Job job = {.conv = conv, .x = x, .gy = gy, .gw = gw, .panels = ceil_div(conv->outputs, NR)};
+    Job job = {.conv = conv, .x = x, .gy = gy, .gw = gw};
     job.tiles = tiles_of(M, conv->images, conv->rows, conv->columns);
-    job.block = min_of(tiles_of_a_block(conv), job.tiles.count);
-    job.z_rows = round_up(conv->channels, MR);
+    job.width = panel_width(conv->outputs);
+    job.panels = ceil_div(conv->outputs, job.width);
+    share_work(&job);
     job.t_step = odd_lines(conv->channels);
     job.v_step = odd_lines(job.block * job.t_step);
-    job.q_step = odd_lines(job.block * job.panels * NR);
-    job.z_step = odd_lines(job.z_rows * job.panels * NR);
-    job.v = memory_alloc((size_t)(POSITIONS * (job.v_step + job.q_step)) * sizeof(float));
-    job.z = memory_alloc((size_t)(POSITIONS * job.z_step) * sizeof(float));
+    job.q_step = odd_lines(job.block * job.panels * job.width);
+    job.z_step = odd_lines(conv->channels * job.panels * job.width);
+    job.z = memory_alloc((size_t)(job.stripes * POSITIONS * job.z_step) * sizeof(float));
     job.zeros = zero_pixel(max_of(conv->channels, conv->outputs));
-    int failed = !job.v || !job.z || !job.zeros ? -1 : 0;
-    if (!failed) {
-        job.q = job.v + POSITIONS * job.v_step;
-        for (; job.first < job.tiles.count; job.first += job.block) {
-            job.count = min_of(job.block, job.tiles.count - job.first);
-            parallel(ceil_div(job.count, TILES_PER_TASK), transform_tiles, &job);
-            parallel(POSITIONS * job.panels, add_products, &job);
-        }
-        parallel(job.panels, transform_back, &job);
-    }
+    if (!job.z || !job.zeros) job.failed = 1;
+    if (!job.failed && job.stripes > 1) parallel(job.stripes, add_stripes, &job);
+    if (!job.failed && job.stripes == 1) add_together(&job);
+    if (!job.failed) parallel(conv->channels * ceil_div(conv->outputs, LANES), transform_back, &job);
     memory_free(job.zeros);
     memory_free(job.z);
-    memory_free(job.v);
-    return failed;
+    return job.failed ? -1 : 0;
 }

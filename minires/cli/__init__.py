@@ -29,6 +29,8 @@ COMMANDS = {
     "summary": "networks",
     "launch": "distributed",
     "gradcheck": "gradients",
+    "export": "onnx_files",
+    "convert": "convert",
     "info": "machine",
     "bench": "machine",
     "lab": "lab",

@@ -15,9 +15,11 @@ from minires.cli.shared import (
     echo,
     example,
     input_shape,
+    is_onnx,
     model_name,
     print_json,
     refuse_options,
+    was_given,
 )
 from minires.errors import MiniResError
 from minires.training.progress import progress_bar
@@ -25,6 +27,7 @@ from minires.training.progress import progress_bar
 if TYPE_CHECKING:
     from minires.gradcheck import Audit, Report
     from minires.gradcheck.catalogue import Example
+    from minires.nn import Module
 
 DTYPES = ("float64", "float32")
 
@@ -52,7 +55,7 @@ def gradcheck(
     op: str | None,
     all_ops: bool,
     audit: bool,
-    image: str,
+    image: str | None,
     batch: int,
     classes: int,
     order: int,
@@ -66,8 +69,8 @@ def gradcheck(
 ) -> None:
     """Check gradients against differences and complex steps.
 
-    They are those of the network MODEL, of an op, or of all ops. The exit code is 1 if something is WRONG, or VACUOUS:
-    zero whatever the backward pass does.
+    They are those of the network MODEL (a name or an ONNX file), of an op, or of all ops. The exit code is 1 if
+    something is WRONG, or VACUOUS: zero whatever the backward pass does.
     """
     if sum((model is not None, op is not None, all_ops)) != 1:
         raise MiniResError("gradcheck: name a network, or --op NAME, or --all-ops: one of the three")
@@ -78,6 +81,9 @@ def gradcheck(
     if provider is not None and dtype == "float64":
         refuse_options(context, ["dtype"], "--provider checks float32 gradients against the reference in float64")
     options = {"order": order, "method": method, "provider": provider, "fast_mode": fast, "seed": seed}
+    if is_onnx(model):
+        refuse_options(context, ["classes"], "the file has a classifier of its own")
+        image = image if was_given(context, "image") else None
     subjects = [_network(model, image, batch, classes, seed, dtype)] if model is not None else _ops(op, dtype, seed)
     results: Sequence[Any] = _results(audit, subjects, options, as_json)
     if html is not None:
@@ -95,14 +101,22 @@ def gradcheck(
 Subject = tuple[str, Callable[..., Any], Any]  # (title, f, inputs)
 
 
-def _network(name: str, image: str, batch: int, classes: int, seed: int, dtype: str) -> Subject:
-    from minires import models
+def _network(name: str, image: str | None, batch: int, classes: int, seed: int, dtype: str) -> Subject:
     from minires.core.drawn import randn
     from minires.core.random import manual_seed
 
     manual_seed(seed)
-    shape = input_shape(image)
-    network = models.build(name, num_classes=classes, in_channels=max(shape[0], 1)).to(dtype=dtype)
+    if is_onnx(name):
+        from minires.cli import onnx_files
+
+        imported = onnx_files.load_network(name)
+        shape = onnx_files.image_shape(imported) if image is None else input_shape(image)
+        network: Module = imported.to(dtype=dtype)
+    else:
+        from minires import models
+
+        shape = input_shape(image or "3x32x32")
+        network = models.build(name, num_classes=classes, in_channels=max(shape[0], 1)).to(dtype=dtype)
     return name, network, randn(batch, *shape).astype(dtype)
 
 

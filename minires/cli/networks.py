@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,9 @@ from minires.cli.shared import OUTPUT_FILE, checked_by, example
 from minires.weights.messages import printable
 
 if TYPE_CHECKING:
-    from minires.inference.classifier import Prediction
+    from minires.inference.classifier import Classifier, Prediction
     from minires.inspection.summary import Summary
+    from minires.nn import Module
     from minires.training import Evaluation
 
 FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so many
@@ -32,13 +33,16 @@ FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so man
 @click.option("--predictions", **OUTPUT_FILE, metavar="OUT.npy", help="Save the predicted classes, int64 (images,).")
 @shared.as_json_option
 @click.option("--batch-size", type=click.IntRange(1), default=64, help="Images per batch.")
+@click.option(
+    "--flip-tta", is_flag=True, help="Also measure with each image and its mirror image averaged; printed apart."
+)
 @shared.workers_option
 @shared.download_option
 @shared.device_option
 @click.pass_context
 def evaluate(
     context: click.Context,
-    weights: Path,
+    weights: Path | None,
     data: str,
     model: str | None,
     data_dir: Path | None,
@@ -46,6 +50,7 @@ def evaluate(
     predictions: Path | None,
     as_json: bool,
     batch_size: int,
+    flip_tta: bool,
     workers: int,
     download: bool,
     device: str,
@@ -54,19 +59,46 @@ def evaluate(
 
     A checkpoint of `minires train` contains its network's name, classes and normalisation: --model may be left out.
     """
-    from minires.inference import classifier
-
     shared.check_data_dir(context, data)
-    network = classifier.load(model, weights, normalize=normalize, device=device)
+    network = _load(model, weights, normalize, device, mapped=False, download=download)
     dataset = network.test_set(data, data_dir, download)
     result = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True)
+    both = None
+    if flip_tta:
+        both = network.evaluate(dataset, batch_size=batch_size, workers=workers, progress=True, flip_tta=True)
     if predictions is not None:
         shared.save_array(predictions, result.predictions)
     if as_json:
-        numbers = {key: value for key, value in vars(result).items() if key not in ("predictions", "metrics")}
-        shared.print_json({"model": network.name, **numbers})
+        shared.print_json(
+            {"model": network.name, **_numbers(result), **({} if both is None else {"flip_tta": _numbers(both)})}
+        )
     else:
         _print_evaluation(network.name, dataset.name, result)
+        if both is not None:
+            shared.echo(
+                f"apart from that, with the logits of each image and its mirror image averaged: {both.top1:.2f} % "
+                f"right ({both.correct:,}), loss {both.loss:.4f}"
+            )
+
+
+def _numbers(result: Evaluation) -> dict[str, Any]:
+    """What JSON shows of an evaluation."""
+    return {key: value for key, value in vars(result).items() if key not in ("predictions", "metrics")}
+
+
+def _load(
+    model: str | None, weights: Path | None, normalize: str | None, device: str, mapped: bool, download: bool = True
+) -> Classifier:
+    """The network of a weight file; or of an ONNX file, which has weights and may get those of a checkpoint."""
+    if shared.is_onnx(model):
+        from minires.cli.onnx_files import load_classifier
+
+        return load_classifier(str(model), weights, normalize, device)
+    if weights is None:
+        raise click.UsageError("Missing option '--weights'.")
+    from minires.inference import classifier
+
+    return classifier.load(model, weights, normalize=normalize, device=device, mapped=mapped, download=download)
 
 
 def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
@@ -87,7 +119,7 @@ def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
 @shared.device_option
 def predict(
     images: tuple[Path, ...],
-    weights: Path,
+    weights: Path | None,
     model: str | None,
     top: int,
     normalize: str | None,
@@ -96,9 +128,7 @@ def predict(
     device: str,
 ) -> None:
     """Classify photographs."""
-    from minires.inference import classifier
-
-    network = classifier.load(model, weights, normalize=normalize, device=device, mapped=True)
+    network = _load(model, weights, normalize, device, mapped=True)
     found = network.predict(images, compiled=len(images) > FEW_IMAGES)
     if logits is not None:
         import numpy as np
@@ -151,17 +181,30 @@ def _print_predictions(found: Sequence[Prediction], top: int) -> None:
 @click.option("--classes", type=click.IntRange(1), help="Number of outputs; default: the network's usual number.")
 @click.option("--level", type=click.IntRange(0), help="Depth of nesting to show: 1 for stages, 2 for blocks.")
 @shared.device_option
-def summary(model: str, image: str | None, classes: int | None, level: int | None, device: str) -> None:
-    """List a network's layers: shape, parameters, cost, field.
+@click.pass_context
+def summary(
+    context: click.Context, model: str, image: str | None, classes: int | None, level: int | None, device: str
+) -> None:
+    """List a network's layers: shape, parameters, cost, field. MODEL is a network's name or an ONNX file.
 
     The cost is the number of multiply-adds in convolutions and linear layers for one image, as the papers count it. The
     last column is the receptive field: the part of the image on which an output depends, as if the image had no edges.
     """
-    from minires import models
     from minires.inspection.summary import summarize
 
-    shape = shared.input_shape(image) if image is not None else (3, models.image_size(model), models.image_size(model))
-    network = models.build(model, num_classes=classes, in_channels=max(shape[0], 1)).to(device)
+    shape = None if image is None else shared.input_shape(image)
+    if shared.is_onnx(model):
+        from minires.cli import onnx_files
+
+        shared.refuse_options(context, ["classes"], "the file has a classifier of its own")
+        imported = onnx_files.load_network(model)
+        network: Module = imported.to(device)
+        shape = shape or onnx_files.image_shape(imported)
+    else:
+        from minires import models
+
+        shape = shape or (3, models.image_size(model), models.image_size(model))
+        network = models.build(model, num_classes=classes, in_channels=max(shape[0], 1)).to(device)
     _print_summary(model, summarize(network, shape), level)
 
 

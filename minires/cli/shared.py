@@ -58,11 +58,16 @@ def _device(value: str) -> str:
     return value
 
 
+def is_onnx(model: str | None) -> bool:
+    """Whether a network is named by an ONNX file."""
+    return model is not None and model.endswith(".onnx")
+
+
 def model_name(value: str | None) -> str | None:
-    """Validate a network's name."""
+    """Validate a network's name; an ONNX file is validated when it is read."""
     from minires import models
 
-    if value is not None:
+    if value is not None and not is_onnx(value):
         try:
             models.image_size(value)
         except ValueError as error:
@@ -120,15 +125,18 @@ device_option = click.option(
     "--device", callback=checked_by(_device), metavar="cpu|cuda", default="cpu", help="The device to compute on."
 )
 model_option = click.option(
-    "--model", callback=checked_by(model_name), metavar="NAME", help="The network, e.g. resnet18, resnet20, plain20."
+    "--model",
+    callback=checked_by(model_name),
+    metavar="NAME|FILE.onnx",
+    help="The network, e.g. resnet18, resnet20, plain20, or an ONNX file.",
 )
 weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     callback=checked_by(weight_file),
-    metavar="FILE",
-    required=True,
-    help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
+    metavar="FILE|NAME",
+    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet. "
+    "An ONNX file has its own.",
 )
 data_option = click.option(
     "--data",

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from minires.cli import shared
 from minires.cli.shared import checked_by, example
+from minires.data.augment import FLIPS, PADDINGS
 from minires.errors import MiniResError
+from minires.training.recipes import NAMES as RECIPES
 from minires.training.settings import OPTIMIZERS, SCHEDULES, TrainSettings
+
+if TYPE_CHECKING:
+    from minires.training import EpochRecord
+    from minires.training.recipes import Recipe
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,6 +52,12 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
     return click.option(f"--{name.replace('_', '-')}", **options)
 
 
+def _switch(name: str, description: str) -> Callable[[Command], Command]:
+    """An option --name/--no-name, likewise."""
+    dashed = name.replace("_", "-")
+    return click.option(f"--{dashed}/--no-{dashed}", default=getattr(TrainSettings, name), help=description)
+
+
 @click.command(
     epilog=example("minires train --model resnet20 --data cifar10 --epochs 10 --schedule onecycle --out runs/resnet20")
 )
@@ -56,6 +68,7 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
     required=True,
     help="The folder for checkpoints, log and curves.",
 )
+@click.option("--recipe", metavar="NAME", help=f"Settings that belong together: {', '.join(RECIPES)}.")
 @shared.model_option
 @click.option("--data", metavar="NAME|FOLDER", help="Training data, as for `minires evaluate`.")
 @shared.data_dir_option
@@ -63,8 +76,11 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
 @_setting("batch_size", "Images per step.")
 @_setting("optimizer", "The optimiser.", metavar="|".join(OPTIMIZERS))
 @_setting("lr", "Learning rate; for onecycle its peak.")
-@_setting("momentum", "Momentum of sgd.")
+@_setting("momentum", "Momentum of sgd and muon.")
+@_switch("nesterov", "Use Nesterov's momentum in sgd.")
+@_setting("sgd_lr", "With muon: learning rate of all that is no convolution.", type=float)
 @_setting("weight_decay", "Weight decay of all parameters.")
+@_switch("decay_norms", "Decay biases and batch norm's weights too.")
 @_setting("schedule", "Learning-rate schedule.", metavar="|".join(SCHEDULES))
 @click.option(
     "--milestones",
@@ -77,7 +93,14 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
 @_setting("label_smoothing", "Label smoothing of the training loss.")
 @click.option("--clip-norm", type=float, help="Largest common norm of all gradients.")
 @click.option("--patience", type=int, help="Stop after this many epochs without improvement.")
-@click.option("--augment/--no-augment", default=TrainSettings.augment, help="Use random crops and flips.")
+@_setting("ema", "Decay per step of an average of the weights, which is what is saved.", type=float)
+@_switch("augment", "Use random crops and flips.")
+@_setting("flip", "Mirror images; default: as usual for the data.", type=str, metavar="|".join(FLIPS))
+@_setting("translate", "Largest shift in pixels; default: as usual for the data.", type=int)
+@_setting("padding", "What shifted images are filled up with.", metavar="|".join(PADDINGS))
+@_setting("cutout", "Side in pixels of a square to cut out.")
+@_switch("whiten", "Let the first convolution whiten the images' patches, and freeze it.")
+@_setting("hold_out", "Validate on so many training images; test images are not read.")
 @click.option("--image-size", type=int, help="Input size for a folder of images; default 224.")
 @shared.normalize_option
 @_setting("seed", "Seed of weights, order and augmentation.")
@@ -85,7 +108,7 @@ def _setting(name: str, description: str, **options: Any) -> Callable[[Command],
     "--weights",
     type=click.Path(path_type=Path),
     callback=checked_by(shared.weight_file),
-    metavar="FILE",
+    metavar="FILE|NAME",
     help="Fine-tune from these weights; a classifier of other classes is replaced.",
 )
 @click.option("--freeze", is_flag=True, default=TrainSettings.freeze, help="Train the classifier alone.")
@@ -138,6 +161,7 @@ def train(
     checkpoint of a training run, --model may be left out.
     """
     from minires import models
+    from minires.cli import onnx_files
     from minires.cli.distributed import communicator, failing_together
     from minires.training import run
 
@@ -149,7 +173,7 @@ def train(
         _refuse_unused(context, settings)
         history = run.train(
             settings,
-            models.build,
+            onnx_files.build if shared.is_onnx(settings.model) else models.build,
             out=out,
             data_dir=data_dir,
             resume=resume,
@@ -160,43 +184,82 @@ def train(
             graph=graph,
             comm=comm,
         )
-    if comm is not None and comm.rank:
-        return
-    best = max(history, key=lambda record: record.validation_accuracy or 0.0)
+    if comm is None or comm.rank == 0:
+        _print_result(history, out)
+
+
+def _print_result(history: Sequence[EpochRecord], out: Path) -> None:
+    """The last epoch, which is the result, and the best one, which the images chose that it is measured on."""
+    last, best = history[-1], max(history, key=lambda record: record.validation_accuracy or 0.0)
+    shared.echo(f"last: epoch {last.epoch}, {last.validation_accuracy:.2f} % right: {out / 'last.safetensors'}")
     shared.echo(f"best: epoch {best.epoch}, {best.validation_accuracy:.2f} % right: {out / 'best.safetensors'}")
 
 
 def _train_settings(context: click.Context, out: Path, resume: bool) -> TrainSettings:
     """The settings from the options; in a resumed run the stored ones, overridden by the options that were given."""
     from minires.models.checkpoints import stored_name
-    from minires.training import checkpoint_metadata
+    from minires.training import checkpoint_metadata, recipes
     from minires.training.run import stored_settings
 
     names = {field.name for field in fields(TrainSettings)} & context.params.keys()
-    if resume:
+    stored = stored_settings(out) if resume else None
+    recipe = None if resume or context.params["recipe"] is None else recipes.load(context.params["recipe"])
+    if stored is not None or recipe is not None:
         names = {name for name in names if shared.was_given(context, name)}
     asked = {name: context.params[name] for name in names}
     if asked.get("weights") is not None:
-        asked["weights"] = str(asked["weights"])
-    if resume:
-        return replace(stored_settings(out), **asked)
+        usual = stored.model if stored is not None else recipe.settings["model"] if recipe is not None else None
+        asked |= _located(asked, usual, context.params["download"])
+    if stored is not None:
+        return replace(stored, **asked)
+    if recipe is not None:
+        return _from_recipe(recipe, asked)
     if asked["model"] is None and asked["weights"] is not None:
         asked["model"] = stored_name(checkpoint_metadata(asked["weights"]), asked["weights"])
     if asked["model"] is None or asked["data"] is None:
-        raise MiniResError("a new run needs --model and --data; --resume continues the one in --out")
+        raise MiniResError("a new run needs --model and --data, or --recipe; --resume continues the one in --out")
     return TrainSettings(**asked)
+
+
+def _located(asked: dict[str, Any], usual: str | None, download: bool) -> dict[str, Any]:
+    """The weight file to start from; of weights with a name also the network, `usual` if none is asked for."""
+    from minires.models import pretrained
+
+    if not pretrained.is_name(asked["weights"]):
+        return {"weights": str(asked["weights"])}
+    model, path = pretrained.locate(asked.get("model") or usual, str(asked["weights"]), download)
+    return {"model": model, "weights": str(path)}
+
+
+def _from_recipe(recipe: Recipe, asked: dict[str, Any]) -> TrainSettings:
+    """The settings of a recipe, overridden by the options that were given; prints both."""
+    settings = TrainSettings(**{**recipe.settings, **asked})
+    shared.echo(f"recipe {recipe.name}: {recipe.summary}")
+    shared.echo(", ".join(f"{key} {value}" for key, value in recipe.settings.items() if key != "recipe"))
+    changed = {key: value for key, value in asked.items() if recipe.settings.get(key, _default(key)) != value}
+    if changed:
+        given = (f"{key} {value} (recipe: {recipe.settings.get(key, _default(key))})" for key, value in changed.items())
+        shared.echo(f"overridden: {', '.join(given)}")
+    return settings
+
+
+def _default(setting: str) -> Any:
+    return getattr(TrainSettings, setting, None)
 
 
 def _refuse_unused(context: click.Context, settings: TrainSettings) -> None:
     """Raise MiniResError for given options that these settings make no use of; warn of milestones never reached."""
     from minires.training.preprocessing import PREPROCESSINGS
 
-    if settings.optimizer != "sgd":
-        why = f"it is the momentum of sgd, and --optimizer is {settings.optimizer}"
+    if settings.optimizer not in ("sgd", "muon"):
+        why = f"it is the momentum of sgd and muon, and --optimizer is {settings.optimizer}"
         shared.refuse_options(context, ["momentum"], why)
     usual = PREPROCESSINGS.get(settings.data)
-    if settings.augment and usual is not None and not (usual.padding or usual.flip):
+    chosen = settings.flip or settings.translate or settings.cutout
+    if settings.augment and usual is not None and not (usual.padding or usual.flip or chosen):
         shared.refuse_options(context, ["augment"], f"the images of {settings.data} are neither cropped nor flipped")
+    if usual is not None and not (usual.padding if settings.translate is None else settings.translate):
+        shared.refuse_options(context, ["padding"], f"the images of {settings.data} are not shifted (--translate)")
     shared.check_data_dir(context, settings.data)
     late = [milestone for milestone in settings.milestones if milestone >= settings.epochs]
     if late:

@@ -9,7 +9,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
-from minires.core import anomaly
+from minires.core import anomaly, readonly
 from minires.core.operators import method
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError, GraphError, ShapeError
@@ -82,6 +82,11 @@ def check_unchanged(node: Function) -> None:
                 f"{node.name}: its input {number} (shape {tensor.shape}) was changed in place after the forward "
                 "pass, so its gradient would be wrong; call backward before changing it, or change a copy"
             )
+    if not all(map(readonly.is_as_locked, node._locks)):
+        raise GraphError(
+            f"{node.name}: another library has written into memory that it shares (DLPack) after the forward pass, so "
+            "the gradient would be wrong; call backward before changing it, or hand out x.clone()"
+        )
 
 
 def check_returned(node: Function, returned: Any) -> None:

@@ -1,4 +1,4 @@
-"""Functions that make leaf tensors of data: tensor, which copies, as_tensor and from_numpy."""
+"""Functions that make leaf tensors of data: tensor, which copies, as_tensor, from_numpy and from_dlpack."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
+from minires.core.interchange import CPU, CUDA, PINNED, share
 from minires.core.tensor import Tensor
-from minires.errors import DtypeError
+from minires.errors import DeviceError, DtypeError
 
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
@@ -90,3 +91,46 @@ def from_numpy(ndarray: Any) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise DtypeError(f"from_numpy: needs a NumPy array, got {type(ndarray).__name__}; tensor() takes other data")
     return Tensor(ndarray)
+
+
+def from_dlpack(ext_tensor: Any, *, copy: bool | None = None) -> Tensor:
+    """A Tensor in the memory of another library's array, so that each sees the other's changes (torch.from_dlpack).
+
+    ext_tensor: an array of PyTorch, NumPy, CuPy, JAX, or anything else with `__dlpack__`, on the CPU or an NVIDIA GPU.
+    With copy=True it is copied, with copy=False never. Raises DtypeError for what does not hold numbers that NumPy has,
+    DeviceError for another kind of device, BufferError if copy=False and a copy is needed.
+    """
+    if not hasattr(ext_tensor, "__dlpack__") or not hasattr(ext_tensor, "__dlpack_device__"):
+        name = type(ext_tensor).__name__
+        raise DtypeError(f"from_dlpack: a {name} has no __dlpack__; make a Tensor with minires.tensor(...)")
+    kind = int(ext_tensor.__dlpack_device__()[0])
+    if kind == CUDA:
+        from minires.backend import cuda
+
+        taken = cuda.require(int(ext_tensor.__dlpack_device__()[1])).from_dlpack(ext_tensor)
+        return Tensor(taken.copy() if copy else taken)
+    if kind not in (CPU, PINNED):
+        raise DeviceError(f"from_dlpack: arrays on DLPack device {kind} cannot be used: move it to the CPU before")
+    try:
+        array: Array = np.from_dlpack(ext_tensor, copy=copy)
+    except (BufferError, RuntimeError, TypeError) as error:
+        if copy is False and isinstance(error, BufferError):
+            raise
+        raise DtypeError(f"from_dlpack: NumPy cannot take this array: {error}") from error
+    if copy or not array.size or min(array.strides, default=0) < 0:  # DLPack's strides are not negative
+        return Tensor(np.array(array))
+    array = _lockable(array) if array.flags.writeable else array
+    share(array)
+    found = Tensor(np.empty(0, array.dtype))
+    found._data = array  # the constructor would copy a view that can be written into
+    return found
+
+
+def _lockable(array: Array) -> Array:
+    """The same memory in an array whose writeable flag can be set again, which NumPy refuses above a capsule."""
+    import ctypes
+
+    extent = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)) + array.itemsize
+    memory = (ctypes.c_byte * extent).from_address(array.ctypes.data)
+    memory._keeps_alive = array  # the memory is the other library's
+    return np.ndarray(array.shape, array.dtype, memory, 0, array.strides)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from minires.core.absent import AbsentMethods
 from minires.core.conversions import Conversions
 from minires.core.facts import Facts
+from minires.core.interchange import Interchange
 from minires.core.numpy_functions import numpy_names
 from minires.core.operators import METHODS, Dim, Operand, Scalar, tuple_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from minires.core.tensor import Tensor
 
 
-class Methods(Conversions, Facts, AbsentMethods):
+class Methods(Conversions, Facts, Interchange, AbsentMethods):
     """The part of `Tensor` that applies operations by name, kept apart so that tensor.py shows what a Tensor is."""
 
     if TYPE_CHECKING:  # Tensor has it

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from typing import Any, NoReturn
 
 import numpy as np
@@ -24,6 +25,9 @@ bookkeeping = threading.RLock()  # re-entrant: the garbage collector may run a R
 # id of the memory's owner -> (number of locks, whether it was writeable before the first). A ReadOnlyLock keeps the
 # owner alive, so ids are stable.
 _locks: dict[int, tuple[int, bool]] = {}
+
+# id of the owner of memory that another library shares (`interchange.py`) -> a checksum of what a graph needs of it
+foreign: dict[int, int | None] = {}
 
 if hasattr(os, "register_at_fork"):
     # A forked child has only the thread that forked. If another thread held the lock at that moment, the child would
@@ -46,6 +50,8 @@ class ReadOnlyLock:
             _locks[id(owner)] = count + 1, writeable
             if writeable:
                 owner.flags.writeable = False
+            if not count and id(owner) in foreign:
+                foreign[id(owner)] = checksum(owner)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """A copy would take back, when it dies, what it has never locked."""
@@ -61,6 +67,17 @@ class ReadOnlyLock:
                 del _locks[id(owner)]
                 if writeable:
                     owner.flags.writeable = True
+
+
+def checksum(owner: Array) -> int:
+    """A checksum of the numbers in a NumPy array that owns its memory."""
+    return zlib.crc32(np.ascontiguousarray(owner.T if owner.flags.f_contiguous else owner).view(np.uint8).data)
+
+
+def is_as_locked(lock: ReadOnlyLock) -> bool:
+    """Whether the numbers are those of the time when they were locked. Only memory shared with others can change."""
+    expected = foreign.get(id(lock._owner)) if foreign else None
+    return expected is None or checksum(lock._owner) == expected
 
 
 def is_locked(array: Array) -> bool:

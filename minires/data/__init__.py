@@ -6,11 +6,13 @@
         ...                           # float32 (128, 3, 32, 32), int64 (128,)
 
 `catalogue` finds data sets by name; `idx`, `cifar`, `optdigits` and `folder` read them; `download` fetches them.
-`images` reads one photograph. `transforms` are applied to single images, `samples` combines data sets of any kind, and
-`loader` makes batches, which `collate` joins. This package returns arrays, never Tensors.
+`images` reads one photograph. `transforms` are applied to single images, `augment` changes whole batches, `samples`
+combines data sets of any kind, and `loader` makes batches, which `collate` joins. This package returns arrays, never
+Tensors.
 """
 
 from minires.data import transforms
+from minires.data.augment import Augmentation
 from minires.data.base import ArrayDataset, Dataset, split
 from minires.data.catalogue import load, load_for_training
 from minires.data.collate import default_collate
@@ -23,6 +25,7 @@ from minires.data.samples import ConcatDataset, MapDataset, Subset, TensorDatase
 
 __all__ = [
     "ArrayDataset",
+    "Augmentation",
     "ConcatDataset",
     "Dataset",
     "ImageFolder",

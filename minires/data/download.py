@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minires.errors import DataError
+from minires.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Remote:
 
 
 def data_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of data sets: `root`, else $MINIRES_DATA, else minires in $XDG_CACHE_HOME or ~/.cache."""
+    """The folder of data sets: `root`, else $MINIRES_DATA, else the user's cache (`files.cache_folder`)."""
     if root is not None:
         return Path(root).expanduser()
     if os.environ.get("MINIRES_DATA"):
         return Path(os.environ["MINIRES_DATA"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "minires"
+    return cache_folder()
 
 
 def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -> None:
@@ -41,7 +42,7 @@ def obtain(name: str, folder: Path, missing: Sequence[Remote], download: bool) -
     """
     if not download:
         raise DataError(_instructions(name, folder, missing, "downloading is switched off"))
-    from minires.data import transfer
+    from minires import transfer
 
     for done, remote in enumerate(missing):
         try:

@@ -12,12 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minires.core import random
+from minires.data.augment import Augmentation, Draws
+from minires.data.base import ArrayDataset
 from minires.data.collate import default_collate
 from minires.data.samples import MapDataset, name_of
 from minires.data.transforms import ToFloat
@@ -29,7 +32,7 @@ Indices = npt.NDArray[np.intp]
 
 # The families of generators: one for the order of each epoch; for each sample of each epoch, `rng` of the transform and
 # what `minires.rand` and the like draw from. The numbers are spawn keys of SeedSequence, because it pads plain lists
-# with zeros: [s, e] and [s, e, 0] would collide.
+# with zeros: [s, e] and [s, e, 0] would collide. `augment` has two more families, 3 and 4.
 ORDER, SAMPLE, DEFAULT = 0, 1, 2
 TO_FLOAT = ToFloat()
 
@@ -57,6 +60,9 @@ class Loader:
             because decoding, resizing and array arithmetic release Python's global lock.
         prefetch: the number of batches to prepare ahead.
         collate: joins a list of prepared samples to a batch; None for `default_collate`.
+        augmentation: prepare whole batches, several times as fast: the `transform`, which must not be random
+            (`Normalize`), is called with the images of a batch, uint8 (B, H, W, C), and `augmentation` changes the
+            result. `Augmentation()` changes nothing. The data set must be an `ArrayDataset`.
 
     Raises DataError for an empty data set or invalid settings, and during iteration for a sample that cannot be read or
     transformed, naming it.
@@ -74,6 +80,7 @@ class Loader:
         workers: int = 2,
         prefetch: int = 4,
         collate: Callable[[list[Any]], Any] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         _check_dataset(dataset)
         _check_whole(batch_size=batch_size, seed=seed, workers=workers, prefetch=prefetch)
@@ -92,6 +99,9 @@ class Loader:
         self.dataset, self.batch_size, self.transform = dataset, batch_size, transform
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
         self.workers, self.prefetch, self.collate = workers, prefetch, collate
+        if augmentation is not None:
+            _check_whole_batches(dataset, transform, collate, augmentation)
+        self.augmentation = augmentation
         self._next_epoch = 0
 
     def __len__(self) -> int:
@@ -119,7 +129,8 @@ class Loader:
 
     def prepared(self, epoch: int, batches: list[Indices]) -> Iterator[Batch]:
         """A batch of the samples at each of these indices, prepared as in epoch `epoch`."""
-        return self._in_background(epoch, batches) if self.workers else self._in_turn(epoch, batches)
+        prepare = self._preparation(epoch)
+        return self._in_background(prepare, batches) if self.workers else self._in_turn(prepare, batches)
 
     def order(self, epoch: int) -> Indices:
         """The order of epoch `epoch`: indices (N,) into the data set."""
@@ -130,19 +141,26 @@ class Loader:
     def _generator(self, family: int, *key: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=(family, *key))))
 
-    def _in_turn(self, epoch: int, batches: list[Indices]) -> Iterator[Batch]:
+    def _preparation(self, epoch: int) -> Callable[[Indices, threading.Event], Batch]:
+        """The function that makes the batch of some indices in this epoch."""
+        if self.augmentation is None:
+            return partial(self._batch, epoch)
+        count, height, width, _ = self.dataset.images.shape  # type: ignore[attr-defined]  # an ArrayDataset
+        return partial(self._whole_batch, self.augmentation.draws(self.seed, epoch, count, height, width))
+
+    def _in_turn(self, prepare: Callable[..., Batch], batches: list[Indices]) -> Iterator[Batch]:
         never = threading.Event()
         for indices in batches:
-            yield self._batch(epoch, indices, never)
+            yield prepare(indices, never)
 
-    def _in_background(self, epoch: int, batches: list[Indices]) -> Iterator[Batch]:
+    def _in_background(self, prepare: Callable[..., Batch], batches: list[Indices]) -> Iterator[Batch]:
         """Prepare up to `prefetch` batches, in order, while the consumer uses one."""
         stop = threading.Event()
         ahead: deque[Future[Batch]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="minires-loader")
         try:
             for indices in batches:
-                ahead.append(pool.submit(self._batch, epoch, indices, stop))
+                ahead.append(pool.submit(prepare, indices, stop))
                 if len(ahead) > self.prefetch:
                     yield ahead.popleft().result()
             while ahead:
@@ -161,6 +179,20 @@ class Loader:
         if self.collate is None:
             return default_collate(samples, lambda position: self._name(int(indices[position])))
         return self.collate(samples)
+
+    def _whole_batch(self, draws: Draws, indices: Indices, stop: threading.Event) -> Batch:
+        """The images at `indices`, float32 (B, C, H, W), prepared all at once, and their labels, int64 (B,)."""
+        assert isinstance(self.dataset, ArrayDataset)  # the constructor refuses others
+        assert self.augmentation is not None
+        images = self.dataset.images[indices]
+        try:
+            prepared = TO_FLOAT(images) if self.transform is None else self.transform(images, None)
+            if _is_stored_image(prepared):
+                prepared = TO_FLOAT(prepared)
+            return self.augmentation(prepared, draws.at(indices)), self.dataset.labels[indices]
+        except Exception as error:
+            reason = str(error) if isinstance(error, MiniResError) else repr(error)
+            raise DataError(f"a batch of {name_of(self.dataset)!r} cannot be prepared: {reason}") from error
 
     def _sample(self, epoch: int, index: int) -> Any:
         """One prepared sample: of a tuple or list the first element is transformed, of others the whole.
@@ -197,7 +229,10 @@ class Loader:
         return (
             f"Loader({self.dataset!r}, batch_size={self.batch_size}, transform={self.transform!r}, "
             f"shuffle={self.shuffle}, drop_last={self.drop_last}, seed={self.seed}, workers={self.workers}, "
-            f"prefetch={self.prefetch}" + (")" if self.collate is None else f", collate={self.collate!r})")
+            f"prefetch={self.prefetch}"
+            + ("" if self.collate is None else f", collate={self.collate!r}")
+            + ("" if self.augmentation is None else f", augmentation={self.augmentation!r}")
+            + ")"
         )
 
 
@@ -228,6 +263,24 @@ def _check_dataset(dataset: Any) -> None:
         raise DataError("a tuple of arrays is no data set: data.TensorDataset(*arrays) has their rows as samples")
     if not isinstance(dataset.__len__(), int):
         raise DataError(f"{type(dataset).__name__}.__len__ must return the number of samples")
+
+
+def _check_whole_batches(dataset: Any, transform: Any, collate: Any, augmentation: Any) -> None:
+    """Raise DataError for what cannot be prepared batch by batch."""
+    if not isinstance(augmentation, Augmentation):
+        raise DataError(f"augmentation must be a data.Augmentation, not {augmentation!r}")
+    if not isinstance(dataset, ArrayDataset):
+        raise DataError(
+            f"augmentation works on the images of an ArrayDataset, and this is a {type(dataset).__name__}: use "
+            "transform=Compose([RandomCrop(...), RandomHorizontalFlip(), ...]), which works on one image at a time"
+        )
+    if collate is not None:
+        raise DataError("collate joins samples, and with augmentation the batch is made at once: leave one of them out")
+    if transform is not None and is_random(transform):
+        raise DataError(
+            f"augmentation calls the transform with a whole batch, and {transform!r} draws random numbers for one "
+            "image: leave to it what is not random, such as Normalize, and give the rest as data.Augmentation(...)"
+        )
 
 
 def _is_stored_image(value: Any) -> bool:

@@ -33,6 +33,7 @@ from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import MiniResError, WeightsError
 from minires.inference.reading import batches, read_ahead
+from minires.models import pretrained
 from minires.models.checkpoints import network_name, network_options
 from minires.nn import Module
 from minires.nn.init import no_draws
@@ -161,17 +162,29 @@ class Classifier:
         return self._relabelled(dataset)
 
     def evaluate(
-        self, dataset: Dataset, *, batch_size: int = 64, workers: int = 2, progress: bool = False
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int = 64,
+        workers: int = 2,
+        progress: bool = False,
+        flip_tta: bool = False,
     ) -> Evaluation:
-        """Measure the network on all images of `dataset`, with the options of `Loader` and `training.evaluate`."""
+        """Measure the network on all images of `dataset`, with the options of `Loader` and `training.evaluate`.
+
+        With flip_tta, each image counts by the mean of its logits and those of its mirror image. Such a result is
+        another quantity than the network's accuracy, and is to be reported apart.
+        """
         if isinstance(dataset, ImageFolder):
             transform = self._prepare_files()
         else:
             transform = self._normalized(self.preprocessing or preprocessing_for(dataset)).evaluation()
-        loader = data.Loader(dataset, batch_size, transform=transform, workers=workers)
+        whole = data.Augmentation() if isinstance(dataset, data.ArrayDataset) else None  # whole batches are quicker
+        loader = data.Loader(dataset, batch_size, transform=transform, workers=workers, augmentation=whole)
         from minires.training.evaluation import evaluate
 
-        return evaluate(self.model, loader, progress=progress, forward=self._forward)
+        forward = self._forward_both_sides if flag("evaluate", "flip_tta", flip_tta) else self._forward
+        return evaluate(self.model, loader, progress=progress, forward=forward)
 
     def _forward(self, x: Tensor) -> Tensor:
         """The logits of prepared images (B, C, H, W), by the compiled network."""
@@ -182,6 +195,11 @@ class Classifier:
                 known = self.__dict__["_compiled"] = weights_now, inference.compile(self.model, x)
         logits: Tensor = known[1](x)
         return logits
+
+    def _forward_both_sides(self, x: Tensor) -> Tensor:
+        """The mean of the logits of prepared images (B, C, H, W) and of their mirror images."""
+        with no_grad():
+            return (self._forward(x) + self._forward(F.flip(x, [3]))) / 2
 
     def _forward_uncompiled(self, x: Tensor) -> Tensor:
         with no_grad():
@@ -246,22 +264,28 @@ def load(
     normalize: str | None = None,
     device: str = "cpu",
     mapped: bool = False,
+    download: bool = True,
 ) -> Classifier:
     """Load a network with its weights; the number of outputs is that of the weights.
 
     Args:
         name: the network, as `minires.models.build` knows it; None for a checkpoint of `minires train`, which names it.
-        path: the weight file.
+        path: the weight file; or the name of trained weights (`models.pretrained`), such as "cifar10" or "imagenet". Of
+            these, a network need not be named if MiniRes brings its weights along.
         normalize: a data set whose mean and deviation normalise the images; None for those of the checkpoint, else the
             usual ones.
         device: "cpu", "cuda" or "cuda:N".
         mapped: leave the weights in the file and map it, instead of copying them: quicker, and less memory. The file
             must not be written into as long as the classifier lives. Files whose weights are not float32 are copied.
+        download: whether weights with a name may be downloaded.
 
     Raises WeightsError if the file is missing, damaged, or of another network; DataError for an unknown normalisation,
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
-    mapped, source = flag("load", "mapped", mapped), os.fspath(path)
+    mapped, download = flag("load", "mapped", mapped), flag("load", "download", download)
+    if pretrained.is_name(path):
+        name, path = pretrained.locate(name, os.fspath(path), download)
+    source = os.fspath(path)
     metadata = checkpoint_metadata(path)
     arrays = weights.load(path)
     name = network_name(name, metadata, arrays, source)

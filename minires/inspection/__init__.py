@@ -5,6 +5,7 @@
     inspection.machine.describe()                                   kernels, threads, GPUs; `measure` times them
     inspection.timing.convolutions(model, 8, 224)                   convolutions, for `timing.measure` to time
     inspection.gradient_shares(model, x, loss)                      the gradient through each shortcut and each F
+    inspection.signal_flow(model, x, loss)                          sizes of outputs and gradients, layer by layer
     inspection.path_gradients(model, x, loss)                       the gradient by the length of its paths, exactly
 
 Each part is imported when it is first used.
@@ -19,6 +20,7 @@ _MODULE_OF = {
     "machine": "machine",
     "timing": "timing",
     "gradient_shares": "paths",
+    "signal_flow": "layers",
     "path_gradients": "paths",
     "path_norms": "paths",
 }

@@ -5,28 +5,39 @@
 resnet1202` are the CIFAR networks of depth 6n + 2, with option-A shortcuts (He et al. 2015). Each ResNet has a twin
 without shortcuts: `plain18`, `plain20`, … `preact20`, `preact164`, … have the order of full pre-activation (He et al.
 2016), `highway20` and `dense_highway10`, … gates (Srivastava et al. 2015). All take `num_classes=` and `in_channels=`,
-and all but the dense ones the other options of `ResNet`.
+and all but the dense ones `weights=` and the other options of `ResNet`. `convnet8` is a small network without shortcuts
+that learns CIFAR-10 quickly.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
-from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, available, blocks_in_a_stage, parse, usual_block
+from minires.errors import ModelError, WeightsError
+from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, Name, available, blocks_in_a_stage, parse, usual_block
 from minires.models.catalogue import kind_and_depth as kind_and_depth
+from minires.models.convnet import NAME as CONVNET
+from minires.models.convnet import ConvNet
 from minires.models.highway import Carry, DenseHighway
 from minires.models.resnet import BasicBlock, BlockClass, Bottleneck, ResNet, SingleBlock, make_shortcut
+from minires.nn import Module
+
+Network = TypeVar("Network", bound=Module)
 
 __all__ = [
     "BasicBlock",
     "BlockClass",
     "Bottleneck",
+    "ConvNet",
     "DenseHighway",
     "ResNet",
     "SingleBlock",
     "available",
     "build",
     "cifar_resnet",
+    "convnet8",
     "highway",
     "image_size",
     "imagenet_resnet",
@@ -51,12 +62,14 @@ __all__ = [
 
 
 def imagenet_resnet(depth: int, num_classes: int = 1000, **options: Any) -> ResNet:
-    """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`."""
-    _refuse_weights(options)
+    """The ImageNet network of 18, 34, 50, 101 or 152 layers, else ValueError; `options` are those of `ResNet`.
+
+    weights: None, or "imagenet" for torchvision's trained weights, which are downloaded once (`pretrained`).
+    """
     if depth not in IMAGENET:
         raise ValueError(f"imagenet_resnet: depth {depth} must be one of {', '.join(map(str, IMAGENET))}")
     block, blocks = IMAGENET[depth]
-    return ResNet(block, blocks, num_classes, **options)
+    return _trained(f"resnet{depth}", partial(ResNet, block, blocks), num_classes, {"shortcut": "B"}, options)
 
 
 def cifar_resnet(depth: int, num_classes: int = 10, *, block: str | None = None, **options: Any) -> ResNet:
@@ -64,15 +77,17 @@ def cifar_resnet(depth: int, num_classes: int = 10, *, block: str | None = None,
 
     block: "basic"; "bottleneck" for depth 9n + 2, usual for 164 and 1001 layers; "single" for 3n + 2. The usual
     `shortcut` is "A", and "B" of bottlenecks.
+
+    weights: None, or the data set of trained weights that MiniRes brings along, such as "digits" (`pretrained`).
     """
-    _refuse_weights(options)
     block = block or usual_block(depth)
     try:
         count = blocks_in_a_stage(block, depth)
     except ValueError as error:
         raise ValueError(f"cifar_resnet: {error}") from None
     usual = {"stem": "cifar", "shortcut": "B" if block == "bottleneck" else "A"}
-    return ResNet(BLOCKS[block][0], (count,) * 3, num_classes, **{**usual, **options})
+    name = f"resnet{depth}" if block == usual_block(depth) else f"resnet{depth}:block={block}"
+    return _trained(name, partial(ResNet, BLOCKS[block][0], (count,) * 3), num_classes, usual, options)
 
 
 def highway(
@@ -98,7 +113,11 @@ def highway(
 
     Raises ValueError for other values, TypeError for an unknown option.
     """
-    _refuse_weights(options)
+    if options.get("weights") is not None:
+        raise WeightsError(
+            f"there are no trained weights of highway networks: leave out weights={options['weights']!r}"
+        )
+    options.pop("weights", None)
     if dense:
         return DenseHighway(depth, num_classes, carry=carry, gate_bias=gate_bias, **options)
     if carry not in ("coupled", "own"):
@@ -108,32 +127,43 @@ def highway(
     return cifar_resnet(depth, num_classes, gate_bias=gate_bias, **{**usual, **options})
 
 
-def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet | DenseHighway:
+def build(name: str, num_classes: int | None = None, **options: Any) -> ResNet | DenseHighway | ConvNet:
     """The network called `name`: "resnet18", "plain20", "preact164", "highway20", "dense_highway10", …
 
     Any CIFAR depth 6n + 2 works, also "resnet8". Options may also stand in the name:
     "resnet20:gate=exclusive,gate_bias=-6".
 
     num_classes: the number of outputs; None for the usual 1000 or 10. Raises ValueError for an unknown name or value,
-    TypeError for an unknown option.
+    ModelError (a ValueError) for options in the name that cannot be, TypeError for an unknown argument.
     """
     found = parse(name)
     twice = sorted(options.keys() & found.options.keys())
     if twice:
         raise ValueError(f"build: {', '.join(twice)} of {name} is given twice, in the name and as an argument")
     options |= found.options
+    if num_classes is not None:
+        options["num_classes"] = num_classes
+    try:
+        return _built(name, found, options)
+    except (TypeError, ValueError) as error:
+        if found.options:  # they come from a command line or a file, so the message must do without a traceback
+            raise ModelError(f"{name}: {error}") from error
+        raise
+
+
+def _built(name: str, found: Name, options: dict[str, Any]) -> ResNet | DenseHighway | ConvNet:
     if found.kind == "plain":
         if options.get("shortcut") is not None:
             raise ValueError(f"{name} has no shortcuts, so shortcut={options['shortcut']!r} must be left out")
         options["shortcut"] = None
     if found.kind == "preact":
         options.setdefault("order", "full")
-    if num_classes is not None:
-        options["num_classes"] = num_classes
     if found.kind in VARIANTS:
         return _variant(found.kind, **options)
+    if found.kind == CONVNET:
+        return convnet8(**options)
     if found.kind == "dense_highway":
-        return DenseHighway(found.depth, **options)
+        return highway(found.depth, dense=True, **options)
     if found.kind == "highway":
         return highway(found.depth, **options)
     return imagenet_resnet(found.depth, **options) if found.is_imagenet else cifar_resnet(found.depth, **options)
@@ -149,17 +179,43 @@ def image_size(name: str) -> int:
 
 def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
     depth, own = VARIANTS[name]
-    return imagenet_resnet(depth, num_classes, **own, **options)
+    block, blocks = IMAGENET[depth]
+    return _trained(name, partial(ResNet, block, blocks), num_classes, {"shortcut": "B", **own}, options)
 
 
-def _refuse_weights(options: dict[str, Any]) -> None:
-    """Raise TypeError for the options by which torchvision downloads weights."""
-    for name in ("weights", "pretrained"):
-        if name in options:
-            raise TypeError(
-                f"{name}= is torchvision's, which downloads weights. Here they come from a file: "
-                "model.load_state_dict(minires.weights.load(path))"
-            )
+def _trained(
+    name: str, make: Callable[..., Network], num_classes: int, usual: dict[str, Any], options: dict[str, Any]
+) -> Network:
+    """make(num_classes, …) with the `usual` options and the given ones; with the option `weights`, with those weights.
+
+    Trained weights are of the usual network: `num_classes` is theirs, and so is in_channels unless it is given. Raises
+    TypeError for torchvision's old option `pretrained`, WeightsError for weights that there are not, or that do not
+    fit.
+    """
+    if "pretrained" in options:
+        raise TypeError('pretrained= is torchvision\'s of old: weights="imagenet", or model.load_state_dict(weights)')
+    weights = options.pop("weights", None)
+    if weights is None:
+        return make(num_classes, **{**usual, **options})
+    from minires.models import pretrained
+    from minires.models.checkpoints import network_options
+    from minires.nn.init import no_draws
+
+    if options.get("shortcut", "") in (None, "none"):
+        raise WeightsError(f"there are no trained weights of plain networks: {name} without shortcuts is one")
+    other = sorted(key for key in options.keys() - {"in_channels"} if key not in usual or usual[key] != options[key])
+    if other:
+        raise WeightsError(f"the weights {weights!r} are of the usual {name}: leave out {', '.join(other)}")
+    arrays = pretrained.load(name, weights)
+    found = network_options(name, arrays)
+    if num_classes != found["num_classes"]:
+        raise WeightsError(
+            f"the weights {weights!r} of {name} are for {found['num_classes']} classes, not {num_classes}"
+        )
+    with no_draws():
+        model = make(num_classes, **{"in_channels": found["in_channels"], **usual, **options})
+    model.load_state_dict(arrays)
+    return model
 
 
 def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
@@ -240,6 +296,11 @@ def resnet110(num_classes: int = 10, **options: Any) -> ResNet:
 def resnet1202(num_classes: int = 10, **options: Any) -> ResNet:
     """CIFAR ResNet-1202: 19.4 M parameters."""
     return cifar_resnet(1202, num_classes, **options)
+
+
+def convnet8(num_classes: int = 10, **options: Any) -> ConvNet:
+    """Eight layers without shortcuts, for CIFAR-10 in ten epochs: 2.0 M parameters."""
+    return _trained(CONVNET, ConvNet, num_classes, {}, options)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,12 +16,15 @@ from minires.core.tensor import Tensor
 from minires.models.shortcuts import Shortcut, conv1x1, conv3x3, make_shortcut
 
 
+def are_usual(relu: nn.Module, norm: nn.Module) -> bool:
+    """Whether nobody has put other layers in the places of a ReLU and a batch norm, or hooked into them."""
+    has_usual_types = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
+    return has_usual_types and not (relu.has_hooks or norm.has_hooks)
+
+
 def relu_of_norm(relu: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
-    """relu(norm(x)): in one pass, unless someone has put other layers in their places or hooked into them."""
-    are_usual = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
-    if are_usual and not (relu.has_hooks or norm.has_hooks):
-        return norm(x, relu=True)
-    return relu(norm(x))
+    """relu(norm(x)): in one pass if these are the usual layers."""
+    return norm(x, relu=True) if are_usual(relu, norm) else relu(norm(x))
 
 
 class Block(nn.Module):
@@ -37,9 +40,13 @@ class Block(nn.Module):
         """The last batch norm of F, for `zero_init_residual`."""
         raise NotImplementedError
 
+    def branch(self, x: Tensor) -> Tensor:
+        """F(x) before its last batch norm."""
+        raise NotImplementedError
+
     def residual(self, x: Tensor) -> Tensor:
         """F(x): x (N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        raise NotImplementedError
+        return self.last_norm(self.branch(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
         """x in the shape of F(x)."""
@@ -49,7 +56,14 @@ class Block(nn.Module):
         """(N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
         if self.plain:
             return self.relu(self.residual(x))
+        if self._is_one_pass():  # the same in less time: the last batch norm adds the shortcut, and takes the ReLU
+            return self.last_norm(self.branch(x), residual=self.shortcut(x), relu=True)
         return self.relu(self.residual(x) + self.shortcut(x))
+
+    def _is_one_pass(self) -> bool:
+        """Whether this is a training step through the usual F, not through a `residual` of a subclass or instance."""
+        is_own = "residual" in vars(self) or type(self).residual is not Block.residual
+        return self.training and not is_own and are_usual(self.relu, self.last_norm)
 
 
 class BasicBlock(Block):
@@ -70,9 +84,8 @@ class BasicBlock(Block):
     def last_norm(self) -> nn.BatchNorm2d:
         return self.bn2
 
-    def residual(self, x: Tensor) -> Tensor:
-        y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
-        return self.bn2(self.conv2(y))
+    def branch(self, x: Tensor) -> Tensor:
+        return self.conv2(relu_of_norm(self.relu, self.bn1, self.conv1(x)))
 
 
 class Bottleneck(Block):
@@ -108,10 +121,9 @@ class Bottleneck(Block):
     def last_norm(self) -> nn.BatchNorm2d:
         return self.bn3
 
-    def residual(self, x: Tensor) -> Tensor:
+    def branch(self, x: Tensor) -> Tensor:
         y = relu_of_norm(self.relu, self.bn1, self.conv1(x))
-        y = relu_of_norm(self.relu, self.bn2, self.conv2(y))
-        return self.bn3(self.conv3(y))
+        return self.conv3(relu_of_norm(self.relu, self.bn2, self.conv2(y)))
 
 
 class SingleBlock(Block):
@@ -130,5 +142,5 @@ class SingleBlock(Block):
     def last_norm(self) -> nn.BatchNorm2d:
         return self.bn1
 
-    def residual(self, x: Tensor) -> Tensor:
-        return self.bn1(self.conv1(x))
+    def branch(self, x: Tensor) -> Tensor:
+        return self.conv1(x)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minires.models.blocks import BasicBlock, Bottleneck, SingleBlock
+from minires.models.convnet import NAME as CONVNET
 
 IMAGENET: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -40,12 +41,15 @@ BLOCKS: dict[str, tuple[type[SingleBlock] | type[BasicBlock] | type[Bottleneck],
 }
 
 
+FROM_THE_DATA = ("num_classes", "in_channels")  # no options of a name
+
+
 @dataclass(frozen=True)
 class Name:
     """A network's name, taken apart.
 
     Attributes:
-        kind: "resnet", "plain", "preact", "highway", "dense_highway" or a key of VARIANTS.
+        kind: "resnet", "plain", "preact", "highway", "dense_highway", "convnet8" or a key of VARIANTS.
         depth: the number of its layers.
         options: those behind the colon.
     """
@@ -86,7 +90,14 @@ def available() -> tuple[str, ...]:
     """The names of the networks in the papers; `build` accepts other CIFAR depths too."""
     by_depth = (f"{kind}{depth}" for kind in ("resnet", "plain") for depth in (*IMAGENET, *CIFAR))
     preactivation = (f"preact{depth}" for depth in PREACTIVATION)
-    return (*by_depth, *VARIANTS, *preactivation, "highway20", *(f"dense_highway{depth}" for depth in DENSE_HIGHWAYS))
+    return (
+        *by_depth,
+        *VARIANTS,
+        *preactivation,
+        "highway20",
+        *(f"dense_highway{depth}" for depth in DENSE_HIGHWAYS),
+        CONVNET,
+    )
 
 
 def parse(name: str) -> Name:
@@ -95,6 +106,8 @@ def parse(name: str) -> Name:
     options = _options(name, text) if colon else {}
     if base in VARIANTS:
         return Name(base, VARIANTS[base][0], options)
+    if base == CONVNET:
+        return Name(base, 8, options)
     kind = base.rstrip("0123456789")
     depth = int(base[len(kind) :][:9] or 0)
     found = Name(kind, depth, options)
@@ -124,7 +137,7 @@ def _options(name: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for part in text.split(","):
         found = re.fullmatch(r"([a-z_]{1,40})=([\w.+-]{1,40})", part)
-        if found is None or found[1] in options:
+        if found is None or found[1] in options or found[1] in FROM_THE_DATA:
             raise ValueError(
                 f"{name[:200]!r}: options stand behind a colon, each once: resnet20:order=full,survival=0.5; {part!r} "
                 "is not one"

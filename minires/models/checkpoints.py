@@ -10,7 +10,10 @@ from typing import Any
 
 from minires.errors import WeightsError
 from minires.models.catalogue import BLOCKS, IMAGENET, Name, kind_and_depth, parse
+from minires.models.convnet import NAME as CONVNET
+from minires.models.convnet import STEM, WIDTHS
 
+MAX_OPTION = 1024  # of a width, an image or groups in a name
 MAX_OUTPUTS, MAX_CHANNELS = 100_000, 64  # accepted from a weight file; all of ImageNet has 21,841 classes
 
 
@@ -40,11 +43,32 @@ def network_name(asked: str | None, metadata: Mapping[str, Any], arrays: Mapping
     stored = stored_name(metadata, source)
     if stored is not None and len(arrays) < kind_and_depth(stored)[1]:
         raise WeightsError(f"{source} says that it is of {stored}, but holds only {len(arrays)} arrays")
+    if stored is not None:
+        _check_sizes(stored, arrays, source)
     if asked is None and stored is None:
         raise WeightsError(f"{source} does not say which network it is of: name it with --model")
     if asked is not None and stored is not None and asked != stored:
         raise WeightsError(f"{source} is a checkpoint of {stored}, not of {asked}: use --model {stored}")
     return str(asked or stored)
+
+
+def _check_sizes(name: str, arrays: Mapping[str, Any], source: str) -> None:
+    """Raise WeightsError if the options in a name ask for another size than the file's.
+
+    The network is built before it is loaded: a file of a few bytes must not make us allocate a million channels.
+    """
+    network = parse(name)
+    sizes = {
+        key: value for key, value in network.options.items() if key in ("width", "image", "groups", "width_per_group")
+    }
+    if not sizes:
+        return
+    first = arrays.get("first.weight" if network.kind == "dense_highway" else "conv1.weight")
+    shape = tuple(getattr(first, "shape", ()))
+    numbers = all(isinstance(value, int) and 1 <= value <= MAX_OPTION for value in sizes.values())
+    fits = numbers and len(shape) > 1 and sizes.get("width", shape[0]) == shape[0]
+    if not fits or shape[1] % sizes.get("image", 1) ** 2:
+        raise WeightsError(f"{source} says that it is of {name[:200]}, but its arrays have other sizes")
 
 
 def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
@@ -71,7 +95,9 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _sizes(network: Name) -> tuple[int, int, int]:
-    """(inputs of the classifier, width and kernel of the first convolution) of a ResNet."""
+    """(inputs of the classifier, width and kernel of the first convolution) of a network with convolutions."""
+    if network.kind == CONVNET:
+        return WIDTHS[-1], STEM, 2
     usual, kernel = (64, 7) if network.is_imagenet else (16, 3)
     width = network.options.get("width", usual)
     if network.is_imagenet:

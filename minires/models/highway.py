@@ -8,7 +8,7 @@ residual. The dense network stands here; convolutional ones are a `ResNet` of si
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from minires import functional as F
 from minires import nn
@@ -69,8 +69,6 @@ class DenseHighway(nn.Module):
     Weights W_H start from N(0, 2/fan_in), biases as 0 but for the gates'. Raises ValueError for other values.
     """
 
-    aliases: ClassVar = {"linear": "fc"}
-
     def __init__(
         self,
         depth: int,
@@ -83,7 +81,7 @@ class DenseHighway(nn.Module):
         carry: Carry | None = None,
         gate_bias: float | None = None,
     ) -> None:
-        if min(depth - 1, width, image) < 1:
+        if not all(isinstance(size, int) and size >= 1 for size in (depth - 1, width, image)):
             raise ValueError(
                 f"DenseHighway: depth {depth} must be 2 or more, width {width} and image {image} at least 1"
             )

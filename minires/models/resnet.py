@@ -87,6 +87,9 @@ class ResNet(nn.Module):
     ) -> None:
         shortcut = None if shortcut == "none" else shortcut
         _check(block, blocks, stem, shortcut, zero_init_residual, width)
+        unknown = sorted(variation.keys() - Variation.__dataclass_fields__)
+        if unknown:
+            raise TypeError(f"ResNet: unexpected keyword argument {', '.join(map(repr, unknown))}")
         varied = Variation(**variation)
         if shortcut is None:
             varied.refuse_without_shortcut()
@@ -181,9 +184,7 @@ class _Maker:
         )
 
 
-def _check(
-    block: Any, blocks: Sequence[int], stem: str, shortcut: Any, zero_init_residual: bool, width: int | None
-) -> None:
+def _check(block: Any, blocks: Sequence[int], stem: str, shortcut: Any, zero_init_residual: bool, width: Any) -> None:
     """Raise as `ResNet` says, but for what `Variation` checks."""
     if stem not in ("imagenet", "cifar") or shortcut not in SHORTCUTS:
         raise ValueError(
@@ -197,8 +198,8 @@ def _check(
         )
     if not blocks or min(blocks) < 1:
         raise ValueError(f"ResNet: blocks {tuple(blocks)} must be at least one in each stage")
-    if width is not None and width < 1:
-        raise ValueError(f"ResNet: width {width} must be 1 or more")
+    if width is not None and not (isinstance(width, int) and width >= 1):
+        raise ValueError(f"ResNet: width {width!r} must be an integer of 1 or more")
     if not (callable(block) and isinstance(getattr(block, "expansion", None), int)):
         raise TypeError(
             f"ResNet: block {block!r} must be a class with an integer `expansion`, which is called as "

@@ -104,10 +104,10 @@ class BatchNormTraining(_BatchNorm):
     def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
         y = self.output().data if self.relu else None
+        if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
+            gy, y = backend.relu_mask(gy, y), None
         gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y)
-        if not residual:
-            return gx, gw, gb
-        return gx, gw, gb, gy if y is None else backend.relu_mask(gy, y)
+        return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
 
 class BatchNormEval(_BatchNorm):

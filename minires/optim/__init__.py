@@ -15,6 +15,7 @@ from minires.optim.adaptive import Adadelta, Adagrad, Adamax, RMSprop, Rprop
 from minires.optim.clipping import clip_grad_norm_, clip_grad_value_
 from minires.optim.lookahead import Lookahead
 from minires.optim.lr_scheduler import MultiStepLR, ReduceLROnPlateau, StepLR
+from minires.optim.multi import MultiOptimizer
 from minires.optim.muon import Muon
 from minires.optim.optimizer import Optimizer
 from minires.optim.parameter_groups import decay_groups
@@ -32,6 +33,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "Lookahead",
+    "MultiOptimizer",
     "MultiStep",
     "MultiStepLR",
     "Muon",

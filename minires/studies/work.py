@@ -102,6 +102,8 @@ class Work:
             checkpoint_seconds=recipe.checkpoint_seconds,
             checkpoint_steps=checkpoint_steps,
         )
+        if trainer.folder is not None:
+            trainer.folder.draws_curves = False  # drawing takes longer than a small training
         diverged = None
         try:
             trainer.fit(resume=resume)

@@ -1,6 +1,7 @@
 """Checkpoints: everything that a run needs to continue to the same weights, bit for bit, in one safetensors file.
 
     conv1.weight, …                              the model's parameters and buffers, under their own names
+    minires.training/trained/conv1.weight, …     if those are an average of weights: the weights that are trained
     minires.training/optimizer/3/velocity, …     the arrays that the optimiser keeps for its parameter number 3
     metadata "minires.training"                  everything else, as JSON
 
@@ -35,6 +36,7 @@ from minires.weights.safetensors_file import TRAINING_STATE, recognises, write
 METADATA = "minires.training"
 VERSION = 1
 _OPTIMIZER = f"{TRAINING_STATE}optimizer/"
+_TRAINED = f"{TRAINING_STATE}trained/"
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Checkpoint:
         compatibility: what another run must have in common with this one to continue it (`run_compatibility`). The
             file calls it "identity".
         metadata: what the trainer was given to store: model name, class names, preprocessing, settings.
+        trained: the arrays of the network that is trained, if `model` is the average of its weights (Trainer(ema=…)).
     """
 
     model: dict[str, Array]
@@ -65,6 +68,7 @@ class Checkpoint:
     history: list[EpochRecord]
     compatibility: dict[str, Any]
     metadata: dict[str, Any]
+    trained: dict[str, Array] | None = None
 
     @classmethod
     def of(
@@ -104,6 +108,7 @@ class Checkpoint:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file atomically. Raises MiniResError if the file system refuses."""
         arrays = {name: as_stored(value, name) for name, value in self.model.items()}
+        arrays |= {_TRAINED + name: as_stored(value, name) for name, value in (self.trained or {}).items()}
         scalars: list[dict[str, Any]] = []
         first, *others = self.optimizer if isinstance(self.optimizer, list) else [self.optimizer]
         states = [state for optimizer in (first, *others) for state in optimizer["state"]]
@@ -143,7 +148,7 @@ class Checkpoint:
         """
         optimizers = _paired("optimisers", self.optimizer, optimizer)
         schedules = _paired("schedules", self.schedule, schedule)
-        model.load_state_dict(self.model)
+        model.load_state_dict(self.trained or self.model)
         for saved, into in optimizers:
             parameters = [parameter for group in into.param_groups for parameter in group["params"]]
             states = saved["state"]
@@ -195,6 +200,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         for name in [name for name in arrays if name.startswith(_OPTIMIZER)]:
             number, _, key = name.removeprefix(_OPTIMIZER).partition("/")
             states[int(number)][key] = arrays.pop(name)
+        trained = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_TRAINED)}
         optimizer = facts["optimizer"]
         if "optimizers" in facts:
             rest = iter(states)
@@ -213,6 +219,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             history=[EpochRecord(**record) for record in facts["history"]],
             compatibility=dict(facts["identity"]),
             metadata=dict(facts["metadata"]),
+            trained={name.removeprefix(_TRAINED): array for name, array in trained.items()} or None,
         )
 
 

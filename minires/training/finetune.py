@@ -1,4 +1,4 @@
-"""Fine-tuning: a network keeps the weights of another task, except for its classifier."""
+"""Fine-tuning: a network keeps the weights of another task, except for its classifier; parts of it are frozen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from minires import weights
 from minires.errors import WeightsError
-from minires.nn import Linear, Module
+from minires.nn import Linear, Module, Parameter
 from minires.training.checkpoint import checkpoint_metadata
 
 
@@ -49,3 +49,17 @@ def freeze_all_but_classifier(model: Module) -> None:
     """Require gradients of the classifier alone. A Trainer keeps frozen batch norms in eval mode."""
     model.requires_grad_(False)
     classifier_of(model)[1].requires_grad_(True)
+
+
+def training_mode(model: Module) -> None:
+    """`model.train()`, except for modules whose own parameters are all frozen: they also keep their statistics."""
+    model.train()
+    for module in model.modules():
+        if is_frozen(module):
+            module.training = False
+
+
+def is_frozen(module: Module) -> bool:
+    """Whether the module itself, its parts aside, has parameters, and all of them are frozen."""
+    own = [value for value in vars(module).values() if isinstance(value, Parameter)]
+    return bool(own) and not any(parameter.requires_grad for parameter in own)

@@ -20,7 +20,7 @@ from minires.distributed.communicator import Communicator, SingleProcess
 from minires.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
 from minires.training.batches import arrays_in
 
-DRAWING = 3  # the family of generators of what layers draw (dropout), beside those of `data.loader`
+DRAWING = 5  # the family of generators of what layers draw (dropout), beside those of `data.loader` and `data.augment`
 
 
 class Ranks:
@@ -103,10 +103,13 @@ class Ranks:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def gather_statistics(self) -> None:
-        """Give batch norms that are not synchronous the mean of the ranks' running statistics."""
+    def gather_statistics(self, model: Module) -> None:
+        """Give batch norms that are not synchronous the mean of the ranks' running statistics.
+
+        `model` is the one that is trained, or the average of its weights.
+        """
         if self._has_local_norms:
-            average_buffers(self.model, self.comm)
+            average_buffers(model, self.comm)
 
     def first_alone(self, function: Callable[[], Any]) -> None:
         """Call `function` on rank 0 while the others wait: it writes files."""

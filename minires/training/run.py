@@ -9,14 +9,14 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from minires import data, optim
 from minires.core import random
 from minires.data import Dataset, Loader
-from minires.distributed import Communicator, DistributedOptimizer, SingleProcess, require_same
+from minires.distributed import Communicator, DistributedOptimizer, SingleProcess, broadcast_model, require_same
 from minires.errors import DeviceError, MiniResError
-from minires.nn import Module, SyncBatchNorm
+from minires.nn import Module, Parameter, SyncBatchNorm
 from minires.optim import Optimizer, Schedule
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
@@ -26,6 +26,7 @@ from minires.training.run_compatibility import abbreviated, differences
 from minires.training.run_folder import RunFolder
 from minires.training.settings import TrainSettings
 from minires.training.trainer import Trainer
+from minires.training.whitening import whiten
 
 Build = Callable[..., Module]  # models.build: (name, num_classes=, in_channels=) -> network
 
@@ -77,8 +78,8 @@ def train(
     if resume:
         _refuse_other_settings(folder, settings)
     require_same(comm, {"the settings": settings.to_dict()})
-    comm.exclusively(lambda: data.load_for_training(settings.data, data_dir, download))  # one rank downloads
-    train_set, validation_set = data.load_for_training(settings.data, data_dir, download)
+    comm.exclusively(lambda: _load(settings, data_dir, download))  # one rank downloads
+    train_set, validation_set = _load(settings, data_dir, download)
     preprocessing = _preprocessing(settings, train_set, folder if resume else None)
     random.manual_seed(settings.seed)
     image, _ = train_set[0]
@@ -86,6 +87,11 @@ def train(
     model = build(settings.model, num_classes=len(train_set.classes), in_channels=image.shape[2])
     if settings.weights is not None and not resume:
         load_pretrained(model, settings.weights, train_set.classes)
+    if settings.whiten:
+        if not isinstance(train_set, data.ArrayDataset):
+            raise MiniResError("whiten needs images in memory, all of one size, and these are a folder of photographs")
+        whiten(model, train_set, preprocessing.evaluation())
+        broadcast_model(model, comm)  # machines of another kind may round the whitening's directions otherwise
     if settings.freeze:
         freeze_all_but_classifier(model)
     if comm.size > 1 and settings.batch_norm == "sync":
@@ -107,6 +113,7 @@ def train(
         out=out,
         metadata={**facts, "recipe": preprocessing.to_dict(), "settings": settings.to_dict()},
         label_smoothing=settings.label_smoothing,
+        ema=settings.ema,
         clip_norm=settings.clip_norm,
         patience=settings.patience,
         progress=progress,
@@ -142,6 +149,7 @@ def _refuse_dependent_schedule(folder: RunFolder, stored: TrainSettings, epochs:
     """Raise MiniResError if the learning rates of the finished epochs would be others in a longer run."""
     why = {
         "cosine": f"falls to 0 at the end of its {stored.epochs} epochs",
+        "linear": f"falls to 0 at the end of its {stored.epochs} epochs",
         "onecycle": f"falls to almost 0 at the end of its {stored.epochs} epochs",
         "multistep": f"has its milestones at half and three quarters of its {stored.epochs} epochs",
     }
@@ -152,6 +160,18 @@ def _refuse_dependent_schedule(folder: RunFolder, stored: TrainSettings, epochs:
             f"another run, in another folder, from its weights (--weights {folder.last}). Runs with a constant or "
             "plateau schedule, or multistep with --milestones, go on"
         )
+
+
+def _load(
+    settings: TrainSettings, data_dir: str | os.PathLike[str] | None, download: bool
+) -> tuple[data.ArrayDataset | data.ImageFolder, data.ArrayDataset | data.ImageFolder]:
+    """(training part, validation part): with `hold_out` both are of the training images, and no test image is read."""
+    if not settings.hold_out:
+        return data.load_for_training(settings.data, data_dir, download)
+    train_set = data.load(settings.data, data_dir, True, download)
+    if settings.hold_out >= len(train_set):
+        raise MiniResError(f"hold_out {settings.hold_out} must leave some of the {len(train_set)} training images")
+    return data.split(train_set, fraction=settings.hold_out / len(train_set))
 
 
 def _preprocessing(settings: TrainSettings, dataset: Dataset, resumed: RunFolder | None) -> Preprocessing:
@@ -173,26 +193,74 @@ def make_loaders(
     A last training batch of one image is dropped: batch norm cannot estimate a variance from it.
     """
     last_is_single = len(train_set) > settings.batch_size and len(train_set) % settings.batch_size == 1
-    train_loader = Loader(
-        train_set,
-        settings.batch_size,
-        transform=preprocessing.training() if settings.augment else preprocessing.evaluation(),
-        shuffle=True,
-        drop_last=last_is_single,
-        seed=settings.seed,
-        workers=workers,
-    )
+    size, threads = settings.batch_size, dict[str, Any](workers=workers)
+    shuffled = {"shuffle": True, "drop_last": last_is_single, "seed": settings.seed, **threads}
     evaluation = preprocessing.evaluation()
-    return train_loader, Loader(validation_set, settings.batch_size, transform=evaluation, workers=workers)
+    if isinstance(train_set, data.ArrayDataset):
+        train_loader = Loader(
+            train_set, size, transform=evaluation, augmentation=make_augmentation(settings, preprocessing), **shuffled
+        )
+        return train_loader, Loader(
+            validation_set, size, transform=evaluation, augmentation=data.Augmentation(), **threads
+        )
+    if (settings.flip, settings.translate, settings.padding, settings.cutout) != (None, None, "zero", 0):
+        raise MiniResError(
+            "flip, translate, padding and cutout are for images in memory, all of one size; a folder of photographs "
+            "has random crops of a random size (--augment)"
+        )
+    transform = preprocessing.training() if settings.augment else evaluation
+    train_loader = Loader(train_set, size, transform=transform, **shuffled)
+    return train_loader, Loader(validation_set, size, transform=evaluation, **threads)
+
+
+def make_augmentation(settings: TrainSettings, preprocessing: Preprocessing) -> data.Augmentation:
+    """What is done to images in memory: as the settings say, else as is usual for the data set."""
+    if not settings.augment:
+        return data.Augmentation()
+    return data.Augmentation(
+        flip=settings.flip or ("random" if preprocessing.flip else "none"),
+        translate=preprocessing.padding if settings.translate is None else settings.translate,
+        padding=settings.padding,
+        cutout=settings.cutout,
+    )
 
 
 def make_optimizer(settings: TrainSettings, model: Module) -> Optimizer:
     """The optimiser of the parameters that are not frozen."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decay, groups = settings.weight_decay, _decay_groups(settings, parameters)
     if settings.optimizer == "sgd":
-        return optim.SGD(parameters, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+        return optim.SGD(groups, settings.lr, settings.momentum, weight_decay=decay, nesterov=settings.nesterov)
+    if settings.optimizer == "muon":
+        return _muon(settings, parameters)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[settings.optimizer]
-    return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+    return kind(groups, settings.lr, weight_decay=decay)
+
+
+def _muon(settings: TrainSettings, parameters: list[Parameter]) -> Optimizer:
+    """Muon for the convolutions that are trained, SGD with Nesterov's momentum for all other parameters."""
+    convolutions = [parameter for parameter in parameters if parameter.ndim == 4]
+    others = [parameter for parameter in parameters if parameter.ndim != 4]
+    decay, momentum = settings.weight_decay, settings.momentum
+    found: list[Optimizer] = []
+    if convolutions:
+        found.append(optim.Muon(convolutions, settings.lr, decay, momentum, flatten=True))
+    if others:
+        rate = settings.lr if settings.sgd_lr is None else settings.sgd_lr
+        groups = _decay_groups(settings, others)
+        found.append(optim.SGD(groups, rate, momentum, weight_decay=decay, nesterov=momentum > 0))
+    return optim.MultiOptimizer(*found)
+
+
+def _decay_groups(settings: TrainSettings, parameters: list[Parameter]) -> list[dict[str, Any]]:
+    """All parameters in one group; without `decay_norms`, vectors (biases, batch norm's weights) in another."""
+    if settings.decay_norms:
+        return [{"params": parameters}]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def make_schedule(
@@ -210,6 +278,7 @@ def make_schedule(
             optimizer, [max(round(m * steps_per_epoch) - warm, 0) for m in milestones]
         ),
         "cosine": lambda: optim.Cosine(optimizer, total),
+        "linear": lambda: optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total),
         "onecycle": lambda: optim.OneCycle(optimizer, total),
     }
     schedule = after[settings.schedule]()

@@ -18,7 +18,7 @@ def compatibility_of(
     model: Module, optimizer: Optimizer, schedule: Schedule | None, loader: Loader, settings: dict[str, Any]
 ) -> dict[str, Any]:
     """The facts that must be equal for a resume, as values that JSON can hold; taken before the first step."""
-    facts = {
+    facts: dict[str, Any] = {
         "model": {"class": type(model).__name__},
         "optimizer": _optimizer(optimizer),
         "schedule": None if schedule is None else _schedule(schedule),
@@ -32,6 +32,8 @@ def compatibility_of(
         },
         "training": settings,
     }
+    if loader.augmentation is not None:
+        facts["training data"]["augmentation"] = loader.augmentation.facts()
     return through_json(facts)
 
 

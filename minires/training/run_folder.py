@@ -46,7 +46,10 @@ class RunFolder:
         best: the checkpoint of the highest validation accuracy, best.safetensors.
         log: log.jsonl.
         curves: curves.png.
+        draws_curves: whether curves.png is drawn.
     """
+
+    draws_curves = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,9 +106,9 @@ class RunFolder:
         checkpoint.save(self.last)
 
     def write_history(self, history: Sequence[EpochRecord], over: bool, hurry: bool = False) -> None:
-        """Rewrite log.jsonl; curves.png too, if it is 30 seconds old or the run is over, unless there is a `hurry`."""
+        """Rewrite log.jsonl; curves.png too, if it is 30 s old or the run is over, but not in a `hurry`."""
         write_log(self.log, history)
         now = time.monotonic()
-        if history and not hurry and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
+        if self.draws_curves and history and not hurry and (over or now - self._drawn_at >= SECONDS_BETWEEN_DRAWINGS):
             draw_curves(self.curves, history)
             self._drawn_at = now

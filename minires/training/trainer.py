@@ -24,13 +24,15 @@ from minires.core.tensor import Tensor
 from minires.data import Loader
 from minires.distributed.optimizer import DistributedOptimizer
 from minires.errors import DeviceError, MiniResError, NonFiniteError
-from minires.nn import Module, Parameter
+from minires.nn import Module
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
+from minires.training.averaging import WeightAverage
 from minires.training.batches import call, sample_count
 from minires.training.checkpoint import Checkpoint
 from minires.training.cuda_graph import CapturedStep, StepResult
 from minires.training.device_io import as_input, as_target
 from minires.training.evaluation import Evaluation, measure
+from minires.training.finetune import training_mode
 from minires.training.interrupt import InterruptHandler, TrainingInterrupted
 from minires.training.metrics import EpochRecord, Totals, best_epoch
 from minires.training.nonfinite import locate_nonfinite, nonfinite_state
@@ -81,10 +83,14 @@ class Trainer:
             (`minires.training.cuda_graph`). The weights are the same, bit for bit. It needs SGD without clip_norm and a
             forward pass without dropout that reads no numbers from the GPU, inputs that are one array, the usual loss,
             and no metrics. Module hooks run only before the capture.
+        ema: the decay of an exponential moving average of the weights (`averaging`), for example 0.999. What is
+            validated, and what a checkpoint has under the model's names, is then the average. `model` itself is left as
+            the optimiser left it, and `averaged_model` is the average.
         checkpoint_seconds, checkpoint_steps: also save within an epoch, at these intervals; None for no such interval.
 
     Attributes:
         history: the records of the finished epochs.
+        averaged_model: the network with the averaged weights; None without `ema`.
 
     Raises ValueError or TypeError for settings that contradict each other or are of the wrong kind, and DeviceError if
     `graph` is not possible.
@@ -111,9 +117,10 @@ class Trainer:
         checkpoint_steps: int | None = None,
         loss: Loss | None = None,
         metrics: Metrics | None = None,
+        ema: float | None = None,
     ) -> None:
         check_settings(epochs, schedule, schedule_per, clip_norm, patience, checkpoint_seconds, checkpoint_steps)
-        check_combination(schedule, graph, loss, metrics, patience, validation_loader)
+        check_combination(schedule, graph, loss, metrics, patience, validation_loader, ema)
         distributed = optimizer if isinstance(optimizer, DistributedOptimizer) else None
         single = optimizer if distributed is None else distributed.optimizer
         check_parts(model, single, schedule, train_loader, validation_loader)
@@ -133,8 +140,9 @@ class Trainer:
         self.folder = RunFolder(Path(out)) if out is not None and self._ranks.is_first else None
         self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
-        settings |= self.objective.facts()
+        settings |= self.objective.facts() | ({} if ema is None else {"ema": ema})
         self.compatibility = compatibility_of(model, single, schedule, train_loader, settings)
+        self._average = None if ema is None else WeightAverage(model, ema)
         self.epoch, self.step, self.totals = 0, 0, Totals()
         self.history: list[EpochRecord] = []
         self._batch: Step | None = None  # what the last batch measured; None of a captured step
@@ -144,6 +152,11 @@ class Trainer:
         self._is_consistent = True  # False within a step, when only a part of the state has been updated
         self._saved_at = time.monotonic()
         self._has_saved_steps = False  # whether the checkpoint holds more than the initial state
+
+    @property
+    def averaged_model(self) -> Module | None:
+        """The network with the averaged weights; None without `ema`."""
+        return None if self._average is None else self._average.model
 
     def fit(self, resume: bool = False) -> list[EpochRecord]:
         """Train to the end and return the records of all epochs.
@@ -195,7 +208,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         """Run the remaining steps of this epoch."""
-        _training_mode(self.model)
+        training_mode(self.model)
         started, waited = time.perf_counter(), self._ranks.comm.seconds
         shares = self._ranks.shares(self.train_loader)
         for inputs, targets in on_device_of(self.model, shares.epoch(self.epoch, start=self.step)):
@@ -234,6 +247,8 @@ class Trainer:
                 self._captured = None
         if not math.isfinite(loss):
             self._stop_for_loss(loss, "a step captured as a CUDA graph cannot say in which layer; an eager one does")
+        if self._average is not None:
+            self._average.update(self.model)
         if self.schedule is not None and self.schedule_per == "step":
             self.schedule.step()
         return loss, correct
@@ -299,11 +314,15 @@ class Trainer:
     def _record(self) -> EpochRecord:
         """Measure the validation set and return the record of this epoch."""
         started, self._trained_seconds = time.perf_counter(), self.totals.seconds
-        self._ranks.gather_statistics()
+        self._ranks.gather_statistics(self.model)
         validation = None
+        if self._average is not None:
+            batches = self._ranks.shares(self.train_loader).epoch(self.epoch)
+            self._average.refresh_statistics(on_device_of(self.model, batches))
+            self._ranks.gather_statistics(self._average.model)
         if self.validation_loader is not None:
             validation = measure(
-                self.model,
+                self.averaged_model or self.model,
                 self.validation_loader,
                 self._after_validation_batch,
                 objective=self.objective.validating(),
@@ -384,7 +403,8 @@ class Trainer:
             return
         self._check_weights()
         self._has_saved_steps = self._has_saved_steps or (self.epoch, self.step) != (0, 0)
-        self._ranks.gather_statistics()
+        for model in (self.model, *(() if self.averaged_model is None else (self.averaged_model,))):
+            self._ranks.gather_statistics(model)
         self._ranks.first_alone(lambda: self._write(best))
         self._saved_at = time.monotonic()
 
@@ -400,8 +420,11 @@ class Trainer:
 
     def _checkpoint(self) -> Checkpoint:
         """The state of the run, sharing memory with the model."""
+        weights = {name: tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        averaged = self.averaged_model
         return Checkpoint(
-            model={name: tensor.numpy() for name, tensor in self.model.state_dict().items()},
+            model=weights if averaged is None else {k: t.numpy() for k, t in averaged.state_dict().items()},
+            trained=None if averaged is None else weights,
             optimizer=self.optimizer.state_dict(),
             schedule=None if self.schedule is None else self.schedule.state_dict(),
             epoch=self.epoch,
@@ -417,6 +440,8 @@ class Trainer:
         """Continue from `saved`. Raises MiniResError, changing nothing, if it belongs to another run."""
         check_same_run(saved, self.compatibility, self.metadata, self.model)
         saved.load_into(self.model, self.optimizer, self.schedule)
+        if self._average is not None:
+            self._average.load(saved.model, saved.epoch * len(self.train_loader) + saved.step)
         self.epoch, self.step, self.totals, self.history = saved.epoch, saved.step, saved.totals, saved.history
         self._has_saved_steps = True
 
@@ -443,12 +468,3 @@ class Trainer:
                 self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
         saved = f"saved in {self._last}" if self._is_consistent else f"the last checkpoint is {self._last}"
         return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"
-
-
-def _training_mode(model: Module) -> None:
-    """`model.train()`, except for modules whose own parameters are all frozen: they also keep their statistics."""
-    model.train()
-    for module in model.modules():
-        own = [value for value in vars(module).values() if isinstance(value, Parameter)]
-        if own and not any(parameter.requires_grad for parameter in own):
-            module.training = False

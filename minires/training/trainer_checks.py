@@ -37,13 +37,19 @@ def check_settings(
 
 
 def check_combination(
-    schedule: Any, graph: Any, loss: Any, metrics: Any, patience: Any, validation_loader: Any
+    schedule: Any, graph: Any, loss: Any, metrics: Any, patience: Any, validation_loader: Any, ema: Any
 ) -> None:
     """Raise ValueError, or DeviceError of a CUDA graph, for settings that contradict each other."""
     if isinstance(schedule, ReduceOnPlateau) and schedule.mode == "max" and loss is not None:
         raise ValueError("Trainer: ReduceOnPlateau(mode='max') watches the accuracy, which loss= lacks: mode='min'")
     if graph and (loss is not None or metrics):
         raise DeviceError("Trainer: graph=True captures the usual loss alone: leave out loss= and metrics=, or graph")
+    if ema is not None and not (_is(Real, ema) and 0 <= ema < 1):
+        raise ValueError(f"Trainer: ema must be a number, at least 0 and below 1, or None, not {ema!r}")
+    if graph and ema is not None:
+        raise DeviceError(
+            "Trainer: graph=True captures the step without an average of the weights: leave out one of both"
+        )
     if patience is not None and validation_loader is None:
         raise ValueError("Trainer: early stopping (patience) watches the validation accuracy: give a validation_loader")
 

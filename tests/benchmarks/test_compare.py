@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import minires as mr
-from benchmarks import compare, inputs, machine, networks, report, roofline, summary
+from benchmarks import compare, inputs, machine, networks, report, roofline, scaling, summary
 from benchmarks.agreement import check_agreement
 from benchmarks.peers import layers, ncnn_model
 from benchmarks.suites import CONTENDERS, OURS, SUITES, Job, Target
@@ -93,12 +93,16 @@ def test_the_targets_are_those_that_were_asked_for():
         for target in targets
     }
     assert lines == {
-        ("resnet18-infer", 32, "fastest peer", False): (1.3, 1.6),
-        ("resnet18-infer", 32, "PyTorch", False): (1.8, 2.2),
-        ("resnet18-infer", 1, "fastest peer", False): (1.0, 1.3),
-        ("resnet18-train", 32, "torch-channels-last", False): (1.6, 2.2),
-        ("resnet18-train", 32, "torch-channels-last", True): (1.0, 0.7),
-        ("cifar-train", 128, "torch-channels-last", False): (1.5, 2.2),
+        ("resnet18-infer", 32, "fastest peer", False): (2.0, 2.3),
+        ("resnet18-infer", 1, "fastest peer", False): (1.6, 1.8),
+        ("resnet18-train", 32, "PyTorch", False): (2.3, 2.6),
+        ("resnet18-train", 32, "torch-channels-last", True): (0.63, 0.63),
+        ("cifar-train", 128, "PyTorch", False): (2.5, 3.2),
+        ("resnet56-train", 128, "PyTorch", False): (2.4, 3.0),
+        ("cifar-infer", 256, "fastest peer", False): (1.8, 2.2),
+        ("resnet50-infer", 16, "fastest peer", False): (1.3, 1.5),
+        ("resnet50-infer", 1, "fastest peer", False): (1.2, 1.4),
+        ("resnet50-train", 16, "PyTorch", False): (1.7, 2.0),
         ("mobilenetv2-infer", 8, "onnxruntime", False): (0.8, 1.0),
         ("resnext50-infer", 8, "onnxruntime", False): (0.8, 1.0),
         ("depthwise-train", 8, "PyTorch", False): (1.0, 1.3),
@@ -136,6 +140,7 @@ def test_a_suite_brings_its_own_numbers():
     options = compare.parse(["--suite", "resnet18-infer"])
     assert (options.batches, options.size, options.peers) == ((32, 1), 224, SUITES["resnet18-infer"].peers)
     assert options.rounds >= 7
+    assert (options.threads, compare.parse(["--suite", "cifar-train", "--threads", "4,1,2"]).threads) == ((), (1, 2, 4))
     options = compare.parse(["--suite", "cifar-train", "--batch", "8", "--peers", "torch", "--size=16", "--json"])
     assert (options.batches, options.size, options.json) == ((8,), 16, True)
     assert options.peers == ("torch-nchw", "torch-channels-last")
@@ -150,6 +155,9 @@ def test_a_suite_brings_its_own_numbers():
         ["--batch", "0"],
         ["--size", "-1"],
         ["--threads", "many"],
+        ["--threads", "1,,2"],
+        ["--threads", "0,2"],
+        ["--threads", "1,2", "--roofline"],
         ["--seconds", "nan"],
         ["--peers", "caffe"],
         ["--peers", ""],
@@ -318,7 +326,7 @@ def test_the_parent_of_workers_imports_no_numpy():
 @needs_posix
 def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
-    found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), [])
+    (found,) = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), [])
     assert found["images_per_second"][OURS]["median"] > 0
     assert found["memory_mib"][OURS]["peak"] >= found["memory_mib"][OURS]["imported"] > 10
     assert found["left_out"] == ["torch-nchw", "torch-channels-last"]
@@ -327,9 +335,35 @@ def test_a_training_suite_with_nobody_but_us(tmp_path, monkeypatch):
 
 
 @needs_posix
+def test_several_numbers_of_threads_take_turns_and_give_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "PAUSE", 0)
+    one, two = compare.compare(job(tmp_path, OURS, "cifar-train", batch=2, size=16), [], counts=(1, 2))
+    assert (one["threads"], two["threads"]) == (1, 2)
+    assert "scaling" not in one
+    first, second = two["scaling"][OURS]
+    assert (first["threads"], second["threads"]) == (1, 2)
+    assert first["speedup"] == {"median": 1.0, "lowest": 1.0, "highest": 1.0}
+    assert second["images_per_second"] == two["images_per_second"][OURS]["median"]
+    assert "speed-up" in report.run(two)
+
+
+def test_the_speed_up_of_more_threads():
+    serial, parallel = 0.25, 0.75  # of Amdahl's law: the sequential part is found again
+    seconds = {n: [k * (serial + parallel / n) for k in (1.0, 3.0, 2.0)] for n in (2, 1, 4)}
+    one, two, four = scaling.scale(seconds, batch=8)
+    assert (one["threads"], two["threads"], four["threads"]) == (1, 2, 4)
+    assert (one["images_per_second"], one["efficiency"], one["sequential"]) == (4.0, 1.0, None)
+    assert two["speedup"]["median"] == pytest.approx(1 / 0.625)
+    assert four["efficiency"] == pytest.approx(1 / 0.4375 / 4)
+    assert [two["sequential"], four["sequential"]] == pytest.approx([0.25, 0.25])
+    rows = scaling.table({OURS: [one, two, four]}, 8).splitlines()
+    assert rows[-1].split()[:5] == ["4", "9.14", "2.29", "57%", "25.0%"]
+
+
+@needs_posix
 def test_pytorch_makes_the_same_training_steps(torch, tmp_path, monkeypatch):
     monkeypatch.setattr(compare, "PAUSE", 0)
-    found = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), ["torch-channels-last"])
+    (found,) = compare.compare(job(tmp_path, OURS, "cifar-train", batch=4, size=16), ["torch-channels-last"])
     assert found["ratios"]["torch-channels-last"]["median"] > 0
     assert any("PyTorch" in version for version in found["versions"])
 
@@ -413,7 +447,7 @@ def test_the_networks_of_the_family_have_their_parameters():
     assert networks.build("resnext50_32x4d").layer1[0].conv2.groups == 32
 
 
-@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d"])
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d", "resnet20", "resnet56", "resnet50"])
 def test_torch_has_the_same_family(torch, tmp_path, model):
     from benchmarks.peers import pytorch
 
@@ -427,7 +461,7 @@ def test_torch_has_the_same_family(torch, tmp_path, model):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d"])
+@pytest.mark.parametrize("model", ["mobilenet_v2", "resnext50_32x4d", "resnet20", "resnet50"])
 def test_the_layers_of_the_family_in_onnx(tmp_path, model):
     onnx_model = pytest.importorskip("benchmarks.peers.onnx_model", reason="onnx is not installed")
     onnxruntime = pytest.importorskip("onnxruntime")

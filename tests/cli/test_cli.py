@@ -22,7 +22,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("launch", "gradcheck", "info", "bench", "lab", "study", "docs")
+OTHERS = ("launch", "gradcheck", "export", "convert", "info", "bench", "lab", "study", "docs")
 
 
 def start(*arguments, **options):
@@ -271,6 +271,32 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     assert seen["settings"].momentum == 0.5
 
 
+def test_train_hands_the_later_options_on(monkeypatch, tmp_path):
+    from minires.training import EpochRecord, run
+
+    seen = []
+
+    def train(settings, build, **options):
+        seen.append(settings)
+        return [EpochRecord(1, 0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0)]
+
+    monkeypatch.setattr(run, "train", train)
+    usual = ("train", "--model", "resnet8", "--data", "digits", "--out", str(tmp_path))
+    options = (
+        "--nesterov --no-decay-norms --schedule linear --ema 0.9 --flip alternating --translate 2 --padding reflect "
+        "--cutout 4 --whiten --hold-out 10"
+    )
+    assert main([*usual, *options.split()]) == 0
+    assert main([*usual, "--optimizer", "muon", "--sgd-lr", "0.3", "--momentum", "0.6"]) == 0
+    first, second = (settings.to_dict() for settings in seen)
+    later = {
+        "nesterov": True, "decay_norms": False, "ema": 0.9, "flip": "alternating", "translate": 2, "padding": "reflect",
+        "cutout": 4, "whiten": True, "hold_out": 10,
+    }  # fmt: skip
+    assert later.items() <= first.items()
+    assert {"optimizer": "muon", "sgd_lr": 0.3, "momentum": 0.6}.items() <= second.items()
+
+
 @pytest.mark.filterwarnings("default")
 def test_milestones_that_are_never_reached_are_warned_of(monkeypatch, tmp_path, capsys):
     from minires.training import EpochRecord, run
@@ -420,14 +446,19 @@ def test_demo_fails_where_the_gradients_do(tmp_path):
             "train --model resnet8 --data digits --out new --graph",
             "captures the step of a GPU as a CUDA graph: it needs --device cuda",
         ),
-        ("train --data digits --out new", "needs --model and --data"),
-        ("train --model resnet8 --out new", "needs --model and --data"),
+        ("train --data digits --out new", "needs --model and --data, or --recipe"),
+        ("train --model resnet8 --out new", "needs --model and --data, or --recipe"),
         ("train --model resnet9 --data digits --out new", "no model 'resnet9'"),
         ("train --model resnet8 --data nowhere --out new", "no data set or folder called 'nowhere'"),
         ("train --model resnet8 --data cifar10 --data-dir . --no-download --out new", "cifar-10-binary.tar.gz"),
         ("train --model resnet8 --data digits --epochs 0 --out new", "minires: epochs must be 1 or more, not 0\n"),
         ("train --model resnet8 --data digits --checkpoint-seconds nan --out new", "nan is not 0 seconds or more"),
         ("train --model resnet8 --data digits --checkpoint-seconds -1 --out new", "-1.0 is not 0 seconds or more"),
+        (
+            "train --model resnet8 --data digits --padding reflect --out new",
+            "--padding would change nothing: the images of digits are not shifted (--translate)",
+        ),
+        ("train --recipe resnet20-fast --weights digits --out new", "resnet20 has no weights 'digits' here"),
         (f"train --model resnet8 --data digits --milestones {'9' * 5000} --out new", "is not a list of epochs"),
         (f"summary resnet8 --input 3x{'9' * 5000}x9", "is not CHANNELSxHEIGHTxWIDTH"),
         ("evaluate --weights= --data digits", "name a weight file"),
@@ -443,7 +474,7 @@ def test_demo_fails_where_the_gradients_do(tmp_path):
         ),
         (
             "train --model resnet8 --data digits --optimizer adam --momentum 0.5 --out new",
-            "--momentum would change nothing: it is the momentum of sgd, and --optimizer is adam",
+            "--momentum would change nothing: it is the momentum of sgd and muon, and --optimizer is adam",
         ),
         (
             "train --model resnet8 --data digits --augment --out new",
@@ -526,7 +557,7 @@ def test_channels_that_do_not_fit(fails, colour_weights):
 
 def test_a_failed_command_says_more_when_asked(monkeypatch):
     monkeypatch.setenv("MINIRES_DEBUG", "1")
-    with pytest.raises(MiniResError, match="needs --model and --data"):
+    with pytest.raises(MiniResError, match="needs --model and --data, or --recipe"):
         main(["train", "--out", "new"])
 
 

@@ -6,81 +6,24 @@ import gzip
 import hashlib
 import re
 import socket
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minires import data
-from minires.data import cifar, idx, transfer
+from minires import data, transfer
+from minires.data import cifar, idx
 from minires.data.cifar import FOLDER, TEST_FILES, TRAIN_FILES
 from minires.data.download import Remote, data_root, obtain
 from minires.errors import DataError
 from tests.data.samples import CIFAR_BATCH, IMAGES, LABELS, archive
 from tests.data.samples import idx as as_idx
-
-CONTENT = np.random.default_rng(0).bytes(700_000)
+from tests.site import CONTENT
 
 
 def fetch(remote: Remote, target: Path) -> None:
     transfer.fetch(remote.url, remote.md5, target)
-
-
-@dataclass
-class Site:
-    """A web server with the given files, and a record of what it was asked for."""
-
-    address: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    ranges: bool = True
-    says_length: bool = True
-    breaks_after: int | None = None
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
-    def remote(self, name: str, content: bytes = CONTENT) -> Remote:
-        """A file with that content, and what its publisher says of it."""
-        self.files[name] = content
-        return Remote(f"{self.address}/{name}", hashlib.md5(content).hexdigest())
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    served = Site()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            name, wanted = self.path.lstrip("/"), self.headers.get("Range")
-            served.asked.append((name, wanted))
-            content = served.files.get(name)
-            if content is None:
-                self.send_error(404)
-                return
-            first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and served.ranges else 0
-            if first >= len(content):
-                self.send_error(416)
-                return
-            self.send_response(206 if first else 200)
-            if served.says_length:
-                self.send_header("Content-Length", str(len(content) - first))
-            self.end_headers()
-            end = len(content) if served.breaks_after is None else first + served.breaks_after
-            self.wfile.write(content[first:end])
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    served.address = f"http://127.0.0.1:{server.server_port}"
-    yield served
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 # --- one file ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ FAMILIES = [
     ("resnet8", 8),
     ("plain8", 8),
     *(
-        pytest.param(name, 32 if models.image_size(name) == 224 else 8, marks=pytest.mark.slow)
+        pytest.param(name, 32 if models.image_size(name) == 224 or name == "convnet8" else 8, marks=pytest.mark.slow)
         for name in models.available()
         if name not in TOO_DEEP
     ),

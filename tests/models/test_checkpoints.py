@@ -12,10 +12,18 @@ from minires.models.checkpoints import network_name, network_options, stored_nam
 FEW = dict.fromkeys(map(str, range(20)))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet8", "plain20"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet18", "resnet50", "resnet8", "plain20", "preact11:block=bottleneck", "resnet8:width=4,order=full"),
+        *("highway8", "dense_highway3", "dense_highway3:image=8,width=20"),
+    ],
+)
 def test_the_shapes_of_a_network_show_its_options(name):
     state = models.build(name, num_classes=7, in_channels=1).state_dict()
     assert network_options(name, state) == {"num_classes": 7, "in_channels": 1}
+    if name.startswith("dense"):
+        return
     renamed = {key.replace("fc.", "linear."): tensor for key, tensor in state.items()}
     assert network_options(name, renamed) == {"num_classes": 7, "in_channels": 1}
 
@@ -49,6 +57,24 @@ def test_the_name_is_that_of_the_metadata_or_the_one_asked_for():
 def test_names_that_do_not_fit(asked, stored, says):
     with pytest.raises(WeightsError, match=says):
         network_name(asked, {} if stored is None else {"model": stored}, FEW, "w")
+
+
+def test_options_of_a_name_that_do_not_fit_the_arrays_build_nothing():
+    """A stranger's file may ask for a network of a million channels."""
+    state = models.build("resnet8:width=4").state_dict()
+    assert network_name(None, {"model": "resnet8:width=4"}, state, "w") == "resnet8:width=4"
+    dense = models.build("dense_highway30:image=8").state_dict()
+    assert network_name(None, {"model": "dense_highway30:image=8"}, dense, "w") == "dense_highway30:image=8"
+    for name, arrays in (
+        ("resnet8:width=1000000", state),
+        ("resnet8:width=5", state),
+        ("resnet8:groups=1000000", state),
+        ("dense_highway30:image=99999", dense),
+        ("dense_highway30:image=-1", dense),
+        ("resnet8:width=4", FEW),
+    ):
+        with pytest.raises(WeightsError, match=r"w says that it is of .*, but its arrays have other sizes"):
+            network_name(None, {"model": name}, arrays, "w")
 
 
 def test_an_unknown_network_has_no_options():

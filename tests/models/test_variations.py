@@ -9,7 +9,8 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires import models, nn
+from minires import inference, models, nn
+from minires.errors import ModelError
 from minires.gradcheck import Verdict, gradcheck
 from minires.models.highway import HighwayLayer
 from minires.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -269,6 +270,18 @@ def test_branches_come_to_life_in_two_steps(init):
     assert all(parameter.grad.numpy().any() for name, parameter in model.named_parameters())
 
 
+# -- compiled ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["full, bottleneck, B", "bn_after_add", "exclusive, two convolutions", "fixup"])
+def test_compiled_networks_give_the_same_logits(name):
+    network = VARIED[name]
+    model, images = network.ours(np.float32).eval(), network.images().astype(np.float32)
+    expected = model(mr.tensor(images)).numpy()
+    found = inference.compile(model, images)(images)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
+
+
 # -- names and refusals -----------------------------------------------------------------------------------------------
 
 
@@ -322,7 +335,7 @@ def test_a_name_says_everything_that_a_checkpoint_needs():
         (lambda: models.build("plain8", gate="exclusive", survival=0.5), "gate, survival would change nothing"),
         (lambda: models.build("plain8:init=skipinit"), "init='skipinit' would change nothing: a plain network"),
         (lambda: models.cifar_resnet(8, order="full", zero_init_residual=True), "order='full' with .* has not"),
-        (lambda: models.cifar_resnet(8, width=0), "width 0 must be 1 or more"),
+        (lambda: models.cifar_resnet(8, width=0), "width 0 must be an integer of 1 or more"),
         (lambda: models.highway(8, carry="none"), "carry 'none' must be 'coupled' or 'own'"),
         (lambda: models.DenseHighway(1), "depth 1 must be 2 or more"),
         (lambda: models.DenseHighway(4, layer="gated"), "layer 'gated' must be one of"),
@@ -339,6 +352,8 @@ def test_unknown_options_and_blocks_of_ones_own():
         pass
 
     with pytest.raises(TypeError, match="unexpected keyword argument 'depth_wise'"):
+        models.build("resnet20", depth_wise=True)
+    with pytest.raises(ModelError, match=r"resnet20:depth_wise=True: .* unexpected keyword argument 'depth_wise'"):
         models.build("resnet20:depth_wise=True")
     with pytest.raises(TypeError, match="Own has an order and a sum of its own"):
         ResNet(Own, (1,), stem="cifar", order="full")

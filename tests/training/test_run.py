@@ -184,3 +184,40 @@ def test_the_digits_are_learned(tmp_path, monkeypatch):
     settings = replace(SMALL, epochs=10, schedule="onecycle", lr=0.1)
     history = train(settings, tmp_path / "run")
     assert history[-1].validation_accuracy > 97
+
+
+def test_augmentation_is_the_usual_one_unless_the_settings_say_otherwise():
+    usual = training.preprocessing.PREPROCESSINGS["cifar10"]
+    settings = replace(SMALL, data="cifar10")
+    assert run.make_augmentation(settings, usual) == data.Augmentation("random", translate=4)
+    assert run.make_augmentation(replace(settings, augment=False), usual) == data.Augmentation()
+    other = replace(settings, flip="alternating", translate=0, padding="reflect", cutout=8)
+    assert run.make_augmentation(other, usual) == data.Augmentation("alternating", 0, "reflect", 8)
+    digits = training.preprocessing.PREPROCESSINGS["digits"]
+    assert run.make_augmentation(SMALL, digits) == data.Augmentation()
+
+
+def test_photographs_are_not_augmented_batch_by_batch(tmp_path):
+    for part in ("train", "val"):
+        for label in "ab":
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (40, 30), number * 80).save(tmp_path / part / label / f"{number}.png")
+    settings = replace(SMALL, data=str(tmp_path), image_size=16)
+    with pytest.raises(MiniResError, match="flip, translate, padding and cutout are for images in memory"):
+        train(replace(settings, flip="alternating"), tmp_path / "run")
+    with pytest.raises(MiniResError, match="whiten needs images in memory"):
+        train(replace(settings, whiten=True), tmp_path / "run")
+
+
+def test_another_augmentation_is_another_run(tmp_path):
+    train(replace(SMALL, translate=1), tmp_path / "run")
+    with pytest.raises(MiniResError, match="translate: 1 in the checkpoint, 2 now"):
+        train(replace(SMALL, translate=2), tmp_path / "run", resume=True)
+
+
+def test_a_whitened_first_layer_stays_as_it_was_set(tmp_path):
+    train(replace(SMALL, whiten=True), tmp_path / "run")
+    first = weights.load(tmp_path / "run" / "last.safetensors")["conv1.weight"]
+    np.testing.assert_array_equal(first[8:], -first[:8])
+    train(replace(SMALL, whiten=True, epochs=1), tmp_path / "run", resume=True)

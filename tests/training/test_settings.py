@@ -22,12 +22,12 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
     [
         ({"epochs": 0}, "^epochs must be 1 or more, not 0$"),
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
-        ({"optimizer": "sdg"}, "optimizer must be one of sgd, adam, adamw, not sdg"),
+        ({"optimizer": "sdg"}, "optimizer must be one of sgd, adam, adamw, muon, not sdg"),
         ({"lr": 0.0}, "lr must be above 0 and finite, not 0.0"),
         ({"lr": math.nan}, "lr must be above 0 and finite, not nan"),
         ({"momentum": 1.0}, "momentum must be at least 0 and below 1, not 1.0"),
         ({"weight_decay": -1e-4}, "weight_decay must be 0 or more and finite, not -0.0001"),
-        ({"schedule": "linear"}, "schedule must be one of constant, multistep, cosine, onecycle, plateau, not linear"),
+        ({"schedule": "steep"}, "one of constant, multistep, cosine, linear, onecycle, plateau, not steep"),
         ({"milestones": (3,)}, "milestones must be left out unless schedule is multistep"),
         ({"warmup_epochs": 10.0}, "warmup_epochs must be at least 0 and below epochs, not 10.0"),
         ({"schedule": "plateau", "warmup_epochs": 1.0}, "plateau schedule .* takes no warmup_epochs"),
@@ -37,6 +37,17 @@ SETTINGS = TrainSettings("resnet8", "digits", epochs=10)
         ({"image_size": 0}, "image_size must be 1 or more"),
         ({"image_size": 10**6}, "image_size must be 1 or more and at most 2048, not 1000000"),
         ({"seed": -1}, "seed must be 0 or more, not -1"),
+        ({"nesterov": True, "momentum": 0.0}, "nesterov must be left out unless optimizer is sgd with momentum"),
+        ({"nesterov": True, "optimizer": "muon"}, "nesterov must be left out unless optimizer is sgd"),
+        ({"sgd_lr": 0.1}, "sgd_lr must be above 0 and finite, and left out unless optimizer is muon"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"flip": "up"}, "flip must be one of none, random, alternating, not up"),
+        ({"translate": -1}, "translate must be 0 or more"),
+        ({"padding": "wrap"}, "padding must be one of zero, reflect, not wrap"),
+        ({"cutout": -1}, "cutout must be 0 or more"),
+        ({"augment": False, "cutout": 4}, "augment must be left on where flip, translate, padding or cutout are given"),
+        ({"weights": "w.npz", "whiten": True}, "whiten must be left out where weights are given"),
+        ({"hold_out": -1}, "hold_out must be 0 or more"),
         ({"freeze": True}, "freeze must be left out where there are no weights"),
         ({"epochs": -1, "lr": -1.0}, "epochs must be 1 or more, not -1; lr must be above 0 and finite, not -1.0"),
     ],
@@ -60,9 +71,23 @@ def test_there_and_back():
         freeze=True,
         batch_norm="local",
         compression="float16",
+        recipe="paper",
+        nesterov=True,
+        decay_norms=False,
+        ema=0.99,
+        flip="alternating",
+        translate=2,
+        padding="reflect",
+        cutout=8,
+        hold_out=500,
     )
     assert TrainSettings.from_dict(json.loads(json.dumps(every.to_dict()))) == every
-    assert set(every.to_dict()) == {field.name for field in fields(every)}
+    assert {field.name for field in fields(every)} - set(every.to_dict()) == {
+        "sgd_lr",
+        "whiten",
+    }  # others exclude these
+    others = replace(SETTINGS, optimizer="muon", sgd_lr=0.1, whiten=True)
+    assert TrainSettings.from_dict(json.loads(json.dumps(others.to_dict()))) == others
     with pytest.raises(WeightsError, match="does not know: colour"):
         TrainSettings.from_dict({**every.to_dict(), "colour": 1})
     for damage in ({"epochs": "many"}, {"milestones": 5}):
@@ -70,6 +95,12 @@ def test_there_and_back():
             TrainSettings.from_dict({**every.to_dict(), **damage})
     with pytest.raises(WeightsError, match="the checkpoint's settings are damaged"):
         TrainSettings.from_dict({"data": "digits"})
+
+
+def test_what_earlier_versions_lack_is_not_stored():
+    """So their checkpoints, compared key by key, can be resumed."""
+    assert list(SETTINGS.to_dict())[-1] == "freeze"
+    assert TrainSettings.from_dict(SETTINGS.to_dict()) == SETTINGS
 
 
 def rates(settings: TrainSettings, steps_per_epoch: int) -> list[float]:
@@ -89,6 +120,7 @@ def test_schedules_span_the_run():
     assert rates(replace(settings, schedule="constant"), 4) == [0.1] * 40
     cosine = rates(settings, 4)
     assert cosine == pytest.approx([0.05 * (1 + math.cos(math.pi * t / 40)) for t in range(40)])
+    assert rates(replace(settings, schedule="linear"), 4) == pytest.approx([0.1 * (1 - t / 40) for t in range(40)])
     cycle = rates(replace(settings, schedule="onecycle"), 4)
     assert (max(cycle), cycle[0], cycle.index(max(cycle))) == (0.1, pytest.approx(0.004), 11)
     assert cycle[-1] < 1e-5
@@ -102,7 +134,7 @@ def test_milestones_are_epochs_and_default_to_half_and_three_quarters():
     assert rates(replace(settings, epochs=1), 4) == pytest.approx([1.0, 1.0, 0.1, 0.01])
 
 
-@pytest.mark.parametrize("schedule", ["constant", "multistep", "cosine", "onecycle"])
+@pytest.mark.parametrize("schedule", ["constant", "multistep", "cosine", "linear", "onecycle"])
 def test_warm_up_rises_to_the_schedule_and_ends_with_it(schedule):
     settings = replace(SETTINGS, lr=1.0, schedule=schedule, warmup_epochs=1.5)
     found = rates(settings, 4)
@@ -132,6 +164,29 @@ def test_optimisers(name, kind):
     assert (group["lr"], group["weight_decay"], len(group["params"])) == (0.3, 0.02, 7)
     if name == "sgd":
         assert group["momentum"] == 0.9
+
+
+def test_vectors_need_not_decay():
+    settings = replace(SETTINGS, weight_decay=0.02, decay_norms=False, nesterov=True)
+    weights, vectors = make_optimizer(settings, TinyNet()).param_groups
+    assert {parameter.ndim for parameter in weights["params"]} == {2, 4}
+    assert {parameter.ndim for parameter in vectors["params"]} == {1}
+    assert (weights["weight_decay"], vectors["weight_decay"]) == (0.02, 0.0)
+    assert weights["nesterov"] is vectors["nesterov"] is True
+
+
+def test_muon_has_the_convolutions_and_sgd_the_rest():
+    settings = replace(SETTINGS, optimizer="muon", lr=0.02, sgd_lr=0.3, momentum=0.6, decay_norms=False)
+    optimizer = make_optimizer(settings, TinyNet())
+    muon, sgd = optimizer.optimizers
+    assert (type(muon), type(sgd)) == (optim.Muon, optim.SGD)
+    assert [parameter.ndim for group in muon.param_groups for parameter in group["params"]] == [4, 4]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.3, 0.3]
+    schedule, _ = make_schedule(replace(settings, schedule="linear"), optimizer, 4)
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+        [0.02 * 39 / 40, 0.3 * 39 / 40, 0.3 * 39 / 40]
+    )
 
 
 def test_frozen_parameters_are_left_to_themselves():

@@ -14,6 +14,7 @@ from minires.backend.cpu import algorithms, isa
 from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
+from tests.backend.cpu.builds import every_build
 from tests.backend.cpu.layouts import channels_last
 
 if cpu.library is None:
@@ -21,7 +22,7 @@ if cpu.library is None:
 
 
 @pytest.mark.parametrize("kernel", cases.CONVOLUTIONS)
-@pytest.mark.parametrize("build", isa.built())
+@pytest.mark.parametrize("build", every_build())
 @pytest.mark.parametrize("examples", [12, pytest.param(50, marks=pytest.mark.slow)])  # 7 s in all
 def test_random_shapes(build, kernel, examples):
     @settings(max_examples=examples)
@@ -148,7 +149,7 @@ GROUPED = {
 }
 
 
-@pytest.mark.parametrize("build", isa.built())
+@pytest.mark.parametrize("build", every_build())
 @pytest.mark.parametrize("name", GROUPED)
 def test_layers_with_groups(name, build):
     groups, channels, outputs, image, kernel, stride, padding = GROUPED[name]

@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from minires.backend import cpu
 from minires.backend.cpu import isa
-from tests.backend.cpu import cases, workload
+from tests.backend.cpu import builds, cases, workload
+from tests.backend.cpu.builds import every_build
 
 needs_kernels = pytest.mark.skipif(cpu.library is None, reason="the C kernels are not built here")
 
@@ -61,7 +63,7 @@ def test_the_builds_agree():
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", isa.built())
+@pytest.mark.parametrize("name", every_build())
 def test_the_same_bits_in_another_process(name):
     """Results do not depend on time, addresses or earlier computations."""
     with cases.kernels_of(isa.built()[name]):
@@ -149,3 +151,13 @@ def test_what_does_not_load_is_left_out(monkeypatch):
     assert isa.built() == {}
     monkeypatch.delenv("MINIRES_ISA", raising=False)
     assert isa.load() == ("", None)
+
+
+def test_a_run_says_which_instruction_sets_it_tests_and_why_not_the_others(monkeypatch):
+    present = builds.header()
+    assert present.startswith(f"C kernels tested: {', '.join(isa.built())} (where a test names none: {cpu.ISA})")
+    monkeypatch.setattr(isa, "built", lambda: {"baseline": SimpleNamespace(supported=lambda: ["baseline", "avx2"])})
+    assert "; not avx2: not built (MINIRES_KERNELS=all builds it); not avx512: this processor " in builds.header()
+    marks = {param.values[0]: [mark.kwargs["reason"] for mark in param.marks] for param in every_build()}
+    assert marks["baseline"] == []
+    assert marks["avx512"] == ["C kernels for avx512: this processor does not have it"]

@@ -21,6 +21,7 @@ from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from minires.inspection import machine as inspection
 from tests.backend.cpu import workload
+from tests.backend.cpu.builds import every_build
 from tests.backend.cpu.layouts import channels_last
 
 if cpu.library is None:
@@ -264,7 +265,7 @@ def test_an_array_that_is_resized_keeps_its_numbers(memory):
 WHICH = "from minires.backend import cpu, available_providers; print(cpu.ISA, *available_providers())"
 
 
-@pytest.mark.parametrize("name", isa.built())
+@pytest.mark.parametrize("name", every_build())
 def test_each_build_can_be_forced(name):
     assert run(WHICH, MINIRES_ISA=name) == f"{name} cpu reference"
 

@@ -16,6 +16,7 @@ from minires.backend.cpu.provider import CPU
 from minires.backend.reference.provider import REFERENCE as reference
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
+from tests.backend.cpu.builds import every_build
 from tests.backend.cpu.layouts import channels_last
 
 if cpu.library is None:
@@ -23,7 +24,7 @@ if cpu.library is None:
 
 
 @pytest.mark.parametrize("kernel", cases.OTHERS)
-@pytest.mark.parametrize("build", isa.built())
+@pytest.mark.parametrize("build", every_build())
 @pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.slow)])  # 16 s in all
 def test_random_shapes(build, kernel, examples):
     @settings(max_examples=examples)

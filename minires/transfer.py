@@ -26,8 +26,10 @@ TIMEOUT = 30.0  # seconds without data until a connection counts as broken
 CHUNK = 1 << 18
 
 
-def fetch(url: str, md5: str, target: Path) -> None:
-    """Download `url` to `target`, resuming an earlier attempt; md5 is the published checksum.
+def fetch(url: str, checksum: str, target: Path, algorithm: str = "md5") -> None:
+    """Download `url` to `target`, resuming an earlier attempt.
+
+    `checksum` is the published one in hexadecimal digits, or the beginning of it, by one of hashlib's algorithms.
 
     Raises OSError or HTTPException if the transfer fails (`target`.part is kept for the next attempt), and DataError if
     the complete file does not have the published checksum (nothing is kept).
@@ -36,8 +38,8 @@ def fetch(url: str, md5: str, target: Path) -> None:
     while True:
         resumed = part.exists()
         _transfer(url, part)
-        found = _md5(part)
-        if found == md5:
+        found = _digest(part, algorithm)
+        if found.startswith(checksum):
             os.replace(part, target)
             return
         part.unlink()
@@ -45,7 +47,7 @@ def fetch(url: str, md5: str, target: Path) -> None:
             not resumed
         ):  # with an old .part, which may have been another file, the download is tried once more from the start
             raise DataError(
-                f"{url} has md5 {found} instead of {md5}: the download is damaged or not the published "
+                f"{url} has {algorithm} {found} instead of {checksum}: the download is damaged or not the published "
                 f"file, and was deleted; try again, or put a good copy at {target}"
             )
 
@@ -98,8 +100,8 @@ def _progress_bar(label: str, have: int, total: int | None) -> Iterator[Callable
         yield lambda count: progress.advance(task, count)
 
 
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
+def _digest(path: Path, algorithm: str) -> str:
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
