@@ -264,7 +264,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     }  # fmt: skip
     assert seen == {
         "build": models.build, "out": tmp_path, "data_dir": Path("D"), "resume": False, "device": "cpu", "workers": 0,
-        "download": False, "checkpoint_seconds": 9.0, "graph": True,
+        "download": False, "checkpoint_seconds": 9.0, "graph": True, "comm": None,
     }  # fmt: skip
     options = "--model plain20 --data digits --optimizer sgd --momentum 0.5"
     assert main(["train", "--out", str(tmp_path), *options.split()]) == 0
