@@ -12,6 +12,7 @@ _EXTRAS = {
     "click": "cli",
     "mpi4py": "mpi",
     "onnx": "onnx",
+    "waitress": "explore",
 }  # library -> the smallest extra that brings it
 
 

@@ -1,8 +1,9 @@
 """What all tests share: the number of threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
 A skipped test is a check that did not happen. A run can require PyTorch, the real data, the simulator and compiler of
-CUDA kernels (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1, as `.ci/run` sets them) or a
-GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a skip because it is missing is a failure.
+CUDA kernels, a browser (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1,
+MINIRES_REQUIRE_BROWSER=1, as `.ci/run` sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a
+skip because it is missing is a failure.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _WANTS = {
         re.compile(r"the CUDA simulator needs|no nvidia-cuda-"),
         "MINIRES_REQUIRE_CUDASIM",
     ),
+    "what runs the explorer's page": (re.compile(r"needs a browser|needs Node\.js"), "MINIRES_REQUIRE_BROWSER"),
     "a GPU": (re.compile(r"needs a GPU"), "MINIRES_REQUIRE_GPU"),
 }
 _IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")

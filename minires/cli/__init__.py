@@ -35,6 +35,7 @@ COMMANDS = {
     "bench": "machine",
     "lab": "lab",
     "study": "studies",
+    "explore": "explorer",
     "docs": "docs",
 }
 

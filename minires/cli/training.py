@@ -39,8 +39,10 @@ def demo(out: Path, depth: int, epochs: int, seed: int, device: str) -> None:
     """
     from minires import __version__
     from minires.demo import DemoConfig, run
+    from minires.explorer.bundle import block_page
 
-    result = run(out, DemoConfig(depth=depth, epochs=epochs, seed=seed, device=device), version=__version__)
+    config = DemoConfig(depth=depth, epochs=epochs, seed=seed, device=device)
+    result = run(out, config, version=__version__, explorer=block_page())
     if not all(check.passed for check in result.findings.checks):
         raise click.exceptions.Exit(1)
 

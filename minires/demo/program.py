@@ -12,7 +12,7 @@ from minires.backend.threads import num_threads
 from minires.demo.check import check_blocks
 from minires.demo.console import ConsoleReporter
 from minires.demo.networks import DemoConfig, train
-from minires.demo.report import Findings, render
+from minires.demo.report import EXPLORER, Findings, render
 from minires.errors import MiniResError
 from minires.extras import require
 from minires.files import atomic_write
@@ -29,7 +29,12 @@ class DemoResult:
 
 
 def run(
-    out: str | os.PathLike[str], config: DemoConfig | None = None, *, version: str, progress: bool = True
+    out: str | os.PathLike[str],
+    config: DemoConfig | None = None,
+    *,
+    version: str,
+    progress: bool = True,
+    explorer: str | None = None,
 ) -> DemoResult:
     """Check gradients, train both networks, and write `out`/report.html.
 
@@ -41,6 +46,8 @@ def run(
         config: What to train; None for the defaults.
         version: MiniRes's version, as the page names it.
         progress: Whether to print progress and results.
+        explorer: A page on which one steps through a residual block; it is written beside the report, which links to
+            it. None for no such page.
 
     Raises:
         MiniResError: If `out` cannot be written to; before the work, where this can be seen.
@@ -52,7 +59,7 @@ def run(
     try:
         if not os.access(folder, os.W_OK):
             raise MiniResError(f"cannot write into {folder}: no permission; name another folder with --out")
-        return _run(folder / "report.html", config or DemoConfig(), version, progress)
+        return _run(folder / "report.html", config or DemoConfig(), version, progress, explorer)
     except KeyboardInterrupt as stop:
         remove_folders(made)
         number = getattr(stop, "signal", SIGINT)
@@ -62,7 +69,7 @@ def run(
         raise
 
 
-def _run(report: Path, config: DemoConfig, version: str, progress: bool) -> DemoResult:
+def _run(report: Path, config: DemoConfig, version: str, progress: bool, explorer: str | None) -> DemoResult:
     """The demo, in a folder that exists and can be written to."""
     started = time.perf_counter()
     console = ConsoleReporter(progress)
@@ -78,7 +85,10 @@ def _run(report: Path, config: DemoConfig, version: str, progress: bool) -> Demo
     console.say("[bold]4/4  Where the gradient goes[/]")
     console.norms(residual, plain)
     findings = Findings(config, checks, residual, plain, time.perf_counter() - started, version)
-    page = render(findings)
+    page = render(findings, explorer is not None)
+    if explorer is not None:
+        with atomic_write(report.with_name(EXPLORER), "w") as file:
+            file.write(explorer)
     with atomic_write(report, "w") as file:
         file.write(page)
     console.results(residual, plain, report, time.perf_counter() - started)

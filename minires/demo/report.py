@@ -25,6 +25,10 @@ from minires.inspection.drawing import draw_graph
 from minires.models.resnet import BasicBlock
 
 SHOWN_DIGITS = 12
+EXPLORER = "explorer.html"
+_EXPLORER_LINK = (
+    f'<p><a href="{EXPLORER}#step=16">Step through such a block</a>, forward and backward, with all its numbers.</p>'
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ class Findings:
         return sum(each.directions > 0 for check in self.checks for each in check.arrays)
 
 
-def render(findings: Findings) -> str:
-    """The page as HTML."""
+def render(findings: Findings, explorer: bool = False) -> str:
+    """The page as HTML; with `explorer` it links to the page EXPLORER beside it."""
     residual, plain, config = findings.residual, findings.plain, findings.config
     verdict = "all agree" if all(check.passed for check in findings.checks) else "they do not agree"
     template = Template(files("minires.demo").joinpath("template.html").read_text("utf-8"))
@@ -83,6 +87,7 @@ def render(findings: Findings) -> str:
         norms_text=_norms_text(findings),
         forward=escape(_forward_of_a_block()),
         graph=_graph(),
+        explorer=_EXPLORER_LINK if explorer else "",
         largest_error=_power_of_ten(findings.largest_error),
         checked=f"{findings.checked:,}",
         whole_arrays=findings.whole_arrays,

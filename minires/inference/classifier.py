@@ -28,7 +28,7 @@ from minires.core.tensor import Tensor
 from minires.data import ImageFolder
 from minires.data.base import Dataset, Image
 from minires.data.cifar import CLASSES as CIFAR10_CLASSES
-from minires.data.images import ImageSource
+from minires.data.images import ImageSource, open_upright
 from minires.data.transforms import Compose, Transform
 from minires.data.transforms.base import Pixels, from_pil, to_pil
 from minires.errors import MiniResError, WeightsError
@@ -141,6 +141,18 @@ class Classifier:
             ]
         return predictions
 
+    def prepare(self, image: ImageSource) -> tuple[npt.NDArray[np.float32], Image]:
+        """One image as the network reads it, prepared as in training: float32 (in_channels, size, size).
+
+        Also the same as a picture, uint8 (size, size, in_channels), before it is normalised. The image is turned
+        upright as its EXIF says. Raises DataError as `predict` does.
+        """
+        pixels, _ = open_upright(image)
+        prepared = self._prepare_files()(pixels)
+        mean, std = (np.array(each, np.float32).reshape(-1, 1, 1) for each in self._statistics())
+        shown = np.clip(np.rint((prepared * std + mean) * 255), 0, 255).astype(np.uint8)
+        return prepared, np.ascontiguousarray(shown.transpose(1, 2, 0))
+
     def test_set(self, name: str, root: str | os.PathLike[str] | None = None, download: bool = True) -> Dataset:
         """The test part of a data set, with labels that index this network's outputs.
 
@@ -216,6 +228,11 @@ class Classifier:
         if usual.resize is None:
             usual = replace(usual, resize=usual.size)
         return Compose([Grey(), usual.evaluation()]) if self.in_channels == 1 else usual.evaluation()
+
+    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The mean and deviation by which `prepare` normalises."""
+        used = self._normalized(self.preprocessing or _usual_preprocessing(self.name, self.in_channels))
+        return used.mean, used.std
 
     def _normalized(self, preprocessing: Preprocessing) -> Preprocessing:
         return preprocessing if self.normalize is None else preprocessing.normalized_as(self.normalize)

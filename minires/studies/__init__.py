@@ -11,38 +11,11 @@ several processes, `store` makes them survive a kill, `report` and `page` write 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from minires.errors import MiniResError
-
-if TYPE_CHECKING:
-    from minires.studies.form import Study
+from minires.studies.registry import NAMES, get
 
 __all__ = ["NAMES", "get", "run"]
-
-# The studies in the order of the listing, and the module of each.
-NAMES = {
-    "degradation": "degradation",
-    "construction": "construction",
-    "shortcuts": "shortcuts",
-    "gating": "gating",
-    "highway": "highway",
-    "preactivation": "preactivation",
-    "gradient-flow": "gradient_flow",
-    "paths": "paths",
-    "lesion": "lesion",
-    "landscape": "landscape",
-    "practice": "practice",
-    "receptive-field": "receptive_field",
-}
-
-
-def get(name: str) -> Study:
-    """The study called `name`. Raises MiniResError, listing the studies, for an unknown name."""
-    if name not in NAMES:
-        raise MiniResError(f"no study is called {name!r}; there are {', '.join(NAMES)}")
-    return import_module(f"minires.studies.{NAMES[name]}").STUDY
 
 
 def run(name: str, **options: Any) -> Any:

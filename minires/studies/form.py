@@ -137,7 +137,7 @@ class Study:
 
     def __reduce__(self) -> Any:
         """Pickled as its name: another process imports the study."""
-        from minires.studies import get
+        from minires.studies.registry import get
 
         return get, (self.name,)
 

@@ -224,7 +224,7 @@ def _contours(canvas: Canvas, results: Results) -> None:
         axes.plot(0, 0, "+", color="white", markersize=10)
         axes.set(title=title_of(name), xlabel="direction e", aspect="equal")
     np.atleast_1d(panels)[0].set_ylabel("direction d")
-    canvas.colorbar(filled, ax=panels, label="log₁₀ loss", shrink=0.85)
+    canvas.colorbar(filled, ax=panels, label="log₁₀ loss", shrink=0.85, format="%.1f")
 
 
 def _surfaces(canvas: Canvas, results: Results) -> None:

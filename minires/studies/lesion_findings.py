@@ -174,6 +174,7 @@ def _several(canvas: Canvas, results: Results) -> None:
     for axes in (deletions, orders):
         axes.axhline(damage["whole"], color=drawing.INK, linewidth=0.8, linestyle=":")
         drawing.grid(axes)
+        drawing.whole_numbers(axes)
 
 
 def table(results: Results) -> Table:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+SECONDS_BETWEEN_LINES = 120.0  # where there is no terminal for a bar
+
+
 class Progress:
     """Shows how much of a study is done. It may be told from several threads.
 
@@ -31,7 +34,7 @@ class Progress:
         self.study, self.tasks, self.left = study, tasks, left
         self.total = sum(task.cost for task in left) or 1.0
         self.shares: dict[str, float] = {}
-        self.started = time.monotonic()
+        self.started = self._printed_at = time.monotonic()
         self._began: dict[str, float] = {}
         self._lock = threading.Lock()
         self.console: Console | None = None
@@ -72,6 +75,8 @@ class Progress:
             if self.bar is not None:
                 busy = " ".join(name for name, each in self.shares.items() if each < 1)
                 self.bar.update(self.line, completed=self.done, description=f"{self._left()}  {busy}")
+            elif 0 < share < 1 and time.monotonic() - self._printed_at >= SECONDS_BETWEEN_LINES:
+                self._print(f"           {100 * self.done / self.total:.0f} % done   {self._left()}")
 
     def finish(self, task: Task) -> None:
         """A task has ended."""
@@ -94,6 +99,7 @@ class Progress:
         return f"{duration((self.total - done) * (time.monotonic() - self.started) / done)} left"
 
     def _print(self, text: str) -> None:
+        self._printed_at = time.monotonic()
         if self.console is not None:
             self.console.print(text, markup=False)
 

@@ -7,6 +7,7 @@ reason.
 
 from __future__ import annotations
 
+import sys
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -54,7 +55,7 @@ def table_of(study: Study, results: Results) -> Table | None:
 
 def render(study: Study, document: dict[str, Any], drawn: list[tuple[Figure, str]]) -> str:
     """The page as HTML."""
-    from minires import __version__
+    version: str = sys.modules["minires"].__version__  # the public face is above this package
 
     verdicts = [claim["holds"] for claim in document["claims"]]
     template = Template(files("minires.studies").joinpath("report.html").read_text("utf-8"))
@@ -74,7 +75,7 @@ def render(study: Study, document: dict[str, Any], drawn: list[tuple[Figure, str
         settings="".join(_setting(name, value) for name, value in document["settings"].items()),
         time=duration(document["seconds"]),
         machine=escape(f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
-        software=escape(f"MiniRes {__version__}, Python {machine['python']}, NumPy {machine['numpy']}"),
+        software=escape(f"MiniRes {version}, Python {machine['python']}, NumPy {machine['numpy']}"),
     )
 
 

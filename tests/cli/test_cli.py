@@ -22,7 +22,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("launch", "gradcheck", "export", "convert", "info", "bench", "lab", "study", "docs")
+OTHERS = ("launch", "gradcheck", "export", "convert", "info", "bench", "lab", "study", "explore", "docs")
 
 
 def start(*arguments, **options):
@@ -408,6 +408,7 @@ def test_demo(tmp_path, capsys):
     assert str(tmp_path / "new" / "report.html") in said.splitlines()[-1]
     assert re.search(r"ResNet-8, with shortcuts: +[\d.]+ % of the held-out digits \(\d+ of 359\)", said)
     assert f"MiniRes {mr.__version__}" in (tmp_path / "new" / "report.html").read_text("utf-8")
+    assert (tmp_path / "new" / "explorer.html").read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.slow  # 5 s: trains two networks; tests/demo holds the same function

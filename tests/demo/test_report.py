@@ -84,6 +84,13 @@ def test_rows_of_the_table():
     assert ">1 direction<" in report._check_row(replace(ROW, directions=1))
 
 
+def test_the_report_links_to_the_explorer_where_it_is_written():
+    link = f'href="{report.EXPLORER}#step=16"'  # the step back at the sum
+    measured = findings(RESIDUAL, PLAIN, BlockCheck("a", (ROW,)))
+    assert link in report.render(measured, explorer=True)
+    assert link not in report.render(measured)
+
+
 def test_the_mistake_stands_below_its_block():
     assert report._check_rows(BlockCheck("a <b>", (ROW,))).count("<tr") == 2
     assert '<th colspan="5">a &lt;b&gt;</th>' in report._check_rows(BlockCheck("a <b>", (ROW,)))

@@ -140,6 +140,18 @@ def test_progress_names_each_task_and_the_time_left(tmp_path, capsys):
     assert [duration(s) for s in (45, 720, 12600)] == ["45 s", "12 min", "3.5 h"]
 
 
+def test_a_long_task_says_how_far_it_is(capsys, monkeypatch):
+    """Without a terminal, in a line every two minutes."""
+    from minires.studies import progress
+
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    task = Task("a", cost=2.0)
+    with progress.Progress(True, counting_study(), [task], [task]) as shown:
+        shown.start(task)
+        shown.update(task, 0.25)
+    assert re.search(r"25 % done +\d.* left", capsys.readouterr().out)
+
+
 def test_statistics_over_seeds():
     values = [
         {"config": "a", "seed": s, "step": "train", "values": {"x": x, "l": [x, 0]}} for s, x in enumerate((1, 3))
