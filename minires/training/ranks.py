@@ -20,7 +20,9 @@ from minires.distributed.communicator import Communicator, SingleProcess
 from minires.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
 from minires.training.batches import arrays_in
 
-DRAWING = 5  # the family of generators of what layers draw (dropout), beside those of `data.loader` and `data.augment`
+# The families of generators of what layers draw, beside those of `data.loader` and `data.augment`: by each rank for its
+# own share (dropout), and by all alike (stochastic depth).
+DRAWING, COMMON = 5, 6
 
 
 class Ranks:
@@ -56,15 +58,14 @@ class Ranks:
     def drawing(self, seed: int, epoch: int, step: int) -> Iterator[None]:
         """A step in which each rank's layers draw their own numbers, which depend on seed, epoch, step and rank alone.
 
-        A single process goes on drawing from its default generator.
+        What decides which layers compute at all (stochastic depth) is the same on all ranks: they wait for each other
+        in each batch norm. A single process goes on drawing from its default generator.
         """
         if self.alone:
             yield
             return
-        key = (DRAWING, epoch, step, self.comm.rank)
-        with random.drawing_from(
-            lambda: np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-        ):
+        own, common = (DRAWING, epoch, step, self.comm.rank), (COMMON, epoch, step)
+        with random.drawing_from(lambda: _generator(seed, own), lambda: _generator(seed, common)):
             yield
 
     # -- a step -------------------------------------------------------------------------------------------------------
@@ -140,6 +141,10 @@ class Step:
     ) -> None:
         self.loss, self.correct, self.images, self.ignored = loss, correct, images, ignored
         self.metrics, self.weight = metrics, weight
+
+
+def _generator(seed: int, key: tuple[int, ...]) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def weighted(loss: Tensor, weight: float) -> Tensor:

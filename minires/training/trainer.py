@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any, Literal, NoReturn
@@ -259,7 +260,7 @@ class Trainer:
         self.optimizer.zero_grad()
         x, target = as_input(inputs, self.model), as_target(targets, self.model)
         images, ignored = sample_count(inputs, targets), self.objective.ignored(targets)
-        with self._ranks.drawing(getattr(self.train_loader, "seed", 0), self.epoch, self.step):
+        with self._drawing():
             outputs = call(self.model, x)
         loss = self.objective.loss_of(outputs, targets, target) if images > ignored else loss_of_nothing(outputs)
         value, correct = float(loss.item()), self.objective.correct(outputs, target)  # nothing later waits for the GPU
@@ -274,6 +275,10 @@ class Trainer:
             clip_grad_norm_(self._trained(), self.clip_norm)
         self.optimizer.step()
         return batch.loss, batch.correct
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """What layers draw at this step, on each rank of several."""
+        return self._ranks.drawing(getattr(self.train_loader, "seed", 0), self.epoch, self.step)
 
     def _stop_for_loss(self, loss: float, why: str) -> NoReturn:
         """Raise NonFiniteError for the loss of the current step."""
@@ -318,7 +323,8 @@ class Trainer:
         validation = None
         if self._average is not None:
             batches = self._ranks.shares(self.train_loader).epoch(self.epoch)
-            self._average.refresh_statistics(on_device_of(self.model, batches))
+            with self._drawing():
+                self._average.refresh_statistics(on_device_of(self.model, batches))
             self._ranks.gather_statistics(self._average.model)
         if self.validation_loader is not None:
             validation = measure(

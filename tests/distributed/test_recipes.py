@@ -91,3 +91,10 @@ def test_onnx_batch_statistics_of_one_share_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "_default", two)
     with pytest.raises(ShapeError, match="each process has a share only: start one process"):
         model(x)
+
+
+def test_stochastic_depth_drops_the_same_blocks_on_all_ranks(run, tmp_path):
+    """A rank that left out a block would not take part in its batch norms, and the others would wait for it."""
+    settings = {"model": "resnet8:survival=0.5,shortcut_dropout=0.1", "ema": 0.9, "epochs": 1}
+    _, checkpoint = trained(run, tmp_path / "run", 2, settings)
+    assert np.isfinite(checkpoint.history[0].validation_loss)
