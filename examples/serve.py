@@ -25,6 +25,10 @@ class Handler(BaseHTTPRequestHandler):
 
     timeout = 10  # seconds that a client may be silent
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that has gone needs no answer, and the log no traceback
+            super().handle()
+
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or len(length) > 7:

@@ -41,6 +41,8 @@ static int check_gradient(const Conv *c, Array *gy) {
                    "the gradient does not fit");
 }
 
+static int check_not_late(int algorithm) { return require(!(algorithm & LATE), "a gradient has no packed weights"); }
+
 static int check_epilogue(const Conv *c, Array *bias, Array *residual, Array *y) {
     return require(has_length(bias, c->outputs), "the bias does not fit") &&
            require(!residual || same_shape(residual, y), "the residual does not fit");
@@ -140,7 +142,7 @@ int bind_conv2d_grad_input(Call *call) {
     int algorithm = take_geometry(call, &c), failed;
     if (!all_taken(call) || !set_weights(&c, w) || !set_channels(&c, w)) return -1;
     c.images = PyArray_DIM(gy, 0), c.height = size[0], c.width = size[1];
-    if (!check_geometry(&c, algorithm) || !check_padded_gradient(&c) ||
+    if (!check_geometry(&c, algorithm) || !check_padded_gradient(&c) || !check_not_late(algorithm) ||
         !require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2),
                  "too much padding for Winograd") ||
         !check_gradient(&c, gy) || !(gx = result(call, new_image(c.images, c.channels, c.height, c.width))))
@@ -159,9 +161,9 @@ int bind_conv2d_grad_weight(Call *call) {
     set_image(&c, x);
     c.outputs = PyArray_DIM(gy, 1);
     npy_intp shape[4] = {c.outputs, c.channels / max_of(1, c.groups), c.kernel[0], c.kernel[1]};
-    if (!check_geometry(&c, algorithm) || !require(algorithm != WINOGRAD_2, "no weight gradient by 2x2 tiles") ||
-        !check_gradient(&c, gy) || !require(c.images > 0, "no images") ||
-        !(gw = result(call, new_array(4, shape, NPY_FLOAT32, ROWS))))
+    if (!check_geometry(&c, algorithm) || !check_not_late(algorithm) ||
+        !require(algorithm != WINOGRAD_2, "no weight gradient by 2x2 tiles") || !check_gradient(&c, gy) ||
+        !require(c.images > 0, "no images") || !(gw = result(call, new_array(4, shape, NPY_FLOAT32, ROWS))))
         return -1;
     WITHOUT_GIL(failed = conv_grad_weight(&c, algorithm, floats(x), floats(gy), floats(gw)))
     return failed;

@@ -23,13 +23,16 @@ typedef struct {
     long out_step, in_step, i_step, j_step;
 } Weights;
 
+/* Algorithms. For Winograd the size of the tile, plus LATE if the weights are packed untransformed (winograd.c). */
 enum { DIRECT = 0,
        DEPTHWISE = 1,
        WINOGRAD_2 = 2,
-       WINOGRAD_4 = 4 }; /* algorithms; for Winograd the size of the tile */
+       WINOGRAD_4 = 4,
+       LATE = 8 };
 
 /* convolution.c: by the algorithm that the caller names, which must be able to do it. Winograd's input gradient needs a
- * padding of at most 2, and only WINOGRAD_4 has a weight gradient. */
+ * padding of at most 2, and only WINOGRAD_4 has a weight gradient. LATE is for the forward
+ * functions only. */
 int conv_can_do(const Conv *conv, int algorithm); /* with this kernel, stride, dilation and these groups */
 size_t conv_packed_size(const Conv *conv, int algorithm);
 void conv_pack(const Conv *conv, int algorithm, Weights w, float *packed);
@@ -45,10 +48,11 @@ int direct_forward(const Conv *conv, const float *packed, Epilogue out, const fl
 int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
-/* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4. */
-size_t winograd_packed_size(const Conv *conv, int m);
-void winograd_pack(const Conv *conv, int m, Weights w, float *packed);
-int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y);
+/* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4;
+ * with `late` the packed weights are the kernels. */
+size_t winograd_packed_size(const Conv *conv, int m, int late);
+void winograd_pack(const Conv *conv, int m, int late, Weights w, float *packed);
+int winograd_forward(const Conv *conv, int m, int late, const float *packed, Epilogue out, const float *x, float *y);
 int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
 /* depthwise.c, depthwise_weight.c: groups == channels == outputs. */

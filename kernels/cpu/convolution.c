@@ -7,12 +7,12 @@ int conv_can_do(const Conv *c, int algorithm) {
     for (int axis = 0; axis < 2; axis++) plain &= c->kernel[axis] == 3 && c->stride[axis] == 1 && c->dilation[axis] == 1;
     if (algorithm == DIRECT) return 1;
     if (algorithm == DEPTHWISE) return c->groups == c->channels && c->groups == c->outputs;
-    return plain && (algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4);
+    return plain && ((algorithm & ~LATE) == WINOGRAD_2 || (algorithm & ~LATE) == WINOGRAD_4);
 }
 
 size_t conv_packed_size(const Conv *c, int algorithm) {
     if (algorithm == DEPTHWISE) return depthwise_packed_size(c);
-    return algorithm == DIRECT ? direct_packed_size(c) : winograd_packed_size(c, algorithm);
+    return algorithm == DIRECT ? direct_packed_size(c) : winograd_packed_size(c, algorithm & ~LATE, algorithm & LATE);
 }
 
 void conv_pack(const Conv *c, int algorithm, Weights w, float *packed) {
@@ -21,12 +21,13 @@ void conv_pack(const Conv *c, int algorithm, Weights w, float *packed) {
     else if (algorithm == DEPTHWISE)
         depthwise_pack(c, w, packed);
     else
-        winograd_pack(c, algorithm, w, packed);
+        winograd_pack(c, algorithm & ~LATE, algorithm & LATE, w, packed);
 }
 
 int conv_forward_packed(const Conv *c, int algorithm, const float *packed, Epilogue out, const float *x, float *y) {
     if (algorithm == DEPTHWISE) return depthwise_forward(c, packed, out, x, y);
-    return algorithm == DIRECT ? direct_forward(c, packed, out, x, y) : winograd_forward(c, algorithm, packed, out, x, y);
+    if (algorithm == DIRECT) return direct_forward(c, packed, out, x, y);
+    return winograd_forward(c, algorithm & ~LATE, algorithm & LATE, packed, out, x, y);
 }
 
 int conv_forward(const Conv *c, int algorithm, Weights w, Epilogue out, const float *x, float *y) {

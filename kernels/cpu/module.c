@@ -89,7 +89,7 @@ PyMODINIT_FUNC INIT(MODULE_NAME)(void) {
     threads_start();
     if (PyModule_AddIntConstant(module, "LANES", LANES) || PyModule_AddIntConstant(module, "DIRECT", DIRECT) ||
         PyModule_AddIntConstant(module, "DEPTHWISE", DEPTHWISE) || PyModule_AddIntConstant(module, "WINOGRAD_2", WINOGRAD_2) ||
-        PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) ||
+        PyModule_AddIntConstant(module, "WINOGRAD_4", WINOGRAD_4) || PyModule_AddIntConstant(module, "LATE", LATE) ||
         PyModule_AddStringConstant(module, "COMPILER", __VERSION__))
         return NULL;
     return module;

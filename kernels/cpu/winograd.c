@@ -14,8 +14,14 @@
  *     few tiles    (small images, one image) all threads compute one V together, then each computes panels
  *
  * Both do the same arithmetic for every number of y, in the same order.
+ *
+ * "Late" means that the packed weights are the kernels, panel[c][9][width], and U of a panel is made in a cache right
+ * before its products. It is the same U, so y has the same bits. With few tiles, where each U is used once, it is as fast
+ * to read 9 numbers from main memory and to transform them as to read 16 or 36, and less memory is kept.
  */
 #include "winograd.h"
+
+#include <string.h>
 
 #include "conv.h"
 #include "memory.h"
@@ -25,41 +31,48 @@
 
 typedef struct {
     const Conv *conv;
-    int m;
+    int m, late;
     Weights w;
     float *packed;
 } Packing;
 
-size_t winograd_packed_size(const Conv *conv, int m) {
-    const long width = panel_width(conv->outputs);
-    return (size_t)((m + 2) * (m + 2) * conv->channels * round_up(conv->outputs, width));
+size_t winograd_packed_size(const Conv *conv, int m, int late) {
+    const long width = panel_width(conv->outputs), numbers = late ? 9 : (m + 2) * (m + 2);
+    return (size_t)(numbers * conv->channels * round_up(conv->outputs, width));
 }
 
-/* Loads the kernels of a panel: g[3][3] for each output channel; those beyond the last stay 0. */
-INLINE void gather_kernels(Weights w, long first, long outputs, long c, float g[9][NR]) {
+/* Loads the kernels of a panel: g[9][width], a column for each output channel; those beyond the last stay 0. */
+INLINE void gather_kernels(Weights w, long first, long outputs, long c, long width, float *g) {
     const float *from = w.first + first * w.out_step + c * w.in_step;
-    for (long o = 0; o < min_of(NR, outputs - first); o++)
+    for (long o = 0; o < min_of(width, outputs - first); o++)
         for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 3; j++) g[i * 3 + j][o] = from[o * w.out_step + i * w.i_step + j * w.j_step];
+            for (int j = 0; j < 3; j++) g[(i * 3 + j) * width + o] = from[o * w.out_step + i * w.i_step + j * w.j_step];
+}
+
+/* u[position][width] = G g G^T of the kernels g[9][width]; `step` is the distance of two positions in u. */
+INLINE void transform_kernels(int m, const float *g, long width, float *u, long step) {
+    const int n = m + 2;
+    for (long half = 0; half < width; half += LANES) {
+        vf kernel[9], rows[MAX_TILE * 3];
+        for (int k = 0; k < 9; k++) kernel[k] = load(g + k * width + half);
+        for (int j = 0; j < 3; j++) kernel_transform(m, kernel + j, 3, rows + j, 3);
+        for (int i = 0; i < n; i++) {
+            vf out[MAX_TILE];
+            kernel_transform(m, rows + i * 3, 1, out, 1);
+            for (int j = 0; j < n; j++) store(u + (i * n + j) * step + half, out[j]);
+        }
+    }
 }
 
 INLINE void pack_panel(int m, const Packing *job, long panel) {
-    const int n = m + 2;
-    const long channels = job->conv->channels, width = panel_width(job->conv->outputs);
-    float g[9][NR] = {{0}};
+    const long channels = job->conv->channels, positions = (m + 2) * (m + 2), width = panel_width(job->conv->outputs);
+    float g[9 * NR] = {0};
     for (long c = 0; c < channels; c++) {
-        gather_kernels(job->w, panel * width, job->conv->outputs, c, g);
-        for (int half = 0; half < width; half += LANES) {
-            vf kernel[9], rows[MAX_TILE * 3];
-            for (int k = 0; k < 9; k++) kernel[k] = load(g[k] + half);
-            for (int j = 0; j < 3; j++) kernel_transform(m, kernel + j, 3, rows + j, 3);
-            for (int i = 0; i < n; i++) {
-                vf out[MAX_TILE];
-                kernel_transform(m, rows + i * 3, 1, out, 1);
-                for (int j = 0; j < n; j++)
-                    store(job->packed + ((panel * n * n + i * n + j) * channels + c) * width + half, out[j]);
-            }
-        }
+        gather_kernels(job->w, panel * width, job->conv->outputs, c, width, g);
+        if (job->late)
+            memcpy(job->packed + (panel * channels + c) * 9 * width, g, (size_t)(9 * width) * sizeof(float));
+        else
+            transform_kernels(m, g, width, job->packed + (panel * positions * channels + c) * width, channels * width);
     }
 }
 
@@ -73,8 +86,8 @@ static void pack_panels(void *context, Loop *loop) {
     }
 }
 
-void winograd_pack(const Conv *conv, int m, Weights w, float *packed) {
-    Packing job = {conv, m, w, packed};
+void winograd_pack(const Conv *conv, int m, int late, Weights w, float *packed) {
+    Packing job = {conv, m, late, w, packed};
     parallel(ceil_div(conv->outputs, panel_width(conv->outputs)), pack_panels, &job);
 }
 
@@ -82,7 +95,7 @@ void winograd_pack(const Conv *conv, int m, Weights w, float *packed) {
 
 typedef struct {
     const Conv *conv;
-    int m;
+    int m, late;
     const float *x, *packed;
     Epilogue out;
     float *y;
@@ -146,15 +159,34 @@ INLINE void multiply_one_vector(const Job *job, const float *v, long count, cons
     }
 }
 
+/* The distance of two positions in U of a panel: in the packed weights, or in the scratch memory that follows M. */
+static long u_step(const Job *job) {
+    long floats = job->conv->channels * job->width;
+    return job->late ? odd_lines(floats) : floats;
+}
+
+static long u_size(const Job *job) { return job->late ? (job->m + 2) * (job->m + 2) * u_step(job) : 0; }
+
+/* U of a panel: in the packed weights, or made from the packed kernels in `scratch`. */
+INLINE const float *u_of_panel(int m, const Job *job, long panel, float *scratch) {
+    const long channels = job->conv->channels, width = job->width;
+    if (!job->late) return job->packed + panel * (m + 2) * (m + 2) * channels * width;
+    const float *g = job->packed + panel * channels * 9 * width;
+    for (long c = 0; c < channels; c++) transform_kernels(m, g + c * 9 * width, width, scratch + c * width, u_step(job));
+    return scratch;
+}
+
 /* M = V U for one panel: (m + 2)^2 matrix products. */
-INLINE void multiply_panel(int m, const Job *job, const float *v, long count, long panel, float *product) {
+INLINE void multiply_panel(int m, const Job *job, const float *v, long count, const float *panel, float *product) {
     const int positions = (m + 2) * (m + 2);
+    const long step = u_step(job);
     for (int position = 0; position < positions; position++) {
-        const float *u = job->packed + (panel * positions + position) * job->conv->channels * job->width;
+        const float *u = panel + position * step, *rows = v + position * job->v_step;
+        float *to = product + position * job->m_step;
         if (job->width == NR)
-            multiply_wide(job, v + position * job->v_step, count, u, product + position * job->m_step);
+            multiply_wide(job, rows, count, u, to);
         else
-            multiply_one_vector(job, v + position * job->v_step, count, u, product + position * job->m_step);
+            multiply_one_vector(job, rows, count, u, to);
     }
 }
 
@@ -193,7 +225,7 @@ INLINE void inverse_transform_tile(int m, const Job *job, TilePosition place, co
 }
 
 INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product) {
-    multiply_panel(m, job, v, count, panel, product);
+    multiply_panel(m, job, v, count, u_of_panel(m, job, panel, product + m_size(job)), product);
     for (long t = 0; t < count; t++) {
         TilePosition place = tile_position(m, job->tiles, first + t);
         const long width = job->width, left = job->conv->outputs - panel * width;
@@ -204,7 +236,7 @@ INLINE void finish_panel(int m, const Job *job, const float *v, long first, long
 
 /* Many tiles: a task is a block of tiles. */
 INLINE void do_blocks(int m, Job *job, Loop *loop) {
-    float *v = memory_alloc((size_t)(v_size(job) + m_size(job)) * sizeof(float));
+    float *v = memory_alloc((size_t)(v_size(job) + m_size(job) + u_size(job)) * sizeof(float));
     if (!v) job->failed = 1;
     for (long task; (task = loop_next(loop)) >= 0 && v;) {
         long first = task * job->block, count = min_of(job->block, job->tiles.count - first);
@@ -223,7 +255,7 @@ INLINE void fill_v(int m, Job *job, Loop *loop) {
 }
 
 INLINE void do_panels(int m, Job *job, Loop *loop) {
-    float *product = memory_alloc((size_t)m_size(job) * sizeof(float));
+    float *product = memory_alloc((size_t)(m_size(job) + u_size(job)) * sizeof(float));
     if (!product) job->failed = 1;
     for (long panel; (panel = loop_next(loop)) >= 0 && product;)
         finish_panel(m, job, job->v, job->first, job->count, panel, product);
@@ -238,8 +270,8 @@ static void fill_v_4(void *job, Loop *loop) { fill_v(4, job, loop); }
 static void do_panels_2(void *job, Loop *loop) { do_panels(2, job, loop); }
 static void do_panels_4(void *job, Loop *loop) { do_panels(4, job, loop); }
 
-int winograd_forward(const Conv *conv, int m, const float *packed, Epilogue out, const float *x, float *y) {
-    Job job = {.conv = conv, .m = m, .x = x, .packed = packed, .out = out, .y = y};
+int winograd_forward(const Conv *conv, int m, int late, const float *packed, Epilogue out, const float *x, float *y) {
+    Job job = {.conv = conv, .m = m, .late = late, .x = x, .packed = packed, .out = out, .y = y};
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
     job.width = panel_width(conv->outputs);
     job.panels = ceil_div(conv->outputs, job.width);

@@ -69,8 +69,12 @@ def sharing_of(tensor: Tensor) -> Sharing | None:
 def note_sharing(source: Tensor, made: Tensor, op: Function | None = None) -> None:
     """Note that `made` may lie in the memory of `source`: `op` has made it, or it is detached, with the same array."""
     owner = memory_owner(source._data)
-    if memory_owner(made._data) is not owner:
-        return  # reshape and an index may copy
+    if memory_owner(made._data) is not owner:  # reshape and an index may copy
+        if getattr(op, "keeps_order", False) and _is_copied_image(source):
+            _note_torn(source, made)
+        return
+    if (other := torn_from(source)) is not None:
+        _note_torn(other, made)
     own = sharing_of(source)
     if own is None:
         with readonly.bookkeeping:  # two threads may take the first views of one parameter
@@ -86,6 +90,29 @@ def note_sharing(source: Tensor, made: Tensor, op: Function | None = None) -> No
         base = above if _is_view_in_graph(op, source, made) else None
         made._sharing = Sharing(own.memory, (*own.ops, op), root, base, False)
     own.memory.add(made)
+
+
+def _is_copied_image(source: Tensor) -> bool:
+    """Whether reshaping `source` has copied it only because an image is channels-last here, where it is none in torch.
+
+    A permuted view is copied in torch too.
+    """
+    sharing = sharing_of(source)
+    return source.ndim == 4 and not source._data.flags.c_contiguous and (sharing is None or not sharing.ops)
+
+
+def _note_torn(a: Tensor, b: Tensor) -> None:
+    """Note that two tensors would lie in one memory in torch, and do not here."""
+    for one, other in ((a, b), (b, a)):
+        one._beside = (*(each for each in getattr(one, "_beside", ()) if each() is not None), ref(other))
+
+
+def torn_from(tensor: Tensor) -> Tensor | None:
+    """A living tensor that would lie in the memory of `tensor` in torch, but is a copy of it here, or the original."""
+    for each in getattr(tensor, "_beside", ()):
+        if (other := each()) is not None:
+            return other
+    return None
 
 
 class Snapshot:

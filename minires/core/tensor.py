@@ -48,9 +48,10 @@ class Tensor(Operators, Methods, InPlaceOperators):
         version: how often this tensor has been changed in place.
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_requires_grad", "_sharing", "node", "version")
+    __slots__ = ("__weakref__", "_beside", "_data", "_grad", "_hooks", "_requires_grad", "_sharing", "node", "version")
 
     _sharing: Sharing  # set once another tensor shares the memory; see `sharing.py`
+    _beside: tuple[ref[Tensor], ...]  # set if reshaping a channels-last image has copied it; see `sharing.py`
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.version = 0

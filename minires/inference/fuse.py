@@ -24,6 +24,8 @@ from minires.inference.steps import Convolution, FoldedConvolution, Linear, Step
 from minires.inference.trace import Call, Trace
 from minires.ops import conv, elementwise, linear, norm, pool, reduction, shape
 
+FOLDED_AT_ONCE = 2**16  # weights: a float64 array of all of them would leave a hole in the heap
+
 
 def _numbers(vector: Array | None) -> Any:
     """A key that identifies a vector by its numbers."""
@@ -55,7 +57,12 @@ class Chain:
         mean, var, weight, bias = (each.astype("float64") for each in vectors)
         s = weight / xp.sqrt(var + op.eps)
         before = 0.0 if self.bias is None else self.bias.astype("float64")
-        self.w = (self.w * s.reshape(-1, 1, 1, 1)).astype(self.w.dtype)
+        w, s4, folded = self.w, s.reshape(-1, 1, 1, 1), xp.zeros_like(self.w)
+        rows = max(1, FOLDED_AT_ONCE // max(1, math.prod(w.shape[1:])))
+        for first in range(0, len(w), rows):
+            part = slice(first, first + rows)
+            folded[part] = w[part] * s4[part]
+        self.w = folded
         self.bias = ((before - mean) * s + bias).astype(self.w.dtype)
 
     def add_bias(self, bias: Array) -> None:
@@ -192,7 +199,7 @@ class Fuser:
         x, y = self._array(chain.inputs[0]), self._array(chain.output)
         output_size: Pair = y.shape[2:] if y.ndim == 4 else (1, 1)
         found = algorithms.Shape(x.shape[0], x.shape[1], y.shape[1], output_size, window, groups)
-        algorithm = algorithms.forward(found)
+        algorithm = algorithms.packed(found)
         weights = self._folded(chain)
         return kind(chain.inputs, chain.output, weights, chain.w, chain.relu, chain.most, found, algorithm)
 

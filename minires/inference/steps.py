@@ -120,7 +120,7 @@ class Convolution(Step):
         kernel = "×".join(map(str, shape.window.kernel))
         extras = " + bias" * (weights.bias is not None) + " + residual" * (len(inputs) == 2)
         groups = f", {shape.groups} groups" * (shape.groups > 1 and algorithm != algorithms.DEPTHWISE)
-        self.name = f"conv {kernel}{extras}{activation_name(relu, most)} ({algorithms.NAMES[algorithm]}{groups})"
+        self.name = f"conv {kernel}{extras}{activation_name(relu, most)} ({algorithms.name(algorithm)}{groups})"
 
     def run(self, arrays: Arrays, out: Array | None) -> Array:
         x, residual = arrays[0], arrays[1] if len(arrays) == 2 else None

@@ -63,6 +63,14 @@ class Clone(Function):
         return g
 
 
+def unshared(result: Tensor, input: Tensor) -> Tensor:
+    """`result`, or a copy if it lies in the memory of `input`: for functions that always copy in torch.
+
+    A change of the result in place must not reach the input, nor the other way round.
+    """
+    return Clone()(result) if backend.memory_owner(result.data) is backend.memory_owner(input.data) else result
+
+
 class Relayout(Function):
     """The same numbers, whose axes lie in memory in the order `axes`, the slowest first."""
 

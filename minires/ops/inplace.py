@@ -26,7 +26,7 @@ from minires.core.function import Function
 from minires.core.operators import METHODS, Operand, method
 from minires.core.random import default_generator
 from minires.core.readonly import is_memory_writeable, writeable_view
-from minires.core.sharing import Memory, Sharing, sharing_of
+from minires.core.sharing import Memory, Sharing, sharing_of, torn_from
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, GraphError, ShapeError
 from minires.ops import arithmetic, clamp, exponential, module_hooks, rounding
@@ -34,7 +34,7 @@ from minires.ops.cast import Relayout
 from minires.ops.elementwise import where
 from minires.ops.index_order import integers_first
 from minires.ops.operands import as_tensor, check_device, check_floating, check_tensor
-from minires.ops.shape import BroadcastTo, Flip, Index, Permute, Reshape, index, index_key, reshape, sum_to
+from minires.ops.shape import BroadcastTo, Index, Permute, Reshape, index, index_key, reshape, sum_to
 
 # The methods in place of these have torch's shorter names, as in mul_.
 _SHORT = {"absolute": "abs", "divide": "div", "multiply": "mul", "negative": "neg", "power": "pow", "subtract": "sub"}
@@ -156,6 +156,13 @@ def _check_may_change(name: str, x: Tensor) -> None:
             f"{name}: an input or output of a module with backward hooks cannot be changed in place, as in torch: "
             "construct the layer with inplace=False, or change a copy, x.clone()"
         )
+    for each in _sharers(x):
+        if (other := torn_from(each)) is not None:
+            raise GraphError(
+                f"{name}: images {max(x.shape, other.shape, key=len)} lie channels-last in memory, so that view, "
+                "flatten and reshape had to copy them: a change in place would not reach the other of the two, as it "
+                "does in torch. Change a copy, x.clone(), or reshape x.contiguous()"
+            )
     if any(stride == 0 and n > 1 for stride, n in zip(x.data.strides, x.shape, strict=True)):
         raise GraphError(f"{name}: several elements of an expanded tensor lie at one place: change x.clone() instead")
 
@@ -317,8 +324,6 @@ def _put_back(source: Tensor, ops: Sequence[Function], value: Tensor) -> Tensor:
         value = IndexPut(op.key)(inner, value)
     elif isinstance(op, (Reshape, BroadcastTo)):  # an expansion that repeats nothing: _check_may_change
         value = Reshape(inner.shape)(value)
-    elif isinstance(op, Flip):
-        value = Flip(op.axes)(value)
     elif isinstance(op, Permute):
         value = Permute(tuple(sorted(range(len(op.axes)), key=op.axes.__getitem__)))(value)
     elif type(op) in PUT_BACK:

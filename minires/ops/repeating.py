@@ -12,6 +12,7 @@ from minires.core.operators import Dim, method
 from minires.core.settings import integer
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.cast import unshared
 from minires.ops.operands import axes_of, axis_of, check_tensor, lengths_of
 from minires.ops.selection import index_select
 from minires.ops.shape import BroadcastTo, Index, concatenate, reshape
@@ -31,7 +32,7 @@ def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
     # (2, 3) by (4, 5): (1, 2, 1, 3) -> (4, 2, 5, 3) -> (8, 15)
     apart = reshape(input, [length for n in shape for length in (1, n)])
     copies = BroadcastTo(tuple(length for pair in zip(counts, shape, strict=True) for length in pair))(apart)
-    return reshape(copies, [count * n for count, n in zip(counts, shape, strict=True)])
+    return unshared(reshape(copies, [count * n for count, n in zip(counts, shape, strict=True)]), input)
 
 
 @method("tile")
@@ -70,7 +71,7 @@ def repeat_interleave(
         y = reshape(BroadcastTo((*before, n, count, *after))(apart), (*before, n * count, *after))
     if output_size is not None and output_size != y.shape[axis]:
         raise ShapeError(f"repeat_interleave: output_size = {output_size}, but there are {y.shape[axis]} entries")
-    return y
+    return unshared(y, input)
 
 
 def _numbered(repeats: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from minires.core.numpy_functions import numpy_names
 from minires.core.operators import Dim, method
 from minires.core.tensor import Tensor
 from minires.errors import DtypeError, ShapeError
+from minires.ops.cast import unshared
 from minires.ops.index_order import integers_first
 from minires.ops.operands import (
     axes_of,
@@ -38,6 +39,7 @@ class Reshape(Function):
     """The same elements in another shape."""
 
     saved_inputs, is_view = (), True
+    keeps_order = True  # so torch copies nothing that is contiguous there; see `core/sharing.py`
 
     def __init__(self, to: Shape) -> None:
         self.to = to
@@ -68,7 +70,7 @@ class Permute(Function):
 class Flip(Function):
     """x in reverse order along axes; it is its own adjoint."""
 
-    saved_inputs, is_view = (), True
+    saved_inputs = ()
 
     def __init__(self, axes: Shape) -> None:
         self.axes = axes
@@ -244,9 +246,9 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 @method("flip")
 @numpy_names
 def flip(input: Tensor, dims: Dim) -> Tensor:
-    """input in reverse order along dims (torch.flip)."""
+    """input in reverse order along dims, copied (torch.flip)."""
     check_tensor("flip", input)
-    return Flip(axes_of("flip", dims, input.ndim))(input)
+    return unshared(Flip(axes_of("flip", dims, input.ndim))(input), input)
 
 
 @method("squeeze")

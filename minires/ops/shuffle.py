@@ -10,6 +10,7 @@ from minires.core.operators import METHODS
 from minires.core.settings import integer
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
+from minires.ops.cast import unshared
 from minires.ops.operands import check_tensor
 from minires.ops.shape import permute, reshape
 
@@ -33,7 +34,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         raise ShapeError(f"pixel_shuffle: the {channels} channels of {input.shape} must be divisible by {r}²")
     k = len(batch)
     x = reshape(input, (*batch, channels // (r * r), r, r, h, w))
-    return reshape(permute(x, (*range(k + 1), k + 3, k + 1, k + 4, k + 2)), (*batch, channels // (r * r), h * r, w * r))
+    y = permute(x, (*range(k + 1), k + 3, k + 1, k + 4, k + 2))
+    return unshared(reshape(y, (*batch, channels // (r * r), h * r, w * r)), input)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -47,7 +49,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         raise ShapeError(f"pixel_unshuffle: height and width of {input.shape} must be divisible by {r}")
     k = len(batch)
     x = reshape(input, (*batch, channels, h // r, r, w // r, r))
-    return reshape(permute(x, (*range(k + 1), k + 2, k + 4, k + 1, k + 3)), (*batch, channels * r * r, h // r, w // r))
+    y = permute(x, (*range(k + 1), k + 2, k + 4, k + 1, k + 3))
+    return unshared(reshape(y, (*batch, channels * r * r, h // r, w // r)), input)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -60,4 +63,4 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if channels % groups:
         raise ShapeError(f"channel_shuffle: the {channels} channels of {input.shape} must be divisible by {groups}")
     x = reshape(input, (n, groups, channels // groups, *rest))
-    return reshape(METHODS["transpose"](x, 1, 2), input.shape)
+    return unshared(reshape(METHODS["transpose"](x, 1, 2), input.shape), input)

@@ -18,10 +18,11 @@ def test_the_peak_is_at_least_what_is_resident():
 
 @pytest.mark.slow(reason="two processes that build ResNet-18, some seconds")
 def test_the_table(capsys):
-    inference_memory.main(["--size", "320x256"])
+    inference_memory.main(["--size", "224x224"])
     head, _, row = capsys.readouterr().out.splitlines()
     assert head.count("|") == row.count("|") == 10
     uncompiled, _, _, compiled, _, emptied, ratio = [float(cell.replace(",", "")) for cell in row.split("|")[2:9]]
-    assert row.split("|")[1].strip() == "320×256"
+    assert row.split("|")[1].strip() == "224×224"
     assert ratio == pytest.approx(compiled / uncompiled, rel=0.02)
     assert emptied < compiled < 400  # the weights, twice, and what is packed of them
+    assert ratio <= 1.2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
+import struct
 import sys
 import threading
 from http.server import ThreadingHTTPServer
@@ -12,9 +14,18 @@ import pytest
 
 import minires as mr
 from benchmarks import serve as load_program
-from benchmarks.serve import Load, bad_files, complaint_about, good_files, made_up_images, raw_requests
+from benchmarks.serve import (
+    Load,
+    bad_files,
+    complaint_about,
+    complaint_about_log,
+    good_files,
+    made_up_images,
+    raw_requests,
+)
 from examples import serve
 from minires import models, weights
+from minires.errors import DataError
 from minires.inference import classifier
 
 
@@ -83,6 +94,47 @@ def test_a_wrong_answer_is_noticed(network, port, images):
     content["classes"][0]["probability"] *= 1.01
     load.compare(content, expected)
     assert len(load.wrong) == 1
+
+
+class Slow:
+    """A network that answers, or refuses, when the client has gone."""
+
+    def __init__(self) -> None:
+        self.asked, self.gone = threading.Event(), threading.Event()
+
+    def predict(self, content: bytes) -> None:
+        self.asked.set()
+        assert self.gone.wait(10)
+        raise DataError("not an image") from OSError("cannot identify it")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SO_LINGER has another layout")
+def test_a_client_that_goes_before_its_answer_leaves_no_traceback(capsys):
+    """In the log of several threads, tracebacks interleave; this one had three exceptions, the last for the client."""
+    network = Slow()
+    handler = type("Handler", (serve.Handler,), {"network": network})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        listening.daemon_threads = False  # so that the end of this block waits for them
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        with socket.create_connection(("127.0.0.1", listening.server_port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
+            client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello")
+            assert network.asked.wait(10)
+        network.gone.set()
+        listening.shutdown()
+        thread.join()
+    said = capsys.readouterr().err
+    assert '"POST / HTTP/1.1" 400' in said
+    assert complaint_about_log(said) == ""
+
+
+def test_every_traceback_is_noticed():
+    assert complaint_about_log('127.0.0.1 - - [date] "POST / HTTP/1.1" 200 -\n') == ""
+    first = "Traceback (most recent call last):\n"
+    said = complaint_about_log(f"-----\n{first}----\n{first}OSError: a\nBrokenPipeError\n")
+    assert said.startswith("the service wrote 2 tracebacks: Traceback (most recent call last)")
+    assert said.endswith("BrokenPipeError\n")
 
 
 def test_memory_that_grows_is_noticed():

@@ -3,20 +3,26 @@
     python -m tests.mutation --sample 60 --seed 1               exit code 1 if fewer than 93 % are noticed
     python -m tests.mutation --sample 20 --only minires/ops
 
-It takes half a minute or so for each mutant, so it is no part of `make test` or `.ci/run`. A mutant that cannot change
-what anybody could observe is entered in `equivalent.py`, with the reason, and not drawn again.
+The related tests are those of `related.py`, also those against PyTorch if it is installed, but not the slow ones. They
+run once for all mutants of a package, and then in forked children (`in_process.py`). What no child notices is tried
+again, by changing the file. It takes some minutes for each package, so it is no part of `make test` or `.ci/run`. A
+mutant that cannot change what anybody could observe is entered in `equivalent.py`, with the reason, and not drawn.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import pickle
 import random
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.mutation.equivalent import EQUIVALENT
@@ -34,6 +40,7 @@ LEFT_OUT = (
     "minires/inference/cuda_",
     "minires/lab/mistakes/",
 )
+OPTIONS = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not gpu"]
 NOT_COPIED = shutil.ignore_patterns(
     ".*", "build", "dist", "*.egg-info", "__pycache__", "demo-out", "runs", "node_modules"
 )
@@ -73,18 +80,31 @@ class Copy:
         finally:
             file.write_text(mutant.original, "utf-8")
 
+    def noticed_in_process(self, mutants: list[Mutant]) -> list[bool]:
+        """For each mutant, whether the related tests of the first one certainly notice it (`in_process.py`)."""
+        given, result = self.root.parent / "mutants", self.root.parent / "noticed"
+        given.write_bytes(pickle.dumps(mutants))
+        result.write_text(json.dumps([False] * len(mutants)), "utf-8")
+        tests = related_tests(self.root, mutants[0].path)
+        if tests:
+            self._run("tests.mutation.in_process", str(given), str(result), *OPTIONS, *tests, limit=None)
+        found: list[bool] = json.loads(result.read_text("utf-8"))
+        return found
+
     def _pass(self, tests: tuple[str, ...]) -> bool:
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not torch and not gpu"]
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
-        command = [sys.executable, "-m", "pytest", *options, *tests]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         try:
-            done = subprocess.run(
-                command, cwd=self.root, env=environment, timeout=WALL_SECONDS, preexec_fn=_limit_processor_time, **quiet
-            )
+            return self._run("pytest", "-x", *OPTIONS, *tests, limit=_limit_processor_time) == 0
         except subprocess.TimeoutExpired:
             return False
-        return done.returncode == 0
+
+    def _run(self, module: str, *arguments: str, limit: Callable[[], None] | None) -> int:
+        """The exit status of a module of the copy."""
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"}
+        command = [sys.executable, "-m", module, *arguments]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+        timeout = WALL_SECONDS if limit else None
+        done = subprocess.run(command, cwd=self.root, env=environment, timeout=timeout, preexec_fn=limit, **quiet)
+        return done.returncode
 
 
 def _limit_processor_time() -> None:
@@ -102,18 +122,20 @@ def main() -> int:
     mutants = all_mutants(options.only)
     drawn = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     drawn.sort(key=lambda mutant: mutant.path)
-    survivors = []
+    survivors, number = [], 0
+    groups: dict[frozenset[str], list[Mutant]] = defaultdict(list)  # by their related tests
+    for mutant in drawn:
+        groups[frozenset(related_tests(ROOT, mutant.path))].append(mutant)
     with tempfile.TemporaryDirectory(prefix="minires-mutation-") as folder:
         copy = Copy(Path(folder), options.trust)
-        for number, mutant in enumerate(drawn, 1):
-            noticed = copy.notices(mutant)
-            survivors += [] if noticed else [mutant]
-            print(
-                f"{number:>4}/{len(drawn)}  {'noticed ' if noticed else 'SURVIVED'}  {mutant.path}:{mutant.line}",
-                flush=True,
-            )
-            if not noticed:
-                print(mutant.diff(), flush=True)
+        for group in groups.values():
+            for mutant, certainly in zip(group, copy.noticed_in_process(group), strict=True):
+                noticed, number = certainly or copy.notices(mutant), number + 1
+                survivors += [] if noticed else [mutant]
+                said = "noticed " if noticed else "SURVIVED"
+                print(f"{number:>4}/{len(drawn)}  {said}  {mutant.path}:{mutant.line}", flush=True)
+                if not noticed:
+                    print(mutant.diff(), flush=True)
     rate = 1 - len(survivors) / len(drawn)
     print(f"{len(drawn) - len(survivors)} of {len(drawn)} noticed ({rate:.1%}; of {len(mutants)}, seed {options.seed})")
     return 0 if rate >= REQUIRED else 1

@@ -9,6 +9,16 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "+        if pixels.shape[2:] == self.padded_size and (pixels.strides[-1] != x.dtype.itemsize):",
     ): "whether pixels are copied into another order in memory: the numbers are the same, only the speed differs",
     (
+        "minires/backend/reference/pooling.py",
+        "-    inside = _pad(xp.ones((1, 1, *x.shape[2:]), bool), window, output_size, False)[0, 0]\n"
+        "+    inside = _pad(xp.ones((2, 1, *x.shape[2:]), bool), window, output_size, False)[0, 0]",
+    ): "of several equal images the first is taken",
+    (
+        "minires/backend/reference/pooling.py",
+        "-    inside = _pad(xp.ones((1, 1, *x.shape[2:]), bool), window, output_size, False)[0, 0]\n"
+        "+    inside = _pad(xp.ones((1, 2, *x.shape[2:]), bool), window, output_size, False)[0, 0]",
+    ): "of several equal images the first is taken",
+    (
         "minires/core/checks.py",
         "-    if len(inputs) > 1 and len({tensor.device for tensor in inputs}) > 1:\n"
         "+    if (len(inputs) >= 1) and len({tensor.device for tensor in inputs}) > 1:",

@@ -3,7 +3,7 @@
 A mutant replaces one operator, constant, comparison, condition or returned value. Annotations, docstrings, error
 messages, code for type checkers, and what only asserts (`assert`, `zip(strict=True)`) are left alone. So are the 1 in
 `reshape(-1, …)`, since NumPy infers that axis from any negative number, and `astype(…, copy=False)`, since a copy has
-the same numbers and only takes time.
+the same numbers and only takes time; and what follows `from minires.backend import cuda`, which needs a GPU.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ OPERATORS: dict[type, type] = {
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
 }
+NEEDS_A_GPU = "from minires.backend import cuda"  # inside a function: what follows it in its block
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def _code(node: ast.AST) -> Iterator[ast.AST]:
         if name in ("annotation", "returns", "decorator_list", "type_params", "exc"):
             continue
         for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.ImportFrom) and ast.unparse(child) == NEEDS_A_GPU:
+                break
             if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr | ast.Assert):
                 continue
             if isinstance(child, ast.keyword) and child.arg in ("strict", "stacklevel"):

@@ -5,6 +5,9 @@
     winograd4    3×3, stride 1: tiles of 4×4 outputs, 4 times fewer multiplications
     winograd2    the same with tiles of 2×2: 2.25 times fewer, but less to transform and smaller transformed weights
 
+Winograd's transformed weights are 36 or 16 numbers for the 9 of a kernel. What packs weights once for many calls may
+keep the kernels instead (the algorithm plus LATE), and each call transforms them: see `packed`.
+
 The shape alone decides, never the number of threads or a measurement, so a call gives the same bits everywhere.
 `minires bench conv` measures all algorithms and shows the one in the table. The table follows measurements
 (docs/performance.md):
@@ -22,11 +25,13 @@ from typing import NamedTuple
 from minires.backend.shapes import Pair, Window
 
 DIRECT, DEPTHWISE, WINOGRAD2, WINOGRAD4 = 0, 1, 2, 4
+LATE = 8  # added to an algorithm of Winograd's: the weights are packed as they are, and transformed in each call
 NAMES = {DIRECT: "direct", DEPTHWISE: "depthwise", WINOGRAD2: "winograd 2×2", WINOGRAD4: "winograd 4×4"}
 
 FEW_CHANNELS = 8
 MANY_CHANNELS = 256
 FEW_TILES = 16
+READ_ONCE = 108  # tiles: with more, the C kernel goes through all weights once for each block of tiles
 
 
 class Shape(NamedTuple):
@@ -50,10 +55,9 @@ class Shape(NamedTuple):
         """Whether every channel has one output, and no output another channel."""
         return 1 < self.groups == self.channels == self.outputs
 
-    @property
-    def tiles(self) -> int:
-        """The number of 4×4 tiles that cover the output of all images."""
-        return self.images * -(-self.output_size[0] // 4) * -(-self.output_size[1] // 4)
+    def tiles_of(self, m: int) -> int:
+        """The number of m×m tiles that cover the output of all images."""
+        return self.images * -(-self.output_size[0] // m) * -(-self.output_size[1] // m)
 
 
 def _rule(shape: Shape) -> tuple[int, str]:
@@ -66,7 +70,7 @@ def _rule(shape: Shape) -> tuple[int, str]:
         return DIRECT, "not 3×3 with stride 1"
     if min(shape.channels, shape.outputs) < FEW_CHANNELS:
         return DIRECT, f"fewer than {FEW_CHANNELS} channels"
-    if shape.tiles <= FEW_TILES and shape.channels >= MANY_CHANNELS:
+    if shape.tiles_of(4) <= FEW_TILES and shape.channels >= MANY_CHANNELS:
         return WINOGRAD2, f"at most {FEW_TILES} tiles of 4×4, {MANY_CHANNELS} channels or more"
     return WINOGRAD4, "3×3 with stride 1"
 
@@ -76,9 +80,31 @@ def forward(shape: Shape) -> int:
     return _rule(shape)[0]
 
 
+def packed(shape: Shape) -> int:
+    """The algorithm of conv2d with weights that were packed before: `forward`, with LATE if there are few tiles.
+
+    Few tiles are multiplied by each transformed weight once in a call. To read 9 numbers from main memory and to
+    transform them in a cache is then as fast as to read 16 or 36, or faster, and the packed weights are smaller.
+    """
+    algorithm = forward(shape)
+    if algorithm not in (WINOGRAD2, WINOGRAD4) or shape.tiles_of(algorithm) > READ_ONCE:
+        return algorithm
+    return algorithm | LATE
+
+
 def reason(shape: Shape) -> str:
     """The reason why the table gives the algorithm of `forward`."""
     return _rule(shape)[1]
+
+
+def packings(algorithm: int) -> tuple[int, ...]:
+    """All algorithms of `conv2d_packed` that compute the bits of `algorithm`."""
+    return (algorithm, algorithm | LATE) if algorithm in (WINOGRAD2, WINOGRAD4) else (algorithm,)
+
+
+def name(algorithm: int) -> str:
+    """The algorithm's name, for people."""
+    return NAMES[algorithm & ~LATE] + ", late" * bool(algorithm & LATE)
 
 
 def grad_input(shape: Shape, input_size: Pair) -> int:

@@ -282,14 +282,15 @@ def forward_case(
 
     def call(x: Array, w: Array, bias: Array | None, residual: Array | None, relu: bool, *geometry: Any) -> Array:
         at_once = cpu.library.conv2d(x, w, bias, residual, relu, *geometry)
-        packed = cpu.library.pack(w, c.groups, algorithm)
-        out = cpu.library.empty_image(*at_once.shape)
-        out[...] = np.nan
         size = (len(w), *w.shape[2:])
-        same = cpu.library.conv2d_packed(x, packed, size, bias, residual, relu, *geometry, out, most)
-        assert same is out
         limited = np.minimum(at_once, np.float32(most)) if relu else at_once
-        np.testing.assert_array_equal(same, limited, "packed weights give other bits")
+        for way in algorithms.packings(algorithm):
+            packed = cpu.library.pack(w, c.groups, way)
+            out = cpu.library.empty_image(*at_once.shape)
+            out[...] = np.nan
+            same = cpu.library.conv2d_packed(x, packed, size, bias, residual, relu, *geometry[:-1], way, out, most)
+            assert same is out
+            np.testing.assert_array_equal(same, limited, "packed weights give other bits")
         return at_once
 
     arguments = (c.x, c.w, bias, residual, relu, *c.window[1:], c.groups, algorithm)

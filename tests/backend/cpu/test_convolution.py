@@ -11,7 +11,7 @@ import minires as mr
 from minires import functional as F
 from minires.backend import cpu
 from minires.backend.cpu import algorithms, isa
-from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, LATE, WINOGRAD2, WINOGRAD4
 from minires.backend.shapes import Window
 from tests.backend.cpu import cases
 from tests.backend.cpu.builds import every_build
@@ -97,6 +97,49 @@ def test_the_table_names_algorithms_that_can_do_it():
     assert {DIRECT, DEPTHWISE, WINOGRAD4} <= seen
 
 
+@pytest.mark.parametrize("build", every_build())
+@pytest.mark.parametrize("way", [WINOGRAD2, WINOGRAD4])
+@pytest.mark.parametrize("size", [7, 50])  # few tiles, and many
+@pytest.mark.parametrize("outputs", [3, 4, 8, 16, 50])  # panels of one vector, up to 4, 8 or 16, and of two
+def test_kernels_transformed_late_give_the_same_bits(build, way, size, outputs):
+    rng = np.random.default_rng(0)
+    x = channels_last(rng.normal(size=(1, 40, size, size)).astype(np.float32))
+    w = rng.normal(size=(outputs, 40, 3, 3)).astype(np.float32)
+    with cases.kernels_of(isa.built()[build]):
+        lanes, found = cpu.library.LANES, []
+        width = lanes if outputs <= lanes else 2 * lanes
+        for algorithm in algorithms.packings(way):
+            packed = cpu.library.pack(w, 1, algorithm)
+            out = cpu.library.empty_image(1, outputs, size, size)
+            geometry = (1, 1), (1, 1), (1, 1), 1, algorithm
+            found.append(cpu.library.conv2d_packed(x, packed, (outputs, 3, 3), None, None, False, *geometry, out))
+            numbers = 9 if algorithm & LATE else (way + 2) ** 2
+            assert packed.nbytes == 4 * numbers * 40 * -(-outputs // width) * width
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(
+        found[0], cases.exact("conv2d", x, w, None, Window((3, 3), padding=(1, 1)), 1)[0], atol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "algorithm"),
+    [
+        (algorithms.Shape(1, 512, 512, (7, 7), Window((3, 3))), WINOGRAD2 | LATE),
+        (algorithms.Shape(1, 256, 256, (14, 14), Window((3, 3))), WINOGRAD2 | LATE),
+        (algorithms.Shape(1, 128, 128, (28, 28), Window((3, 3))), WINOGRAD4 | LATE),
+        (algorithms.Shape(1, 64, 64, (56, 56), Window((3, 3))), WINOGRAD4),
+        (algorithms.Shape(3, 64, 64, (24, 24), Window((3, 3))), WINOGRAD4 | LATE),  # 108 tiles
+        (algorithms.Shape(109, 64, 64, (4, 4), Window((3, 3))), WINOGRAD4),
+        (algorithms.Shape(1, 512, 512, (7, 7), Window((1, 1))), DIRECT),
+        (algorithms.Shape(1, 64, 64, (7, 7), Window((3, 3)), 64), DEPTHWISE),
+    ],
+)
+def test_weights_that_each_call_reads_once_are_packed_as_they_are(shape, algorithm):
+    assert algorithms.packed(shape) == algorithm
+    assert algorithm in algorithms.packings(algorithms.forward(shape))
+    assert algorithms.name(algorithm) == algorithms.NAMES[algorithm & ~LATE] + (", late" if algorithm & LATE else "")
+
+
 def test_what_an_algorithm_cannot_do_is_refused():
     x, w = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 2, 3, 3), np.float32)
     gy = np.ones((1, 3, 3, 3), np.float32)
@@ -105,6 +148,10 @@ def test_what_an_algorithm_cannot_do_is_refused():
             cpu.library.conv2d(x, w, None, None, False, stride, (0, 0), dilation, 1, WINOGRAD4)
     with pytest.raises(ValueError, match="no weight gradient by 2x2 tiles"):
         cpu.library.conv2d_grad_weight(x, gy, (3, 3), (1, 1), (0, 0), (1, 1), 1, WINOGRAD2)
+    with pytest.raises(ValueError, match="a gradient has no packed weights"):
+        cpu.library.conv2d_grad_weight(x, gy, (3, 3), (1, 1), (0, 0), (1, 1), 1, WINOGRAD4 | LATE)
+    with pytest.raises(ValueError, match="a gradient has no packed weights"):
+        cpu.library.conv2d_grad_input(gy, w, (5, 5), (1, 1), (0, 0), (1, 1), 1, WINOGRAD4 | LATE)
     with pytest.raises(ValueError, match="too much padding for Winograd"):
         cpu.library.conv2d_grad_input(
             np.ones((1, 3, 9, 9), np.float32), w, (5, 5), (1, 1), (3, 3), (1, 1), 1, WINOGRAD4

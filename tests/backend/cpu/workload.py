@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minires.backend import cpu
-from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4
+from minires.backend.cpu.algorithms import DEPTHWISE, DIRECT, WINOGRAD2, WINOGRAD4, packings
 from minires.backend.cpu.provider import CPU
 from minires.backend.shapes import Window
 from tests.backend.cpu.layouts import channels_last
@@ -32,7 +32,10 @@ def _convolutions(normal: Callable[..., np.ndarray]) -> dict[str, Callable[[], A
         y = cpu.library.conv2d(x, w, None, None, False, *geometry, DIRECT)
         bias, residual, gy = normal(len(w)), normal(*y.shape), normal(*y.shape)
         for way in ways:
-            calls[f"{name} forward {way}"] = partial(cpu.library.conv2d, x, w, bias, residual, True, *geometry, way)
+            for packed in packings(way):
+                calls[f"{name} forward {packed}"] = partial(
+                    cpu.library.conv2d, x, w, bias, residual, True, *geometry, packed
+                )
             calls[f"{name} input {way}"] = partial(cpu.library.conv2d_grad_input, gy, w, x.shape[2:], *geometry, way)
             if way != WINOGRAD2:
                 calls[f"{name} weight {way}"] = partial(

@@ -61,17 +61,19 @@ static void sum_products(const Conv *c, const float *x, const float *w, const fl
                     }
 }
 
-static int some_algorithm(const Conv *c, int highest_padding) {
-    static const int all[] = {DIRECT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4};
+static int is_winograd(int algorithm) { return (algorithm & ~LATE) == WINOGRAD_2 || (algorithm & ~LATE) == WINOGRAD_4; }
+
+/* One that can do it: also with LATE, or `for_gradient` without. */
+static int some_algorithm(const Conv *c, int for_gradient, int highest_padding) {
+    static const int all[] = {DIRECT, DEPTHWISE, WINOGRAD_2, WINOGRAD_4, WINOGRAD_2 | LATE, WINOGRAD_4 | LATE};
     for (;;) {
-        int algorithm = all[integer(0, 3)];
-        int winograd = algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4;
+        int algorithm = all[integer(0, for_gradient ? 3 : 5)], winograd = is_winograd(algorithm);
         if (conv_can_do(c, algorithm) && !(winograd && max_of(c->padding[0], c->padding[1]) > highest_padding))
             return algorithm;
     }
 }
 
-static double bound_of(int algorithm) { return algorithm == WINOGRAD_2 || algorithm == WINOGRAD_4 ? 1e-5 : 5e-7; }
+static double bound_of(int algorithm) { return is_winograd(algorithm) ? 1e-5 : 5e-7; }
 
 /* The same weights in one of two orders: (O, C, kh, kw) or (kh, kw, C, O). */
 static Weights laid(const Conv *c, const float *w) {
@@ -86,7 +88,7 @@ static Weights laid(const Conv *c, const float *w) {
 
 void check_conv_forward(void) {
     Conv c = random_conv();
-    int algorithm = some_algorithm(&c, 3);
+    int algorithm = some_algorithm(&c, 0, 3);
     long count = y_count(&c);
     float *x = random_array(x_count(&c)), *w = random_array(w_count(&c)), *y = blank(count);
     double *expected = zeros(count), *size = zeros(count);
@@ -104,7 +106,7 @@ void check_conv_forward(void) {
 
 void check_conv_grad_input(void) {
     Conv c = random_conv();
-    int algorithm = some_algorithm(&c, 2);
+    int algorithm = some_algorithm(&c, 1, 2);
     long count = x_count(&c);
     float *gy = random_array(y_count(&c)), *w = random_array(w_count(&c)), *gx = blank(count);
     double *expected = zeros(count), *size = zeros(count);
@@ -115,7 +117,7 @@ void check_conv_grad_input(void) {
 
 void check_conv_grad_weight(void) {
     Conv c = random_conv();
-    int algorithm = some_algorithm(&c, 3);
+    int algorithm = some_algorithm(&c, 1, 3);
     if (algorithm == WINOGRAD_2) algorithm = WINOGRAD_4;
     long count = w_count(&c);
     float *x = random_array(x_count(&c)), *gy = random_array(y_count(&c)), *gw = blank(count);
