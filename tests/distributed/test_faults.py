@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tests.distributed.long import long
+
 TIMEOUT = "8"  # seconds, instead of 20
 
 
@@ -29,12 +31,14 @@ def struck(run, folder, fault, rank, step):
     ("fault", "rank", "said"),
     [
         ("kill", 1, "rank 1 of 2 on .* has ended without an error of its own"),
-        ("kill", 0, "rank 0 of 2 on .* has ended without an error of its own"),
-        ("stop", 1, "rank 1 of 2 on .* has given no sign of life for 8 s"),
-        ("stop", 0, "rank 0 of 2 on .* has given no sign of life for 8 s"),
+        pytest.param("kill", 0, "rank 0 of 2 on .* has ended without an error of its own", marks=long),
+        pytest.param("stop", 1, "rank 1 of 2 on .* has given no sign of life for 8 s", marks=long),
+        pytest.param("stop", 0, "rank 0 of 2 on .* has given no sign of life for 8 s", marks=long),
         ("hang", 1, "rank 1 of 2 on .* hangs.*time.sleep"),
         ("raise", 1, "rank 1 of 2 on .*an image is on fire"),
-        ("full", 0, "rank 0 of 2 on .*No space left on device; the old file, if any, is untouched"),
+        pytest.param(
+            "full", 0, "rank 0 of 2 on .*No space left on device; the old file, if any, is untouched", marks=long
+        ),
     ],
 )
 def test_it_ends_the_job_and_the_run_goes_on(run, tmp_path, undisturbed, fault, rank, said):
@@ -72,6 +76,7 @@ def test_ranks_that_do_not_fit_are_refused_at_the_start(run, tmp_path, fault, sa
     assert not (tmp_path / "run").exists()
 
 
+@long
 @pytest.mark.slow  # eleven jobs or more: kills at ten moments, each with a restart
 def test_launch_restarts_after_kills_at_random_moments_to_the_same_bits(run, tmp_path, undisturbed):
     chance = random.Random(19)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.distributed.long import long
+
 STEPS = 20
 
 
@@ -28,18 +30,25 @@ def test_two_ranks_compute_what_one_process_does(run, tmp_path):
     assert worst(one, two) < 1e-10
 
 
-@pytest.mark.slow  # five runs of 20 steps
-def test_resnet20_in_float64_on_two_three_and_four_ranks(run, tmp_path):
-    one = steps(run, tmp_path, 1)
-    for ranks in (2, 3, 4):
-        assert worst(one, steps(run, tmp_path, ranks)) < 1e-10, ranks
+@pytest.mark.slow  # two runs of 20 steps
+def test_resnet20_in_float64_on_three_ranks(run, tmp_path):
+    assert worst(*(steps(run, tmp_path, ranks) for ranks in (1, 3))) < 1e-10
 
 
+@long
+@pytest.mark.slow  # each is two runs of 20 steps
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_resnet20_in_float64_on_two_and_four_ranks(run, tmp_path, ranks):
+    assert worst(*(steps(run, tmp_path, number) for number in (1, ranks))) < 1e-10
+
+
+@long
 @pytest.mark.slow  # ResNet-14 with bottlenecks, two runs of 20 steps
 def test_a_bottleneck_network_in_float64_on_three_ranks(run, tmp_path):
     assert worst(*(steps(run, tmp_path, ranks, "bottleneck") for ranks in (1, 3))) < 1e-10
 
 
+@long
 @pytest.mark.slow  # two runs of one step, two of 20
 def test_float32_agrees_within_rounding_and_repeats_to_the_bit(run, tmp_path):
     """What is continuous is compared: rounding may turn a ReLU's input from −ε to ε, and its gradient from 0 to g."""
@@ -50,6 +59,7 @@ def test_float32_agrees_within_rounding_and_repeats_to_the_bit(run, tmp_path):
     assert all((two[name] == again[name]).all() for name in two)
 
 
+@long
 @pytest.mark.slow  # two runs of 20 steps
 def test_bfloat16_gradients_learn_alike(run, tmp_path):
     exact, rounded = (steps(run, tmp_path, 2, "resnet20", "float32", STEPS, "sync", each) for each in ("", "bfloat16"))
@@ -59,6 +69,7 @@ def test_bfloat16_gradients_learn_alike(run, tmp_path):
     assert abs(exact["losses"][:5] - rounded["losses"][:5]).max() < 0.1
 
 
+@pytest.mark.slow  # three trainings, in one process, two and three
 def test_trained_by_the_command_line_and_resumed_by_another_number_of_ranks(run, tmp_path):
     command = ("-m", "minires", "train", "--model", "resnet8", "--data", "digits", "--batch-size", "300")
     whole, parted = tmp_path / "whole", tmp_path / "parted"

@@ -13,6 +13,7 @@ import pytest
 
 from minires import weights
 from minires.training import load_checkpoint
+from tests.distributed.long import long
 
 AUGMENTED = {"flip": "alternating", "translate": 1, "padding": "reflect", "cutout": 3, "hold_out": 30}
 SGD = {"nesterov": True, "decay_norms": False, "weight_decay": 1e-3, "label_smoothing": 0.1, "schedule": "linear"}
@@ -48,6 +49,7 @@ def test_the_parts_of_cifar94_on_three_ranks(run, tmp_path):
     assert any((averaged[name] != weights_of_steps[name]).any() for name in averaged)  # the average is what is saved
 
 
+@pytest.mark.slow  # two jobs, of one process and of two
 def test_muon_beside_sgd_on_two_ranks(run, tmp_path):
     assert_same(*(trained(run, tmp_path / str(ranks), ranks, MUON) for ranks in (1, 2)))
 
@@ -60,6 +62,7 @@ def test_an_average_goes_on_in_another_number_of_ranks(run, tmp_path):
     assert_same(whole, trained(run, tmp_path / "parted", 3, settings, "float64", "resume"))
 
 
+@long
 @pytest.mark.slow  # two jobs more, of one process and of two
 def test_an_average_with_local_statistics_is_the_same_on_all_ranks(run, tmp_path):
     """Its statistics are the means of the ranks': those of the shares, so near those of one process, not equal."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minires import data, distributed, errors, manual_seed, training
+from minires import data, distributed, errors, manual_seed, optim, training
 from minires.data.shares import Shares, share_of
 from minires.distributed.agreement import average_buffers, require_same
 from tests.distributed.threads import on_ranks
@@ -101,3 +101,14 @@ def test_local_statistics_are_averaged_and_counts_are_not():
         return model.bn.running_mean.numpy()[0], int(model.bn.num_batches_tracked.item())
 
     assert on_ranks(2, rank) == [(0.5, 7), (0.5, 7)]
+
+
+def test_a_cuda_graph_of_several_processes_is_refused():
+    def rank(comm):
+        manual_seed(0)
+        model, (train, _) = TinyNet(), loaders()
+        optimizer = distributed.DistributedOptimizer(optim.SGD(model.parameters(), 0.1), comm)
+        training.Trainer(model, optimizer, train, epochs=1, graph=True)
+
+    with pytest.raises(errors.DeviceError, match="no exchange with other processes: leave out graph=True"):
+        on_ranks(2, rank)
