@@ -54,6 +54,7 @@ from minires.core.tensor import Tensor
 if TYPE_CHECKING:
     import minires.autograd as autograd
     import minires.data as data
+    import minires.distributed as distributed
     import minires.gradcheck as gradcheck
     import minires.inference as inference
     import minires.lab as lab
@@ -81,6 +82,7 @@ sys.modules["minires.cuda"] = cuda  # makes `import minires.cuda` work, as `impo
 _LAZY = {
     "autograd",
     "data",
+    "distributed",
     "gradcheck",
     "inference",
     "lab",
@@ -145,6 +147,7 @@ __all__ = [
     "detect_anomaly",
     "device",
     "disable_fused_backward",
+    "distributed",
     "draw_graph",
     "e",
     "empty_cache",

@@ -34,6 +34,10 @@ class NonFiniteError(MiniResError, ArithmeticError):
     """A NaN or an infinity has appeared where the user asked to be told."""
 
 
+class DistributedError(MiniResError, RuntimeError):
+    """The processes of a distributed run do not fit each other, or one of them has failed or does not answer."""
+
+
 class DataError(MiniResError, ValueError):
     """A data set or an image is missing, corrupt or malformed."""
 

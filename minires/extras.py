@@ -10,6 +10,7 @@ _EXTRAS = {
     "matplotlib": "train",
     "rich": "cli",
     "click": "cli",
+    "mpi4py": "mpi",
     "onnx": "onnx",
     "waitress": "explore",
 }  # library -> the smallest extra that brings it

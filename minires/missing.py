@@ -14,7 +14,7 @@ _NO_LINEAR_ALGEBRA = "linear algebra is left to NumPy: np.linalg on x.numpy(), o
 _NO_COUNTING = "it has no gradient: NumPy's function on x.numpy(), and minires.tensor of its result"
 _NO_RECURRENT = "call nn.LSTMCell, nn.GRUCell or nn.RNNCell in a loop over the steps of the sequence"
 _NO_ATTENTION = "F.softmax(q @ k.transpose(-2, -1) / d**0.5, dim=-1) @ v is attention, from operations that are here"
-_NO_PARALLEL = "one process computes on one device, with all threads of the CPU: use the model itself"
+_NO_PARALLEL = "one process computes on one device, with all threads of the CPU; minires.distributed trains on several"
 _NO_MIXED = "there is no automatic mixed precision: leave it out; minires.allow_tf32() makes a GPU's products faster"
 _NO_LAYOUT = "the kernels choose the layout in memory: leave it out"
 _NO_LAZY = "give the sizes: the layer without Lazy"
@@ -83,7 +83,6 @@ ABSENT: dict[str, dict[str, str]] = {
         "LazyLinear": _NO_LAZY,
         "MultiheadAttention": _NO_ATTENTION,
         "RNN": _NO_RECURRENT,
-        "SyncBatchNorm": _NO_PARALLEL + ", and BatchNorm2d",
         "Transformer": _NO_ATTENTION,
         "TransformerEncoderLayer": _NO_ATTENTION,
         "parallel": _NO_PARALLEL,

@@ -9,7 +9,17 @@ import pytest
 from PIL import Image
 
 import minires as mr
-from examples import autoencoder, classify_photo, custom_op, gan, mnist_residual, own_block, regression, train_digits
+from examples import (
+    autoencoder,
+    classify_photo,
+    custom_op,
+    distributed,
+    gan,
+    mnist_residual,
+    own_block,
+    regression,
+    train_digits,
+)
 from minires import data, models, weights
 from minires import functional as F
 from tests.data.samples import idx
@@ -31,6 +41,14 @@ def test_training_on_the_digits_leaves_a_run_that_can_be_used(tmp_path, capsys):
     assert (tmp_path / "run" / "best.safetensors").exists()
     again = train_digits.main(["--epochs", "1", "--limit", "200", "--out", str(tmp_path / "run"), "--resume"])
     assert again == accuracy
+
+
+@pytest.mark.parametrize("arguments", [[], ["--by-hand"]])
+def test_several_processes_may_be_one(arguments, capsys):
+    """tests/distributed starts several."""
+    accuracy = distributed.main(["--epochs", "1", *arguments])
+    assert f"1 ranks: {round(3.59 * accuracy)} of 359 test images right" in capsys.readouterr().out
+    assert accuracy > 20
 
 
 @pytest.mark.slow(reason="ten epochs, half a minute on two cores")

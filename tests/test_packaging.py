@@ -121,10 +121,18 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.10"
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {"numpy", "pillow", "safetensors", "threadpoolctl"}  # what inference needs
-    assert set(metadata.get_all("Provides-Extra")) == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "train"}
-    extras = {"cli": {"rich", "click"}, "train": {"matplotlib", "rich"}, "all": {"minires[cli,train]"}}
+    found = set(metadata.get_all("Provides-Extra"))
+    assert found == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "explore", "mpi", "onnx", "train"}
+    extras = {
+        "cli": {"rich", "click"},
+        "train": {"matplotlib", "rich"},
+        "all": {"minires[cli,explore,train]"},
+        "onnx": {"onnx"},
+        "explore": {"waitress"},
+        "mpi": {"mpi4py", "mpich"},
+    }
     for extra, libraries in extras.items():
-        marked = [line for line in metadata.get_all("Requires-Dist") if line.endswith(f'extra == "{extra}"')]
+        marked = [line for line in metadata.get_all("Requires-Dist") if f'extra == "{extra}"' in line]
         assert {line.split(";")[0].split(">=")[0].strip() for line in marked} == libraries
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "networks",
     "predict": "networks",
     "summary": "networks",
+    "launch": "distributed",
     "gradcheck": "gradients",
     "export": "onnx_files",
     "convert": "convert",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from minires.cli import shared
+from minires.cli.distributed import communicator, failing_together
 from minires.cli.shared import echo, example
 from minires.errors import MiniResError
 
@@ -24,6 +26,7 @@ from minires.errors import MiniResError
 @click.option("--only", multiple=True, metavar="CONFIG", help="Run this configuration alone; may be repeated.")
 @click.option("--resume", is_flag=True, help="Continue the study in --out, or start it there.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes at a time; default: one for each core, at most 8.")
+@click.option("--farm", is_flag=True, help="Deal the runs out to the processes that mpiexec or srun has started.")
 @click.option("--show", is_flag=True, help="Print the claims of the last run in --out.")
 @shared.data_dir_option
 @click.pass_context
@@ -38,6 +41,7 @@ def study(
     only: tuple[str, ...],
     resume: bool,
     jobs: int | None,
+    farm: bool,
     show: bool,
     data_dir: Path | None,
 ) -> None:
@@ -58,20 +62,36 @@ def study(
     chosen = studies.get(name)
     folder = Path(f"study-{name}") if out is None else out
     if show:
-        shared.refuse_options(context, ["preset", "seeds", "only", "resume", "jobs", "data_dir"], "--show runs nothing")
+        shared.refuse_options(
+            context, ["preset", "seeds", "only", "resume", "jobs", "farm", "data_dir"], "--show runs nothing"
+        )
         echo(claims_text(chosen, folder))
         return
     if folder.exists() and not folder.is_dir():
         raise MiniResError(f"{folder} is a file: name a folder with --out")
-    outcome = studies.run(
-        name,
-        preset=preset,
-        out=folder,
-        seeds=seeds,
-        only=only,
-        resume=resume,
-        jobs=min(machine.cores(), 8) if jobs is None else jobs,
-        data_dir=data_dir,
-    )
+    how: dict[str, Any] = {
+        "preset": preset, "out": folder, "seeds": seeds, "only": only, "resume": resume, "data_dir": data_dir
+    }  # fmt: skip
+    if farm:
+        shared.refuse_options(context, ["jobs"], "with --farm each process that mpiexec has started works")
+        if not _farmed(name, how):
+            return
+    else:
+        communicator(False, "study … --farm")
+        studies.run(name, jobs=min(machine.cores(), 8) if jobs is None else jobs, **how)
     echo(claims_text(chosen, folder))
-    echo(f"The report: {outcome.report}")
+    echo(f"The report: {folder / 'report.html'}")
+
+
+def _farmed(name: str, options: dict[str, Any]) -> bool:
+    """Run a study on the ranks of this job; returns whether this is rank 0, which has dealt out its tasks."""
+    from minires import studies
+    from minires.studies.farm import farming
+
+    comm = communicator(True, "study … --farm")
+    assert comm is not None
+    with failing_together(comm), farming(comm) as executor:
+        if executor is None:
+            return False
+        studies.run(name, jobs=comm.size - 1, executor=executor, **options)
+    return True

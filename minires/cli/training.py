@@ -128,6 +128,18 @@ def _switch(name: str, description: str) -> Callable[[Command], Command]:
 @click.option(
     "--graph", is_flag=True, help="With --device cuda: replay the step as a CUDA graph; fast for small networks."
 )
+@click.option("--distributed", is_flag=True, help="Train in the processes that mpiexec or srun has started.")
+@click.option(
+    "--batch-norm",
+    type=click.Choice(["sync", "local"]),
+    default=TrainSettings.batch_norm,
+    help="With --distributed: statistics of the whole batch, or of each process's share.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["float16", "bfloat16"]),
+    help="With --distributed: send gradients in half the bytes, rounded.",
+)
 @click.pass_context
 def train(
     context: click.Context,
@@ -141,6 +153,7 @@ def train(
     download: bool,
     device: str,
     graph: bool,
+    distributed: bool,
     **_: Any,
 ) -> None:
     """Train a network, from scratch or from given weights.
@@ -151,23 +164,30 @@ def train(
     """
     from minires import models
     from minires.cli import onnx_files
+    from minires.cli.distributed import communicator, failing_together
     from minires.training import run
 
-    settings = _train_settings(context, out, resume)
-    _refuse_unused(context, settings)
-    history = run.train(
-        settings,
-        onnx_files.build if shared.is_onnx(settings.model) else models.build,
-        out=out,
-        data_dir=data_dir,
-        resume=resume,
-        device=device,
-        workers=workers,
-        download=download,
-        checkpoint_seconds=checkpoint_seconds,
-        graph=graph,
-    )
-    _print_result(history, out)
+    if not distributed:
+        shared.refuse_options(context, ["batch_norm", "compression"], "they are of runs with --distributed")
+    comm = communicator(distributed)
+    with failing_together(comm):
+        settings = _train_settings(context, out, resume)
+        _refuse_unused(context, settings)
+        history = run.train(
+            settings,
+            onnx_files.build if shared.is_onnx(settings.model) else models.build,
+            out=out,
+            data_dir=data_dir,
+            resume=resume,
+            device=device,
+            workers=workers,
+            download=download,
+            checkpoint_seconds=checkpoint_seconds,
+            graph=graph,
+            comm=comm,
+        )
+    if comm is None or comm.rank == 0:
+        _print_result(history, out)
 
 
 def _print_result(history: Sequence[EpochRecord], out: Path) -> None:

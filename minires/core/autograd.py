@@ -30,6 +30,7 @@ from minires.core.checks import (
 from minires.core.function import Function
 from minires.core.operators import Operand, method
 from minires.core.readonly import read_only
+from minires.core.receivers import Receiver, receiver_of
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.errors import GraphError, ShapeError
@@ -45,10 +46,12 @@ def backward(
     """See Tensor.backward. Several tensors, each with its gradient, are one pass (torch.autograd.backward)."""
     one = ([tensor], [gradient]) if isinstance(tensor, Tensor) else None
     roots, root_gradients = one or _roots("backward", tensor, gradient)
-    gradients = BackwardPass(roots, root_gradients, None, retain_graph, create_graph).run()
-    for leaf, leaf_gradient in gradients.items():
+    one_pass = BackwardPass(roots, root_gradients, None, retain_graph, create_graph)
+    for leaf, leaf_gradient in one_pass.run().items():
         if isinstance(leaf, Tensor) and leaf.requires_grad:  # it may have been frozen after the forward pass
             _accumulate_grad(leaf, leaf_gradient, create_graph)
+    for receiver in one_pass.receivers:
+        receiver.finish()
 
 
 def grad(
@@ -101,6 +104,7 @@ class BackwardPass:
         self.pending: dict[Vertex, Tensor] = {}  # the sum of the gradients that a vertex has been sent so far
         # Ids of arrays in use elsewhere: by the caller, by a hook, or as the gradient of another tensor.
         self.shared = {id(gradient.data) for gradient in self.grad_outputs}
+        self.receivers: dict[Receiver, None] = {}  # who has taken gradients of this pass, in order
 
     def run(self) -> dict[Vertex, Tensor]:
         """The gradient at every leaf that was reached, or at every target."""
@@ -119,7 +123,7 @@ class BackwardPass:
                     continue  # every consumer sent None
                 gradient = self.run_hooks(vertex, sent)
                 is_target = isinstance(vertex, Tensor) if self.targets is None else vertex in self.targets
-                if is_target:
+                if is_target and not self.is_taken(vertex, gradient):
                     results[vertex] = self.unshared(gradient)
                 if isinstance(vertex, Function):
                     self.run_node(vertex, gradient)
@@ -157,6 +161,16 @@ class BackwardPass:
                 self.shared.add(id(replaced.data))
                 gradient = replaced
         return gradient
+
+    def is_taken(self, vertex: Vertex, gradient: Tensor) -> bool:
+        """Whether a receiver takes the gradient of this leaf now (distributed training, which sends it)."""
+        if self.targets is not None or not isinstance(vertex, Tensor) or not vertex.requires_grad:
+            return False
+        receiver = receiver_of(vertex)
+        if receiver is None or not receiver.receive(vertex, gradient):
+            return False
+        self.receivers[receiver] = None
+        return True
 
     def unshared(self, gradient: Tensor) -> Tensor:
         """`gradient`, copied if it is a view or in use elsewhere, so that no two tensors' gradients share memory."""

@@ -34,13 +34,32 @@ def default_generator() -> np.random.Generator:
     return _local.generator
 
 
+def common_generator() -> np.random.Generator:
+    """What decisions are drawn from that all processes of a run must take alike, such as to leave out a layer.
+
+    It is the default generator, unless `drawing_from` says otherwise.
+    """
+    if not hasattr(_local, "make_common"):
+        return default_generator()
+    if not hasattr(_local, "common"):
+        _local.common = _local.make_common()
+    return _local.common
+
+
 @contextmanager
-def drawing_from(make: Callable[[], np.random.Generator]) -> Iterator[None]:
-    """Let `make()` be this thread's default generator in the block; it is called when numbers are first drawn."""
+def drawing_from(
+    make: Callable[[], np.random.Generator], common: Callable[[], np.random.Generator] | None = None
+) -> Iterator[None]:
+    """Let `make()` be this thread's default generator in the block; it is called when numbers are first drawn.
+
+    `common()` is the generator of what the processes of a run decide alike; None: the default one.
+    """
     state = vars(_local)
     before = dict(state)
     state.clear()
     _local.make = make
+    if common is not None:
+        _local.make_common = common
     try:
         yield
     finally:

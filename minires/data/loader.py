@@ -117,11 +117,18 @@ class Loader:
 
         Leaving the loop early stops the threads. Raises DataError if there is no such epoch or batch.
         """
+        return self.prepared(epoch, self.batches(epoch, start))
+
+    def batches(self, epoch: int, start: int = 0) -> list[Indices]:
+        """The indices in each batch of epoch `epoch` from number `start` on. Raises as `epoch` does."""
         if epoch < 0 or not 0 <= start <= len(self):
             raise DataError(f"there is no batch {start} of epoch {epoch}: an epoch has {len(self)} batches, from 0 on")
         order = self.order(epoch)
         ends = range(self.batch_size * start, self.batch_size * len(self), self.batch_size)
-        batches = [order[first : first + self.batch_size] for first in ends]
+        return [order[first : first + self.batch_size] for first in ends]
+
+    def prepared(self, epoch: int, batches: list[Indices]) -> Iterator[Batch]:
+        """A batch of the samples at each of these indices, prepared as in epoch `epoch`."""
         prepare = self._preparation(epoch)
         return self._in_background(prepare, batches) if self.workers else self._in_turn(prepare, batches)
 

@@ -163,7 +163,8 @@ def _built(name: str, found: Name, options: dict[str, Any]) -> ResNet | DenseHig
     if found.kind == CONVNET:
         return convnet8(**options)
     if found.kind == "dense_highway":
-        return highway(found.depth, dense=True, **options)
+        _refuse_weights(options)
+        return DenseHighway(found.depth, **options)
     if found.kind == "highway":
         return highway(found.depth, **options)
     return imagenet_resnet(found.depth, **options) if found.is_imagenet else cifar_resnet(found.depth, **options)
@@ -181,6 +182,13 @@ def _variant(name: str, num_classes: int = 1000, **options: Any) -> ResNet:
     depth, own = VARIANTS[name]
     block, blocks = IMAGENET[depth]
     return _trained(name, partial(ResNet, block, blocks), num_classes, {"shortcut": "B", **own}, options)
+
+
+def _refuse_weights(options: dict[str, Any]) -> None:
+    """Take `weights` out of the options of a highway network. Raises WeightsError if it is not None."""
+    weights = options.pop("weights", None)
+    if weights is not None:
+        raise WeightsError(f"there are no trained weights of highway networks: leave out weights={weights!r}")
 
 
 def _trained(

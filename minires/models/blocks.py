@@ -56,14 +56,21 @@ class Block(nn.Module):
         """(N, C, H, W) -> (N, expansion · width, ⌈H/stride⌉, ⌈W/stride⌉)."""
         if self.plain:
             return self.relu(self.residual(x))
-        if self._is_one_pass():  # the same in less time: the last batch norm adds the shortcut, and takes the ReLU
-            return self.last_norm(self.branch(x), residual=self.shortcut(x), relu=True)
+        if self._may_fuse():
+            return self._fused(x)
         return self.relu(self.residual(x) + self.shortcut(x))
 
-    def _is_one_pass(self) -> bool:
+    def _may_fuse(self) -> bool:
         """Whether this is a training step through the usual F, not through a `residual` of a subclass or instance."""
         is_own = "residual" in vars(self) or type(self).residual is not Block.residual
         return self.training and not is_own and are_usual(self.relu, self.last_norm)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """The same in fewer passes over memory: the last batch norm adds the shortcut, and takes the ReLU."""
+        y, shortcut = self.branch(x), self.shortcut(x)
+        if (y.shape, y.dtype) != (shortcut.shape, shortcut.dtype):  # a sum broadcasts
+            return self.relu(self.last_norm(y) + shortcut)
+        return self.last_norm(y, residual=shortcut, relu=True)
 
 
 class BasicBlock(Block):

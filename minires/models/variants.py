@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from minires import nn
-from minires.core.random import default_generator
+from minires.core.random import common_generator
 from minires.core.tensor import Tensor
 from minires.models.blocks import BasicBlock, Block, Bottleneck, SingleBlock, relu_of_norm
 from minires.models.shortcuts import make_shortcut
@@ -118,7 +118,7 @@ class VariedBlock(Block):
             return self.residual(x)
         if not self.training:
             return self.survival * self.residual(x)
-        return self.residual(x) if default_generator().random() < self.survival else None
+        return self.residual(x) if common_generator().random() < self.survival else None
 
     def after_sum(self, y: Tensor) -> Tensor:
         """What stands behind the sum."""

@@ -114,6 +114,7 @@ from minires.nn.resampling import (
     UpsamplingNearest2d,
 )
 from minires.nn.reshaping import Unflatten
+from minires.nn.sync_batch_norm import SyncBatchNorm
 
 __all__ = [
     "CELU",
@@ -221,6 +222,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

@@ -29,20 +29,9 @@ def run_in_processes(job: Job, tasks: list[Task], jobs: int, shown: Progress) ->
     by_name = {task.name: task for task in tasks}
     listener = threading.Thread(target=_listen, args=(queue, by_name, shown), daemon=True)
     listener.start()
-    waiting, running = dict(by_name), dict[Future[None], Task]()
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_initialize, initargs=(queue,))
     try:
-        while waiting or running:
-            unfinished = {*waiting, *(task.name for task in running.values())}
-            ready = [task for task in waiting.values() if not unfinished & set(task.after)]
-            for task in ready[: jobs - len(running)]:
-                running[pool.submit(_run, job, task)] = waiting.pop(task.name)
-                shown.start(task)
-            ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
-                task = running.pop(future)
-                future.result()
-                shown.finish(task)
+        deal(tasks, jobs, lambda task: pool.submit(_run, job, task), shown)
     except BaseException:
         for process in list(pool._processes.values()):  # they would otherwise work on until their tasks end
             process.terminate()
@@ -51,6 +40,22 @@ def run_in_processes(job: Job, tasks: list[Task], jobs: int, shown: Progress) ->
         pool.shutdown(wait=True, cancel_futures=True)
         queue.put(None)
         listener.join(timeout=5)
+
+
+def deal(tasks: list[Task], jobs: int, submit: Callable[[Task], Future[None]], shown: Progress) -> None:
+    """Submit each task after those in `tasks` that it names, up to `jobs` at a time. Raises what a task raises."""
+    waiting, running = {task.name: task for task in tasks}, dict[Future[None], Task]()
+    while waiting or running:
+        unfinished = {*waiting, *(task.name for task in running.values())}
+        ready = [task for task in waiting.values() if not unfinished & set(task.after)]
+        for task in ready[: jobs - len(running)]:
+            running[submit(task)] = waiting.pop(task.name)
+            shown.start(task)
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task = running.pop(future)
+            future.result()
+            shown.finish(task)
 
 
 def _listen(queue: Any, tasks: dict[str, Task], shown: Progress) -> None:

@@ -12,12 +12,13 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-from minires.backend.threads import num_threads
+from minires.backend.threads import get_num_threads, num_threads
 from minires.errors import MiniResError
 from minires.extras import require
 from minires.inspection import machine
@@ -66,6 +67,7 @@ def run(
     jobs: int = 1,
     data_dir: Path | None = None,
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Run a study into the folder `out`.
 
@@ -81,6 +83,8 @@ def run(
             one must be importable without side effects (`if __name__ == "__main__":`).
         data_dir: The folder of published data sets; None for the usual one.
         progress: Whether to print progress.
+        executor: Runs `jobs` tasks at a time instead of processes of this machine: `studies.farm.farming` has one for
+            the ranks of a cluster.
 
     Raises:
         MiniResError: The settings cannot be used; `out` holds a study already (without `resume`) or another one.
@@ -97,10 +101,10 @@ def run(
     wanted = _selected(tasks, only)
     store = Store(Path(f"study-{study.name}" if out is None else out))
     store.begin({"study": study.name, "preset": preset, "settings": asdict(chosen)}, resume)
-    threads = max(1, machine.cores() // jobs)
+    threads = max(1, machine.cores() // jobs) if executor is None else get_num_threads()
     job = Job(study, chosen, store.path, data_dir, threads)
     try:
-        _run_all(job, store, tasks, wanted, jobs, progress)
+        _run_all(job, store, wanted, jobs, progress, executor)
     except KeyboardInterrupt as stop:
         number = getattr(stop, "signal", SIGINT)
         message = f"the study was stopped; the same command with --resume continues it in {store.path}"
@@ -150,10 +154,15 @@ class Job:
         store.finish(task, time.process_time() - started, values)
 
 
-def _run_all(job: Job, store: Store, tasks: list[Task], wanted: list[Task], jobs: int, progress: bool) -> None:
+def _run_all(job: Job, store: Store, wanted: list[Task], jobs: int, progress: bool, executor: Executor | None) -> None:
     """Run the tasks in `wanted` that have no result yet, each after those that it needs."""
     left = [task for task in wanted if store.result(task.name) is None]
     with Progress(progress, job.study, wanted, left) as shown:
+        if executor is not None:
+            from minires.studies.farm import run_on_ranks
+
+            run_on_ranks(job, left, executor, jobs, shown)
+            return
         if jobs > 1 and len(left) > 1:
             run_in_processes(job, left, jobs, shown)
             return

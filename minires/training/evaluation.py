@@ -15,6 +15,7 @@ from minires.core.modes import no_grad
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
+from minires.distributed.communicator import Communicator
 from minires.nn import Module
 from minires.nn.module import eval_mode
 from minires.training.batches import call, sample_count
@@ -22,6 +23,7 @@ from minires.training.device_io import IGNORE_INDEX, as_input, as_target
 from minires.training.metrics import Totals
 from minires.training.objective import Loss, Metrics, Objective
 from minires.training.prefetch import on_device_of
+from minires.training.ranks import Ranks
 from minires.training.trainer_checks import check_loader
 
 
@@ -72,6 +74,7 @@ def evaluate(
     forward: Forward | None = None,
     loss: None = None,
     metrics: Metrics | None = None,
+    comm: Communicator | None = None,
 ) -> Evaluation: ...
 
 
@@ -84,6 +87,7 @@ def evaluate(
     forward: Forward | None = None,
     loss: Loss,
     metrics: Metrics | None = None,
+    comm: Communicator | None = None,
 ) -> Measurement: ...
 
 
@@ -95,6 +99,7 @@ def evaluate(
     forward: Forward | None = None,
     loss: Loss | None = None,
     metrics: Metrics | None = None,
+    comm: Communicator | None = None,
 ) -> Evaluation | Measurement:
     """Run `model` over epoch 0 of `loader` in eval mode, without recording a graph; then restore each module's mode.
 
@@ -107,6 +112,8 @@ def evaluate(
         progress: show a bar on standard error.
         forward: computes the outputs instead of `model`, for example the result of `minires.inference.compile`.
         loss, metrics: as for `Trainer`. With a loss the result has no accuracy: it is a Measurement.
+        comm: what `distributed.init()` returned: each rank measures its share of every batch, and all return the result
+            for the whole data set. None for one process.
     """
     from minires.training.progress import progress_bar
 
@@ -118,7 +125,7 @@ def evaluate(
         def after_batch(done: int) -> None:
             update(done, len(loader))
 
-        return measure(model, loader, after_batch, forward, Objective(loss, metrics))
+        return measure(model, loader, after_batch, forward, Objective(loss, metrics), comm)
 
 
 def measure(
@@ -127,19 +134,24 @@ def measure(
     after_batch: Callable[[int], None],
     forward: Forward | None = None,
     objective: Objective | None = None,
+    comm: Communicator | None = None,
 ) -> Evaluation | Measurement:
     """Evaluate without a progress bar, and call `after_batch(batches done)` after each batch; see `evaluate`."""
     forward, objective = model if forward is None else forward, Objective() if objective is None else objective
-    started, totals, answers = time.perf_counter(), Totals(), _Answers()
+    started, totals, answers, ranks = time.perf_counter(), Totals(), _Answers(), Ranks(model, comm)
     with eval_mode(model), no_grad():
-        for number, (inputs, targets) in enumerate(on_device_of(model, loader.epoch(0)), start=1):
+        for number, (inputs, targets) in enumerate(on_device_of(model, ranks.shares(loader).epoch(0)), start=1):
             outputs, target = call(forward, as_input(inputs, model)), as_target(targets, model)
-            loss = float(objective.loss_of(outputs, targets, target).item())
-            measured = objective.measure(outputs, target)
-            totals.add(loss, None, sample_count(inputs, targets), objective.ignored(targets), measured)
+            images, ignored = sample_count(inputs, targets), objective.ignored(targets)
+            is_empty = not images and not ranks.alone
+            loss = 0.0 if is_empty else float(objective.loss_of(outputs, targets, target).item())
+            measured = dict.fromkeys(objective.metrics, 0.0) if is_empty else objective.measure(outputs, target)
+            batch = ranks.add_up(loss, None, images, ignored, measured)
+            totals.add(batch.loss, None, batch.images, batch.ignored, batch.metrics)
             if objective.is_classification:
                 answers.add(outputs, targets)
             after_batch(number)
+    answers.join(ranks)
     n = totals.images - totals.ignored
     speed = totals.images / (time.perf_counter() - started)
     found = Measurement(n=n, loss=totals.mean_loss, images_per_second=speed, metrics=totals.mean_metrics)
@@ -159,6 +171,13 @@ class _Answers:
         counted = labels != IGNORE_INDEX
         self._ranks.append(ranks_of(scores[counted], labels[counted]))
         self._predictions.append(scores.argmax(axis=1).astype(np.int64))
+
+    def join(self, ranks: Ranks) -> None:
+        """Put the answers of all ranks into the loader's order: of each batch, those of rank 0, of rank 1, …"""
+        if not ranks.alone:
+            of_ranks = ranks.all((self._ranks, self._predictions))
+            self._ranks = [part for parts in zip(*(each[0] for each in of_ranks), strict=True) for part in parts]
+            self._predictions = [part for parts in zip(*(each[1] for each in of_ranks), strict=True) for part in parts]
 
     def evaluation(self, found: Measurement) -> Evaluation:
         """All that was measured."""

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from minires import data, optim
 from minires.core import random
 from minires.data import Dataset, Loader
+from minires.distributed import Communicator, DistributedOptimizer, SingleProcess, broadcast_model, require_same
 from minires.errors import DeviceError, MiniResError
-from minires.nn import Module, Parameter
+from minires.nn import Module, Parameter, SyncBatchNorm
 from minires.optim import Optimizer, Schedule
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
@@ -43,6 +44,7 @@ def train(
     progress: bool = True,
     graph: bool = False,
     checkpoint_seconds: float = 300.0,
+    comm: Communicator | None = None,
 ) -> list[EpochRecord]:
     """Train the network that `settings` describe, into the folder `out`; returns the records of all epochs.
 
@@ -56,9 +58,11 @@ def train(
         build: `build(name, num_classes=…, in_channels=…)` makes the network: `minires.models.build`.
         out: the folder of the run; `resume` continues the run in it.
         data_dir, download: as for `minires.data.load`.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda" or "cuda:N"; "cuda" of several processes is a GPU for each on its machine.
         workers: the number of threads that prepare images.
         progress, graph, checkpoint_seconds: as for `Trainer`.
+        comm: the processes that train together (`distributed.init()`); the batch size is that of all together. `out`
+            must be a folder that all can read, if the run is to be resumed.
 
     Raises whatever `Trainer.fit` raises, and:
         MiniResError: `out` already holds a run; or, with resume, it holds none or one with other settings.
@@ -67,10 +71,14 @@ def train(
     """
     if graph and device == "cpu":
         raise DeviceError("graph (--graph) captures the step of a GPU as a CUDA graph: it needs --device cuda")
+    comm = SingleProcess() if comm is None else comm
     folder = RunFolder(Path(out))
-    folder.check(resume)
+    if resume or comm.rank == 0:
+        folder.check(resume)
     if resume:
         _refuse_other_settings(folder, settings)
+    require_same(comm, {"the settings": settings.to_dict()})
+    comm.exclusively(lambda: _load(settings, data_dir, download))  # one rank downloads
     train_set, validation_set = _load(settings, data_dir, download)
     preprocessing = _preprocessing(settings, train_set, folder if resume else None)
     random.manual_seed(settings.seed)
@@ -83,12 +91,17 @@ def train(
         if not isinstance(train_set, data.ArrayDataset):
             raise MiniResError("whiten needs images in memory, all of one size, and these are a folder of photographs")
         whiten(model, train_set, preprocessing.evaluation())
+        broadcast_model(model, comm)  # machines of another kind may round the whitening's directions otherwise
     if settings.freeze:
         freeze_all_but_classifier(model)
-    model.to(device)
+    if comm.size > 1 and settings.batch_norm == "sync":
+        SyncBatchNorm.convert(model, comm)
+    model.to(f"cuda:{comm.local_rank}" if device == "cuda" and comm.size > 1 else device)
     train_loader, validation_loader = make_loaders(settings, preprocessing, train_set, validation_set, workers)
     optimizer = make_optimizer(settings, model)
     schedule, schedule_per = make_schedule(settings, optimizer, len(train_loader))
+    if comm.size > 1:
+        optimizer = DistributedOptimizer(optimizer, comm, compression=settings.compression)
     return Trainer(
         model,
         optimizer,

@@ -57,6 +57,9 @@ class TrainSettings:
         whiten: the first convolution is set to whiten the patches of the training images, and stays so.
         hold_out: validate on so many of the training images, the same share of each class, and train on the others.
             The test images are then never read. 0 means validate on the test images.
+        batch_norm: in a run of several processes, "sync": the statistics of the whole batch; "local": of each process's
+            share, averaged before they are used for validation or saved.
+        compression: "float16" or "bfloat16": gradients travel between processes in half the bytes; None: as they are.
     """
 
     model: str
@@ -91,6 +94,8 @@ class TrainSettings:
     cutout: int = 0
     whiten: bool = False
     hold_out: int = 0
+    batch_norm: str = "sync"
+    compression: str | None = None
 
     def __post_init__(self) -> None:
         rules = {
@@ -115,6 +120,8 @@ class TrainSettings:
                 self.image_size is None or 1 <= self.image_size <= MAX_IMAGE_SIZE,
             ),
             "seed": ("0 or more", self.seed >= 0),
+            "batch_norm": ("sync or local", self.batch_norm in ("sync", "local")),
+            "compression": ("float16 or bfloat16", self.compression in (None, "float16", "bfloat16")),
             "freeze": (
                 "left out where there are no weights to start from",
                 self.weights is not None or not self.freeze,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any, Literal, NoReturn
@@ -22,7 +23,8 @@ from minires.core import random
 from minires.core.settings import flag
 from minires.core.tensor import Tensor
 from minires.data import Loader
-from minires.errors import MiniResError, NonFiniteError
+from minires.distributed.optimizer import DistributedOptimizer
+from minires.errors import DeviceError, MiniResError, NonFiniteError
 from minires.nn import Module
 from minires.optim import Optimizer, ReduceOnPlateau, Schedule, clip_grad_norm_
 from minires.training.averaging import WeightAverage
@@ -38,6 +40,7 @@ from minires.training.nonfinite import locate_nonfinite, nonfinite_state
 from minires.training.objective import Loss, Metrics, Objective
 from minires.training.prefetch import on_device_of
 from minires.training.progress import ProgressDisplay
+from minires.training.ranks import Ranks, Step, loss_of_nothing, weighted
 from minires.training.run_compatibility import check_same_run, compatibility_of, through_json
 from minires.training.run_folder import RunFolder
 from minires.training.trainer_checks import (
@@ -55,7 +58,8 @@ class Trainer:
         model: images (B, C, H, W) -> logits (B, classes); with a `loss`, whatever goes in and out. It is trained on the
             device of its parameters (`model.to("cuda")`). A module whose own parameters are all frozen stays in eval
             mode: frozen batch norm keeps its statistics.
-        optimizer: updates the parameters to train.
+        optimizer: updates the parameters to train. A `distributed.DistributedOptimizer` trains in several processes:
+            each takes its share of the batches of `train_loader`, which has those of all together, and rank 0 saves.
         train_loader: its `epoch(e, start)` gives the batches, pairs (inputs, targets). Of inputs that are a tuple
             `model(*inputs)` is called, of a dict `model(**inputs)`. Floats get the dtype of the model.
         validation_loader: measured after each epoch; None for no validation.
@@ -118,7 +122,12 @@ class Trainer:
     ) -> None:
         check_settings(epochs, schedule, schedule_per, clip_norm, patience, checkpoint_seconds, checkpoint_steps)
         check_combination(schedule, graph, loss, metrics, patience, validation_loader, ema)
-        check_parts(model, optimizer, schedule, train_loader, validation_loader)
+        distributed = optimizer if isinstance(optimizer, DistributedOptimizer) else None
+        single = optimizer if distributed is None else distributed.optimizer
+        check_parts(model, single, schedule, train_loader, validation_loader)
+        self._ranks = Ranks(model, None if distributed is None else distributed.comm)
+        if graph and not self._ranks.alone:
+            raise DeviceError("Trainer: a CUDA graph holds no exchange with other processes: leave out graph=True")
         if schedule_per == "step":
             warn_of_epochs_as_steps(schedule, epochs, len(train_loader))
         graph, progress = flag("Trainer", "graph", graph), flag("Trainer", "progress", progress)
@@ -126,17 +135,21 @@ class Trainer:
         self.train_loader, self.validation_loader, self.epochs = train_loader, validation_loader, epochs
         self.objective = Objective(loss, metrics, label_smoothing)
         self.clip_norm, self.patience = clip_norm, patience
-        self.progress, self.metadata = progress, through_json(metadata or {})
+        self.progress, self.metadata = progress and self._ranks.is_first, through_json(metadata or {})
         self.checkpoint_seconds, self.checkpoint_steps = checkpoint_seconds, checkpoint_steps
-        self.folder = None if out is None else RunFolder(Path(out))
+        self._last = None if out is None else RunFolder(Path(out)).last
+        self.folder = RunFolder(Path(out)) if out is not None and self._ranks.is_first else None
         self._captured = CapturedStep(model, optimizer, train_loader, label_smoothing, clip_norm) if graph else None
         settings = {"schedule_per": schedule_per, "label_smoothing": label_smoothing, "clip_norm": clip_norm}
         settings |= self.objective.facts() | ({} if ema is None else {"ema": ema})
-        self.compatibility = compatibility_of(model, optimizer, schedule, train_loader, settings)
+        self.compatibility = compatibility_of(model, single, schedule, train_loader, settings)
         self._average = None if ema is None else WeightAverage(model, ema)
         self.epoch, self.step, self.totals = 0, 0, Totals()
         self.history: list[EpochRecord] = []
-        self._measured: dict[str, float] = {}  # the metrics of the last batch
+        self._batch: Step | None = None  # what the last batch measured; None of a captured step
+        self._is_agreed = False  # whether all ranks stop after the same step
+        self._trained_seconds = 0.0  # of the epoch
+        self._waited = 0.0  # seconds in which this rank has waited for others in this epoch
         self._is_consistent = True  # False within a step, when only a part of the state has been updated
         self._saved_at = time.monotonic()
         self._has_saved_steps = False  # whether the checkpoint holds more than the initial state
@@ -181,10 +194,12 @@ class Trainer:
             try:
                 with self._interruption:
                     while not self._is_over():
-                        self._interruption.check()
+                        self._stop_if_asked()
                         self._train_epoch()
                         self._finish_epoch()
             except KeyboardInterrupt:
+                if not (self._ranks.alone or self._is_agreed):  # a second signal: the other ranks do not stop with this
+                    self._ranks.comm.abort(128 + (self._interruption.requested or SIGINT))
                 raise TrainingInterrupted(self._stopped(), self._interruption.requested or SIGINT) from None
             if self.epoch < self.epochs:
                 idle = self._epochs_without_improvement()
@@ -195,24 +210,35 @@ class Trainer:
     def _train_epoch(self) -> None:
         """Run the remaining steps of this epoch."""
         training_mode(self.model)
-        started = time.perf_counter()
-        for inputs, targets in on_device_of(self.model, self.train_loader.epoch(self.epoch, start=self.step)):
+        started, waited = time.perf_counter(), self._ranks.comm.seconds
+        shares = self._ranks.shares(self.train_loader)
+        for inputs, targets in on_device_of(self.model, shares.epoch(self.epoch, start=self.step)):
             self._is_consistent = False
             loss, correct = self._train_step(inputs, targets)
-            count, ignored = sample_count(inputs, targets), self.objective.ignored(targets)
-            self.totals.add(loss, correct, count, ignored, self._measured)
+            if (batch := self._batch) is None:
+                batch = Step(loss, correct, sample_count(inputs, targets), self.objective.ignored(targets), {}, 1.0)
+            self.totals.add(loss, correct, batch.images, batch.ignored, batch.metrics)
             self.totals.seconds += time.perf_counter() - started
             self.step += 1
             self._is_consistent = True
             self._display.show_step(self.epoch, self.step, self.totals)
-            self._interruption.check()
-            if self._checkpoint_is_due():
+            if self._stop_if_asked(self._checkpoint_is_due()):
                 self._save()
             started = time.perf_counter()
+        self._waited = self._ranks.comm.seconds - waited
+
+    def _stop_if_asked(self, is_due: bool = False) -> bool:
+        """Raise KeyboardInterrupt on every rank if a signal came to one; else whether on some rank `is_due` is true."""
+        number, due = self._ranks.agreed(self._interruption.requested, int(is_due))
+        if number:
+            self._interruption.requested, self._is_agreed = number, True
+            raise KeyboardInterrupt
+        return bool(due)
 
     def _train_step(self, inputs: Any, targets: Any) -> StepResult:
         """Train on a batch; returns the mean loss and, of a classification, the number of correct answers."""
         self.totals.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        self._batch = None
         if self._captured is None:
             loss, correct = self._eager_step(inputs, targets)
         else:
@@ -233,17 +259,26 @@ class Trainer:
         random_state = random.get_state()
         self.optimizer.zero_grad()
         x, target = as_input(inputs, self.model), as_target(targets, self.model)
-        outputs = call(self.model, x)
-        loss = self.objective.loss_of(outputs, targets, target)
+        images, ignored = sample_count(inputs, targets), self.objective.ignored(targets)
+        with self._drawing():
+            outputs = call(self.model, x)
+        loss = self.objective.loss_of(outputs, targets, target) if images > ignored else loss_of_nothing(outputs)
         value, correct = float(loss.item()), self.objective.correct(outputs, target)  # nothing later waits for the GPU
-        if not math.isfinite(value):
+        if not math.isfinite(value) and self._ranks.alone:
             self._stop_for_loss(value, locate_nonfinite(self.model, x, random_state))
-        self._measured = self.objective.measure(outputs, target)
-        loss.backward()
+        measured = self.objective.measure(outputs, target) if images else dict.fromkeys(self.objective.metrics, 0.0)
+        self._batch = batch = self._ranks.add_up(value, correct, images, ignored, measured)
+        if not math.isfinite(batch.loss):
+            self._stop_for_loss(batch.loss, "a run of one process says in which layer it began")
+        weighted(loss, batch.weight).backward()
         if self.clip_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_norm)
         self.optimizer.step()
-        return value, correct
+        return batch.loss, batch.correct
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """What layers draw at this step, on each rank of several."""
+        return self._ranks.drawing(getattr(self.train_loader, "seed", 0), self.epoch, self.step)
 
     def _stop_for_loss(self, loss: float, why: str) -> NoReturn:
         """Raise NonFiniteError for the loss of the current step."""
@@ -266,22 +301,38 @@ class Trainer:
         self.epoch, self.step, self.totals = self.epoch + 1, 0, Totals()
         self._is_consistent = True
         self._display.show_epoch(record)
+        self._show_ranks(record)
+        self._save(best=best_epoch(self.history) is record)
         if self.folder is not None:
-            self._save(best=best_epoch(self.history) is record)
             self.folder.write_history(self.history, over=self._is_over())
+
+    def _show_ranks(self, record: EpochRecord) -> None:
+        """Print which rank was the slowest, and how much of the time ranks waited for each other."""
+        if not self._ranks.alone:
+            computing = self._trained_seconds - self._waited
+            rank, seconds, waiting = self._ranks.slowest(computing, self._waited)
+            self._display.print(
+                f"{'':>9}  {self._ranks.comm.size} ranks; rank {rank} computed longest, {seconds:.1f} s; "
+                f"{waiting:.1f} % of the time in communication"
+            )
 
     def _record(self) -> EpochRecord:
         """Measure the validation set and return the record of this epoch."""
-        started = time.perf_counter()
+        started, self._trained_seconds = time.perf_counter(), self.totals.seconds
+        self._ranks.gather_statistics(self.model)
         validation = None
         if self._average is not None:
-            self._average.refresh_statistics(on_device_of(self.model, self.train_loader.epoch(self.epoch)))
+            batches = self._ranks.shares(self.train_loader).epoch(self.epoch)
+            with self._drawing():
+                self._average.refresh_statistics(on_device_of(self.model, batches))
+            self._ranks.gather_statistics(self._average.model)
         if self.validation_loader is not None:
             validation = measure(
                 self.averaged_model or self.model,
                 self.validation_loader,
                 self._after_validation_batch,
                 objective=self.objective.validating(),
+                comm=self._ranks.comm,
             )
         totals = self.totals
         return EpochRecord(
@@ -300,7 +351,7 @@ class Trainer:
     def _after_validation_batch(self, number: int) -> None:
         assert self.validation_loader is not None
         self._display.show_validation(number, len(self.validation_loader))
-        self._interruption.check()
+        self._stop_if_asked()
 
     @staticmethod
     def _watched(record: EpochRecord, schedule: ReduceOnPlateau) -> float:
@@ -327,15 +378,22 @@ class Trainer:
 
     def _begin(self, resume: bool) -> None:
         """Resume the run in the folder, or check that there is none and start one."""
-        if self.folder is None:
-            if resume:
-                raise MiniResError("resume needs the folder of the run: Trainer(..., out=FOLDER)")
-        elif resume:
-            self._restore(self.folder.load())
-            self.folder.write_history(self.history, over=self._is_over())
-        else:
+        if self._last is None and resume:
+            raise MiniResError("resume needs the folder of the run: Trainer(..., out=FOLDER)")
+        settings = {"epochs": self.epochs, "resume": resume, "checkpoint_steps": self.checkpoint_steps}
+        self._ranks.check({**self.compatibility, **settings, "patience": self.patience, "folder": self._last is None})
+        if resume:
+            self._restore(self._ranks.from_first(self._load))
+        elif self.folder is not None:
             self.folder.claim()
+        if not resume:
             self._save()
+        elif self.folder is not None:
+            self.folder.write_history(self.history, over=self._is_over())
+
+    def _load(self) -> Checkpoint:
+        assert self.folder is not None
+        return self.folder.load()
 
     def _checkpoint_is_due(self) -> bool:
         if self.folder is None:
@@ -347,11 +405,18 @@ class Trainer:
 
     def _save(self, best: bool = False) -> None:
         """Write the checkpoint, unless a weight is not finite: the previous checkpoint is then the last good one."""
-        if self.folder is not None:
-            self._check_weights()
-            self._has_saved_steps = self._has_saved_steps or (self.epoch, self.step) != (0, 0)
-            self.folder.save(self._checkpoint(), best)
-            self._saved_at = time.monotonic()
+        if self._last is None:
+            return
+        self._check_weights()
+        self._has_saved_steps = self._has_saved_steps or (self.epoch, self.step) != (0, 0)
+        for model in (self.model, *(() if self.averaged_model is None else (self.averaged_model,))):
+            self._ranks.gather_statistics(model)
+        self._ranks.first_alone(lambda: self._write(best))
+        self._saved_at = time.monotonic()
+
+    def _write(self, best: bool) -> None:
+        assert self.folder is not None
+        self.folder.save(self._checkpoint(), best)
 
     def _check_weights(self) -> None:
         """Raise NonFiniteError if an update made a weight non-finite, which the loss before that update cannot show."""
@@ -392,7 +457,7 @@ class Trainer:
         return f"epoch {self.epoch + 1} of {self.epochs}, step {step} of {len(self.train_loader)}"
 
     def _advice(self) -> str:
-        kept = f" The last good checkpoint is {self.folder.last}." if self.folder and self._has_saved_steps else ""
+        kept = f" The last good checkpoint is {self._last}." if self._last and self._has_saved_steps else ""
         return f"Training has stopped.{kept} A smaller learning rate, a warm-up or clip_norm usually helps."
 
     def _announce_stop(self) -> None:
@@ -401,10 +466,11 @@ class Trainer:
     def _stopped(self) -> str:
         """Save the run if it is between two steps, and return the message that says how to resume it."""
         where = f"stopped at {self._position(self.step)}"
-        if self.folder is None:
+        if self._last is None:
             return f"{where}; nothing was saved, because there is no folder for it (out=FOLDER)"
         if self._is_consistent:
             self._save()
-            self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
-        saved = f"saved in {self.folder.last}" if self._is_consistent else f"the last checkpoint is {self.folder.last}"
+            if self.folder is not None:
+                self.folder.write_history(self.history, over=True, hurry=self._interruption.requested == SIGTERM)
+        saved = f"saved in {self._last}" if self._is_consistent else f"the last checkpoint is {self._last}"
         return f"{where}; {saved}. To resume: the same command with --resume, or fit(resume=True)"

@@ -52,7 +52,7 @@ def test_the_command_line():
     assert options.rounds >= 7
     assert options.peers == ("torch-nchw", "torch-channels-last")
     options = compare.parse(["--suite", "reference-train", "--batch=2", "--rounds=11", "--threads=3", "--json"])
-    assert (options.batches, options.rounds, options.threads, options.json) == ((2,), 11, 3, True)
+    assert (options.batches, options.rounds, options.threads, options.json) == ((2,), 11, (3,), True)
     assert SUITES[options.suite].train
 
 

@@ -22,7 +22,7 @@ from minires import MiniResError, cli, lab, models, weights
 from minires.cli import main, shared
 
 COMMANDS = ("demo", "train", "evaluate", "predict", "summary")  # those that compute with a network, on some device
-OTHERS = ("gradcheck", "export", "convert", "info", "bench", "lab", "study", "explore", "docs")
+OTHERS = ("launch", "gradcheck", "export", "convert", "info", "bench", "lab", "study", "explore", "docs")
 
 
 def start(*arguments, **options):
@@ -264,7 +264,7 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
     }  # fmt: skip
     assert seen == {
         "build": models.build, "out": tmp_path, "data_dir": Path("D"), "resume": False, "device": "cpu", "workers": 0,
-        "download": False, "checkpoint_seconds": 9.0, "graph": True,
+        "download": False, "checkpoint_seconds": 9.0, "graph": True, "comm": None,
     }  # fmt: skip
     options = "--model plain20 --data digits --optimizer sgd --momentum 0.5"
     assert main(["train", "--out", str(tmp_path), *options.split()]) == 0

@@ -69,6 +69,8 @@ def test_there_and_back():
         normalize="cifar10",
         weights="w.npz",
         freeze=True,
+        batch_norm="local",
+        compression="float16",
         recipe="paper",
         nesterov=True,
         decay_norms=False,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minires import functional as F
+from minires.core import ranks
 from minires.core.tensor import Tensor
 from minires.onnx.node import Node, axes_from_zero, operator
 
@@ -27,6 +28,8 @@ def batch_normalization(
     eps = node.number("epsilon")
     if not node.flag("training_mode"):
         return (F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps),)
+    if ranks.default().size > 1:
+        node.refuse("takes the statistics of its batch, of which each process has a share only: start one process")
     axes = [0, *range(2, x.ndim)]
     y = F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
     keep, batch_mean = node.number("momentum"), F.mean(x, axes)
