@@ -80,6 +80,8 @@ class Constants:
         known = self._known.get(id(tensor))
         where = memory_key(tensor.data)
         if where not in self._private and (known is None or known.tensor() is not tensor):
+            if known is not None and known.owner() is not None:  # its tensor has died, and this one got the id
+                self._known[known.key] = known
             self._known[id(tensor)] = _Known(
                 ref(tensor), ref(memory_owner(tensor.data)), where, self.frozen(tensor.data)
             )

@@ -57,6 +57,23 @@ def test_training_on_changes_no_answer(kind):
         np.testing.assert_allclose(compiled(x), old, rtol=0, atol=1e-5 * np.abs(old).max())
 
 
+def test_a_detached_weight_whose_tensor_has_died_is_known_though_another_gets_its_id():
+    weights = [mr.tensor(images(3, 3, 1, 1, seed=seed)) for seed in range(4)]
+
+    def function(x):
+        for weight in weights:
+            x = F.conv2d(x, weight.detach())  # the tensor of the step before is dead, and its memory free
+        return x
+
+    batches = [images(2, 3, 4, 4), images(3, 3, 4, 4)]
+    compiled = inference.compile(function, batches[0])
+    before = answers(function, *batches)
+    for weight in weights:
+        weight.mul_(2)
+    for x, old in zip(batches, before, strict=True):
+        np.testing.assert_allclose(compiled(x), old, rtol=0, atol=1e-5 * np.abs(old).max())
+
+
 def test_a_weight_that_a_graph_held_when_it_changed():
     """Then the optimiser gives the tensor another array."""
     weight = mr.tensor(images(4, 3, 1, 1), requires_grad=True)
