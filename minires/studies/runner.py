@@ -175,7 +175,13 @@ def _run_all(job: Job, store: Store, wanted: list[Task], jobs: int, progress: bo
 def measurements(store: Store, tasks: Iterable[Task]) -> list[dict[str, Any]]:
     """The stored results of tasks, as results.json holds them."""
     return [
-        {"config": task.config, "seed": task.seed, "step": task.step, "seconds": found["seconds"], **_values(found)}
+        {
+            "config": task.config,
+            "seed": task.seed,
+            "step": task.step,
+            "seconds": round(found["seconds"], 2),
+            **_values(found),
+        }
         for task in tasks
         if (found := store.result(task.name)) is not None
     ]
@@ -197,7 +203,7 @@ def write(study: Study, preset: str, settings: Any, store: Store, tasks: list[Ta
         "settings": values,
         "seconds": round(sum(each["seconds"] for each in found), 1),
         "machine": this_machine(),
-        "measurements": [{**each, "seconds": round(each["seconds"], 2)} for each in found],
+        "measurements": found,
         "claims": judge(study, Results(values, found)),
     }
     write_json(store.results, document)
