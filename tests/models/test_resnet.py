@@ -11,6 +11,7 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import models, nn
+from minires.core.autograd import topological_order
 from minires.errors import ShapeError
 from minires.models.resnet import BasicBlock, Block, Bottleneck, ResNet, SubsampleAndPad
 
@@ -389,3 +390,46 @@ def test_hooks_and_other_layers_see_what_stands_in_the_network():
     assert not np.allclose(model(x).numpy(), expected, atol=1e-3)
     model.bn1 = nn.Identity()
     assert model(x).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("block", "shape"), [(BasicBlock, (4, 16, 8, 8)), (Bottleneck, (4, 32, 5, 7))])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_block_in_one_pass_is_the_sum_and_its_relu(block, shape, stride):
+    """In float32 the last batch norm adds the shortcut; a hook on the ReLU makes the block compute op by op."""
+    rng = np.random.default_rng(0)
+    mr.manual_seed(0)
+    made = block(shape[1], 8, stride, "B")
+    x = rng.normal(size=shape).astype(np.float32)
+    found = []
+    for is_hooked in (False, True):
+        state = {key: value.numpy().copy() for key, value in made.state_dict().items()}
+        given = mr.tensor(x, requires_grad=True)
+        hook = made.relu.register_forward_hook(lambda *_: None) if is_hooked else None
+        y = made(given)
+        names = {type(node).__name__ for node in topological_order([y.node])}
+        assert ("Add" in names) is is_hooked
+        y.backward(mr.tensor(np.random.default_rng(1).normal(size=y.shape).astype(np.float32)))
+        found.append([y.numpy(), given.grad.numpy(), *(p.grad.numpy() for p in made.parameters())])
+        found[-1] += [buffer.numpy().copy() for buffer in made.buffers()]
+        made.zero_grad()
+        made.load_state_dict(state)
+        if hook is not None:
+            hook.remove()
+    for fused, plain in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_a_subclass_keeps_its_own_residual_and_a_sum_that_broadcasts():
+    class Halved(BasicBlock):
+        def residual(self, x):
+            return super().residual(x) * 0.5
+
+    mr.manual_seed(0)
+    x = mr.tensor(np.random.default_rng(0).normal(size=(2, 8, 4, 4)).astype(np.float32))
+    made = Halved(8, 8)
+    np.testing.assert_allclose(made(x).numpy(), F.relu(made.residual(x) + x).numpy(), rtol=1e-5)
+    made = BasicBlock(8, 8)
+    made.shortcut = lambda x: x[:, :, :1, :1]
+    np.testing.assert_allclose(
+        made(x).numpy(), F.relu(made.residual(x) + x[:, :, :1, :1]).numpy(), rtol=1e-4, atol=1e-6
+    )
