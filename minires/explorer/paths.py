@@ -24,9 +24,8 @@ def path_lengths(model: ResNet, image: Floats, target: int) -> dict[str, Any]:
     """
     blocks = blocks_of(model)
     counts = [comb(len(blocks), length) for length in range(len(blocks) + 1)]
-    measure = getattr(inspection, "path_gradients", None)
-    if measure is None or any(block.plain for _, block in blocks):
+    if any(block.plain for _, block in blocks):
         return {"counts": counts, "gradient": None}
     x = Tensor(image[np.newaxis], requires_grad=True)
-    parts = measure(model, x, lambda logits: logits[0, target])
+    parts = inspection.path_gradients(model, x, lambda logits: logits[0, target])
     return {"counts": counts, "gradient": [float(np.linalg.norm(part.astype(np.float64))) for part in parts]}

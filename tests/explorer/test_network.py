@@ -105,18 +105,16 @@ def test_what_cannot_be_asked_is_refused() -> None:
     assert network.explore(model, x, off=[0]).blocks[0].off  # it keeps the shape, so x can go on in its place
 
 
-def test_path_lengths_are_binomial_coefficients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(inspection, "path_gradients", raising=False)
+def test_path_lengths_are_binomial_coefficients() -> None:
     found = path_lengths(built("resnet8"), picture(), 0)
-    assert found == {"counts": [comb(3, k) for k in range(4)], "gradient": None}
-
-
-def test_the_gradient_by_path_length_is_shown_where_it_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [np.full((1, 2), k, np.float32) for k in range(4)]
-    monkeypatch.setattr(inspection, "path_gradients", lambda model, x, loss: parts, raising=False)
-    found = path_lengths(built("resnet8"), picture(), 0)
-    assert found["gradient"] == pytest.approx([k * 2**0.5 for k in range(4)])
+    assert found["counts"] == [comb(3, k) for k in range(4)]
     assert path_lengths(built("plain8"), picture(), 0)["gradient"] is None
+
+
+def test_the_gradient_by_path_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [np.full((1, 2), k, np.float32) for k in range(4)]
+    monkeypatch.setattr(inspection, "path_gradients", lambda model, x, loss: parts)
+    assert path_lengths(built("resnet8"), picture(), 0)["gradient"] == pytest.approx([k * 2**0.5 for k in range(4)])
 
 
 def test_a_session_answers_in_json(session: Session) -> None:

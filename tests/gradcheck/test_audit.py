@@ -17,7 +17,7 @@ from minires.gradcheck.mutants import MUTANTS, breaking
 from minires.ops.elementwise import ReLU, Tanh
 from minires.ops.norm import BatchNormTraining
 from minires.ops.pool import MaxPool2d
-from tests.ops.names import CONSTANT, HOOKS, differentiable_functions, op_classes
+from tests.ops.names import CONSTANT, DISTRIBUTED, HOOKS, differentiable_functions, op_classes
 
 QUICK = ("multiply", "relu", "maximum", "sum", "clip", "softmax", "pad", "index", "matmul", "max_pool2d_gather", "exp")
 # Mutants that make no difference at an example's inputs, because nothing there is broadcast, repeated or overlapping,
@@ -191,7 +191,7 @@ def test_every_op_class_is_reached_by_an_example():
     classes = set(op_classes())
     # A change of dtype to the same is none, a device needs two, and sums over what was broadcast come with backward.
     # Indices have no gradient.
-    without = CONSTANT | HOOKS | {"AsType", "ToDevice", "SumTo", "MaxPool2dIndices"}
+    without = CONSTANT | HOOKS | DISTRIBUTED | {"AsType", "ToDevice", "SumTo", "MaxPool2dIndices"}
     assert {op.__name__ for op in classes - reached} <= without
 
 

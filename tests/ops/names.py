@@ -65,6 +65,8 @@ WITHOUT_EXAMPLE = {
 CONSTANT = {"Angle", "PiecewiseConstant", "Quotient", "Round", "Sign"}
 # The hooks of modules (tests/nn/test_hooks.py), and the layout in memory (tests/core/test_torch_methods.py).
 HOOKS = {"Gate", "Junction", "Relayout"}
+# Ops of several processes: tests/distributed checks their gradients.
+DISTRIBUTED = {"AllReduce", "SyncBatchNormTraining"}
 
 
 WITHOUT_EXAMPLE |= {"argmin", "argsort", "one_hot", "all", "any", "count_nonzero"}  # integers and bools
