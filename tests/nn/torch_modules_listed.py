@@ -21,5 +21,6 @@ LISTED_ERRORS = {
 # Arguments that differ from torch's: the text begins with the class or its forward.
 LISTED_ARGUMENTS = {
     r"^(Log)?Softm(ax|in): \(dim\)": "dim must be named; torch guesses it, with a warning that this is deprecated",
+    r"^SyncBatchNorm: ": "comm, a communicator of minires.distributed, stands where torch has its process_group",
     r"^Hardtanh: ": "min_value and max_value are old names of min_val and max_val, deprecated in torch",
 }
