@@ -83,7 +83,8 @@ def _public(owner: Any) -> list[str]:
     """The names that can be used: those of torch that only raise an error do not count."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        names = [name for name in dir(owner) if not name.startswith("_") and hasattr(owner, name)]
+        lazy = ["onnx"] if owner.__name__ == "torch" else []  # listed there once somebody has imported it
+        names = [name for name in {*dir(owner), *lazy} if not name.startswith("_") and hasattr(owner, name)]
     if not owner.__name__.startswith("minires"):
         return names
     return [name for name in names if _is_ours(getattr(owner, name))]
