@@ -149,7 +149,7 @@ def test_page_shows_a_failed_check(result):
 def test_a_failure_leaves_the_old_page(result, monkeypatch):
     before = result.report.read_bytes()
 
-    def fail(findings):
+    def fail(findings, has_explorer):
         raise MiniResError("no page today")
 
     monkeypatch.setattr("minires.demo.program.render", fail)
