@@ -26,7 +26,9 @@ IMAGES, STEPS = 8, 3
 
 def resident() -> int:
     """The resident memory of this process now, in KiB."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
+    found = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None, "Linux says how much memory a process has"
+    return int(found[1])
 
 
 def worker() -> None:

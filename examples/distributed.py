@@ -45,7 +45,13 @@ def main(arguments: list[str] | None = None) -> float:
     return result.top1
 
 
-def by_hand(model, optimizer, loader, comm, epochs):  # type: ignore[no-untyped-def]
+def by_hand(
+    model: nn.Module,
+    optimizer: distributed.DistributedOptimizer,
+    loader: data.Loader,
+    comm: distributed.Communicator,
+    epochs: int,
+) -> None:
     """The steps that a Trainer makes on each rank."""
     for epoch in range(epochs):
         model.train()

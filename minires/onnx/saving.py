@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from minires.nn import Module
 from minires.nn.module import training_part
 from minires.onnx.recording import Composition, Record, record
 from minires.onnx.tensors import DTYPES
+
+if TYPE_CHECKING:
+    from minires.onnx.writing.graph import Graph
 
 OPSETS = (17, 18)
 IR_VERSION = 8  # that of opset 17, which every program of the last years reads
@@ -115,8 +118,7 @@ def _proto(
     metadata: Mapping[str, str],
 ) -> Any:
     """The checked ModelProto."""
-    import onnx
-    from onnx import checker, helper, numpy_helper, shape_inference
+    from onnx import helper, numpy_helper
 
     from minires.onnx import writing as writing  # fills the table of emitters
     from minires.onnx.writing.graph import Batch, Graph
@@ -130,12 +132,7 @@ def _proto(
     for call in first.calls:
         if call.output not in graph.absorbed:
             graph.emit(call)
-    outputs = []
-    for number, name in zip(first.outputs, named[1], strict=True):  # an input or a parameter, or one output twice
-        inner = graph.names.get(number) or graph.name(number, first.calls[-1])
-        if inner in outputs or number not in first.producer:
-            inner = graph.add("Identity", [inner], label=name)
-        outputs.append(inner)
+    outputs = _outputs(graph, first, named[1])
 
     def info(number: int, name: str) -> Any:
         array = first.arrays[number]
@@ -166,13 +163,30 @@ def _proto(
         doc_string=f"{kind}, written by MiniRes {version}",
     )
     helper.set_model_props(proto, {str(key): str(text) for key, text in metadata.items()})
+    return _checked(proto)
+
+
+def _outputs(graph: Graph, first: Record, names: list[str]) -> list[str]:
+    """The values that are the outputs. An input or a parameter, or one output twice, goes through Identity."""
+    outputs: list[str] = []
+    for number, name in zip(first.outputs, names, strict=True):
+        inner = graph.names.get(number) or graph.name(number, first.calls[-1])
+        if inner in outputs or number not in first.producer:
+            inner = graph.add("Identity", [inner], label=name)
+        outputs.append(inner)
+    return outputs
+
+
+def _checked(proto: Any) -> Any:
+    """The ModelProto with the shapes of all values. Raises MiniResError if the standard's checker refuses it."""
+    from onnx import checker, shape_inference
+
     try:
         proto = shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
         checker.check_model(proto)
     except (checker.ValidationError, shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())[:300]
         raise MiniResError(f"onnx.save: MiniRes has made an invalid file, which is its fault: {text}") from None
-    assert isinstance(proto, onnx.ModelProto)
     return proto
 
 

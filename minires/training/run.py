@@ -82,21 +82,9 @@ def train(
     train_set, validation_set = _load(settings, data_dir, download)
     preprocessing = _preprocessing(settings, train_set, folder if resume else None)
     random.manual_seed(settings.seed)
-    image, _ = train_set[0]
-    facts = {"model": settings.model, "in_channels": image.shape[2], "classes": list(train_set.classes)}
-    model = build(settings.model, num_classes=len(train_set.classes), in_channels=image.shape[2])
-    if settings.weights is not None and not resume:
-        load_pretrained(model, settings.weights, train_set.classes)
-    if settings.whiten:
-        if not isinstance(train_set, data.ArrayDataset):
-            raise MiniResError("whiten needs images in memory, all of one size, and these are a folder of photographs")
-        whiten(model, train_set, preprocessing.evaluation())
-        broadcast_model(model, comm)  # machines of another kind may round the whitening's directions otherwise
-    if settings.freeze:
-        freeze_all_but_classifier(model)
-    if comm.size > 1 and settings.batch_norm == "sync":
-        SyncBatchNorm.convert(model, comm)
+    model = _network(settings, build, train_set, preprocessing, comm, resume)
     model.to(f"cuda:{comm.local_rank}" if device == "cuda" and comm.size > 1 else device)
+    facts = {"model": settings.model, "in_channels": _channels(train_set), "classes": list(train_set.classes)}
     train_loader, validation_loader = make_loaders(settings, preprocessing, train_set, validation_set, workers)
     optimizer = make_optimizer(settings, model)
     schedule, schedule_per = make_schedule(settings, optimizer, len(train_loader))
@@ -120,6 +108,34 @@ def train(
         graph=graph,
         checkpoint_seconds=checkpoint_seconds,
     ).fit(resume)
+
+
+def _channels(dataset: Dataset) -> int:
+    return int(dataset[0][0].shape[2])
+
+
+def _network(
+    settings: TrainSettings,
+    build: Build,
+    train_set: Dataset,
+    preprocessing: Preprocessing,
+    comm: Communicator,
+    resume: bool,
+) -> Module:
+    """The network at the start of its training; in a resumed run the checkpoint replaces its weights."""
+    model = build(settings.model, num_classes=len(train_set.classes), in_channels=_channels(train_set))
+    if settings.weights is not None and not resume:
+        load_pretrained(model, settings.weights, train_set.classes)
+    if settings.whiten:
+        if not isinstance(train_set, data.ArrayDataset):
+            raise MiniResError("whiten needs images in memory, all of one size, and these are a folder of photographs")
+        whiten(model, train_set, preprocessing.evaluation())
+        broadcast_model(model, comm)  # machines of another kind may round the whitening's directions otherwise
+    if settings.freeze:
+        freeze_all_but_classifier(model)
+    if comm.size > 1 and settings.batch_norm == "sync":
+        SyncBatchNorm.convert(model, comm)
+    return model
 
 
 def stored_settings(out: str | os.PathLike[str]) -> TrainSettings:
