@@ -213,7 +213,7 @@ static void share_work(Job *job) {
     job->stripe = max_of(1, ceil_div(job->tiles.count, job->stripes));
     job->stripes = max_of(1, ceil_div(job->tiles.count, job->stripe)); /* none is empty */
     if (job->stripes > 1)
-        job->block = min_of(96, CACHED / tile / 8 * 8);
+        job->block = max_of(8, min_of(96, CACHED / tile / 8 * 8)); /* few channels may have many outputs */
     else
         job->block = min_of(job->tiles.count, conv->channels * conv->outputs >= 1 << 16 ? 192 : 96);
 }

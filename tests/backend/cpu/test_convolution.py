@@ -140,6 +140,34 @@ def test_weights_that_each_call_reads_once_are_packed_as_they_are(shape, algorit
     assert algorithms.name(algorithm) == algorithms.NAMES[algorithm & ~LATE] + (", late" if algorithm & LATE else "")
 
 
+@pytest.mark.parametrize("build", every_build())
+@pytest.mark.parametrize("algorithm", [DIRECT, WINOGRAD4])
+@pytest.mark.parametrize(
+    ("images", "channels", "outputs", "size"),
+    [
+        (4, 8, 640, 32),  # in stripes of tiles, whose block of tiles has room for hardly any
+        (4, 640, 8, 32),
+        (20, 64, 64, 8),  # stripes that do not divide the tiles, or the images
+        (7, 16, 16, 31),
+        (5, 72, 72, 16),  # near the size of Z up to which there are stripes
+        (3, 76, 76, 16),
+        (40, 5, 9, 6),
+    ],
+)
+def test_weight_gradients_however_the_work_is_shared(build, algorithm, images, channels, outputs, size):
+    rng = np.random.default_rng(0)
+    x = channels_last(rng.normal(size=(images, channels, size, size)).astype(np.float32))
+    gy = channels_last(rng.normal(size=(images, outputs, size, size)).astype(np.float32))
+    found = isa.built()[build].conv2d_grad_weight(x, gy, (3, 3), (1, 1), (1, 1), (1, 1), 1, algorithm)
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    pixels = gy.transpose(1, 0, 2, 3).reshape(outputs, -1).astype(np.float64)
+    for i in range(3):
+        for j in range(3):
+            window = padded[:, :, i : i + size, j : j + size].transpose(0, 2, 3, 1).reshape(-1, channels)
+            expected = pixels @ window
+            np.testing.assert_allclose(found[:, :, i, j], expected, atol=3e-5 * np.abs(expected).max())
+
+
 def test_what_an_algorithm_cannot_do_is_refused():
     x, w = np.ones((1, 2, 5, 5), np.float32), np.ones((3, 2, 3, 3), np.float32)
     gy = np.ones((1, 3, 3, 3), np.float32)
