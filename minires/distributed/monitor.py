@@ -44,6 +44,7 @@ class Monitor:
     def __init__(self, ranks: int, timeout: float) -> None:
         self.ranks, self.timeout = ranks, timeout
         self.listener = socket.create_server(("", 0))
+        self.busy_at = float("-inf")  # when a rank last had work that may take long
         self.known: dict[socket.socket, Rank] = {}
         self.partial: dict[socket.socket, bytes] = {}
         self.selector = selectors.DefaultSelector()
@@ -91,6 +92,8 @@ class Monitor:
             rank.state = message["state"]
         else:
             rank.changed = now if message["calls"] != rank.calls else rank.changed
+            if rank.busy or message["busy"]:
+                self.busy_at = now
             rank.calls, rank.waits, rank.busy = message["calls"], message["waits"], message["busy"]
 
     # -- verdicts -----------------------------------------------------------------------------------------------------
@@ -124,6 +127,8 @@ class Monitor:
         alive = self.alive()
         if len(alive) < self.ranks or any(rank.busy for rank in alive):
             return None
+        if time.monotonic() - self.busy_at < self.timeout:
+            return None  # the others have waited for what was busy, and the rank has just begun to come
         waiting = [rank for rank in alive if rank.waits > self.timeout]
         late = [rank for rank in alive if not rank.waits and time.monotonic() - rank.changed > self.timeout]
         if waiting and late:

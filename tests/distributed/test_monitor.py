@@ -100,13 +100,26 @@ def test_a_rank_for_which_the_others_wait_says_where_it_is(job, capfd):
 
 
 def test_nobody_hangs_while_a_rank_is_busy(job, capfd):
-    running = job(2, timeout=3.0)  # on a loaded machine a sign of life may come a second late
-    with running.ranks[0].busy(True), running.ranks[1].waiting():
-        time.sleep(4.0)
-    assert capfd.readouterr().err == ""
+    running = job(2, timeout=0.5)
+    with running.ranks[1].waiting():
+        with running.ranks[0].busy(True):
+            time.sleep(1.2)
+        time.sleep(0.3)  # rank 0 is on its way; that rank 1 has waited for a second was not its fault
+        assert capfd.readouterr().err == ""
     for signs in running.ranks:
         signs.goodbye()
     running.wait()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_rank_that_does_not_come_after_its_work_hangs(job, capfd):
+    running = job(2, timeout=0.5)
+    with running.ranks[1].waiting():
+        with running.ranks[0].busy(True):
+            time.sleep(0.2)
+        running.wait()
+    assert "rank 0 of 2" in (said := capfd.readouterr().err)
+    assert "hangs" in said
 
 
 def test_calls_that_do_not_belong_together_are_reported(job, capfd):
