@@ -47,6 +47,7 @@ def run(folder: Path, *arguments: str, torch: str = NO_TORCH, **variables: str) 
     for name, source in {**TESTS, "torch.py": torch, "cupy.py": NO_CUPY}.items():
         (folder / name).write_text(source)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MINIRES_", "PYTEST_", "COV_"))}
+    kept["PYTHONPATH"] = str(ROOT)  # conftest.py imports from `tests`
     command = [sys.executable, "-m", "pytest", "-rA", "--continue-on-collection-errors", *arguments, "."]
     done = subprocess.run(command, cwd=folder, env={**kept, **variables}, capture_output=True, text=True)
     files: dict[str, set[str]] = {outcome: set() for outcome in ("PASSED", "SKIPPED", "FAILED", "ERROR")}
