@@ -20,7 +20,8 @@ from minires.models.shortcuts import Shortcut, conv1x1, conv3x3, make_shortcut
 
 def are_usual(relu: nn.Module, norm: nn.Module) -> bool:
     """Whether nobody has put other layers in the places of a ReLU and a batch norm, or hooked into them."""
-    has_usual_types = type(relu) is nn.ReLU and type(norm).forward is nn.BatchNorm2d.forward
+    usual_norms = nn.BatchNorm2d.forward, nn.SyncBatchNorm.forward
+    has_usual_types = type(relu) is nn.ReLU and type(norm).forward in usual_norms
     return has_usual_types and not (relu.has_hooks or norm.has_hooks)
 
 

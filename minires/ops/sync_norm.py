@@ -75,14 +75,14 @@ class SyncBatchNormTraining(BatchNormTraining):
     def backward_fused(self, gy: Array) -> tuple[Array, ...]:
         x, weight, *residual = self.inputs[:2] + self.inputs[3:]
         y = self.output().data if self.relu else None
+        if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
+            gy, y = backend.relu_mask(gy, y), None
         gx, gw, gb = self.of_this_rank(gy, x.data, weight.data, y)
         if x.data.size:
             gx = self.over_all(gx, gw, gb, x.data, weight.data)
         else:
             self.sums(gw, gb)
-        if not residual:
-            return gx, gw, gb
-        return gx, gw, gb, gy if y is None else backend.relu_mask(gy, y)
+        return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
     def of_this_rank(self, gy: Array, x: Array, weight: Array, y: Array | None) -> tuple[Array, Array, Array]:
         """(gx, gw, gb), where the sums in gx run over the values of this rank alone."""

@@ -19,9 +19,13 @@ from tests.gradcheck.breaking import MISTAKES, break_backward
 
 # ImageNet's plain networks of a hundred layers and more, which nobody trains: plain101 takes nine minutes, plain152 was
 # stopped after four. Of 1,202 layers resnet1202 did not end in ten, plain1202 was not measured.
-# resnet152 and preact110 to preact1001 have the blocks of resnet101 and preact20. Dense highways take another image:
-# tests/models/test_variations.py checks them, and more of the variations.
-TOO_DEEP = ("resnet1202", "plain101", "plain152", "plain1202", "resnet152", "preact110", "preact164", "preact1001")
+# resnet152, preact110 to preact1001, and the wide and grouped networks of 101 layers, of which each took more than a
+# minute and a half, have the blocks of resnet101, preact20, wide_resnet50_2 and resnext50_32x4d. Dense highways take
+# another image: tests/models/test_variations.py checks them, and more of the variations.
+TOO_DEEP = (
+    *("resnet1202", "plain101", "plain152", "plain1202", "resnet152", "preact110", "preact164", "preact1001"),
+    *("wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"),
+)
 
 # Name, image size. By the reference kernels in float64 the deep ones take a minute each, so all but two small ones are
 # slow.
