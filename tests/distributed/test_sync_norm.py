@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from minires import Tensor, disable_fused_backward, errors, grad, models, nn
 from minires import functional as F
+from minires.core.autograd import topological_order
+from minires.models.resnet import BasicBlock, Bottleneck
 from minires.ops.sync_norm import sync_batch_norm
 from tests.distributed.threads import on_ranks
 
@@ -74,6 +76,39 @@ def test_float32_agrees_within_rounding(fused):
     expected, joined = whole_and_shares([5, 0, 3], np.float32, True, True, fused)
     for one, other in zip(expected, joined, strict=True):
         np.testing.assert_allclose(other, one, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("block", "inputs"), [(BasicBlock, 16), (Bottleneck, 32)])
+def test_a_block_in_one_pass_computes_on_two_ranks_what_one_does_op_by_op(block, inputs):
+    """In float32 the last batch norm adds the shortcut on every rank; a hook on the ReLU keeps one process from it."""
+    rng = np.random.default_rng(0)
+    x, gy = (rng.normal(size=(4, inputs, 6, 6)).astype(np.float32) for _ in range(2))
+    state = block(inputs, inputs // block.expansion).state_dict()
+
+    def computed(part, comm=None):
+        made = block(inputs, inputs // block.expansion)
+        made.load_state_dict(state)
+        if comm is None:
+            made.relu.register_forward_hook(lambda *_: None)
+        else:
+            nn.SyncBatchNorm.convert(made, comm)
+        given = Tensor(x[part].copy(), requires_grad=True)
+        y = made(given)
+        assert ("Add" in {type(node).__name__ for node in topological_order([y.node])}) is (comm is None)
+        y.backward(Tensor(gy[part]))
+        parameters = [parameter.grad.numpy() for parameter in made.parameters()]
+        return y.numpy(), given.grad.numpy(), parameters, [buffer.numpy() for buffer in made.buffers()]
+
+    y, gx, parameters, buffers = computed(slice(0, 4))
+    (y0, gx0, parameters0, buffers0), (y1, gx1, parameters1, _) = on_ranks(
+        2, lambda comm: computed(slice(2 * comm.rank, 2 * comm.rank + 2), comm)
+    )
+    np.testing.assert_allclose(np.concatenate([y0, y1]), y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([gx0, gx1]), gx, rtol=1e-4, atol=1e-5)
+    for whole, one, other in zip(parameters, parameters0, parameters1, strict=True):
+        np.testing.assert_allclose(one + other, whole, rtol=1e-3, atol=1e-4)
+    for whole, one in zip(buffers, buffers0, strict=True):
+        np.testing.assert_allclose(one, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_one_value_in_all_is_refused():
