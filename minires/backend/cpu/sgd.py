@@ -17,8 +17,10 @@ def sgd_step(
     dampening: float,
     nesterov: bool,
 ) -> None:
-    arrays = [*parameters, *gradients, *(velocities or [])]
-    if not all(supports(array) for array in arrays) or not all(array.flags.c_contiguous for array in parameters):
+    written = [*parameters, *(velocities or [])]
+    if not all(array.flags.c_contiguous for array in written):
+        return NotImplemented
+    if not all(supports(array) for array in [*written, *gradients]):
         return NotImplemented
     machine.library.sgd(parameters, gradients, velocities, lr, momentum, weight_decay, dampening, nesterov)
     return None
