@@ -68,6 +68,7 @@ def single(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
+CHANNELS_LAST = single(2, 4, 4, 3).transpose(0, 3, 1, 2)
 LARGE = Window((17, 17), (2, 2), (0, 0), (1, 1))  # more than 256 pixels
 OTHERS = {
     "matmul of a stack and a matrix": ("matmul", single(2, 3, 4), single(4, 5)),
@@ -80,6 +81,8 @@ OTHERS = {
     "a broadcast of rows": ("broadcast_to", single(2, 3, 1, 4), (2, 3, 5, 4)),
     "a broadcast to nothing": ("broadcast_to", single(2, 3, 1, 1), (2, 3, 0, 4)),
     "the sum of an image in C order": ("sum", single(2, 3, 4, 4), (2, 3), False),
+    "the sum of a channels-last image in float64": ("sum", CHANNELS_LAST.astype(np.float64), (2, 3), False),
+    "the sum of rows in float64": ("sum", single(5, 3).astype(np.float64), (0,), False),
     "the sum of no rows": ("sum", single(0, 3), (0,), False),
     "padding of a matrix": ("pad", single(2, 3), ((1, 0), (0, 2)), 0.0),
     "padding of no images": ("pad", single(0, 3, 2, 2), ((0, 0), (0, 0), (1, 1), (1, 1)), 0.0),
