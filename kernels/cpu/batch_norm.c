@@ -8,7 +8,7 @@
  *
  *     mean <- mean + d n2/(n1 + n2)        M <- M1 + M2 + d^2 n1 n2/(n1 + n2)
  *
- * Backward reads the data twice: for the two sums, and for gx. With g = gy, or g = gy where y > 0 if a ReLU followed
+ * Backward reads the data twice: for the two sums, and for gx; between the two, several processes add their sums. With g = gy, or g = gy where y > 0 if a ReLU followed
  * (its output y gives the mask, which is not stored), and xhat = (x - mean)/sqrt(var + eps):
  *
  *     gb = sum g     gw = sum g xhat     gx = w/sqrt(var + eps) (g - gb/m - xhat gw/m)
@@ -252,11 +252,10 @@ static void gradient_rows(void *context, Loop *loop) {
     }
 }
 
-int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
-                    const float *var, const float *weight, float eps, float *gx, float *gw, float *gb) {
+int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                         const float *var, float eps, float *gw, float *gb) {
     long padded = round_up(channels, LANES), stripes = ceil_div(rows, stripe_rows(rows));
-    float *vectors = memory_alloc((size_t)(5 * padded) * sizeof(float));
-    float *inverse = vectors + padded, *scale = inverse + padded, *shift = scale + padded, *slope = shift + padded;
+    float *vectors = memory_alloc((size_t)(2 * padded) * sizeof(float)), *inverse = vectors + padded;
     Sums job = {.gy = gy,
                 .x = x,
                 .y = y,
@@ -272,34 +271,53 @@ int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, 
         inverse_deviation(var, eps, channels, padded, inverse);
         parallel(stripes, stripe_sums, &job);
     }
-    if (!job.failed) {
-        memset(scale, 0, (size_t)(3 * padded) * sizeof(float));
-        for (long c = 0; c < channels; c++) {
-            double sum = 0, sum_x = 0;
-            for (long stripe = 0; stripe < stripes; stripe++) {
-                sum += job.sums[2 * stripe * channels + c];
-                sum_x += job.sums[(2 * stripe + 1) * channels + c];
-            }
-            gb[c] = (float)sum;
-            gw[c] = (float)sum_x;
-            scale[c] = weight ? inverse[c] * weight[c] : inverse[c];
-            shift[c] = (float)(sum / rows);
-            slope[c] = (float)(sum_x / rows) * inverse[c]; /* the factor of x - mean */
+    for (long c = 0; c < channels && !job.failed; c++) {
+        double sum = 0, sum_x = 0;
+        for (long stripe = 0; stripe < stripes; stripe++) {
+            sum += job.sums[2 * stripe * channels + c];
+            sum_x += job.sums[(2 * stripe + 1) * channels + c];
         }
-        Apply apply = {.gy = gy,
-                       .x = x,
-                       .y = y,
-                       .out = gx,
-                       .rows = rows,
-                       .channels = channels,
-                       .task_rows = task_rows(channels),
-                       .mean = vectors,
-                       .scale = scale,
-                       .shift = shift,
-                       .slope = slope};
-        parallel(ceil_div(rows, apply.task_rows), gradient_rows, &apply);
+        gb[c] = (float)sum;
+        gw[c] = (float)sum_x;
     }
     memory_free(job.sums);
     memory_free(vectors);
     return job.failed ? -1 : 0;
+}
+
+int batch_norm_grad_input(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                          const float *var, const float *weight, float eps, const float *gw, const float *gb, double m,
+                          float *gx) {
+    long padded = round_up(channels, LANES);
+    float *vectors = memory_alloc((size_t)(5 * padded) * sizeof(float));
+    float *inverse = vectors + padded, *scale = inverse + padded, *shift = scale + padded, *slope = shift + padded;
+    if (!vectors) return -1;
+    copy_padded(mean, 0, channels, padded, vectors);
+    inverse_deviation(var, eps, channels, padded, inverse);
+    memset(scale, 0, (size_t)(3 * padded) * sizeof(float));
+    for (long c = 0; c < channels; c++) {
+        scale[c] = weight ? inverse[c] * weight[c] : inverse[c];
+        shift[c] = (float)(gb[c] / m);
+        slope[c] = (float)(gw[c] / m) * inverse[c]; /* the factor of x - mean */
+    }
+    Apply job = {.gy = gy,
+                 .x = x,
+                 .y = y,
+                 .out = gx,
+                 .rows = rows,
+                 .channels = channels,
+                 .task_rows = task_rows(channels),
+                 .mean = vectors,
+                 .scale = scale,
+                 .shift = shift,
+                 .slope = slope};
+    parallel(ceil_div(rows, job.task_rows), gradient_rows, &job);
+    memory_free(vectors);
+    return 0;
+}
+
+int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                    const float *var, const float *weight, float eps, float *gx, float *gw, float *gb) {
+    if (batch_norm_grad_sums(gy, x, y, rows, channels, mean, var, eps, gw, gb)) return -1;
+    return batch_norm_grad_input(gy, x, y, rows, channels, mean, var, weight, eps, gw, gb, (double)rows, gx);
 }

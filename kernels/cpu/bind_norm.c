@@ -58,3 +58,42 @@ int bind_batch_norm_grad(Call *call) {
                                          floats(weight), eps, floats(gx), floats(gw), floats(gb)))
     return failed;
 }
+
+/* batch_norm_grad_sums(gy, x, mean, var, eps, y) -> (gw, gb) */
+int bind_batch_norm_grad_sums(Call *call) {
+    Array *gy = take_pixels(call), *x = take_pixels(call), *mean = take_rows(call), *var = take_rows(call), *y, *gw, *gb;
+    float eps = take_float(call);
+    int failed;
+    y = maybe_pixels(call);
+    if (!all_taken(call)) return -1;
+    npy_intp rows = rows_of(x), channels = channels_of(x);
+    if (!require(rows > 0 && same_shape(gy, x) && (!y || same_shape(y, x)) && has_length(mean, channels) &&
+                     has_length(var, channels),
+                 "the arguments do not fit") ||
+        !(gw = result(call, new_channels(x))) || !(gb = result(call, new_channels(x))))
+        return -1;
+    WITHOUT_GIL(failed = batch_norm_grad_sums(floats(gy), floats(x), floats(y), rows, channels, floats(mean), floats(var), eps,
+                                              floats(gw), floats(gb)))
+    return failed;
+}
+
+/* batch_norm_grad_input(gy, x, mean, var, weight, eps, y, gw, gb, m) -> gx */
+int bind_batch_norm_grad_input(Call *call) {
+    Array *gy = take_pixels(call), *x = take_pixels(call), *mean = take_rows(call), *var = take_rows(call);
+    Array *weight = maybe_rows(call), *y, *gw, *gb, *gx;
+    float eps = take_float(call);
+    int failed;
+    y = maybe_pixels(call), gw = take_rows(call), gb = take_rows(call);
+    long m = take_long(call);
+    if (!all_taken(call)) return -1;
+    npy_intp rows = rows_of(x), channels = channels_of(x);
+    if (!require(rows > 0 && m > 0 && same_shape(gy, x) && (!y || same_shape(y, x)) && has_length(mean, channels) &&
+                     has_length(var, channels) && has_length(weight, channels) && has_length(gw, channels) &&
+                     has_length(gb, channels),
+                 "the arguments do not fit") ||
+        !(gx = result(call, new_like(x, NPY_FLOAT32))))
+        return -1;
+    WITHOUT_GIL(failed = batch_norm_grad_input(floats(gy), floats(x), floats(y), rows, channels, floats(mean), floats(var),
+                                               floats(weight), eps, floats(gw), floats(gb), (double)m, floats(gx)))
+    return failed;
+}

@@ -27,7 +27,8 @@
     /* bind_convolution.c */                                                                                           \
     BINDING(conv2d) BINDING(pack) BINDING(conv2d_packed) BINDING(conv2d_grad_input) BINDING(conv2d_grad_weight)        \
     /* bind_norm.c */                                                                                                  \
-    BINDING(batch_norm_stats) BINDING(batch_norm) BINDING(batch_norm_grad)                                             \
+    BINDING(batch_norm_stats) BINDING(batch_norm) BINDING(batch_norm_grad) BINDING(batch_norm_grad_sums)               \
+    BINDING(batch_norm_grad_input)                                                                                     \
     /* bind_pooling.c */                                                                                               \
     BINDING(max_pool2d) BINDING(max_pool2d_route) BINDING(avg_pool2d) BINDING(avg_pool2d_split)                        \
     BINDING(sum_pixels) BINDING(sum_rows) BINDING(repeat_pixels)                                                       \
@@ -41,7 +42,7 @@
 
 typedef PyArrayObject Array;
 
-enum { MOST_ARRAYS = 8,
+enum { MOST_ARRAYS = 9,
        MOST_RESULTS = 3 }; /* of one call */
 
 /* One call from Python. */

@@ -19,6 +19,11 @@ int batch_norm(const float *x, long rows, long channels, const float *mean, cons
                const float *bias, float eps, const float *residual, int with_relu, float *y);
 int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
                     const float *var, const float *weight, float eps, float *gx, float *gw, float *gb);
+int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                         const float *var, float eps, float *gw, float *gb); /* its two steps: the sums, */
+int batch_norm_grad_input(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                          const float *var, const float *weight, float eps, const float *gw, const float *gb, double m,
+                          float *gx); /* and gx, given the sums over m values */
 
 /* pooling.c: x (images, height, width, channels), y (images, rows, columns, channels) */
 typedef struct {

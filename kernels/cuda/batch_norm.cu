@@ -237,17 +237,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_grad_affine(
     if (threadIdx.x < FINAL_CHANNELS && channel < channels) (blockIdx.y ? gw : gb)[channel] = (float)total;
 }
 
+// gx, with share = 1/m: gb and gw are sums of m values, which several GPUs may have added.
 template <int V>
 __device__ __forceinline__ void input_gradient(const float* gy, const float* x, const float* y, const float* mean,
                                                const float* var, const float* weight, const float* gb, const float* gw,
-                                               float* gx, int rows, int channels, int lanes, float eps) {
+                                               float* gx, int rows, int channels, int lanes, float eps,
+                                               float share) {
     const Position at = position<V>(channels, lanes);
     if (!at.is_active) return;
     const Numbers<V> mu = load<V>(mean + at.channel), inverse = inverse_deviation<V>(var, at.channel, eps);
     Numbers<V> scale = load_or<V>(weight, at.channel, 1.f);
     Numbers<V> shift = load<V>(gb + at.channel), slope = load<V>(gw + at.channel);
     for (int k = 0; k < V; ++k)
-        scale.at[k] *= inverse.at[k], shift.at[k] /= (float)rows, slope.at[k] /= (float)rows;
+        scale.at[k] *= inverse.at[k], shift.at[k] *= share, slope.at[k] *= share;
     const long long step = (long long)gridDim.x * at.rows;
 #pragma unroll 2
     for (long long row = (long long)blockIdx.x * at.rows + at.row; row < rows; row += step) {
@@ -266,6 +268,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) batch_norm_grad_input(
     const float* __restrict__ gy, const float* __restrict__ x, const float* __restrict__ y,
     const float* __restrict__ mean, const float* __restrict__ var, const float* __restrict__ weight,
     const float* __restrict__ gb, const float* __restrict__ gw, float* __restrict__ gx, int rows, int channels,
-    int lanes, float eps) {
-    DISPATCH_WIDTH(channels, input_gradient, gy, x, y, mean, var, weight, gb, gw, gx, rows, channels, lanes, eps);
+    int lanes, float eps, float share) {
+    DISPATCH_WIDTH(channels, input_gradient, gy, x, y, mean, var, weight, gb, gw, gx, rows, channels, lanes, eps, share);
 }

@@ -418,6 +418,29 @@ def batch_norm_grad(
 
 
 @kernel
+def batch_norm_grad_sums(
+    gy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
+) -> tuple[Array, Array]:
+    """(gw, gb) of `batch_norm_grad`, its first step: several processes add theirs before the second"""
+
+
+@kernel
+def batch_norm_grad_input(
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    gw: Array,
+    gb: Array,
+    m: int,
+) -> Array:
+    """gx of `batch_norm_grad`, its second step, where gw and gb, each (C,) and as mean and var, are sums of m values"""
+
+
+@kernel
 def relu_mask(gy: Array, y: Array) -> Array:
     """gy where y > 0, else 0: the gradient of ReLU, from its output y; ReLU'(0) = 0"""
 

@@ -77,37 +77,22 @@ class SyncBatchNormTraining(BatchNormTraining):
         y = self.output().data if self.relu else None
         if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
             gy, y = backend.relu_mask(gy, y), None
-        gx, gw, gb = self.of_this_rank(gy, x.data, weight.data, y)
+        gw, gb = self.of_this_rank(gy, x.data, y)
+        total_w, total_b = self.ranks.all_reduce(backend.array_module(gw).stack([gw, gb]).astype(np.float64))
         if x.data.size:
-            gx = self.over_all(gx, gw, gb, x.data, weight.data)
+            totals = total_w.astype(self.mean.dtype), total_b.astype(self.mean.dtype)
+            statistics = self.mean, self.var, weight.data, self.eps
+            gx = backend.batch_norm_grad_input(gy, x.data, *statistics, y, *totals, self.count)
         else:
-            self.sums(gw, gb)
+            gx = gy.copy()
         return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
-    def of_this_rank(self, gy: Array, x: Array, weight: Array, y: Array | None) -> tuple[Array, Array, Array]:
-        """(gx, gw, gb), where the sums in gx run over the values of this rank alone."""
+    def of_this_rank(self, gy: Array, x: Array, y: Array | None) -> tuple[Array, Array]:
+        """(∂L/∂w, ∂L/∂b) over the values of this rank alone."""
         if x.size:
-            return backend.batch_norm_grad(gy, x, self.mean, self.var, weight, self.eps, y)
-        zeros = backend.array_module(x).zeros(weight.shape, weight.dtype)
-        return gy.copy(), zeros, zeros.copy()  # no values, so no gradients
-
-    def sums(self, gw: Array, gb: Array) -> Array:
-        """(G_w, G_b), float64 (2, C)."""
-        return self.ranks.all_reduce(backend.array_module(gw).stack([gw, gb]).astype(np.float64))
-
-    def over_all(self, gx: Array, gw: Array, gb: Array, x: Array, weight: Array) -> Array:
-        """∂L/∂x from its share `gx` that `of_this_rank` returns: the means of this rank make place for those of all.
-
-        gx + w/√(σ² + ε) · (d_b + x̂·d_w)   with   d_b = gb/n − G_b/N,  d_w = gw/n − G_w/N
-
-        That is a batch norm of x with other weights and a residual: one pass of the fused kernel.
-        """
-        n = x.size // x.shape[1]
-        d_w, d_b = backend.array_module(x).stack([gw, gb]) / n - self.sums(gw, gb) / self.count
-        scale = weight / (self.var.astype(np.float64) + self.eps) ** 0.5
-        kind = gx.dtype if gx.dtype.itemsize > 2 else self.var.dtype
-        d_w, d_b = (scale * d_w).astype(kind), (scale * d_b).astype(kind)
-        return backend.batch_norm(x, self.mean, self.var, d_w, d_b, self.eps, gx, False)
+            return backend.batch_norm_grad_sums(gy, x, self.mean, self.var, self.eps, y)
+        zeros = backend.array_module(x).zeros(self.mean.shape, x.dtype)
+        return zeros, zeros.copy()
 
 
 def statistics_of_all(x: Array, ranks: Ranks) -> tuple[Array, Array, int]:

@@ -152,8 +152,8 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
             for inclusive in (True, False):
                 calls["avg_pool2d"] += [(x, window, row[4], inclusive)]
                 calls["avg_pool2d_split"] += [(gy, x.shape[2:], window, inclusive)]
-    for name in ("batch_norm", "batch_norm_stats", "batch_norm_grad"):
-        calls[name] = []
+    for name in ("", "_stats", "_grad", "_grad_sums", "_grad_input"):
+        calls[f"batch_norm{name}"] = []
     for shape in ((4, 3), (2, 3, 4, 5), (3, 1, 1, 2)):
         x, mean, var, w, b = normal(*shape), normal(shape[1]), positive(shape[1]), normal(shape[1]), normal(shape[1])
         calls["batch_norm_stats"] += [(x * 3 + 5,)]
@@ -161,6 +161,12 @@ def _calls() -> dict[str, list[tuple[Any, ...]]]:
             (normal(*shape), x, mean, var, w, 1e-5, None),
             (normal(*shape), x, mean, var, None, 0.1, None),
             (normal(*shape), x, mean, var, w, 1e-5, np.maximum(normal(*shape), 0)),
+        ]
+        calls["batch_norm_grad_sums"] += [(normal(*shape), x, mean, var, 1e-5, y) for y in (None, normal(*shape))]
+        calls["batch_norm_grad_input"] += [
+            (normal(*shape), x, mean, var, weight, 0.1, y, normal(shape[1]), normal(shape[1]), 100)
+            for weight in (w, None)
+            for y in (None, normal(*shape))
         ]
         calls["batch_norm"] += [
             (x, mean, var, *affine, 1e-5, residual, relu)

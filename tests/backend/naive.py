@@ -327,16 +327,30 @@ def batch_norm_update_stats(running_mean: Any, running_var: Any, mean: Any, var:
 
 
 def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any) -> Any:
-    gy = gy if y is None else np.where(y > 0, gy, 0.0)
-    gx, gw, gb = np.empty(x.shape), np.empty(x.shape[1]), np.empty(x.shape[1])
+    gw, gb = batch_norm_grad_sums(gy, x, mean, var, eps, y)
+    return batch_norm_grad_input(gy, x, mean, var, w, eps, y, gw, gb, x.size // x.shape[1]), gw, gb
+
+
+def batch_norm_grad_sums(gy: Any, x: Any, mean: Any, var: Any, eps: float, y: Any) -> Any:
+    gw, gb = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for c, places in enumerate(_channels(x)):
-        inverse, m = 1 / math.sqrt(var[c] + eps), len(places)
-        x_hat = {place: (x[place] - mean[c]) * inverse for place in places}
-        gb[c] = sum(gy[place] for place in places)
-        gw[c] = sum(gy[place] * x_hat[place] for place in places)
         for place in places:
-            gx[place] = (1 if w is None else w[c]) * inverse * (gy[place] - gb[c] / m - x_hat[place] * gw[c] / m)
-    return gx, gw, gb
+            if y is None or y[place] > 0:
+                gb[c] += gy[place]
+                gw[c] += gy[place] * (x[place] - mean[c]) / math.sqrt(var[c] + eps)
+    return gw, gb
+
+
+def batch_norm_grad_input(
+    gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any, gw: Any, gb: Any, m: int
+) -> np.ndarray:
+    gx = np.empty(x.shape)
+    for c, places in enumerate(_channels(x)):
+        inverse = 1 / math.sqrt(var[c] + eps)
+        for place in places:
+            g, x_hat = gy[place] if y is None or y[place] > 0 else 0.0, (x[place] - mean[c]) * inverse
+            gx[place] = (1 if w is None else w[c]) * inverse * (g - gb[c] / m - x_hat * gw[c] / m)
+    return gx
 
 
 def log_softmax(x: Any, axis: int) -> np.ndarray:
@@ -451,6 +465,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "batch_norm_stats": batch_norm_stats,
     "batch_norm_update_stats": batch_norm_update_stats,
     "batch_norm_grad": batch_norm_grad,
+    "batch_norm_grad_sums": batch_norm_grad_sums,
+    "batch_norm_grad_input": batch_norm_grad_input,
     "relu_mask": elementwise(lambda gy, y: gy if y > 0 else 0.0),
     "log_softmax": log_softmax,
     "cross_entropy": cross_entropy,

@@ -102,6 +102,8 @@ def _normalisation() -> list[Check]:
         agrees("batch_norm_stats", x),
         agrees("batch_norm", x, mean, var, w, w, 1e-5, gy, True),
         agrees("batch_norm_grad", gy, x, mean, var, w, 1e-5, None),
+        agrees("batch_norm_grad_sums", gy, x, mean, var, 1e-5, gy),
+        agrees("batch_norm_grad_input", gy, x, mean, var, w, 1e-5, gy, w, mean, 2000),
     ]
 
 

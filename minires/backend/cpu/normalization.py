@@ -46,3 +46,29 @@ def batch_norm_grad(
         return NotImplemented
     gx, gw, gb = machine.library.batch_norm_grad(gy, x, mean, var, weight, eps, y)
     return gx, gw, gb
+
+
+def batch_norm_grad_sums(
+    gy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
+) -> tuple[Array, Array]:
+    if not _is_image_or_rows(x) or not is_supported(gy, x, mean, var, y):
+        return NotImplemented
+    gw, gb = machine.library.batch_norm_grad_sums(gy, x, mean, var, eps, y)
+    return gw, gb
+
+
+def batch_norm_grad_input(
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    gw: Array,
+    gb: Array,
+    m: int,
+) -> Array:
+    if not _is_image_or_rows(x) or not is_supported(gy, x, mean, var, weight, y, gw, gb):
+        return NotImplemented
+    return machine.library.batch_norm_grad_input(gy, x, mean, var, weight, eps, y, gw, gb, m)

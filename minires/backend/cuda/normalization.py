@@ -69,21 +69,75 @@ def batch_norm_grad(
 ) -> tuple[Array, Array, Array]:
     if not is_supported(gy, x, mean, var, weight, y) or not is_image_or_matrix(x):
         return NotImplemented
+    given = _rows(gy, x, y)
+    gw, gb = _sums(*given, mean, var, eps)
+    return _input_gradient(*given, mean, var, weight, gw, gb, given[3], eps), gw, gb
+
+
+def batch_norm_grad_sums(
+    gy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
+) -> tuple[Array, Array]:
+    if not is_supported(gy, x, mean, var, y) or not is_image_or_matrix(x):
+        return NotImplemented
+    return _sums(*_rows(gy, x, y), mean, var, eps)
+
+
+def batch_norm_grad_input(
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    gw: Array,
+    gb: Array,
+    m: int,
+) -> Array:
+    if not is_supported(gy, x, mean, var, weight, y, gw, gb) or not is_image_or_matrix(x):
+        return NotImplemented
+    return _input_gradient(*_rows(gy, x, y), mean, var, weight, gw, gb, m, eps)
+
+
+def _rows(gy: Array, x: Array, y: Array | None) -> tuple[Array, Array, Array | None, int, int]:
+    """gy, x and y as rows of channels, the number of rows and that of channels."""
     x, rows, c = layout.rows(x)
-    gy, y = layout.rows(gy)[0], None if y is None else layout.rows(y)[0]
-    mean, var, weight = layout.dense(mean), layout.dense(var), _dense(weight)
+    return layout.rows(gy)[0], x, None if y is None else layout.rows(y)[0], rows, c
+
+
+def _sums(
+    gy: Array, x: Array, y: Array | None, rows: int, c: int, mean: Array, var: Array, eps: float
+) -> tuple[Array, Array]:
     block = row_block(c)
     chunks = split_rows(block, rows)
-
-    sums, gb, gw, gx = layout.empty(chunks.number, 2, c), layout.empty(c), layout.empty(c), layout.empty_like(x)
+    sums, gb, gw = layout.empty(chunks.number, 2, c), layout.empty(c), layout.empty(c)
     launch(
         "batch_norm", "batch_norm_grad_sums", (chunks.number, block.channel_blocks), THREADS,
-        gy, x, y, mean, var, sums, rows, c, block.lanes, chunks.rows, eps,
+        gy, x, y, layout.dense(mean), layout.dense(var), sums, rows, c, block.lanes, chunks.rows, eps,
     )  # fmt: skip
     grid = (blocks(c, FINAL_CHANNELS), 2)
     launch("batch_norm", "batch_norm_grad_affine", grid, THREADS, sums, gb, gw, c, chunks.number)
+    return gw, gb
+
+
+def _input_gradient(
+    gy: Array,
+    x: Array,
+    y: Array | None,
+    rows: int,
+    c: int,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    gw: Array,
+    gb: Array,
+    m: int,
+    eps: float,
+) -> Array:
+    gx, block = layout.empty_like(x), row_block(c)
+    vectors = [_dense(vector) for vector in (mean, var, weight, gb, gw)]
     launch(
         "batch_norm", "batch_norm_grad_input", block.grid(rows), THREADS,
-        gy, x, y, mean, var, weight, gb, gw, gx, rows, c, block.lanes, eps,
+        gy, x, y, *vectors, gx, rows, c, block.lanes, eps, 1 / m,
     )  # fmt: skip
-    return gx, gw, gb
+    return gx

@@ -70,20 +70,60 @@ def batch_norm_update_stats(
 def batch_norm_grad(
     gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
 ) -> tuple[Array, Array, Array]:
-    xp, dtype = array_module(x), x.dtype
+    g, x_hat, inverse = _gradient_and_x_hat(gy, x, mean, var, eps, y)
+    gw, gb = _sums(g, x_hat)
+    gx = _input_gradient(g, x_hat, inverse, weight, gw, gb, x.size // x.shape[1])
+    return gx.astype(x.dtype, copy=False), gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+
+
+def batch_norm_grad_sums(
+    gy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
+) -> tuple[Array, Array]:
+    g, x_hat, _ = _gradient_and_x_hat(gy, x, mean, var, eps, y)
+    gw, gb = _sums(g, x_hat)
+    return gw.astype(x.dtype, copy=False), gb.astype(x.dtype, copy=False)
+
+
+def batch_norm_grad_input(
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    gw: Array,
+    gb: Array,
+    m: int,
+) -> Array:
+    g, x_hat, inverse = _gradient_and_x_hat(gy, x, mean, var, eps, y)
+    return _input_gradient(g, x_hat, inverse, weight, gw, gb, m).astype(x.dtype, copy=False)
+
+
+def _gradient_and_x_hat(
+    gy: Array, x: Array, mean: Array, var: Array, eps: float, y: Array | None
+) -> tuple[Array, Array, Array]:
+    """g, x̂ = (x − μ)/√(σ² + ε), and 1/√(σ² + ε): each in the statistics' dtype if that is wider."""
+    xp = array_module(x)
     if y is not None:
         gy = relu_mask(gy, y)
     var = widened(var)
     gy, x = (each.astype(xp.result_type(each, var), copy=False) for each in (gy, x))
-    axes = _other_axes(x)
-    m = x.size // x.shape[1]
     inverse = 1 / xp.sqrt(var + var.dtype.type(eps))
-    x_hat = (x - _per_channel(mean, x)) * _per_channel(inverse, x)
-    gb = gy.sum(axis=axes)
-    gw = (gy * x_hat).sum(axis=axes)
-    gx = gy - _per_channel(gb / m, x) - x_hat * _per_channel(gw / m, x)
-    gx *= _per_channel(inverse if weight is None else inverse * weight, x)
-    return gx.astype(dtype, copy=False), gw.astype(dtype, copy=False), gb.astype(dtype, copy=False)
+    return gy, (x - _per_channel(mean, x)) * _per_channel(inverse, x), inverse
+
+
+def _sums(g: Array, x_hat: Array) -> tuple[Array, Array]:
+    axes = _other_axes(g)
+    return (g * x_hat).sum(axis=axes), g.sum(axis=axes)
+
+
+def _input_gradient(
+    g: Array, x_hat: Array, inverse: Array, weight: Array | None, gw: Array, gb: Array, m: int
+) -> Array:
+    gx = g - _per_channel(gb / m, g) - x_hat * _per_channel(gw / m, g)
+    gx *= _per_channel(inverse if weight is None else inverse * weight, g)
+    return gx
 
 
 def log_softmax(x: Array, axis: int) -> Array:

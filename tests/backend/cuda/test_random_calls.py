@@ -25,6 +25,8 @@ FUNCTIONS = {
         elementwise.relu_mask,
         normalization.batch_norm,
         normalization.batch_norm_grad,
+        normalization.batch_norm_grad_input,
+        normalization.batch_norm_grad_sums,
         normalization.batch_norm_stats,
         pooling.avg_pool2d,
         pooling.avg_pool2d_split,
@@ -66,7 +68,10 @@ def test_the_same_bits_in_every_order_of_threads(device, kernel):
 # Kernels whose first argument gets an infinity or NaN. Some have NaN and infinities in the same elements as the
 # reference; others may turn an infinity into NaN, but neither into a finite number.
 EXACTLY = ("avg_pool2d", "avg_pool2d_split", "max_pool2d_route", "sum", "broadcast_to", "pad", "index_add")
-AT_LEAST = ("batch_norm_stats", "batch_norm", "batch_norm_grad", "log_softmax", "cross_entropy", "cross_entropy_grad")
+AT_LEAST = (
+    *("batch_norm_stats", "batch_norm", "batch_norm_grad", "batch_norm_grad_sums", "batch_norm_grad_input"),
+    *("log_softmax", "cross_entropy", "cross_entropy_grad"),
+)
 
 
 @pytest.mark.parametrize("kernel", EXACTLY + AT_LEAST)
