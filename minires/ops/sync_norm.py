@@ -78,11 +78,9 @@ class SyncBatchNormTraining(BatchNormTraining):
         if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
             gy, y = backend.relu_mask(gy, y), None
         gw, gb = self.of_this_rank(gy, x.data, y)
-        total_w, total_b = self.ranks.all_reduce(backend.array_module(gw).stack([gw, gb]).astype(np.float64))
+        sums, statistics = self.over_all(gw, gb), (self.mean, self.var, weight.data, self.eps)
         if x.data.size:
-            totals = total_w.astype(self.mean.dtype), total_b.astype(self.mean.dtype)
-            statistics = self.mean, self.var, weight.data, self.eps
-            gx = backend.batch_norm_grad_input(gy, x.data, *statistics, y, *totals, self.count)
+            gx = backend.batch_norm_grad_input(gy, x.data, *statistics, y, *sums, self.count)
         else:
             gx = gy.copy()
         return (gx, gw, gb, gy) if residual else (gx, gw, gb)
@@ -93,6 +91,11 @@ class SyncBatchNormTraining(BatchNormTraining):
             return backend.batch_norm_grad_sums(gy, x, self.mean, self.var, self.eps, y)
         zeros = backend.array_module(x).zeros(self.mean.shape, x.dtype)
         return zeros, zeros.copy()
+
+    def over_all(self, gw: Array, gb: Array) -> tuple[Array, Array]:
+        """(G_w, G_b), added in float64."""
+        gw, gb = self.ranks.all_reduce(backend.array_module(gw).stack([gw, gb]).astype(np.float64))
+        return gw.astype(self.mean.dtype), gb.astype(self.mean.dtype)
 
 
 def statistics_of_all(x: Array, ranks: Ranks) -> tuple[Array, Array, int]:
