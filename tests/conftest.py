@@ -1,8 +1,8 @@
 """What all tests share: the number of threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
 A skipped test is a check that did not happen. A run can require PyTorch, the real data, the simulator and compiler of
-CUDA kernels, a browser (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1,
-MINIRES_REQUIRE_BROWSER=1, as `.ci/run` sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a
+CUDA kernels, a browser, ONNX Runtime (MINIRES_REQUIRE_TORCH=1, MINIRES_REQUIRE_DATA=1, MINIRES_REQUIRE_CUDASIM=1,
+MINIRES_REQUIRE_BROWSER=1, MINIRES_REQUIRE_ONNXRUNTIME=1, as `.ci/run` sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a
 skip because it is missing is a failure.
 """
 
@@ -43,6 +43,7 @@ _WANTS = {
         "MINIRES_REQUIRE_CUDASIM",
     ),
     "what runs the explorer's page": (re.compile(r"needs a browser|needs Node\.js"), "MINIRES_REQUIRE_BROWSER"),
+    "ONNX Runtime": (re.compile(r"onnxruntime"), "MINIRES_REQUIRE_ONNXRUNTIME"),
     "a GPU": (re.compile(r"needs a GPU"), "MINIRES_REQUIRE_GPU"),
 }
 _IMPORTS_TORCH = re.compile(r"""importorskip\(\s*["']torch""")

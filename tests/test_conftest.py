@@ -30,12 +30,14 @@ TESTS = {
     "test_simulator.py": "import pytest\ndef test_it(): pytest.skip('the CUDA simulator needs g++')",
     "test_gate.py": "import pytest\ndef test_it(): pytest.skip('no nvidia-cuda-nvrtc here')",
     "test_browser.py": "import pytest\ndef test_it(): pytest.skip('needs a browser')",
+    "test_runtime.py": "def test_it():\n    import pytest\n    pytest.skip(\"could not import 'onnxruntime'\")",
     "test_plain.py": "def test_it(): pass",
 }
 TORCH = {"test_fixture.py", "test_function.py", "test_module.py"}
 DATA = {"test_data.py", "test_data_mark.py"}
 CUDASIM = {"test_simulator.py", "test_gate.py"}
 BROWSER = "test_browser.py"
+RUNTIME = "test_runtime.py"
 GPU = "test_gpu.py"
 HIDDEN = {"test_hidden.py", "test_hidden_gpu.py"}  # `pytest -m torch` or -m gpu would never run it
 
@@ -59,17 +61,17 @@ def run(folder: Path, *arguments: str, torch: str = NO_TORCH, **variables: str) 
 def test_skips_that_the_run_allows(tmp_path):
     files, output = run(tmp_path)
     assert files["PASSED"] == {"test_plain.py"}
-    assert files["SKIPPED"] == {*TORCH, *DATA, *CUDASIM, GPU, BROWSER, "test_windows.py"}
+    assert files["SKIPPED"] == {*TORCH, *DATA, *CUDASIM, GPU, BROWSER, RUNTIME, "test_windows.py"}
     assert files["FAILED"] == HIDDEN
     assert "not marked torch" in output
     assert "not marked gpu" in output
 
 
 def test_skips_that_the_run_forbids(tmp_path):
-    wanted = {f"MINIRES_REQUIRE_{what}": "1" for what in ("TORCH", "DATA", "CUDASIM", "BROWSER", "GPU")}
+    wanted = {f"MINIRES_REQUIRE_{what}": "1" for what in ("TORCH", "DATA", "CUDASIM", "BROWSER", "ONNXRUNTIME", "GPU")}
     files, output = run(tmp_path, **wanted)
     assert files["SKIPPED"] == {"test_windows.py"}
-    assert files["FAILED"] | files["ERROR"] == {*TORCH, *DATA, *CUDASIM, *HIDDEN, GPU, BROWSER}
+    assert files["FAILED"] | files["ERROR"] == {*TORCH, *DATA, *CUDASIM, *HIDDEN, GPU, BROWSER, RUNTIME}
     assert "MINIRES_REQUIRE_GPU=1, but this was skipped for want of a GPU: needs a GPU: CuPy is not" in output
     assert "MINIRES_REQUIRE_TORCH=1, but this was skipped for want of PyTorch: could not import 'torch'" in output
     assert "MINIRES_REQUIRE_DATA=1, but this was skipped for want of the real data: needs MINIRES_DATA" in output

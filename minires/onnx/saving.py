@@ -63,8 +63,8 @@ def save(
     the numbers of its input; also if the file would not compute what the model does.
     """
     extras.require("onnx", "writing ONNX files")
-    inputs = _inputs(model, example)
     dynamic_batch, opset = flag("onnx.save", "dynamic_batch", dynamic_batch), integer("onnx.save", "opset", opset)
+    inputs = _inputs(model, example, dynamic_batch)
     if opset not in OPSETS:
         raise MiniResError(f"onnx.save: opset must be {OPSETS[0]} or {OPSETS[1]}, not {opset}")
     if part := training_part(model):
@@ -82,7 +82,7 @@ def save(
         file.write(content)
 
 
-def _inputs(model: Module, example: Any) -> list[Tensor]:
+def _inputs(model: Module, example: Any, dynamic_batch: bool) -> list[Tensor]:
     if not isinstance(model, Module):
         raise TypeError(f"onnx.save: needs a Module, got a {type(model).__name__}: save(path, model, example)")
     given = list(example) if isinstance(example, (tuple, list)) else [example]
@@ -90,7 +90,9 @@ def _inputs(model: Module, example: Any) -> list[Tensor]:
     for x in inputs:
         if x.dtype not in DTYPES.values():
             raise DtypeError(f"onnx.save: an example of dtype {x.dtype} has no dtype in ONNX")
-        if not x.ndim or not x.numel():
+        if not x.ndim and dynamic_batch:
+            raise ShapeError("onnx.save: a number has no axis for images, whose number could vary: dynamic_batch=False")
+        if not x.numel():
             raise ShapeError(f"onnx.save: the example must not be empty, got shape {x.shape}")
     if not inputs:
         raise ShapeError("onnx.save: needs an example of the model's input")
@@ -137,7 +139,7 @@ def _proto(
     def info(number: int, name: str) -> Any:
         array = first.arrays[number]
         twin = None if second is None else graph.twin(number)
-        shape = graph.lengths(array.shape, None if twin is None else twin.shape, first.calls[0])
+        shape = graph.lengths(array.shape, None if twin is None else twin.shape, next(iter(first.calls), None))
         named_shape = [
             n if not isinstance(n, Batch) else "batch" if n.times == 1 else f"{n.times}*batch" for n in shape
         ]
@@ -153,7 +155,7 @@ def _proto(
             kind,
             [info(number, graph.names[number]) for number in first.inputs],
             [info(number, name) for number, name in zip(first.outputs, outputs, strict=True)],
-            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in graph.initialisers.items()],
+            [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in graph.initialisers.items()],
             doc_string=f"{kind}, written by MiniRes {version}",
         ),
         opset_imports=[helper.make_opsetid("", opset)],
@@ -170,7 +172,7 @@ def _outputs(graph: Graph, first: Record, names: list[str]) -> list[str]:
     """The values that are the outputs. An input or a parameter, or one output twice, goes through Identity."""
     outputs: list[str] = []
     for number, name in zip(first.outputs, names, strict=True):
-        inner = graph.names.get(number) or graph.name(number, first.calls[-1])
+        inner = graph.names.get(number) or graph.name(number, first.calls[-1] if first.calls else None)
         if inner in outputs or number not in first.producer:
             inner = graph.add("Identity", [inner], label=name)
         outputs.append(inner)
@@ -212,7 +214,7 @@ def _others(x: Tensor) -> Tensor:
     """Other numbers of the same dtype and shape; integers, which may be indices, in another order."""
     array = x.numpy()
     if array.dtype.kind != "f":
-        return Tensor(np.ascontiguousarray(array[::-1])).to(x.device)
+        return Tensor(array.reshape(-1)[::-1].reshape(array.shape).copy()).to(x.device)
     scale = float(np.abs(array[np.isfinite(array)]).max(initial=0)) or 1.0
     noise = np.random.default_rng(0).standard_normal(array.shape) * 0.3 * scale
     return Tensor((noise - 0.7 * array.reshape(-1)[::-1].reshape(array.shape)).astype(array.dtype)).to(x.device)

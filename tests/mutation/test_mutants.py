@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation.__main__ import all_mutants
 from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutants import Mutant, mutants_of
 from tests.mutation.related import TABLE, related_tests
@@ -62,6 +63,11 @@ def test_the_tests_beside_a_file_come_first_and_those_of_the_table_last():
 def test_the_table_names_files_that_exist():
     for path, tests in TABLE.items():
         assert all((ROOT / each).exists() for each in (path, *tests)), path
+
+
+def test_every_file_from_which_mutants_are_drawn_has_related_tests():
+    files = {mutant.path for mutant in all_mutants("minires/")}
+    assert [path for path in sorted(files) if not related_tests(ROOT, path)] == []
 
 
 SOURCE = """

@@ -84,6 +84,7 @@ def outcome(test, model, data):
     return ""
 
 
+@pytest.mark.alone
 @pytest.mark.slow  # 25 s: the package makes its 1,884 tests anew, and 1,300 of them run
 @pytest.mark.parametrize("kind", KNOWN)
 def test_every_test_of_a_known_operator_passes(kind):

@@ -11,7 +11,7 @@ from minires.core.function import Function
 from minires.onnx.recording import Call
 from minires.onnx.writing.graph import Graph, emits, host
 from minires.ops import clamp, elementwise, exponential, rectifiers, rounding, trigonometry, vector_norm
-from minires.ops.activations import Softsign
+from minires.ops.activations import Softplus, Softsign
 from minires.ops.cast import AsType, Clone, ToDevice
 from minires.ops.linear import MatMul
 from minires.ops.loss import LogSoftmax
@@ -82,6 +82,17 @@ def elu(graph: Graph, call: Call) -> None:
         _with(graph, call, "Celu", alpha=alpha)
     else:
         graph.refuse(call, "has settings that no ONNX operator has")
+
+
+@emits(Softplus)
+def softplus(graph: Graph, call: Call) -> None:
+    """ln(1 + e^(βx))/β: Softplus between a product and a quotient."""
+    x, beta = graph.name(call.inputs[0], call), vars(call.op)["beta"]
+    if beta == 1:
+        graph.add("Softplus", [x], call.output)
+        return
+    factor = graph.constant(np.array(beta, graph.record.arrays[call.output].dtype))
+    graph.add("Div", [graph.add("Softplus", [graph.add("Mul", [x, factor])]), factor], call.output)
 
 
 @emits(elementwise.Clip)

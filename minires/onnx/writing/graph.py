@@ -102,13 +102,13 @@ class Graph:
         """The same operation in the second run; itself if there is none."""
         return call.op if self.second is None else self.second.calls[self._position[call.output]].op
 
-    def lengths(self, mine: Sequence[int], theirs: Sequence[int] | None, call: Call) -> tuple[Length, ...]:
+    def lengths(self, mine: Sequence[int], theirs: Sequence[int] | None, call: Call | None) -> tuple[Length, ...]:
         """Lengths of both runs as one: those that differ grow with the batch. Raises MiniResError if they do not."""
         if self.second is None or theirs is None:
             return tuple(mine)
         return tuple(self._length(a, b, call) for a, b in zip(mine, theirs, strict=True))
 
-    def _length(self, a: int, b: int, call: Call) -> Length:
+    def _length(self, a: int, b: int, call: Call | None) -> Length:
         if a == b:
             return int(a)
         images = int(self.record.arrays[self.record.inputs[0]].shape[0])
@@ -116,7 +116,7 @@ class Graph:
             self.refuse(call, f"depends on the number of images in a way that ONNX cannot say ({a}, with one more {b})")
         return Batch(a // images)
 
-    def shape(self, number: int, call: Call) -> tuple[Length, ...]:
+    def shape(self, number: int, call: Call | None) -> tuple[Length, ...]:
         """The shape of a value."""
         twin = self.twin(number)
         return self.lengths(self.record.arrays[number].shape, None if twin is None else twin.shape, call)
@@ -148,7 +148,7 @@ class Graph:
         self.taken.add(name)
         return name
 
-    def name(self, number: int, call: Call) -> str:
+    def name(self, number: int, call: Call | None) -> str:
         """The name of a value; a parameter or constant is written when it is first asked for."""
         if number not in self.names:
             array = self.record.arrays[number]
@@ -160,7 +160,7 @@ class Graph:
                 self.names[number] = self.number_or_array(array, self.twin(number), call)
         return self.names[number]
 
-    def number_or_array(self, array: Array, twin: Array | None, call: Call) -> str:
+    def number_or_array(self, array: Array, twin: Array | None, call: Call | None) -> str:
         """The name of a constant, which may have a row for each image."""
         mine, theirs = host(array), None if twin is None else host(twin)
         if theirs is None or (
@@ -178,7 +178,7 @@ class Graph:
         """The name of a constant, in a node of its own: it is no parameter when the file is read again."""
         from onnx import numpy_helper
 
-        return self.add("Constant", [], value=numpy_helper.from_array(np.ascontiguousarray(array)))
+        return self.add("Constant", [], value=numpy_helper.from_array(np.asarray(array, order="C")))
 
     def setting(self, array: np.ndarray) -> str:
         """The name of integers that an operator reads as a setting: a shape, axes."""
@@ -204,7 +204,9 @@ class Graph:
         return value
 
     def reduce(self, op: str, x: str, axes: Sequence[int], keepdims: bool, output: int | None = None) -> str:
-        """Add a reduction; from opset 18 on (ReduceSum from 13) its axes are an input."""
+        """Add a reduction; from opset 18 on (ReduceSum from 13) its axes are an input. No axes mean all to ONNX."""
+        if not axes:
+            return self.add("Identity", [x], output)
         if self.opset >= 18 or op == "ReduceSum":
             return self.add(op, [x, self.setting(np.array(axes, np.int64))], output, keepdims=int(keepdims))
         return self.add(op, [x], output, axes=list(axes), keepdims=int(keepdims))
@@ -230,8 +232,10 @@ class Graph:
             if type(value) in (int, float, str, bool, tuple) and value != other.get(name):
                 self.refuse(call, f"has a setting ({name}) that depends on the number of images: dynamic_batch=False")
 
-    def refuse(self, call: Call, why: str) -> NoReturn:
+    def refuse(self, call: Call | None, why: str) -> NoReturn:
         """Raise MiniResError, naming the operation and the line of the model that applies it."""
+        if call is None:
+            raise MiniResError(f"onnx.save: the model {why}")
         raise MiniResError(f"onnx.save: {call.line}: {call.op.name} {why}")
 
 

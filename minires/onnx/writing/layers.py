@@ -24,8 +24,10 @@ def _stem(graph: Graph, number: int, ending: str) -> str:
     return name.removesuffix(ending) if name.endswith(ending) else ""
 
 
-def _sides(window: Window) -> list[int]:
-    return [*window.padding, *window.padding]
+def _sides(window: Window, extra: tuple[int, int] = (0, 0)) -> list[int]:
+    """The padding of each side, as ONNX has it: above, left, below, right; `extra` more below and to the right."""
+    above, left = window.padding
+    return [above, left, above + extra[0], left + extra[1]]
 
 
 @emits(Conv2d)
@@ -68,34 +70,47 @@ def conv_transpose(graph: Graph, call: Call) -> None:
 
 @emits(MaxPool2d)
 def max_pool(graph: Graph, call: Call) -> None:
-    """MaxPool."""
+    """MaxPool; what rounding up adds is padding, since ONNX has a window more where it would begin beyond the image."""
     window = vars(call.op)["window"]
+    extra = _rounded_up(graph, call)
     graph.add(
         "MaxPool",
         [graph.name(call.inputs[0], call)],
         call.output,
         kernel_shape=list(window.kernel),
         strides=list(window.stride),
-        pads=_sides(window),
+        pads=_sides(window, extra),
         dilations=list(window.dilation),
-        ceil_mode=int(vars(call.op)["ceil_mode"]),
     )
 
 
 @emits(AvgPool2d)
 def average_pool(graph: Graph, call: Call) -> None:
-    """AveragePool."""
-    window = vars(call.op)["window"]
+    """AveragePool. Padding counts, where it is to, as pixels that are 0; what rounding up adds never does."""
+    window, x = vars(call.op)["window"], graph.name(call.inputs[0], call)
+    extra, sides = _rounded_up(graph, call), _sides(window)
+    if vars(call.op)["count_include_pad"] and any(extra) and any(sides):
+        widths = np.array([0, 0, *sides[:2], 0, 0, *sides[2:]], np.int64)
+        x, sides = graph.add("Pad", [x, graph.setting(widths)]), [0] * 4
+    pads = [*sides[:2], sides[2] + extra[0], sides[3] + extra[1]]
     graph.add(
         "AveragePool",
-        [graph.name(call.inputs[0], call)],
+        [x],
         call.output,
         kernel_shape=list(window.kernel),
         strides=list(window.stride),
-        pads=_sides(window),
-        ceil_mode=int(vars(call.op)["ceil_mode"]),
-        count_include_pad=int(vars(call.op)["count_include_pad"]),
+        pads=pads,
+        count_include_pad=int(vars(call.op)["count_include_pad"] and not any(extra)),
     )
+
+
+def _rounded_up(graph: Graph, call: Call) -> tuple[int, int]:
+    """The pixels that a pooling with ceil_mode reads below and to the right of the padded image."""
+    window = vars(call.op)["window"]
+    image, output = (graph.record.arrays[each].shape[2:] for each in (call.inputs[0], call.output))
+    reads = [(output[i] - 1) * window.stride[i] + window.dilation[i] * (window.kernel[i] - 1) + 1 for i in range(2)]
+    below, right = (max(0, reads[i] - image[i] - 2 * window.padding[i]) for i in range(2))
+    return below, right
 
 
 # -- batch norm -------------------------------------------------------------------------------------------------------

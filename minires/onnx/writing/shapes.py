@@ -54,8 +54,11 @@ def sum_to(graph: Graph, call: Call) -> None:
 @emits(Flip)
 def flip(graph: Graph, call: Call) -> None:
     """Slice, backwards."""
-    axes = list(vars(call.op)["axes"])
-    _slice(graph, call, graph.name(call.inputs[0], call), [(axis, -1, -_END - 1, -1) for axis in axes], call.output)
+    axes, x = list(vars(call.op)["axes"]), graph.name(call.inputs[0], call)
+    if not axes:
+        graph.add("Identity", [x], call.output)
+        return
+    _slice(graph, call, x, [(axis, -1, -_END - 1, -1) for axis in axes], call.output)
 
 
 def _slice(graph: Graph, call: Call, x: str, parts: Sequence[tuple[int, int, int, int]], output: int | None) -> str:
