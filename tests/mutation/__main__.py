@@ -3,11 +3,11 @@
     python -m tests.mutation --sample 60 --seed 1               exit code 1 if fewer than 93 % are noticed
     python -m tests.mutation --sample 20 --only minires/ops
 
-The related tests are those of `related.py`, also those against PyTorch if it is installed, and of the slow ones those that
-are marked `alone`: what they test, no quick test does. They
-run once for all mutants of a package, and then in forked children (`in_process.py`). What no child notices is tried
-again, by changing the file. It takes some minutes for each package, so it is no part of `make test` or `.ci/run`. A
-mutant that cannot change what anybody could observe is entered in `equivalent.py`, with the reason, and not drawn.
+The related tests are those of `related.py`, also those against PyTorch if it is installed, and of the slow ones those
+that are marked `alone`: what they test, no quick test does. They run once for all mutants of a package, and then in
+forked children (`in_process.py`). What no child notices is tried again, by changing the file. It takes some minutes for
+each package, so it is no part of `make test` or `.ci/run`. A mutant that cannot change what anybody could observe is
+entered in `equivalent.py`, with the reason, and not drawn.
 """
 
 from __future__ import annotations
