@@ -1,8 +1,8 @@
 """What all tests share: the number of threads, hypothesis profiles; PyTorch, real data and GPUs as fixtures.
 
 A skipped test is a check that did not happen. A run can require PyTorch, the real data, the simulator and compiler of
-CUDA kernels, a browser, ONNX Runtime (MINIRES_REQUIRE_TORCH=1, …_DATA, …_CUDASIM, …_BROWSER, …_ONNXRUNTIME, as `.ci/run`
-sets them) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a skip because it is missing is a failure.
+CUDA kernels, a browser, ONNX Runtime (MINIRES_REQUIRE_TORCH=1, …_DATA, …_CUDASIM, …_BROWSER, …_ONNXRUNTIME, as in
+`.ci/run`) or a GPU (MINIRES_REQUIRE_GPU=1, as `make test-gpu` sets it): then a skip because it is missing is a failure.
 """
 
 from __future__ import annotations

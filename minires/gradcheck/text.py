@@ -68,8 +68,8 @@ def _details(array: ArrayResult) -> list[str]:
 
 
 def _line(element: Element) -> str:
-    where = str(list(element.index)) if element.index is not None else "along a random direction"
-    text = f"{element.verdict} at {where}: analytic {element.analytic:.10g}, "
+    where = f"at {list(element.index)}" if element.index is not None else "along a random direction"
+    text = f"{element.verdict} {where}: analytic {element.analytic:.10g}, "
     text += f"numeric {element.numeric:.10g} ± {element.error:.1g}"
     if element.left is not None and element.right is not None and element.verdict in (Verdict.KINK, Verdict.WRONG):
         text += f", slopes {element.left:.4g} left, {element.right:.4g} right"

@@ -19,7 +19,7 @@ from minires.data.transforms.base import Pixels
 from minires.errors import DataError
 
 BATCH = 16  # images that are decoded and classified together
-_in_turn = threading.BoundedSemaphore(os.cpu_count() or 1)
+_in_turn: threading.BoundedSemaphore  # as many turns as there are cores
 
 
 def _renew_turns() -> None:
@@ -28,6 +28,7 @@ def _renew_turns() -> None:
     _in_turn = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
+_renew_turns()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_turns)
 

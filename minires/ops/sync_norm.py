@@ -79,10 +79,7 @@ class SyncBatchNormTraining(BatchNormTraining):
             gy, y = backend.relu_mask(gy, y), None
         gw, gb = self.of_this_rank(gy, x.data, y)
         sums, statistics = self.over_all(gw, gb), (self.mean, self.var, weight.data, self.eps)
-        if x.data.size:
-            gx = backend.batch_norm_grad_input(gy, x.data, *statistics, y, *sums, self.count)
-        else:
-            gx = gy.copy()
+        gx = backend.batch_norm_grad_input(gy, x.data, *statistics, y, *sums, self.count) if x.data.size else gy.copy()
         return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
     def of_this_rank(self, gy: Array, x: Array, y: Array | None) -> tuple[Array, Array]:

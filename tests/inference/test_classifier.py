@@ -496,3 +496,11 @@ def test_flags_are_true_or_false(tmp_path):
         classifier.load("resnet8", path, mapped="no")
     with pytest.raises((TypeError, ValueError), match="compiled"):
         classifier.load("resnet8", path).predict(np.zeros((32, 32, 3), np.uint8), compiled="no")
+
+
+def test_there_are_as_many_turns_as_cores_also_in_a_forked_child(monkeypatch):
+    for cores, turns in ((6, 6), (1, 1), (None, 1)):
+        monkeypatch.setattr(reading.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(reading, "_in_turn", None)
+        reading._renew_turns()
+        assert [reading._in_turn.acquire(blocking=False) for _ in range(turns + 1)] == [True] * turns + [False]
