@@ -22,8 +22,13 @@ TABLE = {
     "minires/utils": ["tests/test_torch_names.py", "tests/data"],
     "minires/terminal.py": ["tests/test_terminal.py", "tests/training/test_progress.py"],
     "minires/backend/reference": ["tests/backend/test_reference_pieces.py", "tests/ops"],
-    # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`.
-    "minires/ops": ["tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"],
+    # The cases of tests/ops against stored results of PyTorch; `branches` and `on_branches`; `celu_` and the like.
+    "minires/ops": [
+        *("tests/oracle/test_vectors.py", "tests/gradcheck/test_branches.py"),
+        *("tests/core/test_inplace.py", "tests/test_torch_defaults.py"),
+    ],
+    "minires/nn": ["tests/test_torch_defaults.py"],
+    "minires/optim": ["tests/test_torch_defaults.py"],
     "minires/ops/inplace.py": ["tests/core/test_inplace.py"],
     # Inputs: PyTorch's results on them are stored.
     "minires/gradcheck/catalogue.py": ["tests/oracle/test_examples.py"],

@@ -8,7 +8,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
-from minires import gradcheck, inference, models, optim
+from minires import gradcheck, inference, models, nn, optim
 from minires.errors import DataError, DtypeError, ShapeError
 from tests.onnx.networks import Highway, images, off, trained
 
@@ -63,6 +63,14 @@ def test_compiled_it_is_the_plan_of_our_own(resnet8):
     for count in (2, 5):
         x = images(count, 3, 16, 16, seed=count)
         assert off(fast(x), ours(mr.Tensor(x)).detach().numpy()) < 1e-5
+
+
+def test_layers_are_modules_of_our_own(resnet8):
+    ours, theirs = resnet8
+    kinds = nn.Conv2d, nn.Linear
+    counts = [[sum(type(each) is kind for each in net.modules()) for kind in kinds] for net in (ours, theirs)]
+    assert counts[0] == counts[1]
+    assert all(counts[0])
 
 
 def test_its_gradients_are_checked(tmp_path):
