@@ -32,7 +32,7 @@ X86 = {
 }
 OLDEST_NUMPY = "NPY_2_1_API_VERSION"  # the oldest NumPy that the modules run with, as in pyproject.toml
 CUDA = sorted([*glob("kernels/cuda/*.cu"), *glob("kernels/cuda/*.cuh")])
-PAGES = sorted(glob("docs/**/*.md", recursive=True))
+PAGES = sorted([*glob("docs/**/*.md", recursive=True), *glob("docs/studies/results/*.json")])
 SLOWLY = "everything works, slowly, by the reference kernels"
 
 

@@ -9,7 +9,7 @@ loop or a crash costs the checks that come after it, not those before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,11 @@ class Grade:
         return math.floor(2 * FULL_MARK * share + 1e-9) / 2
 
     @property
+    def is_full(self) -> bool:
+        """Whether the mark is full."""
+        return self.mark == FULL_MARK
+
+    @property
     def bonus(self) -> float:
         """Points on top of the mark, the mean over the classes."""
         each = [item.points for op in self.ops for item in op.items if item.bonus]
@@ -106,6 +111,12 @@ class Grade:
         """The grade as a dictionary that JSON can hold."""
         summary = {"mark": self.mark, "out_of": FULL_MARK, "bonus": self.bonus, "next": self.next}
         return summary | asdict(self)
+
+    def _repr_html_(self) -> str:
+        """The grade as notebooks show it."""
+        from minires.lab.markup import grade_html
+
+        return grade_html(self)
 
     def __str__(self) -> str:
         lines = [f"{Path(self.path).name}: {_headline(self)}"]
@@ -141,23 +152,44 @@ def _short(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
-def grade(path: str | Path, time_limit: float = 60.0) -> Grade:
-    """Grade the ops (Function subclasses) in a student's file; `docs/lab/grading.md` lists the checks.
+def grade(
+    what: str | Path | type[Any], time_limit: float | None = None, *, example: Callable[[], Any] | None = None
+) -> Grade:
+    """Grade the ops (Function subclasses) in a student's file, or one class; `docs/lab/grading.md` lists the checks.
 
-    The file runs in another process with a time limit, in seconds, and limits on memory and on what it writes. A crash,
+    A file runs in another process with a time limit, in seconds, and limits on memory and on what it writes. A crash,
     an endless loop, an exit or a syntax error in it is a result. This guards against accidents. It is no sandbox: the
     file can do on this machine whatever the user can.
 
+    A class, such as one of a notebook's cell, is graded where it is, since it may use names of other cells.
+
+    Args:
+        what: The file, or the class.
+        time_limit: Seconds that a file may take, 60 unless it is given; a class has no limit.
+        example: For a class with an op that the grader does not know: returns (how to make the op, a list of inputs).
+            A file has a function of this name.
+
     Raises:
-        MiniResError: If there is no such file, or if the time limit is not a positive number.
+        MiniResError: If there is no such file, if the class is no Function, if the time limit is not a positive number,
+            or if an argument belongs to the other kind.
     """
+    if isinstance(what, type):
+        if time_limit is not None:
+            raise MiniResError("lab grade: a class has no time limit: interrupt the cell, or grade a file")
+        from minires.lab.grading_class import grade_class
+
+        return grade_class(what, example)
+    if example is not None:
+        raise MiniResError("lab grade: example= is for a class; a file has a function example()")
+    path = what
+    time_limit = 60.0 if time_limit is None else time_limit
     file = Path(path)
     if not file.is_file():
         raise MiniResError(f"lab grade: {path} is {'a folder' if file.is_dir() else 'not there'}; name a Python file")
     if not 0 < time_limit < math.inf:
         raise MiniResError(f"lab grade: the time limit must be a positive number of seconds, not {time_limit}")
     records, ended = run(file.resolve(), time_limit)
-    return _collected(str(path), records, ended)
+    return collected(str(path), records, ended)
 
 
 def _printable(value: Any) -> Any:
@@ -169,7 +201,7 @@ def _printable(value: Any) -> Any:
     return {key: _printable(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
-def _collected(path: str, records: list[dict[str, Any]], ended: Ended) -> Grade:
+def collected(path: str, records: list[dict[str, Any]], ended: Ended) -> Grade:
     """The grade from the worker's records; a check whose result is missing has zero points."""
     records = [_printable(each) for each in records]
     results = {(each["op"], each["item"]): each for each in records if "item" in each}

@@ -97,6 +97,17 @@ def _grade(file: Path, out: TextIO) -> None:
     ops, notes = _student_ops(_load(file))
     if not ops:
         raise CannotGrade("There is nothing to grade in this file. " + " ".join(notes), EMPTY)
+    for record in graded(ops, notes, file):
+        _write(out, **record)
+
+
+def graded(
+    ops: Sequence[StudentOp], notes: Sequence[str], file: Path, stops_at: tuple[type[BaseException], ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """Run the checks of these ops; the records of a grade: the plan, and each result as soon as it is there.
+
+    `file` is where the ops are written. An exception of theirs is a result, unless it is one of `stops_at`.
+    """
     checks = {op.name: list(grading_checks.checks_for(op)) for op in ops}
     plan = [
         {
@@ -106,18 +117,19 @@ def _grade(file: Path, out: TextIO) -> None:
         }
         for op in ops
     ]
-    _write(out, plan=plan, notes=notes)
+    yield {"plan": plan, "notes": list(notes)}
     for op in ops:
         shares: dict[str, float] = {}
         for check in checks[op.name]:
             if check.bonus and shares[grading_checks.GRADIENT] < 1:
                 found = CheckResult(0.0, "not asked: first the gradient itself")
             else:
-                found = _run(check, op, file)
+                found = _run(check, op, file, stops_at)
             shares[check.name] = found.share
-            _write(out, op=op.name, item=check.name, share=float(found.share), reason=found.reason, hint=found.hint)
+            result = {"share": float(found.share), "reason": found.reason, "hint": found.hint}
+            yield {"op": op.name, "item": check.name, **result}
         if shares[grading_checks.GRADIENT] == 1:
-            _write(out, op=op.name, audit=_audit(op))
+            yield {"op": op.name, "audit": _audit(op)}
 
 
 # -- the student's file -----------------------------------------------------------------------------------------------
@@ -137,33 +149,42 @@ def _load(file: Path) -> ModuleType:
         where = f"line {error.lineno}: {(error.text or '').strip()}"
         raise CannotGrade(f"The file is not valid Python, {where} ({error.msg}).", "Run it once yourself.") from error
     except BaseException as error:
-        problem = f"The file cannot be loaded: {_described(error, file)}."
+        problem = f"The file cannot be loaded: {described(error, file)}."
         raise CannotGrade(problem, "Run it once yourself: python FILE.py should end without an error.") from error
     return module
 
 
 def _student_ops(module: ModuleType) -> tuple[list[StudentOp], list[str]]:
     """The classes to grade, and notes on those that are not graded."""
-    ops, notes = [], []
-    example = getattr(module, "example", None)
+    ops: list[StudentOp] = []
+    notes: list[str] = []
     for name, found in list(vars(module).items()):
         if not (inspect.isclass(found) and issubclass(found, Function) and found.__module__ == MODULE):
             continue
         if name != found.__name__:  # a second name of a class
             continue
-        inherited = [base.__name__ for base in found.__mro__[1:] if base.__module__.startswith("minires.ops")]
-        known = graded_op(name)
-        if inherited:
-            notes.append(f"{name} is not graded: it inherits from MiniRes's own {inherited[0]}.")
-        elif known is not None and any(_arguments(found, case, known) is None for case in known.cases):
-            notes.append(f"{name} is not graded: its constructor should take what {known.signature} passes.")
-        elif known is not None:
-            ops.append(_known(found, known))
-        elif callable(example):
-            ops += _own(found, example)
-        elif not name.startswith("_"):
-            notes.append(f"{name} is not graded: the grader knows {', '.join(GRADED)}; for others write example().")
+        of_class, of_notes = student_op(found, getattr(module, "example", None))
+        ops += of_class
+        notes += of_notes
     return ops, notes
+
+
+def student_op(found: type[Function], example: Callable[[], Any] | None) -> tuple[list[StudentOp], list[str]]:
+    """The op of one class, and a note if it cannot be graded."""
+    name = found.__name__
+    inherited = [base.__name__ for base in found.__mro__[1:] if base.__module__.startswith("minires.ops")]
+    known = graded_op(name)
+    if inherited:
+        return [], [f"{name} is not graded: it inherits from MiniRes's own {inherited[0]}."]
+    if known is not None and any(_arguments(found, case, known) is None for case in known.cases):
+        return [], [f"{name} is not graded: its constructor should take what {known.signature} passes."]
+    if known is not None:
+        return [_known(found, known)], []
+    if callable(example):
+        return _own(found, example), []
+    if name.startswith("_"):  # a helper
+        return [], []
+    return [], [f"{name} is not graded: the grader knows {', '.join(GRADED)}; for others write example()."]
 
 
 def _known(found: type[Function], known: GradedOp) -> StudentOp:
@@ -203,15 +224,17 @@ def _own(found: type[Function], example: Callable[[], Any]) -> list[StudentOp]:
 # -- results ----------------------------------------------------------------------------------------------------------
 
 
-def _run(check: Check, op: StudentOp, file: Path) -> CheckResult:
-    """The result of the check; an exception of the student's code is one too."""
+def _run(check: Check, op: StudentOp, file: Path, stops_at: tuple[type[BaseException], ...]) -> CheckResult:
+    """The result of the check; an exception of the student's code is one too, unless it is one of `stops_at`."""
     try:
         return check.run(op)
+    except stops_at:
+        raise
     except BaseException as error:
-        return CheckResult(0.0, _described(error, file), _hint(error))
+        return CheckResult(0.0, described(error, file), hint_for(error))
 
 
-def _described(error: BaseException, file: Path) -> str:
+def described(error: BaseException, file: Path) -> str:
     """The error, with the student's line if it passed through one."""
     lines = [frame for frame in _frames(error) if frame.filename == str(file)]
     return _message(error) + (f" (line {lines[-1].lineno}: {(lines[-1].line or '')[:LONGEST]})" if lines else "")
@@ -257,7 +280,8 @@ _HINTS = (
 )
 
 
-def _hint(error: BaseException) -> str:
+def hint_for(error: BaseException) -> str:
+    """What to look at after an error of this kind."""
     for kind, text, hint in _HINTS:
         if isinstance(error, kind) and text in _message(error):
             return hint

@@ -203,10 +203,10 @@ def test_messages_are_short_and_name_the_students_line(tmp_path):
     exec(compile(file.read_text("utf-8"), str(file), "exec"), code)
     with pytest.raises(ValueError, match="x") as caught:
         code["f"]()
-    assert grading_worker._described(caught.value, file) == (
+    assert grading_worker.described(caught.value, file) == (
         f"ValueError: {'x' * grading_worker.LONGEST} (line 5: raise ValueError('x' * 1000))"
     )
-    assert grading_worker._described(ValueError("elsewhere"), file) == "ValueError: elsewhere"
+    assert grading_worker.described(ValueError("elsewhere"), file) == "ValueError: elsewhere"
     assert grading_worker._message(ValueError()) == "ValueError"
     assert grading_worker._message(SystemExit()) == "it calls exit()"
     assert grading_worker._message(SystemExit(4)) == "it calls exit(4)"
@@ -221,7 +221,7 @@ def test_the_line_of_a_cause_is_named_too(tmp_path):
         code["f"]()
     error = RuntimeError("engine")
     error.__cause__ = cause.value
-    assert grading_worker._described(error, file) == "RuntimeError: engine (line 2: raise KeyError('k'))"
+    assert grading_worker.described(error, file) == "RuntimeError: engine (line 2: raise KeyError('k'))"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_the_line_of_a_cause_is_named_too(tmp_path):
     ],
 )
 def test_hints_for_errors(error, words):
-    assert words in grading_worker._hint(error)
+    assert words in grading_worker.hint_for(error)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of Linux")

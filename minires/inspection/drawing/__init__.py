@@ -1,11 +1,12 @@
 """Draws the recorded graph: what the engine stores of a computation, and what backward traverses.
 
     drawing = mr.draw_graph(block(x), names=block)
-    drawing.save("block.svg")        # or .png, or .dot for Graphviz; a notebook displays the drawing itself
+    drawing.save("block.svg")        # or .png, .pdf, or .dot for Graphviz; a notebook displays the drawing itself
+    mr.draw_graph(loss, gradients=True)                      # with the norm of the gradient on each arrow
 
-Each step has a file. `graph` reads names, shapes and edges from the engine's nodes. `layering` assigns layers and their
-order, `layout` and `coordinates` the sizes and positions. `compose` makes the figure, and `render` writes it as SVG or
-PNG. `dot` writes the graph as Graphviz text.
+Each step has a file. `graph` reads names, shapes and edges from the engine's nodes, `gradients` the norms on the edges.
+`layering` assigns layers and their order, `layout` and `coordinates` the sizes and positions. `compose` makes the
+figure, and `render` writes it as SVG, PNG or PDF. `dot` writes the graph as Graphviz text.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = ["Drawing", "Edge", "Graph", "Vertex", "draw_graph"]
 Names = Mapping[str, Tensor] | Module | None
 
 
-def draw_graph(y: Tensor, *, names: Names = None) -> Drawing:
+def draw_graph(y: Tensor, *, names: Names = None, gradients: bool | Tensor = False) -> Drawing:
     """Draw the graph of `y`: how it was computed, and which way its gradient flows.
 
     Values flow from top to bottom, gradients in reverse. The picture shows the leaves that require gradients, each op
@@ -40,12 +41,18 @@ def draw_graph(y: Tensor, *, names: Names = None) -> Drawing:
 
     The drawing holds only names and shapes, so it keeps no graph alive.
 
-    `names` are the names of leaves and results of ops: a dict of name -> Tensor, or a module with `named_parameters()`.
+    With `gradients`, each arrow carries the norm of the gradient that flows back along it. The drawing runs a backward
+    pass for that, which keeps the graph, sets no `.grad` and runs no hooks.
 
-    Raises GraphError if `y` has no graph, if backward has freed it, or if it is too large for a picture; TypeError for
-    other `names`.
+    Args:
+        y: The Tensor whose graph is drawn.
+        names: The names of leaves and results of ops: a dict of name -> Tensor, or a module with `named_parameters()`.
+        gradients: True to start from 1, for a `y` with one element; or a Tensor of y's shape to start from.
+
+    Raises GraphError if `y` has no graph, if backward has freed it, if it is too large for a picture, or if
+    gradients=True and `y` has several elements; TypeError for other `names`.
     """
-    return Drawing(graph_of(y, names))
+    return Drawing(graph_of(y, names, gradients))
 
 
 class Drawing:
@@ -75,23 +82,31 @@ class Drawing:
         return dot(self.graph)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture in the format of the suffix: .svg, .png (with Matplotlib) or .dot (Graphviz text).
+        """Write the picture in the format of the suffix: .svg, .png or .pdf (with Matplotlib), or .dot (Graphviz text).
 
         Raises MiniResError for another suffix, if the file cannot be written, or if the picture is too large for a PNG.
         """
         suffix = Path(path).suffix.lower()
-        if suffix not in (".svg", ".png", ".dot"):
-            raise MiniResError(f"cannot save a drawing as {os.fspath(path)!r}: the name must end in .svg, .png or .dot")
-        content = {".svg": self._svg_bytes, ".png": self._png_bytes, ".dot": self.dot.encode}[suffix]()
+        formats = {
+            ".svg": self._svg_bytes,
+            ".png": lambda: self._matplotlib_bytes("png"),
+            ".pdf": lambda: self._matplotlib_bytes("pdf"),
+            ".dot": self.dot.encode,
+        }
+        if suffix not in formats:
+            raise MiniResError(
+                f"cannot save a drawing as {os.fspath(path)!r}: the name must end in .svg, .png, .pdf or .dot"
+            )
+        content = formats[suffix]()
         with atomic_write(path) as file:
             file.write(content)
 
     def _svg_bytes(self) -> bytes:
         return b'<?xml version="1.0" encoding="UTF-8"?>\n' + self.svg.encode()
 
-    def _png_bytes(self) -> bytes:
+    def _matplotlib_bytes(self, suffix: str) -> bytes:
         buffer = io.BytesIO()
-        render.png(self._figure, buffer)
+        {"png": render.png, "pdf": render.pdf}[suffix](self._figure, buffer)
         return buffer.getvalue()
 
     def _repr_svg_(self) -> str:

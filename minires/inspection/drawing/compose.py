@@ -8,9 +8,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 from minires.inspection.drawing.figure import SMALL, Box, Figure, Line, Point, Step, Style, Text, shown, text_width
+from minires.inspection.drawing.gradients import norm_text
 from minires.inspection.drawing.graph import Edge, Graph
 from minires.inspection.drawing.layering import Node, arrange
-from minires.inspection.drawing.layout import FRAME, LEAF_GAP, LEAF_HEIGHT, SIDE, Layout, Port, inline, note
+from minires.inspection.drawing.layout import FRAME, LEAF_GAP, LEAF_HEIGHT, NORM_GAP, Layout, Port, inline, note
 
 MARGIN = 20.0
 DOT = 10.0  # from a row to the dot below a node, and to the beginning and end of bends
@@ -19,19 +20,20 @@ ARROW = 8.0  # length of an arrow's head
 LINE = 16.0  # height of a line of the keys below the picture
 KEY_TO_DOTS = "used more than once: here its gradients add up in backward"
 KEY = "Backward follows the arrows in reverse. Constants are left out."
+KEY_TO_NORMS = "The numbers on the arrows: the norm of the gradient that flows back along each."
 
 
 def compose(graph: Graph) -> Figure:
     """The figure of `graph`."""
     layout = Layout(graph, arrange(graph))
-    keys = [*([KEY_TO_DOTS] if graph.forks else []), KEY]
+    keys = [*([KEY_TO_DOTS] if graph.forks else []), KEY, *([KEY_TO_NORMS] if layout.has_norms else [])]
     width = max(layout.width, *(text_width(key, SMALL) for key in keys))
     layout.move((width - layout.width) / 2 + MARGIN, MARGIN)
     top = layout.bottoms[-1] + MARGIN
     figure = Figure(width + 2 * MARGIN, top + LINE * len(keys) + MARGIN)
     _Composer(graph, layout, figure).draw()
     for line, key in enumerate(keys):
-        figure.texts.append(Text(MARGIN, top + LINE * (line + 0.5), key, is_key_to_dots=key is KEY_TO_DOTS))
+        figure.texts.append(Text(MARGIN, top + LINE * (line + 0.5), key, key is KEY_TO_DOTS, key is KEY_TO_NORMS))
     return figure
 
 
@@ -86,12 +88,13 @@ class _Composer:
         top, bottom = next(self.layout.part_spans(number))
         left = self.layout.x[number] - self.layout.box_width(node.vertex) / 2
         for rank, edge in enumerate(edges):
-            right, width = left - SIDE, self.layout.side_leaf_width(edge.source)
+            right, width = left - self.layout.side, self.layout.side_leaf_width(edge.source)
             y = (top + bottom) / 2 + (rank - (len(edges) - 1) / 2) * (LEAF_HEIGHT + LEAF_GAP)
             text = inline(self.graph.vertices[edge.source])
             self.figure.boxes.append(Box("leaf", right - width / 2, y, width, LEAF_HEIGHT, "", text, edge.source))
             tip = left, min(max(y, top + 6), bottom - 6)
             self.figure.lines.append(_arrow((right, y), [], tip, (1.0, 0.0), edge))
+            self.norm(edge, right + NORM_GAP, y - 7.0)
 
     def edge(self, number: int, edge: Edge, upper: int, port: Port) -> None:
         """Draw an edge from its source through its dummy nodes, if any, into the port."""
@@ -114,7 +117,16 @@ class _Composer:
             steps += [((x, y - CORNER),), ((x, y), (x, y), (x + inwards * CORNER, y))]
             tip = self.layout.x[number] - inwards * self.layout.box_width(edge.target) / 2, y
             direction = inwards, 0.0
+            self.norm(edge, x + NORM_GAP, y - CORNER - 10.0)
+        else:
+            frame = FRAME + 2.0 if len(self.graph.vertices[edge.target].parts) > 1 else 0.0
+            self.norm(edge, x + NORM_GAP, top - (frame + 6.0 if frame else ARROW + 7.0))
         self.figure.lines.append(_arrow(start, steps, tip, direction, edge, passes=len(path) > 1))
+
+    def norm(self, edge: Edge, x: float, y: float) -> None:
+        """Write the norm of the gradient on an edge, if it has one."""
+        if edge.gradient is not None:
+            self.figure.texts.append(Text(x, y, norm_text(edge.gradient), is_gradient=True))
 
     def bend(self, x: float, next_x: float, layer: int) -> list[Step]:
         """Move an edge from one x to another between `layer` and the layer below it."""

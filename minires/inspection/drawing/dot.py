@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minires.inspection.drawing.figure import printable
+from minires.inspection.drawing.gradients import norm_text
 from minires.inspection.drawing.graph import Graph, Vertex
 
 SHAPES = {"leaf": "ellipse", "op": "box", "output": "ellipse"}
@@ -15,7 +16,8 @@ def dot(graph: Graph) -> str:
         lines += _vertex(number, vertex)
     for edge in graph.edges:
         source = graph.vertices[edge.source]
-        lines.append(f"  {_id(edge.source, max(len(source.parts) - 1, 0))} -> {_id(edge.target, edge.part)};")
+        norm = "" if edge.gradient is None else f" [label={_quoted(norm_text(edge.gradient))}]"
+        lines.append(f"  {_id(edge.source, max(len(source.parts) - 1, 0))} -> {_id(edge.target, edge.part)}{norm};")
     return "\n".join([*lines, "}", ""])
 
 

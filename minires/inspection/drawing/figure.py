@@ -51,12 +51,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Text:
-    """A line of small text that begins at x and is vertically centred at y; the key to the dots begins with a dot."""
+    """A line of small text that begins at x and is vertically centred at y; the key to the dots begins with a dot.
+
+    A gradient's norm, and the key to norms, have the colour of what is special.
+    """
 
     x: float
     y: float
     text: str
     is_key_to_dots: bool = False
+    is_gradient: bool = False
 
 
 @dataclass

@@ -40,12 +40,16 @@ class Vertex:
 
 @dataclass(frozen=True)
 class Edge:
-    """A value that the vertex `source` makes and `target` uses: as input number `input`, in its part `part`."""
+    """A value that the vertex `source` makes and `target` uses: as input number `input`, in its part `part`.
+
+    `gradient` is the norm of the gradient that flows back along it; None if it was not computed, or none flows.
+    """
 
     source: int
     target: int
     input: int = 0
     part: int = 0
+    gradient: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,11 @@ class Graph:
         return sum(len(edges) > 1 for edges in self.outgoing)
 
 
-def graph_of(y: Tensor, names: Any = None) -> Graph:
-    """The graph of `y`. Raises GraphError if there is none, if backward has freed it, or if it is too large."""
+def graph_of(y: Tensor, names: Any = None, gradients: Any = False) -> Graph:
+    """The graph of `y`, with `gradients` (True, or a Tensor to start from) with the norms on its edges.
+
+    Raises GraphError if there is none, if backward has freed it, or if it is too large.
+    """
     node = _node(y)
     labels = _labels(names)
     try:
@@ -92,17 +99,30 @@ def graph_of(y: Tensor, names: Any = None) -> Graph:
     if len(order) > MAX_VERTICES:
         raise too_large(len(order))
     index = {id(vertex): number for number, vertex in enumerate(order)}
+    start, norms = (None, {}) if gradients is False else _norms(y, gradients)
     vertices = [_vertex(vertex, labels) for vertex in order]
     edges = []
     for target, vertex in enumerate(order):
         for number, source in enumerate(vertex.edges if isinstance(vertex, Function) else ()):
             if source is not None:
-                edges.append(Edge(index[id(source)], target, number, _part(vertices[target].parts, number, vertex)))
+                part, norm = _part(vertices[target].parts, number, vertex), norms.get((id(vertex), number))
+                edges.append(Edge(index[id(source)], target, number, part, norm))
     # The last op's result is the output itself, which shows the user's name.
     vertices[-1] = Vertex("op", node.name, node.shape, vertices[-1].parts)
     vertices.append(Vertex("output", labels.get(id(node), "output"), node.shape))
-    edges.append(Edge(len(order) - 1, len(order)))
+    edges.append(Edge(len(order) - 1, len(order), gradient=start))
     return Graph(tuple(vertices), tuple(edges))
+
+
+def _norms(y: Tensor, gradients: Any) -> tuple[float | None, Mapping[tuple[int, int], float]]:
+    from minires.inspection.drawing.gradients import edge_norms
+
+    if gradients is True and y.numel() != 1:
+        raise GraphError(
+            f"draw_graph: gradients=True is for a single number, such as a loss; for a tensor of shape {y.shape} pass "
+            "the gradient to start from: gradients=g, a Tensor of this shape"
+        )
+    return edge_norms(y, None if gradients is True else gradients)
 
 
 def too_large(size: int) -> GraphError:

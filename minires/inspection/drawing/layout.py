@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from minires.inspection.drawing.coordinates import Extent, assign_x
 from minires.inspection.drawing.figure import LARGE, SMALL, shown, text_width
+from minires.inspection.drawing.gradients import norm_text
 from minires.inspection.drawing.graph import Graph, Vertex
 from minires.inspection.drawing.layering import Layering, Node
 
@@ -21,6 +22,8 @@ FRAME = 10.0  # from the frame of a fused op to its parts
 PART_GAP = 16.0  # between parts
 LEAF_GAP = 4.0  # between side leaves
 SIDE = FRAME + GAP  # from a box to its side leaves, and at least to an edge that passes beside it
+SIDE_WITH_NORM = 66.0  # the same, where a norm stands above the arrow
+NORM_GAP = 6.0  # from an arrow to the norm beside it
 ROW_GAP, WIDE_ROW_GAP = 32.0, 58.0  # between rows: if all edges are straight, and if some bend
 MIN_BOX_WIDTH = 92.0
 
@@ -45,6 +48,8 @@ class Layout:
 
     def __init__(self, graph: Graph, layering: Layering) -> None:
         self.graph, self.layering = graph, layering
+        self.has_norms = any(edge.gradient is not None for edge in graph.edges)
+        self.side = SIDE_WITH_NORM if self.has_norms else SIDE
         self.op_width = max(_text_box_width(vertex) for vertex in graph.vertices if vertex.kind == "op")
         self.edge_labels = self._labels_of_long_edges()
         positions = layering.positions()
@@ -89,8 +94,14 @@ class Layout:
             return Extent(0.0, 6 + text_width(note, SMALL) if note else 0.0, arrivals)
         half = self.box_width(node.vertex) / 2 + FRAME
         leaves = [self.side_leaf_width(edge.source) for edge in self.layering.side_leaves.get(node.vertex, ())]
-        left = max([half, *(-arrival for arrival in arrivals), *(half + GAP + leaf for leaf in leaves)])
-        return Extent(left, max([half, *arrivals]), arrivals)
+        left = max([half, *(-arrival for arrival in arrivals), *(half + self.side - FRAME + leaf for leaf in leaves)])
+        # Beside the edge at the far right stands its norm.
+        norms = [
+            port.offset + NORM_GAP + text_width(norm_text(edge.gradient), SMALL)
+            for port, edge in zip(self.ports[number], node.edges, strict=True)
+            if edge.gradient is not None
+        ]
+        return Extent(left, max([half, *arrivals, *norms]), arrivals)
 
     def _labels_of_long_edges(self) -> dict[int, str]:
         """{node: shape} for the upper end of each edge with more than one dummy node."""
@@ -118,7 +129,7 @@ class Layout:
             ports[number] = Port("top", ((rank + 1) / (len(at_top) + 1) - 0.5) * self.op_width)
         for number in at_side:
             from_left = bool(at_top) and positions[node.above[number]] < positions[node.above[at_top[0]]]
-            beside = self.op_width / 2 + SIDE
+            beside = self.op_width / 2 + self.side
             left_is_free = node.vertex not in self.layering.side_leaves
             ports[number] = Port("left", -beside) if from_left and left_is_free else Port("right", beside)
         return ports

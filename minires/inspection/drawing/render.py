@@ -1,4 +1,4 @@
-"""Renders a figure as SVG, or as PNG with Matplotlib: the same boxes, lines, dots and texts.
+"""Renders a figure as SVG, or as PNG or PDF with Matplotlib: the same boxes, lines, dots and texts.
 
 A notebook's page may contain several SVGs, so ours has no ids and no style sheet that could clash.
 """
@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 
 from minires.errors import MiniResError
 from minires.extras import require
-from minires.inspection.drawing.figure import LARGE, SMALL, Box, Figure, Line, Point, Style, printable
+from minires.inspection.drawing.figure import LARGE, SMALL, Box, Figure, Line, Point, Style, Text, printable
 from minires.inspection.drawing.graph import Graph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 INK, QUIET, ACCENT = "#263238", "#607080", "#c8500a"
@@ -31,6 +32,7 @@ RADIUS = 3.4  # of a dot
 KEY = 12.0  # from the dot of a key to its text
 MAX_PNG_SCALE, MIN_PNG_SCALE = 2.0, 0.5  # PNG pixels per unit of length: usual, and least with readable text
 MAX_PNG_SIDE = 30_000  # pixels
+MAX_PDF_SIDE = 14_400.0  # points, the largest page that readers must show (PDF 1.7, annex C)
 
 
 def svg(figure: Figure, graph: Graph) -> str:
@@ -57,7 +59,7 @@ def svg(figure: Figure, graph: Graph) -> str:
     for text in figure.texts:
         if text.is_key_to_dots:
             _svg_dot(root, (text.x + RADIUS, text.y), "key")
-        _svg_text(root, text.text, text.x + text.is_key_to_dots * KEY, text.y, SMALL, QUIET, "start")
+        _svg_text(root, text.text, text.x + text.is_key_to_dots * KEY, text.y, SMALL, _colour(text), "start")
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -118,30 +120,47 @@ def _svg_text(
 
 def png(figure: Figure, file: IO[bytes]) -> None:
     """Write the figure as a PNG image. Raises MiniResError if it is too large."""
-    require("matplotlib", "drawing a graph")
-    from matplotlib.figure import Figure as Canvas
-    from matplotlib.patches import Circle
-
     scale = min(MAX_PNG_SCALE, MAX_PNG_SIDE / max(figure.width, figure.height))
     if scale < MIN_PNG_SCALE:
         size = f"{figure.width:.0f} × {figure.height:.0f}"
         raise MiniResError(f"a drawing of {size} pixels is too large for a PNG image: save it as .svg")
-    canvas = Canvas(figsize=(figure.width / 72, figure.height / 72), dpi=72 * scale)  # one unit is one point
+    _canvas(figure, dpi=72 * scale).savefig(file, format="png")
+
+
+def pdf(figure: Figure, file: IO[bytes]) -> None:
+    """Write the figure as a PDF of one page, without a date in it. Raises MiniResError if it is too large."""
+    if max(figure.width, figure.height) > MAX_PDF_SIDE:
+        size = f"{figure.width:.0f} × {figure.height:.0f}"
+        raise MiniResError(f"a drawing of {size} pixels is too large for a PDF: save it as .svg")
+    canvas = _canvas(figure, dpi=72)
+    from matplotlib import rc_context
+
+    with rc_context({"pdf.fonttype": 42}):  # letters stay letters, which can be searched and copied
+        canvas.savefig(file, format="pdf", metadata={"CreationDate": None})
+
+
+def _canvas(figure: Figure, dpi: float) -> Canvas:
+    """The figure as Matplotlib draws it; one unit is one point."""
+    require("matplotlib", "drawing a graph")
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.patches import Circle
+
+    canvas = Canvas(figsize=(figure.width / 72, figure.height / 72), dpi=dpi)
     axes = canvas.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0, figure.width), ylim=(figure.height, 0))
     axes.axis("off")
     for box in figure.boxes:
-        _png_box(axes, box)
+        _draw_box(axes, box)
     for line in figure.lines:
-        _png_line(axes, line)
+        _draw_line(axes, line)
     keys = [(text.x + RADIUS, text.y) for text in figure.texts if text.is_key_to_dots]
     for dot in [*figure.dots, *keys]:
         axes.add_patch(Circle(dot, RADIUS, color=ACCENT, zorder=3))
     for text in figure.texts:
-        _png_text(axes, text.text, text.x + text.is_key_to_dots * KEY, text.y, SMALL, QUIET, "left")
-    canvas.savefig(file, format="png")
+        _draw_text(axes, text.text, text.x + text.is_key_to_dots * KEY, text.y, SMALL, _colour(text), "left")
+    return canvas
 
 
-def _png_box(axes: Axes, box: Box) -> None:
+def _draw_box(axes: Axes, box: Box) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     fill, outline = COLOURS[box.style]
@@ -157,10 +176,10 @@ def _png_box(axes: Axes, box: Box) -> None:
     )
     axes.add_patch(patch)
     for text, x, y, size, colour in _texts(box):
-        _png_text(axes, text, x, y, size, colour, "center")
+        _draw_text(axes, text, x, y, size, colour, "center")
 
 
-def _png_line(axes: Axes, line: Line) -> None:
+def _draw_line(axes: Axes, line: Line) -> None:
     from matplotlib.patches import PathPatch, Polygon
     from matplotlib.path import Path
 
@@ -173,7 +192,7 @@ def _png_line(axes: Axes, line: Line) -> None:
     axes.add_patch(Polygon(_arrowhead(line), facecolor=colour, edgecolor="none", zorder=2))
 
 
-def _png_text(axes: Axes, text: str, x: float, y: float, size: float, colour: str, align: str) -> None:
+def _draw_text(axes: Axes, text: str, x: float, y: float, size: float, colour: str, align: str) -> None:
     size *= 0.92  # Matplotlib's default font is wide
     axes.text(x, y, text, fontsize=size, color=colour, ha=align, va="center_baseline", parse_math=False, zorder=3)
 
@@ -188,6 +207,10 @@ def _texts(box: Box) -> Iterator[tuple[str, float, float, float, str]]:
         yield box.name, box.x, box.y - apart, LARGE, INK
     if box.note:
         yield box.note, box.x, box.y + apart, SMALL, QUIET
+
+
+def _colour(text: Text) -> str:
+    return ACCENT if text.is_gradient else QUIET
 
 
 def _radius(box: Box) -> float:
