@@ -1,0 +1,82 @@
+"""Lessons as notebooks: reads them, puts the answers in, and executes them in a kernel of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LESSONS = ROOT / "docs" / "lessons"
+EXERCISES = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a grading cell showed: for which exercise, after which cell, and what that cell's comment promises."""
+
+    exercise: int
+    after: str
+    text: str
+    promised: str
+
+    @property
+    def passed(self) -> bool:
+        """A grade begins with the class and its mark, another result with a tick."""
+        return self.text.startswith("✓") or bool(re.match(r"\w+: 20/20", self.text))
+
+
+def names() -> list[str]:
+    """The lessons in order, such as "2-skip-connection"."""
+    return sorted(path.stem for path in LESSONS.glob("[0-9]*.md"))
+
+
+def cells(path: Path, tag: str | None = None) -> list[Any]:
+    """The cells of a notebook, or its code cells with this tag."""
+    import jupytext
+
+    notebook = jupytext.read(path)
+    return [cell for cell in notebook.cells if tag is None or tag in cell.metadata.get("tags", [])]
+
+
+def with_answers(name: str) -> Any:
+    """The lesson as it is, and behind it for each exercise: every mistake and the answer, each with the grading cell."""
+    import nbformat
+
+    lesson, answers = LESSONS / f"{name}.md", LESSONS / "answers" / f"{name}.md"
+    notebook = nbformat.v4.new_notebook(cells=cells(lesson))
+    for exercise in EXERCISES:
+        [grading] = cells(lesson, f"grade-{exercise}")
+        for kind in ("mistake", "answer"):
+            for cell in cells(answers, f"{kind}-{exercise}"):
+                graded = nbformat.v4.new_code_cell(grading.source, metadata={"graded": (exercise, kind, cell.source)})
+                notebook.cells += [nbformat.v4.new_code_cell(cell.source), graded]
+    return notebook
+
+
+def execute(notebook: Any, folder: Path) -> None:
+    """Run all cells in a fresh kernel, in an empty folder; an exception in a cell is raised."""
+    from nbclient import NotebookClient
+
+    # One thread: the arrays are tiny. No network: a lesson works without one.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINIRES_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    client = NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client.execute(env=environment)
+
+
+def graded(notebook: Any) -> list[Graded]:
+    """What the grading cells behind the lesson showed."""
+    found = []
+    for cell in notebook.cells:
+        if "graded" in cell.metadata:
+            exercise, kind, source = cell.metadata["graded"]
+            promised = re.search(r"# says: (.*)", source)
+            found.append(Graded(exercise, kind, shown(cell), promised[1] if promised else ""))
+    return found
+
+
+def shown(cell: Any) -> str:
+    """The text of the cell's last result."""
+    return cell.outputs[-1]["data"]["text/plain"] if cell.outputs and "data" in cell.outputs[-1] else ""

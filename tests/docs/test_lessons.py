@@ -1,0 +1,69 @@
+"""The lessons run from beginning to end; answers pass, and each typical mistake is told what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from minires import lab
+from tests.docs import lessons
+
+pytest.importorskip("jupytext")
+pytest.importorskip("nbclient")
+NAMES = lessons.names()
+
+
+@pytest.mark.slow  # a kernel for each lesson, which trains networks
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_runs_and_its_exercises_grade_themselves(name: str, tmp_path: Path) -> None:
+    notebook = lessons.with_answers(name)
+    lessons.execute(notebook, tmp_path)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if any(tag.startswith("grade-") for tag in tags):  # nobody has written an answer yet
+            assert "Not yet" in lessons.shown(cell) or "This is where your work begins" in lessons.shown(cell)
+    results = lessons.graded(notebook)
+    for each in results:
+        if each.after == "answer":
+            assert each.passed, each.text
+        else:
+            assert not each.passed
+            assert each.promised
+            assert each.promised in each.text, each.text
+    answers = Counter(each.exercise for each in results if each.after == "answer")
+    mistakes = Counter(each.exercise for each in results if each.after == "mistake")
+    assert answers == dict.fromkeys(lessons.EXERCISES, 1)
+    assert set(mistakes) == set(lessons.EXERCISES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_has_three_exercises_and_shows_no_answer(name: str) -> None:
+    path = lessons.LESSONS / f"{name}.md"
+    for exercise in lessons.EXERCISES:
+        assert len(lessons.cells(path, f"exercise-{exercise}")) == 1
+        assert len(lessons.cells(path, f"grade-{exercise}")) == 1
+    text = path.read_text("utf-8")
+    for cell in lessons.cells(lessons.LESSONS / "answers" / f"{name}.md", "answer-1"):
+        assert cell.source not in text
+    assert "answers/" not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_cell_of_code_installs(name: str) -> None:
+    first = next(cell for cell in lessons.cells(lessons.LESSONS / f"{name}.md") if cell.cell_type == "code")
+    assert first.metadata["tags"] == ["install"]
+    assert '%pip install --quiet "minires[all]"' in first.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parts_of_a_lesson_take_45_minutes(name: str) -> None:
+    text = (lessons.LESSONS / f"{name}.md").read_text("utf-8")
+    assert sum(map(int, re.findall(r"^## .* \((\d+) minutes\)$", text, re.MULTILINE))) == 45
+
+
+def test_every_exercise_is_in_a_lesson() -> None:
+    text = "".join((lessons.LESSONS / f"{name}.md").read_text("utf-8") for name in NAMES)
+    assert Counter(re.findall(r'lab\.check\("([\w.-]+)"', text)) == dict.fromkeys(lab.EXERCISES, 1)
