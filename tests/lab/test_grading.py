@@ -18,7 +18,7 @@ from minires import lab
 from minires.errors import MiniResError
 from minires.lab import grading_checks as checks
 from minires.lab import grading_process, grading_worker
-from minires.lab.grading import Grade, Item, OpGrade, _collected
+from minires.lab.grading import Grade, Item, OpGrade, collected
 from minires.lab.grading_cases import GRADED
 from minires.lab.grading_process import Ended
 
@@ -64,7 +64,7 @@ def here(tmp_path, monkeypatch):
         out = io.StringIO()
         grading_worker.grade_file(file, out)
         records = [json.loads(line) for line in out.getvalue().splitlines()]
-        return _collected(str(file), records, Ended("", "", (), 0.0))
+        return collected(str(file), records, Ended("", "", (), 0.0))
 
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield graded_here

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from minires.lab import grading_process, grading_worker
-from minires.lab.grading import Grade, Item, OpGrade, _collected
+from minires.lab.grading import Grade, Item, OpGrade, collected
 from minires.lab.grading_cases import GRADED
 from minires.lab.grading_process import KEPT_OUTPUT, MUCH_OUTPUT, SHOWN_OUTPUT, Ended, _ended, _environment, _Tail
 
@@ -101,7 +101,7 @@ def record(item: str, share: float) -> dict[str, Any]:
 
 def test_a_check_without_a_result_has_no_points_and_the_first_says_why():
     ended = Ended("it crashed", "look", ["noted"], 1.26)
-    grade = _collected("x.py", [PLAN, record("a", 0.5)], ended)
+    grade = collected("x.py", [PLAN, record("a", 0.5)], ended)
     (op,) = grade.ops
     assert [(each.name, each.points, each.out_of, each.bonus) for each in op.items] == [
         ("a", 2.0, 4, False),
@@ -119,17 +119,17 @@ def test_a_check_without_a_result_has_no_points_and_the_first_says_why():
 
 def test_a_process_that_finished_had_no_accident():
     audit = {"op": "Exp", "audit": "sharp"}
-    grade = _collected("x.py", [PLAN, record("a", 1.0), audit, {"done": True}], Ended("ended", "h", (), 0.0))
+    grade = collected("x.py", [PLAN, record("a", 1.0), audit, {"done": True}], Ended("ended", "h", (), 0.0))
     assert (grade.problem, grade.hint) == ("", "")
     assert [each.reason for each in grade.ops[0].items] == ["why a", "not reached", "not reached"]
     assert grade.ops[0].audit == "sharp"
 
 
 def test_a_process_that_ended_before_its_plan():
-    grade = _collected("x.py", [], Ended("it crashed", "look", (), 0.0))
+    grade = collected("x.py", [], Ended("it crashed", "look", (), 0.0))
     assert grade.problem == "The program ended too early while the file was being loaded: it crashed."
     assert grade.ops == []
-    refused = _collected("x.py", [{"problem": "no\x1b op", "hint": "h"}, {"done": True}], Ended("", "", (), 0.0))
+    refused = collected("x.py", [{"problem": "no\x1b op", "hint": "h"}, {"done": True}], Ended("", "", (), 0.0))
     assert (refused.problem, refused.hint) == ("no� op", "h")
 
 
