@@ -54,7 +54,7 @@ class OpGrade:
     audit: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grade:
     """The grade of a file.
 
@@ -129,6 +129,8 @@ class Grade:
                 lines += ["", "  How sharp was the gradient check?", *("  " + line for line in op.audit.splitlines())]
         lines += ["", *self.notes] if self.notes else []
         return "\n".join([*lines, "", f"Look next at: {self.next}" if self.next else "Nothing is left to look at."])
+
+    __repr__ = __str__
 
 
 def _item_lines(items: Sequence[Item]) -> Iterator[str]:
