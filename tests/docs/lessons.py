@@ -42,17 +42,22 @@ def cells(path: Path, tag: str | None = None) -> list[Any]:
 
 
 def with_answers(name: str) -> Any:
-    """The lesson as it is, and behind it for each exercise: every mistake and the answer, each with the grading cell."""
+    """The lesson as it is, and behind it for each exercise the answer and every mistake, each with the grading cell.
+
+    The answer runs once more at the end, since the next exercise may use it.
+    """
     import nbformat
 
     lesson, answers = LESSONS / f"{name}.md", LESSONS / "answers" / f"{name}.md"
     notebook = nbformat.v4.new_notebook(cells=cells(lesson))
     for exercise in EXERCISES:
         [grading] = cells(lesson, f"grade-{exercise}")
-        for kind in ("mistake", "answer"):
-            for cell in cells(answers, f"{kind}-{exercise}"):
-                graded = nbformat.v4.new_code_cell(grading.source, metadata={"graded": (exercise, kind, cell.source)})
-                notebook.cells += [nbformat.v4.new_code_cell(cell.source), graded]
+        [answer] = cells(answers, f"answer-{exercise}")
+        mistakes = cells(answers, f"mistake-{exercise}")
+        for kind, cell in [("answer", answer), *(("mistake", each) for each in mistakes)]:
+            result = nbformat.v4.new_code_cell(grading.source, metadata={"graded": (exercise, kind, cell.source)})
+            notebook.cells += [nbformat.v4.new_code_cell(cell.source), result]
+        notebook.cells.append(nbformat.v4.new_code_cell(answer.source))
     return notebook
 
 
