@@ -11,6 +11,7 @@ lab.check("skip.two-terms", my_function)    # an exercise of docs/lessons
 """
 
 from minires.lab.exercises import EXERCISES, check
+from minires.lab.exercises.checking import mystery
 from minires.lab.grading import FULL_MARK, Grade, grade
 from minires.lab.mistake import Mistake, Outcome
 from minires.lab.mistakes import MISTAKES, break_engine, find
@@ -26,4 +27,5 @@ __all__ = [
     "check",
     "find",
     "grade",
+    "mystery",
 ]

@@ -66,7 +66,12 @@ def execute(notebook: Any, folder: Path) -> None:
     from nbclient import NotebookClient
 
     # One thread: the arrays are tiny. No network: a lesson works without one.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINIRES_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MINIRES_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
     client = NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from minires.cli import main
 from minires.lab import marking
 from minires.lab.grading import Grade, Item, OpGrade

@@ -23,8 +23,8 @@ def _statistics(statistics: Callable[..., Any]) -> str:
         mean, normaliser, remembered = several(statistics(x.copy()), 3, "the mean and the two variances")
         if array(mean, "the mean").shape != (shape[1],):
             raise Wrong(
-                f"The mean has shape {np.shape(mean)}; x {shape} has {shape[1]} channels, so there are {shape[1]} means. "
-                "Over which three axes do you take it?"
+                f"The mean has shape {np.shape(mean)}; x {shape} has {shape[1]} channels, so there are {shape[1]} "
+                "means. Over which three axes do you take it?"
             )
         biased, unbiased = x.var(_AXES), x.var(_AXES, ddof=1)
         like(mean, x.mean(_AXES), "the mean")
