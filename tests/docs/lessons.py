@@ -62,15 +62,20 @@ def with_answers(name: str) -> Any:
 
 
 def execute(notebook: Any, folder: Path) -> None:
-    """Run all cells in a fresh kernel, in an empty folder; an exception in a cell is raised."""
+    """Run all cells in a fresh kernel, in this folder; an exception in a cell is raised.
+
+    `folder`/cache is the cache of downloaded weights. Nobody answers at the proxy: a lesson works without a network.
+    """
     from nbclient import NotebookClient
 
-    # One thread: the arrays are tiny. No network: a lesson works without one.
+    nowhere = "http://127.0.0.1:9"
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "MINIRES_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",  # the arrays are tiny
+        "https_proxy": nowhere,
+        "HTTPS_PROXY": nowhere,
     }
     client = NotebookClient(notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)

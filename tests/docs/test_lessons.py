@@ -39,6 +39,28 @@ def test_a_lesson_runs_and_its_exercises_grade_themselves(name: str, tmp_path: P
     assert set(mistakes) == set(lessons.EXERCISES)
 
 
+@pytest.mark.slow  # ResNet-18, once for each of its blocks
+def test_the_photograph_is_named_with_the_published_weights(data_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    published = data_root / "weights" / "resnet18_imagenet.pth"
+    (tmp_path / "cache" / "resnet18-f37072fd.pth").symlink_to(published.resolve())
+    notebook = lessons.with_answers("8-photograph")
+    lessons.execute(notebook, tmp_path)
+    texts = [each["text"] for cell in notebook.cells for each in cell.get("outputs", []) if "text" in each]
+    assert not any("cannot be had" in text for text in texts)
+    assert all(each.passed for each in lessons.graded(notebook) if each.after == "answer")
+
+
+@pytest.mark.slow  # reads what the run above would print
+def test_without_weights_the_lesson_says_what_it_shows_instead(tmp_path: Path) -> None:
+    notebook = lessons.with_answers("8-photograph")
+    notebook.cells = [cell for cell in notebook.cells if "graded" not in cell.metadata][:7]
+    lessons.execute(notebook, tmp_path)
+    text = "".join(each.get("text", "") for cell in notebook.cells for each in cell.get("outputs", []))
+    assert "ResNet-18's weights cannot be had" in text
+    assert "So this run shows ResNet-32 and a handwritten digit" in text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lesson_has_three_exercises_and_shows_no_answer(name: str) -> None:
     path = lessons.LESSONS / f"{name}.md"

@@ -25,9 +25,11 @@ def _ops(Conv2d: type[Any], MaxPool2d: type[Any], Add: type[Any]) -> str:
     for found in (Conv2d, MaxPool2d, Add):
         if not isinstance(found, type) or not issubclass(found, Function):
             raise Wrong(f"{found!r} is no class of yours: write class …(mr.Function), as in lessons 1, 3 and 5.")
-    for wanted, found in (("Conv2d", Conv2d), ("MaxPool2d", MaxPool2d), ("Add", Add)):
+    named = {"Add": Add, "MaxPool2d": MaxPool2d, "Conv2d": Conv2d}  # what is graded fastest comes first
+    for wanted, found in named.items():
         if found.__name__ != wanted:
             raise Wrong(f"{found.__name__} should be called {wanted}: by its name it is compared with MiniRes's own.")
+    for found in named.values():
         result = grade(found)
         if any("NotImplementedError" in item.reason for op in result.ops for item in op.items):
             raise NotImplementedError
