@@ -44,7 +44,7 @@ def cells(path: Path, tag: str | None = None) -> list[Any]:
 def with_answers(name: str) -> Any:
     """The lesson as it is, and behind it for each exercise the answer and every mistake, each with the grading cell.
 
-    The answer runs once more at the end, since the next exercise may use it.
+    The answer runs once more at the end, since pictures and the next exercise may use it.
     """
     import nbformat
 
@@ -57,7 +57,8 @@ def with_answers(name: str) -> Any:
         for kind, cell in [("answer", answer), *(("mistake", each) for each in mistakes)]:
             result = nbformat.v4.new_code_cell(grading.source, metadata={"graded": (exercise, kind, cell.source)})
             notebook.cells += [nbformat.v4.new_code_cell(cell.source), result]
-        notebook.cells.append(nbformat.v4.new_code_cell(answer.source))
+        pictures = cells(lesson, f"picture-{exercise}")
+        notebook.cells += [nbformat.v4.new_code_cell(cell.source) for cell in (answer, grading, *pictures)]
     return notebook
 
 
