@@ -52,6 +52,13 @@ def is_interactive(stream: Any) -> bool:
     return bool(isatty and isatty())
 
 
+def is_notebook() -> bool:
+    """Whether this program is the kernel of a notebook (Jupyter, Colab), which shows HTML and can change it."""
+    ipython = sys.modules.get("IPython")  # a kernel has imported it
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
+
+
 def console(*, stderr: bool = False, moves_cursor: bool = False, **options: Any) -> Console:
     """rich's console on standard output or error, for any encoding.
 

@@ -1,4 +1,4 @@
-"""The progress of a run: bars on a terminal, plain lines in a log, nothing when switched off."""
+"""The progress of a run: bars on a terminal or in a notebook, plain lines in a log, nothing when switched off."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from minires.terminal import console, is_interactive
+from minires.terminal import console, is_interactive, is_notebook
 from minires.training.metrics import EpochRecord, Totals
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    from minires.training.notebook_bars import NotebookBars
 
 HEADER = (
     f"{'epoch':>9}  {'loss':>7} {'acc %':>6}  {'val loss':>8} {'acc %':>6}  {'lr':>8}  {'images/s':>8} {'seconds':>8}"
@@ -39,7 +41,7 @@ def format_row(record: EpochRecord, epochs: int) -> str:
 
 
 class ProgressDisplay:
-    """Prints a table on standard output, one line per epoch; on a terminal, two progress bars below it.
+    """Prints a table on standard output, one line per epoch; on a terminal or in a notebook, two progress bars below it.
 
     One bar is for the epoch and one for the whole run. Each shows the time left and the current metrics.
 
@@ -51,15 +53,20 @@ class ProgressDisplay:
 
     def __init__(self, shown: bool, epochs: int, steps: int) -> None:
         self.shown, self.epochs, self.steps = shown, epochs, steps
-        self.bars: Progress | None = None
+        self.bars: Progress | NotebookBars | None = None
         self.console: Console | None = None
-        if shown:
+        if shown and not is_notebook():  # there, rich would show each line as a box of its own
             with suppress(ModuleNotFoundError):  # without rich there are the lines, but no bars
                 self.console = console(highlight=False, soft_wrap=True)
 
     def __enter__(self) -> ProgressDisplay:
-        if self.console is not None and is_interactive(self.console.file):
+        if self.shown and is_notebook():
+            from minires.training.notebook_bars import NotebookBars
+
+            self.bars = NotebookBars()
+        elif self.console is not None and is_interactive(self.console.file):
             self.bars = _two_bars(self.console)
+        if self.bars is not None:
             self.epoch_bar = self.bars.add_task("epoch", total=self.steps, metrics="")
             self.run_bar = self.bars.add_task("all epochs", total=self.epochs * self.steps, metrics="")
             self.bars.start()
@@ -128,7 +135,21 @@ def _two_bars(screen: Console) -> Progress:
 
 @contextmanager
 def progress_bar(description: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, if that is a terminal and rich is there; yields `update(done, total)`, to move it."""
+    """A bar in a notebook, or on standard error if that is a terminal and rich is there.
+
+    Yields `update(done, total)`, which moves it.
+    """
+    if shown and is_notebook():
+        from minires.training.notebook_bars import NotebookBars
+
+        bar = NotebookBars()
+        number = bar.add_task(description, total=1)
+        bar.start()
+        try:
+            yield lambda done, total: bar.update(number, completed=done, total=total)
+        finally:
+            bar.stop()
+        return
     if not (shown and is_interactive(sys.stderr) and find_spec("rich")):
         yield lambda done, total: None
         return

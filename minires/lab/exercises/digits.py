@@ -106,7 +106,9 @@ def _train(train: Callable[[], Any]) -> str:
             f"{percent:.1f} % of the {len(labels)} held-out digits are right, and {WANTED:g} % are wanted. Does the loss "
             "fall? In each step: zero_grad, forward, loss, backward, step. Does every epoch see all batches?"
         )
-    return f"{percent:.1f} % of the {len(labels)} held-out digits are right, with your own convolution, pooling and sum."
+    return (
+        f"{percent:.1f} % of the {len(labels)} held-out digits are right, with your own convolution, pooling and sum."
+    )
 
 
 EXERCISES = (

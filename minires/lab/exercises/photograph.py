@@ -34,7 +34,9 @@ def _prepared(prepared: Callable[..., Any]) -> str:
         if np.allclose(found, scaled.reshape(expected.shape)) and not np.allclose(found, expected, atol=1e-5):
             raise Wrong("The pixels are mixed up: reshape does not move axes, transpose does.")
         if np.abs(found).max() > 50:
-            raise Wrong("The numbers are too large. Mean and deviation are those of numbers from 0 to 1: divide by 255.")
+            raise Wrong(
+                "The numbers are too large. Mean and deviation are those of numbers from 0 to 1: divide by 255."
+            )
         like(
             found.astype(np.float64).round(4),
             expected.astype(np.float32).astype(np.float64).round(4),
