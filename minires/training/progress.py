@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minires.terminal import console, is_interactive, is_notebook
 from minires.training.metrics import EpochRecord, Totals
@@ -14,8 +14,6 @@ from minires.training.metrics import EpochRecord, Totals
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
-
-    from minires.training.notebook_bars import NotebookBars
 
 HEADER = (
     f"{'epoch':>9}  {'loss':>7} {'acc %':>6}  {'val loss':>8} {'acc %':>6}  {'lr':>8}  {'images/s':>8} {'seconds':>8}"
@@ -41,7 +39,7 @@ def format_row(record: EpochRecord, epochs: int) -> str:
 
 
 class ProgressDisplay:
-    """Prints a table on standard output, one line per epoch; on a terminal or in a notebook, two progress bars below it.
+    """Prints a table on standard output, one line an epoch; on a terminal or in a notebook, two progress bars below it.
 
     One bar is for the epoch and one for the whole run. Each shows the time left and the current metrics.
 
@@ -53,7 +51,7 @@ class ProgressDisplay:
 
     def __init__(self, shown: bool, epochs: int, steps: int) -> None:
         self.shown, self.epochs, self.steps = shown, epochs, steps
-        self.bars: Progress | NotebookBars | None = None
+        self.bars: Any = None  # rich's Progress, or NotebookBars with the same methods
         self.console: Console | None = None
         if shown and not is_notebook():  # there, rich would show each line as a box of its own
             with suppress(ModuleNotFoundError):  # without rich there are the lines, but no bars

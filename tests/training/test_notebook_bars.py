@@ -54,9 +54,13 @@ def test_a_run_shows_lines_and_two_bars_that_are_gone_at_the_end(
 
 
 def test_a_single_bar(shown: list[str]) -> None:
-    with pytest.raises(KeyError), progress_bar("a < b") as update:
-        update(3, 7)
-        raise KeyError
+    def fails() -> None:
+        with progress_bar("a < b") as update:
+            update(3, 7)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert 'value="3" max="7"' in shown[-2]
     assert "a &lt; b" in shown[0]
     assert shown[-1] == ""

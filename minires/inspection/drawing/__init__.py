@@ -106,7 +106,8 @@ class Drawing:
 
     def _matplotlib_bytes(self, suffix: str) -> bytes:
         buffer = io.BytesIO()
-        {"png": render.png, "pdf": render.pdf}[suffix](self._figure, buffer)
+        write = render.png if suffix == "png" else render.pdf
+        write(self._figure, buffer)
         return buffer.getvalue()
 
     def _repr_svg_(self) -> str:

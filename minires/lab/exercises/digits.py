@@ -55,7 +55,8 @@ def _block(Block: type[Any]) -> str:
     """y = relu(F(x) + x), F with two of the student's convolutions, the sum the student's too."""
     if not isinstance(Block, type) or not issubclass(Block, Module):
         raise Wrong("Block should be a class that subclasses nn.Module.")
-    block = Block(4).to(dtype=np.float64)
+    make: Callable[[int], Module] = Block
+    block = make(4).to(dtype=np.float64)
     x = Tensor(normal(2, 4, 6, 6), requires_grad=True)
     y = block(x)
     if y is None:
@@ -103,8 +104,8 @@ def _train(train: Callable[[], Any]) -> str:
     percent = 100 * float((answers == labels).mean())
     if percent < WANTED:
         raise Wrong(
-            f"{percent:.1f} % of the {len(labels)} held-out digits are right, and {WANTED:g} % are wanted. Does the loss "
-            "fall? In each step: zero_grad, forward, loss, backward, step. Does every epoch see all batches?"
+            f"{percent:.1f} % of the {len(labels)} held-out digits are right, and {WANTED:g} % are wanted. Does the "
+            "loss fall? In each step: zero_grad, forward, loss, backward, step. Does every epoch see all batches?"
         )
     return (
         f"{percent:.1f} % of the {len(labels)} held-out digits are right, with your own convolution, pooling and sum."
