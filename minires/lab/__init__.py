@@ -12,7 +12,8 @@ lab.check("skip.two-terms", my_function)    # an exercise of docs/lessons
 
 from minires.lab.exercises import EXERCISES, check
 from minires.lab.exercises.checking import mystery
-from minires.lab.grading import FULL_MARK, Grade, grade
+from minires.lab.grader import grade
+from minires.lab.grading import FULL_MARK, Grade
 from minires.lab.mistake import Mistake, Outcome
 from minires.lab.mistakes import MISTAKES, break_engine, find
 

@@ -9,7 +9,7 @@ loop or a crash costs the checks that come after it, not those before.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -154,37 +154,8 @@ def _short(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
-def grade(
-    what: str | Path | type[Any], time_limit: float | None = None, *, example: Callable[[], Any] | None = None
-) -> Grade:
-    """Grade the ops (Function subclasses) in a student's file, or one class; `docs/lab/grading.md` lists the checks.
-
-    A file runs in another process with a time limit, in seconds, and limits on memory and on what it writes. A crash,
-    an endless loop, an exit or a syntax error in it is a result. This guards against accidents. It is no sandbox: the
-    file can do on this machine whatever the user can.
-
-    A class, such as one of a notebook's cell, is graded where it is, since it may use names of other cells.
-
-    Args:
-        what: The file, or the class.
-        time_limit: Seconds that a file may take, 60 unless it is given; a class has no limit.
-        example: For a class with an op that the grader does not know: returns (how to make the op, a list of inputs).
-            A file has a function of this name.
-
-    Raises:
-        MiniResError: If there is no such file, if the class is no Function, if the time limit is not a positive number,
-            or if an argument belongs to the other kind.
-    """
-    if isinstance(what, type):
-        if time_limit is not None:
-            raise MiniResError("lab grade: a class has no time limit: interrupt the cell, or grade a file")
-        from minires.lab.grading_class import grade_class
-
-        return grade_class(what, example)
-    if example is not None:
-        raise MiniResError("lab grade: example= is for a class; a file has a function example()")
-    path = what
-    time_limit = 60.0 if time_limit is None else time_limit
+def grade_file(path: str | Path, time_limit: float = 60.0) -> Grade:
+    """Grade the ops in a student's file, which runs in another process. Raises MiniResError as `lab.grade` does."""
     file = Path(path)
     if not file.is_file():
         raise MiniResError(f"lab grade: {path} is {'a folder' if file.is_dir() else 'not there'}; name a Python file")

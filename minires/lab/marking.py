@@ -14,7 +14,8 @@ from pathlib import Path
 
 from minires.errors import MiniResError
 from minires.files import atomic_write
-from minires.lab.grading import FULL_MARK, Grade, grade
+from minires.lab.grader import grade
+from minires.lab.grading import FULL_MARK, Grade
 
 COLUMNS = ("file", "mark", "out of", "bonus", "classes", "problem", "look next at", "seconds")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with one of these a spreadsheet takes a text for a formula

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class Drawing:
         Raises MiniResError for another suffix, if the file cannot be written, or if the picture is too large for a PNG.
         """
         suffix = Path(path).suffix.lower()
-        formats = {
+        formats: dict[str, Callable[[], bytes]] = {
             ".svg": self._svg_bytes,
             ".png": lambda: self._matplotlib_bytes("png"),
             ".pdf": lambda: self._matplotlib_bytes("pdf"),

@@ -14,7 +14,7 @@ from minires.core.modes import no_grad
 from minires.core.tensor import Tensor
 from minires.data.transforms import Normalize
 from minires.lab.exercises.exercise import Exercise, Wrong, normal
-from minires.lab.grading import grade
+from minires.lab.grader import grade
 from minires.nn import Module
 
 WANTED = 97.0  # percent of the held-out digits

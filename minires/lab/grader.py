@@ -1,4 +1,4 @@
-"""Grades a class that was defined in a cell of a notebook, or anywhere else in the running program.
+"""Grades a file, or a class that was defined in a cell of a notebook or anywhere else in the running program.
 
 A file is graded in a process of its own (`grading.py`). A class of a cell uses names of other cells, which no other
 process has, so its checks run here. Whoever runs the cell can interrupt it.
@@ -14,9 +14,38 @@ from typing import Any
 
 from minires.core.function import Function
 from minires.errors import MiniResError
-from minires.lab.grading import Grade, collected
+from minires.lab.grading import Grade, collected, grade_file
 from minires.lab.grading_process import Ended
-from minires.lab.grading_worker import CannotGrade, graded, student_op
+
+
+def grade(
+    what: str | Path | type[Any], time_limit: float | None = None, *, example: Callable[[], Any] | None = None
+) -> Grade:
+    """Grade the ops (Function subclasses) in a student's file, or one class; `docs/lab/grading.md` lists the checks.
+
+    A file runs in another process with a time limit, in seconds, and limits on memory and on what it writes. A crash,
+    an endless loop, an exit or a syntax error in it is a result. This guards against accidents. It is no sandbox: the
+    file can do on this machine whatever the user can.
+
+    A class, such as one of a notebook's cell, is graded where it is, since it may use names of other cells.
+
+    Args:
+        what: The file, or the class.
+        time_limit: Seconds that a file may take, 60 unless it is given; a class has no limit.
+        example: For a class with an op that the grader does not know: returns (how to make the op, a list of inputs).
+            A file has a function of this name.
+
+    Raises:
+        MiniResError: If there is no such file, if the class is no Function, if the time limit is not a positive number,
+            or if an argument belongs to the other kind.
+    """
+    if isinstance(what, type):
+        if time_limit is not None:
+            raise MiniResError("lab grade: a class has no time limit: interrupt the cell, or grade a file")
+        return grade_class(what, example)
+    if example is not None:
+        raise MiniResError("lab grade: example= is for a class; a file has a function example()")
+    return grade_file(what, 60.0 if time_limit is None else time_limit)
 
 
 def grade_class(found: type[Any], example: Callable[[], Any] | None = None) -> Grade:
@@ -25,6 +54,9 @@ def grade_class(found: type[Any], example: Callable[[], Any] | None = None) -> G
     Raises:
         MiniResError: If the class is no subclass of Function.
     """
+    # Imported late: the worker is also a program, and a package that has imported its program makes Python warn.
+    from minires.lab.grading_worker import CannotGrade, graded, student_op
+
     if not issubclass(found, Function):
         raise MiniResError(
             f"lab grade: {found.__name__} is no op: write class {found.__name__}(minires.Function), with forward and "
