@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,7 @@ def grade_class(found: type[Any], example: Callable[[], Any] | None = None) -> G
         MiniResError: If the class is no subclass of Function.
     """
     # Imported late: the worker is also a program, and a package that has imported its program makes Python warn.
-    from minires.lab.grading_worker import CannotGrade, graded, student_op
-
+    worker: Any = import_module("minires.lab.grading_worker")
     if not issubclass(found, Function):
         raise MiniResError(
             f"lab grade: {found.__name__} is no op: write class {found.__name__}(minires.Function), with forward and "
@@ -64,12 +64,12 @@ def grade_class(found: type[Any], example: Callable[[], Any] | None = None) -> G
         )
     began = time.monotonic()
     try:
-        ops, notes = student_op(found, example)
+        ops, notes = worker.student_op(found, example)
         if ops:
-            records = [*graded(ops, notes, _file(found), stops_at=(KeyboardInterrupt,))]
+            records = [*worker.graded(ops, notes, _file(found), stops_at=(KeyboardInterrupt,))]
         else:
             records = [{"problem": f"There is nothing to grade. {' '.join(notes)}".strip(), "hint": _NOTHING}]
-    except CannotGrade as problem:
+    except worker.CannotGrade as problem:
         records = [{"problem": str(problem), "hint": problem.hint}]
     return collected(found.__name__, [*records, {"done": True}], Ended("", "", [], time.monotonic() - began))
 

@@ -15,11 +15,10 @@ import json
 import math
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -27,13 +26,13 @@ from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.gradcheck import audit
 from minires.lab import grading_checks
+from minires.lab.explaining import described, hint_for, message_of
 from minires.lab.grading_cases import GRADED, Case, GradedOp, graded_op
 from minires.lab.grading_checks import Check, CheckResult, StudentOp
 
 MODULE = "student_file"
 MEMORY = 1 << 30  # bytes that the file may allocate
 FILES = 64 << 20  # bytes that the file may write to disk
-LONGEST = 200  # characters shown of a message, and of a line
 
 EMPTY = (
     "A file for the grader defines a class that subclasses minires.Function, named as the op (ReLU, MaxPool2d, …); for "
@@ -215,7 +214,7 @@ def _own(found: type[Function], example: Callable[[], Any]) -> list[StudentOp]:
         arrays = tuple(np.array(each.numpy() if isinstance(each, Tensor) else each, np.float64) for each in inputs)
         made = make()
     except BaseException as error:
-        raise CannotGrade(f"example() fails: {_message(error)}.", hint) from error
+        raise CannotGrade(f"example() fails: {message_of(error)}.", hint) from error
     if not isinstance(made, Function) or not arrays:
         raise CannotGrade(f"example() makes a {type(made).__name__} with {len(arrays)} inputs.", hint)
     return [StudentOp(found.__name__, [Case("plain", arrays)], lambda case: make(), None)] * (type(made) is found)
@@ -234,60 +233,6 @@ def _run(check: Check, op: StudentOp, file: Path, stops_at: tuple[type[BaseExcep
         return CheckResult(0.0, described(error, file), hint_for(error))
 
 
-def described(error: BaseException, file: Path) -> str:
-    """The error, with the student's line if it passed through one."""
-    lines = [frame for frame in _frames(error) if frame.filename == str(file)]
-    return _message(error) + (f" (line {lines[-1].lineno}: {(lines[-1].line or '')[:LONGEST]})" if lines else "")
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it calls exit({'' if error.code is None else error.code})"
-    try:
-        text = str(error)
-    except Exception:  # raised by a __str__ of the student's own
-        text = ""
-    return f"{type(error).__name__}: {text[:LONGEST]}".rstrip(": ")
-
-
-def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
-    """The frames of the error and of what caused it, innermost last."""
-    if error.__cause__ is not None:
-        yield from _frames(error.__cause__)
-    yield from traceback.extract_tb(error.__traceback__, -200)
-
-
-class _Hint(NamedTuple):
-    """A hint for exceptions of this kind whose message contains this text."""
-
-    kind: type[BaseException]
-    text: str
-    hint: str
-
-
-_HINTS = (
-    _Hint(SystemExit, "", "An op computes and returns; it does not end the program."),
-    _Hint(NotImplementedError, "", "This is where your work begins."),  # templates raise it where code is missing
-    _Hint(TypeError, "has no forward", "A Function has two methods. Which one is missing?"),
-    _Hint(TypeError, "has no backward", "A Function has two methods. Which one is missing?"),
-    _Hint(MemoryError, "", "Which array is so large? Follow the shapes."),
-    _Hint(RecursionError, "", "Something calls itself without end."),
-    _Hint(ValueError, "read-only", "An array that you are given belongs to someone who may still need it."),
-    _Hint(Exception, "not a Tensor", "Forward gets arrays, backward gets Tensors and returns Tensors."),
-    _Hint(Exception, "has shape", "A gradient has the shape of what it belongs to. Compare the shapes along the way."),
-    _Hint(Exception, "has dtype", "The dtype of the input should be kept: where does a new array come from?"),
-    _Hint(Exception, "gradients for", "Backward returns one gradient for each input of forward, in their order."),
-)
-
-
-def hint_for(error: BaseException) -> str:
-    """What to look at after an error of this kind."""
-    for kind, text, hint in _HINTS:
-        if isinstance(error, kind) and text in _message(error):
-            return hint
-    return "Try the op by hand on a small array, and look at the line that is named."
-
-
 def _audit(op: StudentOp) -> str:
     """How many wrong versions of this op's backward the gradient check would have noticed."""
     case = op.of("plain")[0]
@@ -295,7 +240,7 @@ def _audit(op: StudentOp) -> str:
     try:
         return str(audit(op.function(case), tensors).titled(op.name))
     except Exception as error:
-        return f"The audit could not be made: {_message(error)}"
+        return f"The audit could not be made: {message_of(error)}"
 
 
 if __name__ == "__main__":

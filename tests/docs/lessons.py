@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from dataclasses import dataclass
@@ -96,3 +97,36 @@ def graded(notebook: Any) -> list[Graded]:
 def shown(cell: Any) -> str:
     """The text of the cell's last result."""
     return cell.outputs[-1]["data"]["text/plain"] if cell.outputs and "data" in cell.outputs[-1] else ""
+
+
+# -- without a kernel -------------------------------------------------------------------------------------------------
+
+
+def definitions(name: str) -> dict[str, Any]:
+    """What the lesson's cells import and define, without anything that they compute."""
+    import minires
+
+    namespace: dict[str, Any] = {"__name__": "lesson", "mr": minires}
+    for cell in cells(LESSONS / f"{name}.md"):
+        if cell.cell_type == "code" and "install" not in cell.metadata.get("tags", []):
+            source = re.sub(r"^%.*$", "", cell.source, flags=re.MULTILINE)
+            kept = [each for each in ast.parse(source).body if isinstance(each, _DEFINITIONS)]
+            exec(compile(ast.Module(kept, []), name, "exec"), namespace)
+    return namespace
+
+
+_DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+
+
+def check_here(name: str, exercise: int, namespace: dict[str, Any]) -> list[Graded]:
+    """What the exercise's grading cell gives for each mistake and, last, for the answer, in this process."""
+    answers = LESSONS / "answers" / f"{name}.md"
+    [grading] = cells(LESSONS / f"{name}.md", f"grade-{exercise}")
+    call = re.sub(r"^result = ", "", grading.source).splitlines()[0]
+    found = []
+    for kind in ("mistake", "answer"):
+        for cell in cells(answers, f"{kind}-{exercise}"):
+            exec(compile(cell.source, "answer", "exec"), namespace)
+            promised = re.search(r"# says: (.*)", cell.source)
+            found.append(Graded(exercise, kind, str(eval(call, namespace)), promised[1] if promised else ""))
+    return found

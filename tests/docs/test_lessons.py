@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from minires import lab
+from minires.studies.published import published
 from tests.docs import lessons
 
 pytest.importorskip("jupytext")
@@ -59,6 +60,29 @@ def test_without_weights_the_lesson_says_what_it_shows_instead(tmp_path: Path) -
     text = "".join(each.get("text", "") for cell in notebook.cells for each in cell.get("outputs", []))
     assert "ResNet-18's weights cannot be had" in text
     assert "So this run shows ResNet-32 and a handwritten digit" in text
+
+
+# Exercises whose check takes no more than a second; ops are graded, and networks trained, in the kernels above.
+QUICK = [
+    ("1-tensors-and-graph", (1, 2)),
+    ("2-skip-connection", (1, 2, 3)),
+    ("3-convolution", (1, 2)),
+    ("4-batch-norm", (1, 2)),
+    ("5-pooling", (1,)),
+    ("6-gradient-checks", (1, 2, 3)),
+    ("8-photograph", (1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize(("name", "exercises"), QUICK)
+def test_answers_pass_and_mistakes_are_named_without_a_kernel(name: str, exercises: tuple[int, ...]) -> None:
+    namespace = {"study": published("gradient-flow"), **lessons.definitions(name)}
+    for exercise in exercises:
+        *mistakes, answer = lessons.check_here(name, exercise, namespace)
+        assert answer.passed, answer.text
+        for each in mistakes:
+            assert not each.passed
+            assert each.promised in each.text, each.text
 
 
 @pytest.mark.parametrize("name", NAMES)

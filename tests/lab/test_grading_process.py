@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minires.lab import grading_process, grading_worker
+from minires.lab import explaining, grading_process, grading_worker
 from minires.lab.grading import Grade, Item, OpGrade, collected
 from minires.lab.grading_cases import GRADED
 from minires.lab.grading_process import KEPT_OUTPUT, MUCH_OUTPUT, SHOWN_OUTPUT, Ended, _ended, _environment, _Tail
@@ -203,13 +203,13 @@ def test_messages_are_short_and_name_the_students_line(tmp_path):
     exec(compile(file.read_text("utf-8"), str(file), "exec"), code)
     with pytest.raises(ValueError, match="x") as caught:
         code["f"]()
-    assert grading_worker.described(caught.value, file) == (
-        f"ValueError: {'x' * grading_worker.LONGEST} (line 5: raise ValueError('x' * 1000))"
+    assert explaining.described(caught.value, file) == (
+        f"ValueError: {'x' * explaining.LONGEST} (line 5: raise ValueError('x' * 1000))"
     )
-    assert grading_worker.described(ValueError("elsewhere"), file) == "ValueError: elsewhere"
-    assert grading_worker._message(ValueError()) == "ValueError"
-    assert grading_worker._message(SystemExit()) == "it calls exit()"
-    assert grading_worker._message(SystemExit(4)) == "it calls exit(4)"
+    assert explaining.described(ValueError("elsewhere"), file) == "ValueError: elsewhere"
+    assert explaining.message_of(ValueError()) == "ValueError"
+    assert explaining.message_of(SystemExit()) == "it calls exit()"
+    assert explaining.message_of(SystemExit(4)) == "it calls exit(4)"
 
 
 def test_the_line_of_a_cause_is_named_too(tmp_path):
@@ -221,7 +221,7 @@ def test_the_line_of_a_cause_is_named_too(tmp_path):
         code["f"]()
     error = RuntimeError("engine")
     error.__cause__ = cause.value
-    assert grading_worker.described(error, file) == "RuntimeError: engine (line 2: raise KeyError('k'))"
+    assert explaining.described(error, file) == "RuntimeError: engine (line 2: raise KeyError('k'))"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_the_line_of_a_cause_is_named_too(tmp_path):
     ],
 )
 def test_hints_for_errors(error, words):
-    assert words in grading_worker.hint_for(error)
+    assert words in explaining.hint_for(error)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of Linux")

@@ -12,6 +12,7 @@ import numpy as np
 
 from minires.core.tensor import Tensor
 from minires.errors import MiniResError
+from minires.lab.explaining import described, hint_for
 
 NOT_YET = "Not yet: write your answer into the cell above, run it, and run this cell again."
 
@@ -84,8 +85,6 @@ class Exercise:
 
 def _explained(error: Exception, answers: tuple[object, ...]) -> str:
     """The error of the student's code, with the line, and a hint."""
-    from minires.lab.grading_worker import described, hint_for
-
     files = [Path(f.__code__.co_filename) for each in answers for f in _functions(each)]
     texts = [described(error, file) for file in files] or [described(error, Path("?"))]
     return f"Your code raises {max(texts, key=len)}.\n{hint_for(error)}"  # the longest names the line
