@@ -14,6 +14,7 @@ from minires.core.autograd import topological_order
 from minires.core.function import Function
 from minires.core.tensor import Tensor
 from minires.errors import GraphError
+from minires.inspection.drawing.gradients import edge_norms
 
 MAX_VERTICES = 20_000  # vertices and dummy nodes; far more than a readable picture has
 
@@ -115,8 +116,6 @@ def graph_of(y: Tensor, names: Any = None, gradients: Any = False) -> Graph:
 
 
 def _norms(y: Tensor, gradients: Any) -> tuple[float | None, Mapping[tuple[int, int], float]]:
-    from minires.inspection.drawing.gradients import edge_norms
-
     if gradients is True and y.numel() != 1:
         raise GraphError(
             f"draw_graph: gradients=True is for a single number, such as a loss; for a tensor of shape {y.shape} pass "
