@@ -9,6 +9,7 @@ import pytest
 
 from minires import lab
 from minires.errors import MiniResError
+from minires.lab.exercises import checking
 from minires.lab.exercises.exercise import NOT_YET, Exercise, Wrong, like
 
 
@@ -87,8 +88,8 @@ def test_there_are_three_patients(number):
 
 
 def test_a_patient_has_a_mistake_of_the_lab_and_is_healthy_afterwards():
-    checks = {name: mistake.check for name, mistake in lab.MISTAKES.items()}
-    for number in (1, 2, 3):
+    for number, name in checking._PATIENTS.items():
+        check = lab.MISTAKES[name].check
         with lab.mystery(number):
-            assert any(not check().passed for check in checks.values())
-    assert lab.MISTAKES["zero-padded-max-pool"].check().passed
+            assert not check().passed
+        assert check().passed
