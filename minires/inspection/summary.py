@@ -102,6 +102,12 @@ class Summary:
         """The cost of all convolutions and linear layers, for one image."""
         return self.rows[-1].multiply_adds
 
+    def _repr_html_(self) -> str:
+        """A row for each module, indented by depth, as notebooks show it."""
+        from minires.inspection.summary_markup import summary_html
+
+        return summary_html(self)
+
     def layers(self, level: int | None = None) -> list[Row]:
         """The modules without submodules; with `level`, modules of that level stand for everything inside them."""
         if level is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -179,3 +181,12 @@ def test_frozen_parameters_count_and_a_double_network_gets_a_double_image():
     net = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Conv2d(4, 1, 1)).to(dtype=np.float64)
     getattr(net, "0").weight.requires_grad = False
     assert summarize(net, (3, 6, 6)).parameters == 3 * 4 * 9 + 4 + 1
+
+
+def test_a_notebook_shows_a_row_for_each_module():
+    summary = summarize(models.build("resnet18"), (3, 224, 224))
+    html = summary._repr_html_()
+    assert html.count("<tr>") == 1 + len(summary.rows)
+    last = re.findall(r"<td[^>]*>(.*?)</td>", html.rpartition("<tr>")[2])
+    assert last[0] == "the network"
+    assert last[2:5] == ["1000", "11,689,512", "1,814,073,344"]  # torchvision's figures
