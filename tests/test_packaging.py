@@ -100,8 +100,9 @@ def installed_files(wheel: zipfile.ZipFile) -> set[str]:
 
 
 def documentation() -> set[str]:
-    """The pages of docs/ under the names that they have in an installation."""
-    return {f"minires/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "docs").rglob("*.md")}
+    """The pages of docs/, and the studies' results, under the names that they have in an installation."""
+    paths = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs" / "studies" / "results").glob("*.json")]
+    return {f"minires/{path.relative_to(ROOT).as_posix()}" for path in paths}
 
 
 def test_wheel_holds_the_whole_package_the_kernels_and_nothing_else(wheel):
@@ -122,7 +123,7 @@ def test_metadata(metadata):
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {"numpy", "pillow", "safetensors", "threadpoolctl"}  # what inference needs
     found = set(metadata.get_all("Provides-Extra"))
-    assert found == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "explore", "mpi", "onnx", "train"}
+    assert found == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "explore", "lessons", "mpi", "onnx", "train"}
     extras = {
         "cli": {"rich", "click"},
         "train": {"matplotlib", "rich"},
