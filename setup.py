@@ -113,8 +113,8 @@ class BuildKernels(build_ext):
 class CopySources(build_py):
     """`build_py` that also copies the CUDA sources, compiled on the user's machine, to minires/backend/cuda/sources/.
 
-    The pages of docs/ go to minires/docs/, for `minires docs`, and the studies' results with them, for the lessons. In a
-    checkout they are read where they are, as the CUDA sources are, so an editable installation copies nothing.
+    The pages of docs/ go to minires/docs/, for `minires docs`, and with them the studies' results, for the lessons. In
+    a checkout they are read where they are, as the CUDA sources are, so an editable installation copies nothing.
     """
 
     def run(self) -> None:
