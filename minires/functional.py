@@ -555,3 +555,6 @@ if not TYPE_CHECKING:  # a type checker would take every name to be there
         from minires.missing import no_attribute
 
         raise no_attribute("functional", name, __all__)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -34,3 +34,8 @@ def test_every_public_name_exists_and_is_found(package):
 def test_dir_imports_nothing():
     code = "import sys, minires as mr; assert 'nn' in dir(mr); assert 'minires.nn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_dir_has_the_functions_that_are_imported_late():
+    code = "import minires as mr; assert 'fold' not in vars(mr.functional); assert 'fold' in dir(mr.functional)"
+    subprocess.run([sys.executable, "-c", code], check=True)
