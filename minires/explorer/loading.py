@@ -29,7 +29,7 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
 
     Args:
         model: The network's name; None for the usual one of the weights.
-        weights: A file, "cifar10" for the weights that MiniRes ships, or "digits" for a network that is trained on the
+        weights: A file, the name of published weights, "cifar10" for the weights that MiniRes ships, or "digits" for a network that is trained on the
             handwritten digits now. None for "cifar10" where it is shipped, else "digits".
         say: Told what takes a while.
 
@@ -46,7 +46,7 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
         if shipped is None:
             raise MiniResError(f"no weights of {name} for CIFAR-10 come with this MiniRes: name a weight file")
         return shipped
-    return classifier.load(model, Path(weights))
+    return classifier.load(model, weights)
 
 
 def _shipped(name: str) -> Classifier | None:

@@ -1,0 +1,118 @@
+"""The parameter names that other libraries give the residual networks for ImageNet, and torchvision's, which are ours.
+
+    torchvision, timm    layer1.0.conv1.weight                                            layer1.0.downsample.1.bias
+    transformers         resnet.encoder.stages.0.layers.0.layer.0.convolution.weight      …layers.0.shortcut.normalization.bias
+
+timm's plain ResNets have torchvision's names. Its others have parts of their own, as ours with gates or other norms have:
+such names are refused, not dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from minires.errors import WeightsError
+from minires.models.catalogue import IMAGENET, VARIANTS
+
+STYLES = ("torchvision", "timm", "transformers")
+
+_NORM = r"(?P<norm>weight|bias|running_mean|running_var|num_batches_tracked)"
+# (torchvision's pattern, transformers' pattern) of each kind of part; the groups of both have the same names.
+_PARTS = (
+    (r"conv1\.weight", r"resnet\.embedder\.embedder\.convolution\.weight"),
+    (rf"bn1\.{_NORM}", rf"resnet\.embedder\.embedder\.normalization\.{_NORM}"),
+    (
+        r"layer(?P<stage>[1-4])\.(?P<block>\d{1,3})\.conv(?P<place>[123])\.weight",
+        r"resnet\.encoder\.stages\.(?P<stage>[0-3])\.layers\.(?P<block>\d{1,3})\.layer\.(?P<place>[012])\.convolution\.weight",
+    ),
+    (
+        rf"layer(?P<stage>[1-4])\.(?P<block>\d{{1,3}})\.bn(?P<place>[123])\.{_NORM}",
+        rf"resnet\.encoder\.stages\.(?P<stage>[0-3])\.layers\.(?P<block>\d{{1,3}})\.layer\.(?P<place>[012])\.normalization\.{_NORM}",
+    ),
+    (
+        r"layer(?P<stage>[1-4])\.(?P<block>\d{1,3})\.downsample\.0\.weight",
+        r"resnet\.encoder\.stages\.(?P<stage>[0-3])\.layers\.(?P<block>\d{1,3})\.shortcut\.convolution\.weight",
+    ),
+    (
+        rf"layer(?P<stage>[1-4])\.(?P<block>\d{{1,3}})\.downsample\.1\.{_NORM}",
+        rf"resnet\.encoder\.stages\.(?P<stage>[0-3])\.layers\.(?P<block>\d{{1,3}})\.shortcut\.normalization\.{_NORM}",
+    ),
+    (r"fc\.(?P<norm>weight|bias)", r"classifier\.1\.(?P<norm>weight|bias)"),
+)
+
+
+def as_torchvision(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays under torchvision's names, if all have transformers' names of a ResNet; else as they are.
+
+    Raises WeightsError, listing them, if some names are transformers' and others are not.
+    """
+    if not any(name.startswith("resnet.embedder.") for name in arrays):
+        return dict(arrays)
+    return _renamed(arrays, 1, 0, "transformers")
+
+
+def named_as(style: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a ResNet for ImageNet, under torchvision's names, in the style of another library (`STYLES`).
+
+    Raises WeightsError if an array has no place in that library's network, or the network is none that it has.
+    """
+    renamed = _renamed(arrays, 0, 1, style)
+    network = _network_of(arrays)
+    if style == "transformers" and network not in {f"resnet{depth}" for depth in IMAGENET}:
+        raise WeightsError(f"transformers has no {network}: its ResNets are neither wide nor grouped")
+    return renamed if style == "transformers" else dict(arrays)
+
+
+def _renamed(arrays: Mapping[str, Any], old: int, new: int, style: str) -> dict[str, Any]:
+    """The arrays with the names of column `new` of `_PARTS`, from those of column `old`."""
+    found = {name: _translated(name, old, new) for name in arrays}
+    lost = [name for name, other in found.items() if other is None]
+    if lost:
+        shown = ", ".join(lost[:5]) + f", … {len(lost)} in all" * (len(lost) > 5)
+        raise WeightsError(f"no ResNet for ImageNet of {style} has {shown}: that would be lost")
+    return {str(found[name]): array for name, array in arrays.items()}
+
+
+def _translated(name: str, old: int, new: int) -> str | None:
+    for part in _PARTS:
+        match = re.fullmatch(part[old], name)
+        if match is not None:
+            return _filled(part[new], match.groupdict(), 1 if old else -1)
+    return None
+
+
+def _filled(pattern: str, values: Mapping[str, str], step: int) -> str:
+    """A name of the pattern; stages and places count from 1 at torchvision, from 0 at transformers."""
+    for key, value in values.items():
+        number = str(int(value) + step) if key in ("stage", "place") else value
+        pattern = re.sub(rf"\(\?P<{key}>[^)]*\)", number, pattern)
+    return pattern.replace("\\", "")
+
+
+def _network_of(arrays: Mapping[str, Any]) -> str:
+    """The network that arrays under torchvision's names are of, by all their shapes. Raises WeightsError if there is none."""
+    from minires.models import build
+    from minires.nn.init import no_draws
+
+    shapes = {name: tuple(array.shape) for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
+    counts = tuple(len({name.split(".")[1] for name in shapes if name.startswith(f"layer{k}.")}) for k in range(1, 5))
+    bottleneck = "layer1.0.conv3.weight" in shapes
+    inner, first, classes = (shapes.get(f"{name}.weight", ()) for name in ("layer1.0.conv2", "conv1", "fc"))
+    for depth, (block, blocks) in IMAGENET.items():
+        if counts != blocks or bottleneck != (block.expansion > 1) or not (len(inner) == len(first) == 4 and classes):
+            continue
+        for name, (other, options) in {f"resnet{depth}": (depth, _PLAIN), **VARIANTS}.items():
+            wanted = {**_PLAIN, **options}
+            rows = 64 * wanted["width_per_group"] * wanted["groups"] // 64
+            if other != depth or inner[:2] != (rows, rows // wanted["groups"]):
+                continue
+            with no_draws():
+                own = build(name, num_classes=classes[0], in_channels=first[1]).state_dict()
+            if shapes == {key: tuple(t.shape) for key, t in own.items() if not key.endswith("num_batches_tracked")}:
+                return name
+    raise WeightsError("these are not the arrays of a whole ResNet for ImageNet, such as resnet18 or resnext50_32x4d")
+
+
+_PLAIN = {"groups": 1, "width_per_group": 64}
