@@ -290,8 +290,8 @@ def load(
     Args:
         name: the network, as `minires.models.build` knows it; None for a checkpoint of `minires train`, which names it.
         path: the weight file; or the name of trained weights (`models.pretrained`), such as "cifar10", "imagenet" or
-            "timm/resnet18.a1_in1k"; or an address with its checksum (`weights.fetch`). A network need not be named if the
-            weights' name says which it is.
+            "timm/resnet18.a1_in1k"; or an address with its checksum (`weights.fetch`). A network need not be named if
+            the weights' name says which it is.
         normalize: a data set whose mean and deviation normalise the images; None for those of the checkpoint, else the
             usual ones.
         device: "cpu", "cuda" or "cuda:N".

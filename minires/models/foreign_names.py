@@ -1,10 +1,10 @@
 """The parameter names that other libraries give the residual networks for ImageNet, and torchvision's, which are ours.
 
-    torchvision, timm    layer1.0.conv1.weight                                            layer1.0.downsample.1.bias
-    transformers         resnet.encoder.stages.0.layers.0.layer.0.convolution.weight      …layers.0.shortcut.normalization.bias
+    torchvision, timm    layer1.0.conv1.weight
+    transformers         resnet.encoder.stages.0.layers.0.layer.0.convolution.weight
 
-timm's plain ResNets have torchvision's names. Its others have parts of their own, as ours with gates or other norms have:
-such names are refused, not dropped.
+timm's plain ResNets have torchvision's names. Its others have parts of their own, as ours with gates or other norms
+have: such names are refused, not dropped.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _filled(pattern: str, values: Mapping[str, str], step: int) -> str:
 
 
 def _network_of(arrays: Mapping[str, Any]) -> str:
-    """The network that arrays under torchvision's names are of, by all their shapes. Raises WeightsError if there is none."""
+    """The network that arrays under torchvision's names are of, by all their shapes. Raises WeightsError for none."""
     from minires.models import build
     from minires.nn.init import no_draws
 

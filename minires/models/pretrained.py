@@ -1,8 +1,8 @@
 """Trained weights by name: those that MiniRes brings along, and those of other publishers, which are downloaded.
 
     models.resnet20(weights="cifar10")                 minires/models/weights/resnet20-cifar10.safetensors
-    models.resnet18(weights="imagenet")                resnet18-f37072fd.pth of download.pytorch.org, kept in the user's cache
-    models.resnet18(weights="timm/resnet18.a1_in1k")   timm's, of the Hugging Face hub (`weights.published` has the table)
+    models.resnet18(weights="imagenet")                torchvision's resnet18-f37072fd.pth, kept in the user's cache
+    models.resnet18(weights="timm/resnet18.a1_in1k")   timm's, of the Hugging Face hub (table in `weights.published`)
 
 A file in the folder `weights` is all that makes its weights known. It has the metadata of a checkpoint (classes and
 preprocessing of the images, settings and results of the training). `docs/results.md` says how each was made.
@@ -47,7 +47,7 @@ def is_name(value: str | os.PathLike[str]) -> bool:
 def find(model: str | None, source: str | os.PathLike[str], download: bool = True) -> tuple[str | None, Path]:
     """(model, file) of weights that are given by a name, an address with a checksum, or a path.
 
-    `model` is the one that was asked for; None for none, which stays None for a path or an address: the file may say it.
+    `model` is the one that was asked for. None stays None for a path or an address: the file may say it.
 
     Raises WeightsError, saying what there is, for a name or a model without weights; and if a download is not allowed
     or fails, or there is no such file.
@@ -62,7 +62,8 @@ def find(model: str | None, source: str | os.PathLike[str], download: bool = Tru
 def locate(model: str | None, name: str, download: bool = True) -> tuple[str, Path]:
     """(model, file) of the weights called `name`, which are downloaded if need be.
 
-    Without a model it is the one that has such weights; if several have, the deepest. Raises WeightsError as `find` does.
+    Without a model it is the one that has such weights; if several have, the deepest. Raises WeightsError as `find`
+    does.
     """
     row = fetching.find(name)
     if row is None and name in IMAGENET:
@@ -86,7 +87,7 @@ def locate(model: str | None, name: str, download: bool = True) -> tuple[str, Pa
 
 
 def load(model: str, name: str) -> dict[str, Any]:
-    """The arrays called `name` of the network `model`, under torchvision's names. Raises WeightsError as `locate` does."""
+    """The arrays called `name` of the network `model`, under torchvision's names. Raises WeightsError as `locate`."""
     return as_torchvision(weights.load(locate(model, name)[1]))
 
 
@@ -106,6 +107,6 @@ def _with(name: str) -> list[str]:
 def _what_there_is() -> str:
     found = ", ".join(f"{name} for {model}" for model, name in shipped())
     return (
-        f"there are {found}, imagenet for {', '.join(_with('imagenet'))}, and timm's and others' by their full names, such "
-        "as timm/resnet18.a1_in1k (docs/interop.md)"
+        f"there are {found}, imagenet for {', '.join(_with('imagenet'))}, and timm's and others' by their full names, "
+        "such as timm/resnet18.a1_in1k (docs/interop.md)"
     )

@@ -22,18 +22,19 @@ def fetch(source: str | os.PathLike[str], sha256: str | None = None, *, download
         source: the name of published weights ("resnet18-imagenet", "timm/resnet18.a1_in1k", "microsoft/resnet-50": the
             table in docs/interop.md), an https:// address, or the path of a file. A name is no path: a file that is
             called like one is given as ./name.
-        sha256: the checksum that the file must have, in hexadecimal, or at least its first 8 digits. An address needs one,
-            here or behind it (https://…/net.safetensors#sha256=…).
+        sha256: the checksum that the file must have, in hexadecimal, or at least its first 8 digits. An address needs
+            one, here or behind it (https://…/net.safetensors#sha256=…).
         download: whether anything may be downloaded.
 
     A download is kept in the user's cache ($MINIRES_CACHE, else ~/.cache/minires), shows its progress, goes on where an
-    earlier one broke off, and has its final name only when its checksum is right. That is `sha256`; else the published one:
-    torchvision's digits, or the SHA-256 that the hub tells. The hub's tells of a damaged download, not of other weights that
-    the publisher put there since: pass `sha256` to have the same file for ever. A file that is in the cache already is
-    compared with `sha256` alone.
+    earlier one broke off, and has its final name only when its checksum is right. That is `sha256`; else the published
+    one: torchvision's digits, or the SHA-256 that the hub tells. The hub's shows a damaged download, but not that the
+    publisher has replaced the weights since: pass `sha256` to have the same file for ever. A file that is in the cache
+    already is compared with `sha256` alone.
 
-    Raises WeightsError, in one line, for a name that is not known, with those like it; for a network that MiniRes does not
-    have; for a file that is missing or has another checksum; without a network, saying which file belongs where.
+    Raises WeightsError, in one line, for a name that is not known, with those like it; for a network that MiniRes does
+    not have; for a file that is missing; without a network, saying which file belongs where. Raises it or DataError for
+    another checksum.
     """
     text = os.fspath(source)
     text, sha256 = _with_fragment(text, _checked_digits(sha256))

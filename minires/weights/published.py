@@ -1,12 +1,12 @@
-"""The trained ResNets of other publishers, by name: where their file is, what it is checked by, how images are prepared.
+"""The trained ResNets of other publishers, by name: where their file is, its checksum, how images are prepared.
 
-    resnet18-imagenet            torchvision's, of download.pytorch.org; eight digits of the SHA-256 are in the file's name
+    resnet18-imagenet            torchvision's; eight digits of the SHA-256 are in the file's name
     timm/resnet18.a1_in1k        timm's, of the Hugging Face hub
     microsoft/resnet-50          the hub's own ResNets, under the names of the transformers library
 
-Facts only: they are those of torchvision's weight classes, of timm 1.0's table of pretrained ResNets and of the model cards.
-Images are prepared as timm's and transformers' own examples do: at the size of the training, not at timm's larger sizes for
-tests. Networks that MiniRes does not have are refused with the reason (`refusal`).
+The facts are those of torchvision's weight classes, of timm 1.0's table of pretrained ResNets and of the model cards.
+Images are prepared as timm's and transformers' own examples do: at the size of the training, not at timm's larger sizes
+for tests. Networks that MiniRes does not have are refused with the reason (`refusal`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Published:
         return cache_folder() / (self.place if self.digits else f"{self.place}.safetensors")
 
 
-# torchvision's files; those of V2 are resized to 232 pixels before cropping, and the only ones of ResNeXt-101 64x4d too.
+# torchvision's files. Images are resized to 232 pixels for those of V2, and for the only one of ResNeXt-101 64x4d.
 _V1 = {
     "resnet18": "f37072fd",
     "resnet34": "b627a593",

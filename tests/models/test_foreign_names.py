@@ -117,7 +117,7 @@ def photograph(tmp_path):
 
 @pytest.mark.parametrize(("name", "resize"), [(TIMM, 235), (HUGGING_FACE, 256)])
 def test_images_are_prepared_as_the_publisher_does(name, resize, hub, photograph):
-    """Bicubic to the short side that crop percentage and size give, the central square, ImageNet's colours: by Pillow."""
+    """Bicubic to the short side that crop and size give, the central square, ImageNet's colours: by Pillow."""
     from PIL import Image
 
     network = classifier.load(None, name)

@@ -1,4 +1,4 @@
-"""weights.fetch: names, addresses and paths; what is downloaded is checked, and what is missing says where it belongs."""
+"""weights.fetch: names, addresses and paths; a download is checked; what is missing says where it belongs."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_hub_that_tells_no_checksum(hub, cache):
 
 def test_a_broken_download_is_resumed(hub, cache, content):
     hub.breaks_after = 300_000
-    with pytest.raises(WeightsError, match="the connection broke after 300,000 .*Run it again to resume"):
+    with pytest.raises(WeightsError, match=r"the connection broke after 300,000 .*Run it again to resume"):
         weights.fetch(NAME, sha256(content))
     hub.breaks_after = None
     assert weights.fetch(NAME, sha256(content)).read_bytes() == content
@@ -161,7 +161,7 @@ def test_torchvisions_digits_are_compared(site, cache, content, monkeypatch):
 def test_without_a_network_the_error_says_which_file_belongs_where(name, file, cache, monkeypatch):
     for base in ("HUB", "TORCHVISION"):
         monkeypatch.setattr(published, base, "http://127.0.0.1:9/")
-    with pytest.raises(WeightsError, match="failed .* fetch that file elsewhere and put it there, under") as error:
+    with pytest.raises(WeightsError, match=r"failed .* fetch that file elsewhere and put it there, under") as error:
         weights.fetch(name)
     assert f"the weights {name} are not at {cache / file}, and downloading http://127.0.0.1:9/" in str(error.value)
     with pytest.raises(WeightsError, match="downloading is switched off: fetch http"):

@@ -75,7 +75,8 @@ class Resize(Transform):
     """Scales one uint8 image so that its short side has `size` pixels, and the long side ⌊size · long / short⌋.
 
     As torchvision's Resize(size, interpolation) on a PIL image: "bilinear" or "bicubic", with antialiasing. Raises
-    DataError for an image so narrow that the result would have more than MAX_PIXELS pixels, and for another interpolation.
+    DataError for another interpolation, and for an image so narrow that the result would have more than MAX_PIXELS
+    pixels.
     """
 
     size: int
@@ -173,7 +174,7 @@ class RandomResizedCrop(Transform):
 
     It takes one uint8 image. The area is uniform in `scale` times the image's, and width / height is log-uniform in
     `ratio` (Szegedy et al. 2014, section 6). If ten tries give no rectangle inside the image, the largest central
-    rectangle with a ratio in range is used. As torchvision's RandomResizedCrop, with its "bilinear" or "bicubic" filter.
+    rectangle with a ratio in range is used. As torchvision's RandomResizedCrop, "bilinear" or "bicubic".
     """
 
     size: int
