@@ -11,7 +11,7 @@ import click
 from minires.cli import shared
 from minires.cli.shared import OUTPUT_FILE, checked_by, example
 from minires.errors import MiniResError
-from minires.models.foreign_names import STYLES, as_torchvision, named_as
+from minires.weights.foreign_names import STYLES, as_torchvision, named_as
 
 
 @click.command(epilog=example("minires convert resnet18-f37072fd.pth resnet18.safetensors"))
@@ -56,9 +56,24 @@ def convert(
     if lost and not without_metadata:
         raise MiniResError(f"{target} cannot hold {', '.join(lost)}: give --without-metadata to leave that out")
     if names is not None:
-        arrays = named_as(names, as_torchvision(arrays))
+        arrays = _named_as(names, as_torchvision(arrays))
     weights.save(target, arrays)
     shared.echo(f"{len(arrays)} arrays: {target}")
+
+
+def _named_as(style: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The arrays of a whole ResNet for ImageNet under another library's names, which must have that network."""
+    from minires import models
+    from minires.models.checkpoints import imagenet_network, network_options
+    from minires.nn.init import no_draws
+
+    renamed = named_as(style, arrays)
+    name = imagenet_network(arrays)
+    with no_draws():
+        models.build(name, **network_options(name, arrays)).load_state_dict(arrays)
+    if style == "transformers" and name.startswith(("resnext", "wide")):
+        raise MiniResError(f"transformers has no {name}: its ResNets are neither wide nor grouped")
+    return renamed
 
 
 def _write_network(model: str | None, source: Path | str, target: Path) -> None:

@@ -123,8 +123,8 @@ def load_classifier(path: str, weights: Path | str | None, normalize: str | None
 
 def _load_weights(network: OnnxModel, weights: Path, path: str) -> None:
     from minires import weights as weight_files
-    from minires.models.foreign_names import as_torchvision
     from minires.training.finetune import classifier_of
+    from minires.weights.foreign_names import as_torchvision
 
     arrays = as_torchvision(weight_files.load(weights))
     bias = arrays.get(f"{classifier_of(network)[0]}.bias")

@@ -35,7 +35,6 @@ from minires.errors import MiniResError, WeightsError
 from minires.inference.reading import batches, read_ahead
 from minires.models import pretrained
 from minires.models.checkpoints import network_name, network_options
-from minires.models.foreign_names import as_torchvision
 from minires.nn import Module
 from minires.nn.init import no_draws
 from minires.training.checkpoint import checkpoint_metadata
@@ -48,6 +47,7 @@ from minires.training.preprocessing import (
     published_preprocessing,
     stored_preprocessing,
 )
+from minires.weights.foreign_names import as_torchvision
 
 if TYPE_CHECKING:
     from minires.training import Evaluation

@@ -17,8 +17,8 @@ from typing import Any
 
 from minires import weights
 from minires.errors import WeightsError
-from minires.models.foreign_names import as_torchvision
 from minires.weights import fetching, published
+from minires.weights.foreign_names import as_torchvision
 
 FOLDER = Path(__file__).with_name("weights")
 IMAGENET = ("imagenet", "imagenet-v2")  # torchvision's first and second weights, of the network that is named beside

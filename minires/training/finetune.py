@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from minires import weights
 from minires.errors import WeightsError
-from minires.models.foreign_names import as_torchvision
 from minires.nn import Linear, Module, Parameter
 from minires.training.checkpoint import checkpoint_metadata
+from minires.weights.foreign_names import as_torchvision
 
 
 def classifier_of(model: Module) -> tuple[str, Linear]:

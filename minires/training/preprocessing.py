@@ -101,7 +101,7 @@ def stored_preprocessing(metadata: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def published_preprocessing(path: str | os.PathLike[str]) -> Preprocessing | None:
-    """How the publisher of weights prepares images; None unless the file is one that `weights.fetch` fetches by name."""
+    """How the publisher of weights prepares images; None unless `weights.fetch` has fetched the file by its name."""
     row = of_file(Path(path))
     if row is None:
         return None

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.errors import WeightsError
-from minires.models.catalogue import IMAGENET, VARIANTS
 
 STYLES = ("torchvision", "timm", "transformers")
 
@@ -56,12 +55,9 @@ def as_torchvision(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def named_as(style: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays of a ResNet for ImageNet, under torchvision's names, in the style of another library (`STYLES`).
 
-    Raises WeightsError if an array has no place in that library's network, or the network is none that it has.
+    Raises WeightsError if an array has no place in that library's network.
     """
     renamed = _renamed(arrays, 0, 1, style)
-    network = _network_of(arrays)
-    if style == "transformers" and network not in {f"resnet{depth}" for depth in IMAGENET}:
-        raise WeightsError(f"transformers has no {network}: its ResNets are neither wide nor grouped")
     return renamed if style == "transformers" else dict(arrays)
 
 
@@ -89,30 +85,3 @@ def _filled(pattern: str, values: Mapping[str, str], step: int) -> str:
         number = str(int(value) + step) if key in ("stage", "place") else value
         pattern = re.sub(rf"\(\?P<{key}>[^)]*\)", number, pattern)
     return pattern.replace("\\", "")
-
-
-def _network_of(arrays: Mapping[str, Any]) -> str:
-    """The network that arrays under torchvision's names are of, by all their shapes. Raises WeightsError for none."""
-    from minires.models import build
-    from minires.nn.init import no_draws
-
-    shapes = {name: tuple(array.shape) for name, array in arrays.items() if not name.endswith("num_batches_tracked")}
-    counts = tuple(len({name.split(".")[1] for name in shapes if name.startswith(f"layer{k}.")}) for k in range(1, 5))
-    bottleneck = "layer1.0.conv3.weight" in shapes
-    inner, first, classes = (shapes.get(f"{name}.weight", ()) for name in ("layer1.0.conv2", "conv1", "fc"))
-    for depth, (block, blocks) in IMAGENET.items():
-        if counts != blocks or bottleneck != (block.expansion > 1) or not (len(inner) == len(first) == 4 and classes):
-            continue
-        for name, (other, options) in {f"resnet{depth}": (depth, _PLAIN), **VARIANTS}.items():
-            wanted = {**_PLAIN, **options}
-            rows = 64 * wanted["width_per_group"] * wanted["groups"] // 64
-            if other != depth or inner[:2] != (rows, rows // wanted["groups"]):
-                continue
-            with no_draws():
-                own = build(name, num_classes=classes[0], in_channels=first[1]).state_dict()
-            if shapes == {key: tuple(t.shape) for key, t in own.items() if not key.endswith("num_batches_tracked")}:
-                return name
-    raise WeightsError("these are not the arrays of a whole ResNet for ImageNet, such as resnet18 or resnext50_32x4d")
-
-
-_PLAIN = {"groups": 1, "width_per_group": 64}

@@ -15,9 +15,10 @@ from minires import models, weights
 from minires.cli import main
 from minires.errors import WeightsError
 from minires.inference import classifier
-from minires.models.foreign_names import as_torchvision, named_as
+from minires.models.checkpoints import imagenet_network
 from minires.nn.init import no_draws
 from minires.weights import published
+from minires.weights.foreign_names import as_torchvision, named_as
 
 # Modules of the transformers library beside timm's, paired by the order in which the two run them.
 TRANSFORMERS = json.loads(Path(__file__).with_name("transformers_names.json").read_text())
@@ -59,20 +60,28 @@ def test_timm_has_torchvisions_names(name):
 @pytest.mark.parametrize(
     ("arrays", "style", "says"),
     [
-        (lambda: arrays_of("resnet20"), "timm", "not the arrays of a whole ResNet"),
         (
             lambda: arrays_of("resnet18:gate=exclusive"),
             "timm",
-            r"of timm has layer1\.0\.join\.gate.*16 in all: that would be lost",
+            r"of timm has layer1\.0\.join\.gate.*16 in all: that would",
         ),
-        (lambda: arrays_of("resnext50_32x4d"), "transformers", "transformers has no resnext50_32x4d"),
-        (lambda: {"conv1.weight": np.zeros((64, 3, 7, 7))}, "timm", "not the arrays of a whole ResNet"),
         (lambda: {**arrays_of("resnet18"), "extra": np.zeros(3)}, "torchvision", "has extra: that would be lost"),
     ],
 )
 def test_what_would_be_lost_is_refused(arrays, style, says):
     with pytest.raises(WeightsError, match=says):
         named_as(style, arrays())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet101", "resnext50_32x4d", "resnext101_64x4d"])
+def test_arrays_tell_their_network(name):
+    assert imagenet_network(arrays_of(name)) == name
+
+
+@pytest.mark.parametrize("arrays", [lambda: arrays_of("resnet20"), lambda: {"conv1.weight": np.zeros((64, 3, 7, 7))}])
+def test_other_arrays_tell_none(arrays):
+    with pytest.raises(WeightsError, match="not the arrays of a whole ResNet"):
+        imagenet_network(arrays())
 
 
 def test_a_file_with_some_names_of_transformers_is_refused():
@@ -222,6 +231,7 @@ def test_convert_takes_names_and_wrapped_arrays(hub, tmp_path, capsys):
     ("network", "target", "options", "says"),
     [
         ("resnet20", "b.npz", ["--names", "timm"], "not the arrays of a whole ResNet"),
+        ("resnext50_32x4d", "b.npz", ["--names", "transformers"], "transformers has no resnext50_32x4d"),
         ("resnet20", "b.npz", ["--model", "resnet20"], "--model would change nothing"),
         ("resnet20", "b.onnx", ["--names", "timm", "--model", "resnet20"], "--names would change nothing"),
         ("resnet20", "b.onnx", [], "name it with --model"),
