@@ -13,6 +13,7 @@ from minires.weights.messages import brief, printable
 from minires.weights.published import Published
 
 _MOST_SHOWN = 3  # names that are like an unknown one
+_SUFFIXES = (".pth", ".pt", ".th", ".safetensors", ".npz", ".bin", ".ckpt", ".onnx")  # no name of weights ends so
 
 
 def fetch(source: str | os.PathLike[str], sha256: str | None = None, *, download: bool = True) -> Path:
@@ -71,11 +72,13 @@ def unknown(name: str, others: tuple[str, ...] = ()) -> str:
     shown, reason = printable(name[:200]), published.refusal(name) if name.startswith("timm/") else None
     if reason:
         return f"the weights {shown} are not known: {reason}"
+    if name.lower().endswith(_SUFFIXES):
+        return f"cannot load {shown}: there is no such file"
     names = (*others, *published.table())
     like = difflib.get_close_matches(name, names, _MOST_SHOWN, 0.75)
     meant = f"did you mean {' or '.join(like)}? " if like else ""
     return (
-        f"there is no file {shown}, and no weights have that name: {meant}There are "
+        f"cannot load {shown}: there is no such file, and no weights have that name: {meant}There are "
         f"{''.join(f'{each}, ' for each in others)}resnet18-imagenet, resnet50-imagenet-v2, timm/resnet18.a1_in1k, "
         "microsoft/resnet-50 and more like these (docs/interop.md)"
     )

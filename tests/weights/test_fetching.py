@@ -76,7 +76,11 @@ def test_the_other_resnets_of_timm_are_refused(name):
         ("timm/resnet50_gn.a1h_in1k", "group norm"),
         ("timm/resnet18.a9_in1k", "did you mean timm/resnet18.a[123]_in1k or"),
         ("resnet18-imagenett", "did you mean resnet18-imagenet or"),
-        ("nothing.pth", "there is no file nothing.pth"),
+        ("nothing.pth", "cannot load nothing.pth: there is no such file$"),
+        (
+            "nothing",
+            "cannot load nothing: there is no such file, and no weights have that name: There are resnet18-imagenet",
+        ),
         ("a\0b", "no file can have this name"),
     ],
 )
