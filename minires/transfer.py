@@ -20,7 +20,7 @@ from urllib.request import Request, urlopen
 from minires.errors import DataError
 from minires.terminal import console
 
-__all__ = ["HTTPException", "fetch"]
+__all__ = ["HTTPException", "digest", "fetch", "text_of"]
 
 TIMEOUT = 30.0  # seconds without data until a connection counts as broken
 CHUNK = 1 << 18
@@ -38,7 +38,7 @@ def fetch(url: str, checksum: str, target: Path, algorithm: str = "md5") -> None
     while True:
         resumed = part.exists()
         _transfer(url, part)
-        found = _digest(part, algorithm)
+        found = digest(part, algorithm)
         if found.startswith(checksum):
             os.replace(part, target)
             return
@@ -100,9 +100,16 @@ def _progress_bar(label: str, have: int, total: int | None) -> Iterator[Callable
         yield lambda count: progress.advance(task, count)
 
 
-def _digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
+def digest(path: Path, algorithm: str) -> str:
+    """The checksum of a file by one of hashlib's algorithms, in hexadecimal digits."""
+    found = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def text_of(url: str, most: int) -> str:
+    """The first `most` bytes of a text on the web. Raises OSError or HTTPException if it cannot be read."""
+    with urlopen(Request(url, headers={"User-Agent": "minires"}), timeout=TIMEOUT) as response:
+        return str(response.read(most).decode("utf-8", "replace"))

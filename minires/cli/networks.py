@@ -42,7 +42,7 @@ FEW_IMAGES = 24  # compiling a network takes as long as it saves on about so man
 @click.pass_context
 def evaluate(
     context: click.Context,
-    weights: Path | None,
+    weights: Path | str | None,
     data: str,
     model: str | None,
     data_dir: Path | None,
@@ -87,7 +87,12 @@ def _numbers(result: Evaluation) -> dict[str, Any]:
 
 
 def _load(
-    model: str | None, weights: Path | None, normalize: str | None, device: str, mapped: bool, download: bool = True
+    model: str | None,
+    weights: Path | str | None,
+    normalize: str | None,
+    device: str,
+    mapped: bool,
+    download: bool = True,
 ) -> Classifier:
     """The network of a weight file; or of an ONNX file, which has weights and may get those of a checkpoint."""
     if shared.is_onnx(model):
@@ -119,7 +124,7 @@ def _print_evaluation(model: str, data: str, result: Evaluation) -> None:
 @shared.device_option
 def predict(
     images: tuple[Path, ...],
-    weights: Path | None,
+    weights: Path | str | None,
     model: str | None,
     top: int,
     normalize: str | None,

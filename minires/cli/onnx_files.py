@@ -73,7 +73,7 @@ def _fit_classifier(network: OnnxModel, classes: int, outcome: str) -> None:
         setattr(network.get_submodule(parent), own, nn.Linear(layer.in_features, classes, layer.bias is not None))
 
 
-def load_classifier(path: str, weights: Path | None, normalize: str | None, device: str) -> Classifier:
+def load_classifier(path: str, weights: Path | str | None, normalize: str | None, device: str) -> Classifier:
     """The network of an ONNX file as a Classifier, with the weights of a checkpoint instead of its own if one is named.
 
     Images are prepared as the checkpoint or the file says, else as for ImageNet, at the size that the file declares.
@@ -83,15 +83,21 @@ def load_classifier(path: str, weights: Path | None, normalize: str | None, devi
     from minires.core.modes import no_grad
     from minires.core.tensor import Tensor
     from minires.inference import classifier
+    from minires.models import pretrained
     from minires.training import checkpoint_metadata
-    from minires.training.preprocessing import stored_preprocessing
+    from minires.training.preprocessing import published_preprocessing, stored_preprocessing
 
     network = load_network(path)
     channels, height, width = image_shape(network)
+    if weights is not None:
+        weights = pretrained.find(None, weights)[1]
     stored = checkpoint_metadata(weights) if weights is not None else _metadata(network)
     if weights is not None:
         _load_weights(network, weights, path)
-    preprocessing = stored_preprocessing(stored) or _usual(channels, height, width, path)
+    preprocessing = stored_preprocessing(stored)
+    if preprocessing is None and weights is not None:
+        preprocessing = published_preprocessing(weights)
+    preprocessing = preprocessing or _usual(channels, height, width, path)
     model = _in_batches(network)
     size = preprocessing.size
     with no_grad():
@@ -118,8 +124,9 @@ def load_classifier(path: str, weights: Path | None, normalize: str | None, devi
 def _load_weights(network: OnnxModel, weights: Path, path: str) -> None:
     from minires import weights as weight_files
     from minires.training.finetune import classifier_of
+    from minires.weights.foreign_names import as_torchvision
 
-    arrays = weight_files.load(weights)
+    arrays = as_torchvision(weight_files.load(weights))
     bias = arrays.get(f"{classifier_of(network)[0]}.bias")
     if bias is not None and bias.ndim == 1:
         with warnings.catch_warnings():
@@ -190,11 +197,10 @@ def _in_batches(network: OnnxModel) -> Module:
 @click.argument("model", required=False, callback=checked_by(shared.model_name))
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
     callback=checked_by(shared.weight_file),
-    metavar="FILE",
+    metavar="FILE|NAME",
     required=True,
-    help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes.",
+    help="The weights: a .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes, or a name as for predict.",
 )
 @click.option("--out", **OUTPUT_FILE, metavar="FILE.onnx", required=True, help="The file to write.")
 @click.option("--opset", type=click.Choice(["17", "18"]), default="17", help="Version of the operators.")
@@ -204,13 +210,33 @@ def _in_batches(network: OnnxModel) -> Module:
 )
 @shared.normalize_option
 def export(
-    model: str | None, weights: Path, out: Path, opset: str, batch: int | None, size: int | None, normalize: str | None
+    model: str | None,
+    weights: Path | str,
+    out: Path,
+    opset: str,
+    batch: int | None,
+    size: int | None,
+    normalize: str | None,
 ) -> None:
     """Write a network with its weights as an ONNX file.
 
     The class names, and how images are prepared, are stored in it; `minires predict --model FILE.onnx` reads them. A
     checkpoint of `minires train` contains the network's name: MODEL may be left out.
     """
+    write(model, weights, out, opset=int(opset), batch=batch, size=size, normalize=normalize)
+
+
+def write(
+    model: str | None,
+    weights: Path | str,
+    out: Path,
+    *,
+    opset: int = 17,
+    batch: int | None = None,
+    size: int | None = None,
+    normalize: str | None = None,
+) -> None:
+    """Write a network with its weights as an ONNX file, as `export` says."""
     import numpy as np
 
     from minires import onnx
@@ -228,5 +254,5 @@ def export(
     shape = batch or 1, found.in_channels, preprocessing.size, preprocessing.size
     images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     metadata = {METADATA: json.dumps(facts)}
-    onnx.save(out, found.model, images, dynamic_batch=batch is None, opset=int(opset), metadata=metadata)
+    onnx.save(out, found.model, images, dynamic_batch=batch is None, opset=opset, metadata=metadata)
     shared.echo(f"{found.name}, opset {opset}, {out.stat().st_size / 2**20:.1f} MiB: {out}")

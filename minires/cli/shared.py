@@ -75,11 +75,15 @@ def model_name(value: str | None) -> str | None:
     return value
 
 
-def weight_file(value: Path | None) -> Path | None:
-    """Validate the name of a weight file: it is not empty."""
-    if value == Path():  # what "" becomes
+def weight_file(value: str | None) -> Path | str | None:
+    """Validate the name of a weight file: it is not empty. An address stays text, since a Path has no double slash."""
+    from minires.weights.fetching import is_address
+
+    if value is None:
+        return None
+    if not value:
         raise click.BadParameter("name a weight file")
-    return value
+    return value if is_address(value) else Path(value)
 
 
 def seconds(value: float) -> float:
@@ -132,11 +136,10 @@ model_option = click.option(
 )
 weights_option = click.option(
     "--weights",
-    type=click.Path(path_type=Path),
     callback=checked_by(weight_file),
     metavar="FILE|NAME",
-    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet. "
-    "An ONNX file has its own.",
+    help="A .pth, .pt, .th, .safetensors or .npz file of PyTorch or MiniRes; or cifar10, digits, imagenet, "
+    "timm/resnet18.a1_in1k, …; or https://…#sha256=…. An ONNX file has its own.",
 )
 data_option = click.option(
     "--data",

@@ -108,7 +108,6 @@ def _switch(name: str, description: str) -> Callable[[Command], Command]:
 @_setting("seed", "Seed of weights, order and augmentation.")
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
     callback=checked_by(shared.weight_file),
     metavar="FILE|NAME",
     help="Fine-tune from these weights; a classifier of other classes is replaced.",
@@ -227,10 +226,9 @@ def _located(asked: dict[str, Any], usual: str | None, download: bool) -> dict[s
     """The weight file to start from; of weights with a name also the network, `usual` if none is asked for."""
     from minires.models import pretrained
 
-    if not pretrained.is_name(asked["weights"]):
-        return {"weights": str(asked["weights"])}
-    model, path = pretrained.locate(asked.get("model") or usual, str(asked["weights"]), download)
-    return {"model": model, "weights": str(path)}
+    named = pretrained.is_name(asked["weights"])
+    model, path = pretrained.find(asked.get("model") or usual if named else None, asked["weights"], download)
+    return {"model": model, "weights": str(path)} if named else {"weights": str(path)}
 
 
 def _from_recipe(recipe: Recipe, asked: dict[str, Any]) -> TrainSettings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
@@ -29,8 +28,8 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
 
     Args:
         model: The network's name; None for the usual one of the weights.
-        weights: A file, "cifar10" for the weights that MiniRes ships, or "digits" for a network that is trained on the
-            handwritten digits now. None for "cifar10" where it is shipped, else "digits".
+        weights: A file, the name of published weights, "cifar10" for those that MiniRes ships, or "digits" for a
+            network that is trained on the handwritten digits now. None for "cifar10" where it is shipped, or "digits".
         say: Told what takes a while.
 
     Raises MiniResError where the weights are missing, or are not those of the network.
@@ -46,7 +45,7 @@ def load(model: str | None, weights: str | None, say: Callable[[str], None]) -> 
         if shipped is None:
             raise MiniResError(f"no weights of {name} for CIFAR-10 come with this MiniRes: name a weight file")
         return shipped
-    return classifier.load(model, Path(weights))
+    return classifier.load(model, weights)
 
 
 def _shipped(name: str) -> Classifier | None:

@@ -44,8 +44,10 @@ from minires.training.preprocessing import (
     PREPROCESSINGS,
     Preprocessing,
     preprocessing_for,
+    published_preprocessing,
     stored_preprocessing,
 )
+from minires.weights.foreign_names import as_torchvision
 
 if TYPE_CHECKING:
     from minires.training import Evaluation
@@ -287,8 +289,9 @@ def load(
 
     Args:
         name: the network, as `minires.models.build` knows it; None for a checkpoint of `minires train`, which names it.
-        path: the weight file; or the name of trained weights (`models.pretrained`), such as "cifar10" or "imagenet". Of
-            these, a network need not be named if MiniRes brings its weights along.
+        path: the weight file; or the name of trained weights (`models.pretrained`), such as "cifar10", "imagenet" or
+            "timm/resnet18.a1_in1k"; or an address with its checksum (`weights.fetch`). A network need not be named if
+            the weights' name says which it is.
         normalize: a data set whose mean and deviation normalise the images; None for those of the checkpoint, else the
             usual ones.
         device: "cpu", "cuda" or "cuda:N".
@@ -300,11 +303,10 @@ def load(
     ValueError for an unknown network, DeviceError for a device that cannot be used.
     """
     mapped, download = flag("load", "mapped", mapped), flag("load", "download", download)
-    if pretrained.is_name(path):
-        name, path = pretrained.locate(name, os.fspath(path), download)
+    name, path = pretrained.find(name, path, download)
     source = os.fspath(path)
     metadata = checkpoint_metadata(path)
-    arrays = weights.load(path)
+    arrays = as_torchvision(weights.load(path))
     name = network_name(name, metadata, arrays, source)
     options = network_options(name, arrays)
     with no_draws():
@@ -314,7 +316,7 @@ def load(
         model.load_state_dict(arrays, assign=mapped)
     except WeightsError as error:
         raise WeightsError(f"{source} as {name}: {error}") from error
-    preprocessing = stored_preprocessing(metadata)
+    preprocessing = stored_preprocessing(metadata) or published_preprocessing(path)
     if normalize is not None:
         (preprocessing or IMAGENET_PREPROCESSING).normalized_as(normalize)  # raises for an unknown name
     outputs, channels = options.get("num_classes", model.fc.out_features), options.get("in_channels", 3)

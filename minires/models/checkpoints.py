@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from minires.errors import WeightsError
-from minires.models.catalogue import BLOCKS, IMAGENET, Name, kind_and_depth, parse
+from minires.models.blocks import Bottleneck
+from minires.models.catalogue import BLOCKS, IMAGENET, VARIANTS, Name, kind_and_depth, parse
 from minires.models.convnet import NAME as CONVNET
 from minires.models.convnet import STEM, WIDTHS
 
@@ -92,6 +93,24 @@ def network_options(name: str, arrays: Mapping[str, Any]) -> dict[str, int]:
     if shapes.get("conv1.weight") == (width, *channels, kernel, kernel) and 1 <= channels[0] <= MAX_CHANNELS:
         found["in_channels"] = int(channels[0])
     return found
+
+
+def imagenet_network(arrays: Mapping[str, Any]) -> str:
+    """The ResNet for ImageNet that {parameter name: array} seem to be of, by its blocks and the width of the first.
+
+    Raises WeightsError if there is none. `load_state_dict` compares the other shapes.
+    """
+    parts = {tuple(name.split(".")[:2]) for name in arrays if name.startswith("layer")}
+    counts = tuple(len([part for part in parts if part[0] == f"layer{stage}"]) for stage in (1, 2, 3, 4))
+    inner = tuple(getattr(arrays.get("layer1.0.conv2.weight"), "shape", ()))[:2]
+    bottleneck = "layer1.0.conv3.weight" in arrays
+    usual: dict[str, tuple[int, dict[str, int]]] = {f"resnet{depth}": (depth, {}) for depth in IMAGENET}
+    for name, (depth, options) in {**usual, **VARIANTS}.items():
+        block, blocks = IMAGENET[depth]
+        groups, width = options.get("groups", 1), options.get("width_per_group", 64)
+        if (counts, bottleneck, inner) == (blocks, block is Bottleneck, (groups * width, width)):
+            return name
+    raise WeightsError("these are not the arrays of a whole ResNet for ImageNet, such as resnet18 or resnext50_32x4d")
 
 
 def _sizes(network: Name) -> tuple[int, int, int]:

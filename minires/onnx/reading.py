@@ -21,6 +21,7 @@ from minires.onnx.tensors import DTYPES, dtype_name
 OLDEST_OPSET = 6
 _DOMAINS = ("", "ai.onnx")  # two names of the standard's own operators
 _MOST_SHOWN = 20
+MOST_NODES = 1_000_000  # of a graph with its functions written out
 
 
 def parse(source: Any) -> tuple[Any, Path | None, str]:
@@ -79,6 +80,7 @@ def checked(model: Any, name: str) -> tuple[Any, int]:
 
     opset = _opset(model, name)
     if model.functions:
+        _check_written_out(model, name)
         try:
             model = inliner.inline_local_functions(model)
         except Exception as error:
@@ -89,6 +91,36 @@ def checked(model: Any, name: str) -> tuple[Any, int]:
     except (checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError, TypeError) as error:
         raise DataError(f"cannot load {name}: it is not valid ONNX: {_line(error)}") from None
     return model, opset
+
+
+def _check_written_out(model: Any, name: str) -> None:
+    """Raise DataError if the graph would be too large with its own functions written out.
+
+    Each of 30 functions that calls the one before twice makes 2³⁰ nodes of a file of two kilobytes.
+    """
+    bodies = {(each.domain, each.name): each.node for each in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size_of(nodes: Any, within: tuple[tuple[str, str], ...]) -> int:
+        """The number of nodes; of a function that calls itself, the calls count once, and the inliner refuses it."""
+        total = 0
+        for node in nodes:
+            called = (node.domain, node.op_type)
+            total += 1 + sum(size_of(each.g.node, within) for each in node.attribute if each.HasField("g"))
+            if called in bodies and called not in within:
+                if called not in sizes:
+                    sizes[called] = size_of(bodies[called], (*within, called))
+                total += sizes[called]
+        return total
+
+    try:
+        total = size_of(model.graph.node, ())
+    except RecursionError:
+        raise DataError(f"cannot load {name}: its functions call each other too deeply: refused") from None
+    if total > MOST_NODES:
+        raise DataError(
+            f"cannot load {name}: with its functions written out it has more than {MOST_NODES:,} nodes: refused"
+        )
 
 
 def _line(error: Exception) -> str:

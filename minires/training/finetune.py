@@ -9,6 +9,7 @@ from minires import weights
 from minires.errors import WeightsError
 from minires.nn import Linear, Module, Parameter
 from minires.training.checkpoint import checkpoint_metadata
+from minires.weights.foreign_names import as_torchvision
 
 
 def classifier_of(model: Module) -> tuple[str, Linear]:
@@ -25,7 +26,7 @@ def load_pretrained(model: Module, path: str | os.PathLike[str], classes: Sequen
     The classifier has other classes if its shape differs, or if the file (a MiniRes checkpoint) names other ones than
     `classes`. All other arrays must fit: otherwise raises WeightsError, listing them, and leaves `model` unchanged.
     """
-    arrays = dict(weights.load(path))
+    arrays = as_torchvision(weights.load(path))
     name, layer = classifier_of(model)
     own = {f"{name}.{key}": parameter for key, parameter in layer.named_parameters()}
     stored = {_own_name(model, key): key for key in arrays if _own_name(model, key) in own}

@@ -5,15 +5,19 @@ The preprocessing is stored in the checkpoint, so whoever uses the weights prepa
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from minires.data import Dataset, ImageFolder
 from minires.data import transforms as T
 from minires.data.transforms import PRESETS
+from minires.data.transforms.geometry import INTERPOLATIONS
 from minires.errors import DataError
 from minires.weights.messages import brief
+from minires.weights.published import of_file
 
 MAX_IMAGE_SIZE = 2048  # pixels, height and width; a file that claims more could exhaust the memory
 
@@ -28,6 +32,7 @@ class Preprocessing:
         resize: the length in pixels to which the short side is scaled before cropping; None for no scaling.
         padding: in training, crop from the image padded by this many pixels of the mean colour (He et al. 2015, §4.2).
         flip: in training, mirror half of the images.
+        interpolation: the filter of the scaling, "bilinear" or "bicubic".
     """
 
     size: int
@@ -36,6 +41,7 @@ class Preprocessing:
     resize: int | None = None
     padding: int = 0
     flip: bool = False
+    interpolation: str = "bilinear"
 
     def training(self) -> T.Transform:
         """The transform with random crops and flips.
@@ -45,13 +51,13 @@ class Preprocessing:
         normalize = T.Normalize(self.mean, self.std)
         flip = [T.RandomHorizontalFlip()] if self.flip else []
         if self.resize is not None:
-            return T.Compose([T.RandomResizedCrop(self.size), *flip, normalize])
+            return T.Compose([T.RandomResizedCrop(self.size, interpolation=self.interpolation), *flip, normalize])
         crop = [T.RandomCrop(self.size, self.padding)] if self.padding else []
         return T.Compose([normalize, *crop, *flip])  # after normalisation the padding's zeros are the mean colour
 
     def evaluation(self) -> T.Transform:
         """The transform without randomness: resize, centre crop, normalise."""
-        fit = [] if self.resize is None else [T.Resize(self.resize), T.CenterCrop(self.size)]
+        fit = [] if self.resize is None else [T.Resize(self.resize, self.interpolation), T.CenterCrop(self.size)]
         return T.Compose([*fit, T.Normalize(self.mean, self.std)])
 
     def normalized_as(self, preset: str) -> Preprocessing:
@@ -81,6 +87,8 @@ class Preprocessing:
             most = MAX_IMAGE_SIZE if name == "size" else 2 * MAX_IMAGE_SIZE
             if not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{name} of the images is {brief(value)}")
+        if found.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation of the images is {brief(found.interpolation)}")
         return found
 
 
@@ -90,6 +98,14 @@ def stored_preprocessing(metadata: Mapping[str, Any]) -> Preprocessing | None:
     Raises as `Preprocessing.from_dict` does.
     """
     return Preprocessing.from_dict(metadata["recipe"]) if "recipe" in metadata else None
+
+
+def published_preprocessing(path: str | os.PathLike[str]) -> Preprocessing | None:
+    """How the publisher of weights prepares images; None unless `weights.fetch` has fetched the file by its name."""
+    row = of_file(Path(path))
+    if row is None:
+        return None
+    return Preprocessing(row.size, row.mean, row.std, resize=row.resize, flip=True, interpolation=row.interpolation)
 
 
 # Digits are not mirrored, clothes and objects are. The 8×8 digits are not shifted either: they fill their square, a

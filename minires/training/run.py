@@ -21,7 +21,12 @@ from minires.optim import Optimizer, Schedule
 from minires.training.checkpoint import checkpoint_metadata
 from minires.training.finetune import freeze_all_but_classifier, load_pretrained
 from minires.training.metrics import EpochRecord
-from minires.training.preprocessing import Preprocessing, preprocessing_for, stored_preprocessing
+from minires.training.preprocessing import (
+    Preprocessing,
+    preprocessing_for,
+    published_preprocessing,
+    stored_preprocessing,
+)
 from minires.training.run_compatibility import abbreviated, differences
 from minires.training.run_folder import RunFolder
 from minires.training.settings import TrainSettings
@@ -197,7 +202,11 @@ def _preprocessing(settings: TrainSettings, dataset: Dataset, resumed: RunFolder
     usual = preprocessing_for(dataset, settings.image_size)
     if settings.normalize is not None:
         return usual.normalized_as(settings.normalize)
-    stored = None if settings.weights is None else stored_preprocessing(checkpoint_metadata(settings.weights))
+    stored = None
+    if settings.weights is not None:
+        stored = stored_preprocessing(checkpoint_metadata(settings.weights)) or published_preprocessing(
+            settings.weights
+        )
     return usual if stored is None else replace(usual, mean=stored.mean, std=stored.std)
 
 

@@ -3,6 +3,7 @@
     weights.load(path) -> {name: array}        .pth .pt .th (both of PyTorch's formats), .safetensors, .npz
     weights.save(path, state_dict)             .safetensors, .npz, .pth
     weights.strip_prefix(state_dict, "backbone.")
+    weights.fetch("timm/resnet18.a1_in1k") -> path     published weights, any address with a checksum
 
 A weight file may come from a stranger. PyTorch's formats are pickles, and a pickle is a program. Here it is read by an
 interpreter that can build dictionaries, lists and descriptions of tensors, and can call nothing (`unpickle`). What else
@@ -23,11 +24,12 @@ import numpy as np
 from minires.errors import WeightsError
 from minires.weights import npz_file, safetensors_file, torch_legacy, torch_writer, torch_zip
 from minires.weights.elements import Array, as_stored
+from minires.weights.fetching import fetch
 from minires.weights.messages import brief, printable
 from minires.weights.names import strip_prefix, strip_wrapper_prefixes, under
 from minires.weights.zip_records import ZipRecords
 
-__all__ = ["load", "save", "strip_prefix"]
+__all__ = ["fetch", "load", "save", "strip_prefix"]
 
 # Files that are often mistaken for weights, by their first bytes, so that the message can say what to do.
 _FOREIGN = {

@@ -254,6 +254,8 @@ def test_train_hands_every_option_on(monkeypatch, tmp_path):
         "--label-smoothing 0.1 --clip-norm 2 --patience 4 --no-augment --normalize imagenet --seed 7 "
         "--weights w.npz --freeze --workers 0 --checkpoint-seconds 9 --no-download --graph"
     )
+    monkeypatch.chdir(tmp_path)
+    Path("w.npz").touch()
     assert main(["train", "--out", str(tmp_path), *options.split()]) == 0
     settings = seen.pop("settings")
     assert settings.to_dict() == {

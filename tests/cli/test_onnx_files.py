@@ -96,7 +96,7 @@ MISTAKES = {
         "wrong shape",
     ),
     "export of a file": (("export", "colour.onnx", "--weights", "grey.safetensors", "--out", "x.onnx"), "already"),
-    "weights alone": (("convert", "colour.safetensors", "x.onnx"), "minires export"),
+    "weights alone": (("convert", "colour.safetensors", "x.onnx"), "name it with --model"),
     "an unknown opset": (
         ("export", "resnet8", "--weights", "colour.safetensors", "--out", "x", "--opset", "9"),
         "opset",

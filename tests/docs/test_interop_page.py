@@ -19,7 +19,7 @@ def test_the_page_prints_what_it_says(tmp_path, monkeypatch, capsys):
             expected = output if next_language == "text" else ""
             assert capsys.readouterr().out == expected, code
             texts += bool(expected)
-    assert texts == 4
+    assert texts == 5
 
 
 def test_the_page_lists_the_operators():
@@ -29,3 +29,14 @@ def test_the_page_lists_the_operators():
     assert operators
     text = (ROOT / PAGE).read_text("utf-8").replace("> ", "").replace("\n", " ")
     assert ", ".join(sorted(OPERATORS)) in text
+
+
+def test_the_page_lists_the_published_weights():
+    from minires.weights import published
+
+    text = (ROOT / PAGE).read_text("utf-8")
+    for model, tags in published.TIMM.items():
+        assert f"| `timm/{model}.` | {', '.join(tags.split())} |" in text
+    for row in published.table().values():
+        crop = f"{row.size} of {row.resize}, {row.interpolation}"
+        assert crop in text or crop.replace(",", " pixels (232 for the 64x4d),") in text or row.size == 176, row.name

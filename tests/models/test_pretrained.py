@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from minires.errors import DataError, WeightsError
 from minires.inference import classifier
 from minires.models import pretrained
 from minires.training import checkpoint_metadata, evaluate
+from minires.weights import published
 
 SHIPPED = sorted(pretrained.shipped())
 
@@ -101,6 +103,7 @@ def test_the_mirror_image_is_averaged_apart(capsys):
         (lambda: models.resnet32(weights="digits", num_classes=7), "are for 10 classes, not 7"),
         (lambda: models.convnet8(weights="cifar10"), "convnet8 has no weights 'cifar10' here"),
         (lambda: models.resnet32(weights="digits", in_channels=3), "conv1.weight"),
+        (lambda: classifier.load(None, "cifar11"), "did you mean cifar10.* There are cifar10, digits, imagenet, "),
         (lambda: pretrained.locate(None, "imagenet"), "name the network whose weights are meant: resnet18"),
     ],
 )
@@ -113,14 +116,16 @@ def test_what_there_is_not_is_said(make, says):
 
 
 def test_the_names_are_torchvisions():
-    for model, file in pretrained.IMAGENET_FILES.items():
-        assert re.fullmatch(rf"{model}-[0-9a-f]{{8}}\.pth", file)
-        assert models.image_size(model) == 224
-    assert pretrained.IMAGENET_FILES["resnet18"] == "resnet18-f37072fd.pth"
+    rows = [row for row in published.table().values() if "-imagenet" in row.name]
+    for row in rows:
+        assert re.fullmatch(rf"{row.model}-[0-9a-f]{{8}}\.pth", row.place)
+        assert models.image_size(row.model) == 224
+    assert len(rows) == 17
+    assert published.table()["resnet18-imagenet"].place == "resnet18-f37072fd.pth"
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory) -> bytes:
+def content(tmp_path_factory) -> bytes:
     """A file as torchvision publishes it."""
     path = tmp_path_factory.mktemp("published") / "resnet18.pth"
     mr.manual_seed(5)
@@ -129,16 +134,18 @@ def published(tmp_path_factory) -> bytes:
 
 
 @pytest.fixture
-def torchvision(site, published, monkeypatch):
+def torchvision(site, content, monkeypatch):
     """A server that has torchvision's file of ResNet-18, and its name with the right digits."""
-    name = f"resnet18-{hashlib.sha256(published).hexdigest()[:8]}.pth"
-    site.files[name] = published
-    monkeypatch.setattr(pretrained, "ADDRESS", site.address + "/")
-    monkeypatch.setitem(pretrained.IMAGENET_FILES, "resnet18", name)
+    digits = hashlib.sha256(content).hexdigest()[:8]
+    name = f"resnet18-{digits}.pth"
+    site.files[name] = content
+    monkeypatch.setattr(published, "TORCHVISION", site.address + "/")
+    row = published.table()["resnet18-imagenet"]
+    monkeypatch.setitem(published.table(), row.name, replace(row, digits=digits, place=name))
     return site
 
 
-def test_imagenet_weights_are_fetched_once(torchvision, cache, published):
+def test_imagenet_weights_are_fetched_once(torchvision, cache, content):
     mr.manual_seed(5)
     expected = models.resnet18().state_dict()
     for _ in range(2):
@@ -147,12 +154,12 @@ def test_imagenet_weights_are_fetched_once(torchvision, cache, published):
             np.testing.assert_array_equal(tensor.numpy(), expected[name].numpy())
     assert len(torchvision.asked) == 1
     (file,) = cache.iterdir()
-    assert file.read_bytes() == published
+    assert file.read_bytes() == content
     network = classifier.load("resnet18", "imagenet")
     assert (len(network.names), network.names[258]) == (1000, "Samoyed")
 
 
-def test_a_broken_download_is_resumed(torchvision, cache, published, capsys):
+def test_a_broken_download_is_resumed(torchvision, cache, content, capsys):
     torchvision.breaks_after = 3_000_000
     with pytest.raises(
         WeightsError, match=r"failed \(the connection broke after 3,000,000 .* or fetch that file elsewh"
@@ -164,7 +171,7 @@ def test_a_broken_download_is_resumed(torchvision, cache, published, capsys):
 
 
 def test_another_file_under_that_name_is_not_kept(torchvision, cache):
-    name = pretrained.IMAGENET_FILES["resnet18"]
+    name = published.table()["resnet18-imagenet"].place
     torchvision.files[name] = b"<html>"
     with pytest.raises(DataError, match=rf"has sha256 [0-9a-f]{{64}} instead of {name[9:17]}: the download is damaged"):
         models.resnet18(weights="imagenet")
@@ -172,11 +179,11 @@ def test_another_file_under_that_name_is_not_kept(torchvision, cache):
 
 
 def test_without_a_network_one_line_says_where_the_file_belongs(cache, monkeypatch, capsys):
-    monkeypatch.setattr(pretrained, "ADDRESS", "http://127.0.0.1:9/models/")
+    monkeypatch.setattr(published, "TORCHVISION", "http://127.0.0.1:9/models/")
     assert main(["predict", "--model", "resnet18", "--weights", "imagenet", "photo.png"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     file = cache / "resnet18-f37072fd.pth"
-    assert line.startswith(f"minires: the ImageNet weights of resnet18 are not at {file}, and downloading")
+    assert line.startswith(f"minires: the weights resnet18-imagenet are not at {file}, and downloading")
     assert "http://127.0.0.1:9/models/resnet18-f37072fd.pth failed" in line
     with pytest.raises(WeightsError, match="downloading is switched off: fetch http"):
         classifier.load("resnet18", "imagenet", download=False)

@@ -29,7 +29,8 @@ def with_statistics(model):
 
 def by_onnxruntime(path, *inputs):
     runtime = pytest.importorskip("onnxruntime")
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    source = path if isinstance(path, bytes) else str(path)
+    session = runtime.InferenceSession(source, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
     return session.run(None, dict(zip(names, inputs, strict=True)))
 

@@ -136,3 +136,22 @@ def test_many_operators(opset):
     file = io.BytesIO()
     torch.onnx.export(net, (torch.from_numpy(x),), file, dynamo=False, opset_version=opset)
     assert off(load(file.getvalue())(mr.Tensor(x)).detach().numpy(), net(torch.from_numpy(x)).detach().numpy()) < 1e-5
+
+
+@pytest.mark.slow  # 40 s: PyTorch's exporter of today takes long to trace
+@pytest.mark.parametrize(("bottleneck", "blocks"), [(False, (2, 2, 2, 2)), (True, (3, 4, 6, 3))], ids=["18", "50"])
+def test_resnet_by_the_exporter_of_today(bottleneck, blocks, tmp_path):
+    """torch.onnx.export(dynamo=True): another opset, other names, weights as external data, lengths left open."""
+    pytest.importorskip("onnxscript", reason="torch.onnx.export(dynamo=True) needs the onnxscript package")
+    net, x = network(bottleneck, blocks), images(2, 3, 64, 64)
+    lengths = {axis: torch.export.Dim(name) for axis, name in ((0, "n"), (2, "h"), (3, "w"))}
+    shapes = None if bottleneck else (lengths,)
+    program = torch.onnx.export(net, (torch.from_numpy(x),), dynamo=True, dynamic_shapes=shapes, verbose=False)
+    program.save(str(tmp_path / "net.onnx"), external_data=True)
+    assert (tmp_path / "net.onnx.data").exists()
+    imported = load(tmp_path / "net.onnx")
+    for shape in ((2, 3, 64, 64), *([] if bottleneck else [(3, 3, 96, 80)])):
+        x = images(*shape, seed=1)
+        expected = net(torch.from_numpy(x)).detach().numpy()
+        assert off(imported(mr.Tensor(x)).detach().numpy(), expected) < 1e-5
+        assert off(inference.compile(imported, x)(x), expected) < 1e-5

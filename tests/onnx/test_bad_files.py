@@ -116,6 +116,44 @@ def test_bad_files_are_refused_in_one_line(kind):
     assert "\n" not in str(error.value)
 
 
+def with_functions(*bodies):
+    """A file whose one node calls the last of its own functions F0, F1, …; a body is a list of names of operators."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    made = []
+    for number, body in enumerate(bodies):
+        values = ["a", *(f"v{k}" for k in range(len(body) - 1)), "b"]
+        nodes = [
+            helper.make_node(op, [values[k]], [values[k + 1]], domain="own" if op.startswith("F") else "")
+            for k, op in enumerate(body)
+        ]
+        made.append(helper.make_function("own", f"F{number}", ["a"], ["b"], nodes, opsets))
+    call = helper.make_node(f"F{len(bodies) - 1}", ["x"], ["y"], domain="own")
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in ("x", "y")]
+    graph = helper.make_graph([call], "g", values[:1], values[1:])
+    return helper.make_model(graph, opset_imports=opsets, functions=made, ir_version=8)
+
+
+def test_functions_of_the_file_are_written_out():
+    net = load(with_functions(["Neg"], ["F0", "Relu"], ["F1", "F0"]))
+    assert net(mr.tensor(np.array([1, -2], np.float32))).tolist() == [0, -2]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "says"),
+    [
+        ([["Relu"], *([f"F{k}"] * 2 for k in range(40))], "more than 1,000,000 nodes: refused"),
+        ([["Relu"], *([f"F{k}"] for k in range(3000))], "call each other too deeply: refused"),
+        ([["F0"]], "functions cannot be written out"),
+        ([["F1"], ["F0"]], "functions cannot be written out"),
+    ],
+    ids=["doubling", "deep", "itself", "each other"],
+)
+def test_hostile_functions_are_refused(bodies, says):
+    with pytest.raises(DataError, match=says) as error:
+        load(with_functions(*bodies).SerializeToString())
+    assert "\n" not in str(error.value)
+
+
 OUTSIDE = {
     "above the folder": "../secret.bin",
     "an absolute path": "/etc/hostname",

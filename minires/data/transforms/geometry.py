@@ -44,8 +44,17 @@ def pad(image: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
     return padded
 
 
-def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """One uint8 image resized by Pillow's bilinear filter, which antialiases when it reduces the size.
+INTERPOLATIONS = ("bilinear", "bicubic")  # Pillow's filters, which antialias when they reduce the size
+
+
+def check_interpolation(owner: object, interpolation: str) -> None:
+    """Raise DataError for another interpolation than INTERPOLATIONS."""
+    if interpolation not in INTERPOLATIONS:
+        raise DataError(f"{owner}: interpolation must be one of {', '.join(map(repr, INTERPOLATIONS))}")
+
+
+def resize(image: Pixels, height: int, width: int, interpolation: str = "bilinear") -> Pixels:
+    """One uint8 image resized by one of Pillow's filters, which antialias when they reduce the size.
 
     Raises DataError for more than MAX_PIXELS: an image of one row, enlarged until its short side fits a network, would
     fill any memory.
@@ -58,27 +67,30 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
             f"{MAX_PIXELS:,} pixels: crop it first"
         )
 
-    return from_pil(to_pil(image).resize((width, height), Image.Resampling.BILINEAR))
+    return from_pil(to_pil(image).resize((width, height), Image.Resampling[interpolation.upper()]))
 
 
 @dataclass(frozen=True)
 class Resize(Transform):
     """Scales one uint8 image so that its short side has `size` pixels, and the long side ⌊size · long / short⌋.
 
-    As torchvision's Resize(size) on a PIL image: bilinear with antialiasing. Raises DataError for an image so narrow
-    that the result would have more than MAX_PIXELS pixels.
+    As torchvision's Resize(size, interpolation) on a PIL image: "bilinear" or "bicubic", with antialiasing. Raises
+    DataError for another interpolation, and for an image so narrow that the result would have more than MAX_PIXELS
+    pixels.
     """
 
     size: int
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         check_size(self, self.size)
+        check_interpolation(self, self.interpolation)
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
         height, width = height_width(image)
         if height <= width:
-            return resize(image, self.size, int(self.size * width / height))
-        return resize(image, int(self.size * height / width), self.size)
+            return resize(image, self.size, int(self.size * width / height), self.interpolation)
+        return resize(image, int(self.size * height / width), self.size, self.interpolation)
 
 
 @dataclass(frozen=True)
@@ -162,22 +174,24 @@ class RandomResizedCrop(Transform):
 
     It takes one uint8 image. The area is uniform in `scale` times the image's, and width / height is log-uniform in
     `ratio` (Szegedy et al. 2014, section 6). If ten tries give no rectangle inside the image, the largest central
-    rectangle with a ratio in range is used. As torchvision's RandomResizedCrop.
+    rectangle with a ratio in range is used. As torchvision's RandomResizedCrop, "bilinear" or "bicubic".
     """
 
     size: int
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: str = "bilinear"
     random = True
 
     def __post_init__(self) -> None:
         check_size(self, self.size)
+        check_interpolation(self, self.interpolation)
         if not (0 < self.scale[0] <= self.scale[1] and 0 < self.ratio[0] <= self.ratio[1]):
             raise DataError(f"{self}: scale and ratio are (smallest, largest), both above 0")
 
     def __call__(self, image: Pixels, rng: np.random.Generator | None = None) -> Pixels:
         rectangle = self.rectangle(*height_width(image), generator(self, rng))
-        return resize(np.ascontiguousarray(crop(image, *rectangle)), self.size, self.size)
+        return resize(np.ascontiguousarray(crop(image, *rectangle)), self.size, self.size, self.interpolation)
 
     def rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """A random (top, left, height, width) for an image of the given height and width."""

@@ -148,9 +148,28 @@ def _statistic(graph: Graph, wanted: str, array: np.ndarray) -> str:
 
 @emits(BatchNormTraining)
 def normalized_by_itself(graph: Graph, call: Call) -> None:
-    """(x − mean)/√(variance + ε)·w + b, written out: group norm and instance norm are made of it."""
+    """(x − mean)/√(variance + ε)·w + b. Group norm and instance norm are made of it, as one image with many channels.
+
+    One image is InstanceNormalization, which is read again as the same operation; a batch is written out.
+    """
     op, x = vars(call.op), graph.name(call.inputs[0], call)
     array = graph.record.arrays[call.inputs[0]]
+    rest = [graph.name(number, call) for number in call.inputs[3:]]
+    last = call.output if not rest and not op["relu"] else None
+    if graph.shape(call.inputs[0], call)[0] == 1 and array.ndim > 2:
+        vectors = [graph.name(number, call) for number in call.inputs[1:3]]
+        y = graph.add("InstanceNormalization", [x, *vectors], last, epsilon=float(op["eps"]))
+    else:
+        y = _over_the_batch(graph, call, x, last)
+    if rest:
+        y = graph.add("Add", [y, *rest], None if op["relu"] else call.output)
+    if op["relu"]:
+        graph.add("Relu", [y], call.output)
+
+
+def _over_the_batch(graph: Graph, call: Call, x: str, output: int | None) -> str:
+    """Normalisation with the statistics of all images, as its own operations."""
+    op, array = vars(call.op), graph.record.arrays[call.inputs[0]]
     axes = [0, *range(2, array.ndim)]
     mean = graph.reduce("ReduceMean", x, axes, True)
     centred = graph.add("Sub", [x, mean])
@@ -159,14 +178,7 @@ def normalized_by_itself(graph: Graph, call: Call) -> None:
     y = graph.add("Div", [centred, deviation])
     column = graph.setting(np.array([1, -1, *[1] * (array.ndim - 2)], np.int64))
     weight, bias = (graph.add("Reshape", [graph.name(number, call), column]) for number in call.inputs[1:3])
-    y = graph.add("Mul", [y, weight])
-    rest = [graph.name(number, call) for number in call.inputs[3:]]
-    last = call.output if not rest and not op["relu"] else None
-    y = graph.add("Add", [y, bias], last)
-    if rest:
-        y = graph.add("Add", [y, *rest], None if op["relu"] else call.output)
-    if op["relu"]:
-        graph.add("Relu", [y], call.output)
+    return graph.add("Add", [graph.add("Mul", [y, weight]), bias], output)
 
 
 # -- reductions -------------------------------------------------------------------------------------------------------

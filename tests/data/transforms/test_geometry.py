@@ -37,6 +37,20 @@ def test_resize_is_pillows_bilinear_of_the_short_side(height, width, size, chann
     np.testing.assert_array_equal(result, expected.reshape(*expected.shape[:2], channels))
 
 
+def test_resize_is_bicubic_on_request():
+    stored = noise(40, 60)
+    expected = np.asarray(Image.fromarray(stored).resize((24, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(Resize(16, "bicubic")(stored), expected)
+    crop = RandomResizedCrop(16, interpolation="bicubic")
+    top, left, height, width = crop.rectangle(40, 60, np.random.default_rng(1))
+    part = Image.fromarray(stored[top : top + height, left : left + width])
+    expected = np.asarray(part.resize((16, 16), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(crop(stored, np.random.default_rng(1)), expected)
+    for kind in (Resize, RandomResizedCrop):
+        with pytest.raises(DataError, match="interpolation must be one of 'bilinear', 'bicubic'"):
+            kind(16, interpolation="nearest")
+
+
 def test_resize_averages_over_what_it_shrinks():
     """Without antialiasing, a checkerboard made eight times smaller keeps its extremes; with it, all is grey."""
     checkers = ((np.indices((64, 64)).sum(axis=0) % 2) * 255).astype(np.uint8)[..., None]
@@ -181,7 +195,7 @@ def test_a_random_transform_asks_for_its_generator(transform):
 
 def test_readable_reprs():
     assert repr(RandomCrop(32, padding=4)) == "RandomCrop(size=32, padding=4)"
-    assert repr(Resize(256)) == "Resize(size=256)"
+    assert repr(Resize(256)) == "Resize(size=256, interpolation='bilinear')"
 
 
 @pytest.mark.parametrize("setting", [{"scale": (0, 1)}, {"scale": (0.5, 0.1)}, {"ratio": (0, 1)}, {"ratio": (2, 1)}])
