@@ -160,8 +160,8 @@ def _check_may_change(name: str, x: Tensor) -> None:
         if (other := torn_from(each)) is not None:
             raise GraphError(
                 f"{name}: tensors {each.shape} and {other.shape} share a memory in torch, and here one is a copy: "
-                "view, flatten and reshape copy images that lie channels-last in memory, and unfold copies stretches that "
-                "overlap. A change in place would not reach the other. Change a copy, x.clone(), or reshape "
+                "view, flatten and reshape copy images that lie channels-last in memory, and unfold copies stretches "
+                "that overlap. A change in place would not reach the other. Change a copy, x.clone(), or reshape "
                 "x.contiguous()"
             )
     strides = x.data.strides if x.data.size else ()  # those of an array without elements may be 0
