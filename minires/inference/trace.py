@@ -5,8 +5,8 @@ is number 0). A result that depends only on parameters (a transposed weight) is 
 of the time of compilation (`constants.py`), and whatever the model writes is restored.
 
 What a plan could not follow is refused with the line where the model does it: reading numbers that depend on the input
-(a branch, NumPy in between), dropout, batch norm that moves its running statistics, and a Module that computes with a
-buffer that it has written.
+(a branch, NumPy in between), dropout, batch norm that moves its running statistics, and a Module that counts its calls
+in a buffer, and computes with it.
 """
 
 from __future__ import annotations
@@ -108,14 +108,14 @@ class Trace:
             self._computed[id(output.data)] = output.data
 
     def _operand(self, tensor: Tensor) -> Operand:
+        number = self.number_of(tensor.data)
+        if number is not None:
+            return number
         if id(tensor) in self._own_written:
             _refuse(
                 "the forward writes into a parameter or buffer of its own and computes with it, so that each call "
                 "gives another result, and a plan would repeat the first: call the model itself"
             )
-        number = self.number_of(tensor.data)
-        if number is not None:
-            return number
         if id(tensor.data) not in self._computed:
             self.constants.remember(tensor)
         return self._constant(tensor.data)
