@@ -11,6 +11,7 @@ import numpy as np
 from minires import backend
 from minires.backend import Array
 from minires.backend.foreign import native
+from minires.core import modes
 from minires.core.interchange import CPU, CUDA, PINNED, share
 from minires.core.tensor import Tensor
 from minires.errors import DeviceError, DtypeError
@@ -38,7 +39,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     except (ValueError, OverflowError, TypeError) as error:  # a ragged list, a number too large, an unknown dtype
         raise DtypeError(f"tensor: cannot make an array of this: {error}") from error
     if not is_array and dtype is None and array.dtype == np.float64:
-        array = array.astype(np.float32)
+        array = array.astype(modes.default_dtype())
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"tensor: {type(data).__name__} with dtype {array.dtype} does not hold numbers")
     if device is not None:

@@ -46,7 +46,8 @@ def rand(
     """A Tensor of uniform numbers in [0, 1), float32 by default (torch.rand)."""
     dtype = _floating("rand", dtype)
     numbers = np.asarray(_generator(generator).random(lengths("rand", size)))
-    return made(below(1.0, numbers, dtype), device, requires_grad)
+    drawn = below(1.0, numbers, np.float64 if dtype.kind == "c" else dtype)
+    return made(drawn.astype(dtype, copy=False), device, requires_grad)
 
 
 def randint(
@@ -110,7 +111,9 @@ def randn_like(
 
 
 def _floating(function: str, dtype: Any) -> np.dtype[Any]:
-    """`dtype`, or float32. Raises DtypeError unless it is floating-point: integers from [0, 1) would all be 0."""
+    """`dtype`, or the default. Raises DtypeError unless it is floating-point: integers from [0, 1) would all be 0."""
+    if dtype is None:
+        return default_dtype(None)  # complex in a complex step
     dtype = default_dtype(dtype)
     if dtype.kind != "f":
         raise DtypeError(f"{function}: draws floating-point numbers, not {dtype}; convert with .astype()")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minires import backend
+from minires.core import modes
 from minires.core.operators import tuple_of
 from minires.core.settings import integer, plain
 from minires.core.tensor import Tensor
@@ -18,7 +19,7 @@ from minires.errors import DtypeError, ShapeError
 def default_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype`, or float32 for None, as in torch; NumPy would take float64. Raises DtypeError for what is no dtype."""
     try:
-        return np.dtype(np.float32 if dtype is None else dtype)
+        return modes.default_dtype() if dtype is None else np.dtype(dtype)
     except TypeError as error:
         raise DtypeError(f"{dtype!r} is not a dtype: {error}") from error
 

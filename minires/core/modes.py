@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from minires.backend.switches import Decorated, Switch, setting
 from minires.core.settings import flag
 
@@ -25,6 +27,8 @@ _inside_backward: ContextVar[bool] = ContextVar("minires_inside_backward", defau
 _fused_backward_disabled: ContextVar[bool] = ContextVar("minires_fused_backward_disabled", default=False)
 _indices_checked: ContextVar[bool] = ContextVar("minires_indices_checked", default=False)
 _complex_step: ContextVar[bool] = ContextVar("minires_complex_step", default=False)
+_FLOAT32 = np.dtype(np.float32)
+_default_dtype: ContextVar[np.dtype[Any]] = ContextVar("minires_default_dtype", default=_FLOAT32)
 
 
 def switch(variable: ContextVar[Any], value: Any) -> AbstractContextManager[None]:
@@ -164,6 +168,19 @@ def complex_step() -> Switch:
 def is_complex_step() -> bool:
     """Whether `complex_step` is on in this thread."""
     return _complex_step.get()
+
+
+def making(dtype: np.dtype[Any]) -> Switch:
+    """Tensors that are made in this block, of no dtype of their own, are of `dtype`: `zeros(3)`, `tensor([1.5])`.
+
+    A gradient check evaluates f in float64 and in complex numbers; so what f makes fits to what f is given.
+    """
+    return Switch(_default_dtype, np.dtype(dtype))
+
+
+def default_dtype() -> np.dtype[Any]:
+    """The dtype of Tensors of Python's floats, float32 outside of `making`."""
+    return _default_dtype.get()
 
 
 # -- intercepting -----------------------------------------------------------------------------------------------------

@@ -71,10 +71,10 @@ def note_sharing(source: Tensor, made: Tensor, op: Function | None = None) -> No
     owner = memory_owner(source._data)
     if memory_owner(made._data) is not owner:  # reshape and an index may copy
         if getattr(op, "keeps_order", False) and _is_copied_image(source):
-            _note_torn(source, made)
+            note_torn(source, made)
         return
     if (other := torn_from(source)) is not None:
-        _note_torn(other, made)
+        note_torn(other, made)
     own = sharing_of(source)
     if own is None:
         with readonly.bookkeeping:  # two threads may take the first views of one parameter
@@ -101,7 +101,7 @@ def _is_copied_image(source: Tensor) -> bool:
     return source.ndim == 4 and not source._data.flags.c_contiguous and (sharing is None or not sharing.ops)
 
 
-def _note_torn(a: Tensor, b: Tensor) -> None:
+def note_torn(a: Tensor, b: Tensor) -> None:
     """Note that two tensors would lie in one memory in torch, and do not here."""
     for one, other in ((a, b), (b, a)):
         one._beside = (*(each for each in getattr(one, "_beside", ()) if each() is not None), ref(other))

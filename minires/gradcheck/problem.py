@@ -37,7 +37,7 @@ from minires.gradcheck.interceptors import (
     BranchReplayer,
     RoundingPerturber,
 )
-from minires.gradcheck.sampling import random_direction, spread
+from minires.gradcheck.sampling import random_direction, spread, without_subnormals
 from minires.gradcheck.stops import ConstantRecorder, Held, Stop, stops_between
 from minires.nn import Buffer, Module
 
@@ -86,7 +86,9 @@ class Problem:
         self.dtype = supported_dtype(np.result_type(*kinds) if dtype is None else dtype)
         self.random_state = get_state()
         # float64, but exactly the numbers that self.dtype holds
-        self.point = [variable.array.astype(self.dtype).astype(np.float64) for variable in self.variables]
+        self.point = [
+            without_subnormals(variable.array.astype(self.dtype).astype(np.float64)) for variable in self.variables
+        ]
         self._complex: Arrays | None = None
         self.needs_graph = False  # whether f is evaluated with a graph
         self.held = Held()
@@ -275,7 +277,8 @@ class Problem:
         swapped = [(each, each.data, each.version, each.requires_grad) for each in self._state()]
         is_complex_step = dtype.kind == "c"
         try:
-            with modes.watching_writes(watch), modes.complex_step() if is_complex_step else nullcontext():
+            step = modes.complex_step() if is_complex_step else nullcontext()
+            with modes.watching_writes(watch), modes.making(dtype), step:
                 yield self._install(arrays, dtype, record, subset)
         finally:
             for snapshot in reversed(written.values()):  # the first that was taken of a memory has the last word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+LEAST_SPREAD = 1e-312  # a step of 10⁻¹⁰ of it is not 0
 LEAST_COMPONENT = 0.3  # of a cotangent, before it is scaled to unit length
 
 
@@ -27,6 +28,16 @@ def spread(array: np.ndarray) -> float:
         size = float(abs(array).max())
         deviation = float((array / size).std() * size) if size else 0.0  # scaled first: the square of 10²⁰⁰ overflows
     return deviation if deviation > 1e-12 * size else size or 1.0
+
+
+def without_subnormals(array: np.ndarray) -> np.ndarray:
+    """float64, with 0 for numbers so small that no step can be measured in: the last ones, and subnormal ones beside
+    normal ones. They have few bits or one, and what is divided by them is infinite."""
+    tiny = float(np.finfo(np.float64).tiny)
+    with np.errstate(all="ignore"):
+        size = abs(array)
+        least = tiny if size.max(initial=0.0) >= tiny else LEAST_SPREAD
+        return np.where(size < least, 0.0, array) if (size < tiny).any() else array
 
 
 def relative_steps(array: np.ndarray) -> np.ndarray:

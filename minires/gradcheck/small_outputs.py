@@ -48,7 +48,7 @@ def _groups(tested: GradientUnderTest, number: int) -> Iterator[np.ndarray]:
     moving = sizes > 0
     if not moving.any():
         return
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         steps = np.where(moving, np.floor(np.log(sizes.max() / sizes) / np.log(RATIO)), 0)
     for group in sorted(set(steps[moving].tolist()) - {0.0})[:MOST_GROUPS]:
         yield steps == group

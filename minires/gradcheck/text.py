@@ -28,7 +28,9 @@ def report_as_text(report: Report) -> str:
     for suspect in report.suspects:
         lines.append(f"  suspect: {suspect}")
     if not report and report.verdict not in (Verdict.WRONG, Verdict.VACUOUS):
-        lines.append("  nothing passed, so this check does not count as one: look at another point")
+        is_rounding = report.verdict is Verdict.ROUNDING and any("dtype=np.float64" in note for note in report.notes)
+        remedy = "check with dtype=np.float64, or smaller arrays" if is_rounding else "look at another point"
+        lines.append(f"  nothing passed, so this check does not count as one: {remedy}")
     return "\n".join([*lines, *(f"  note: {note}" for note in report.notes)])
 
 

@@ -67,6 +67,10 @@ class Constants:
             if tensor is not None:
                 self._current[memory_key(tensor.data)] = tensor.data, known.copy
 
+    def is_private(self, tensor: Tensor) -> bool:
+        """Whether `tensor` is one that nobody else can change: a parameter or buffer of the compiled Module."""
+        return memory_key(tensor.data) in self._private
+
     def finish(self) -> None:
         """End the run."""
         self._current = {}

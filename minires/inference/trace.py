@@ -5,7 +5,8 @@ is number 0). A result that depends only on parameters (a transposed weight) is 
 of the time of compilation (`constants.py`), and whatever the model writes is restored.
 
 What a plan could not follow is refused with the line where the model does it: reading numbers that depend on the input
-(a branch, NumPy in between), dropout, and batch norm that moves its running statistics.
+(a branch, NumPy in between), dropout, batch norm that moves its running statistics, and a Module that counts its calls
+in a buffer, and computes with it.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Trace:
     hooked: list[object] = field(default_factory=list)
     rebuild: Callable[[list[Tensor]], Any] = lambda tensors: tensors[0]
     _numbers: dict[int, tuple[ref[Array], int]] = field(default_factory=dict)  # id of an array -> it, its value number
+    _own_written: set[int] = field(default_factory=set)  # ids of the Module's parameters and buffers that it wrote
     _computed: dict[int, Array] = field(default_factory=dict)  # id -> a constant that this run computed from others
 
     def number(self, array: Array) -> int:
@@ -109,6 +111,11 @@ class Trace:
         number = self.number_of(tensor.data)
         if number is not None:
             return number
+        if id(tensor) in self._own_written:
+            _refuse(
+                "the forward writes into a parameter or buffer of its own and computes with it, so that each call "
+                "gives another result, and a plan would repeat the first: call the model itself"
+            )
         if id(tensor.data) not in self._computed:
             self.constants.remember(tensor)
         return self._constant(tensor.data)
@@ -125,8 +132,13 @@ class Trace:
                 "operations that have gradients, such as F.relu or F.clamp, or call the model itself"
             )
 
-    def refuse_statistics(self, tensor: Tensor) -> None:
-        """Raise MiniResError if `tensor` is about to be moved by a batch norm in training mode, the last call."""
+    def note_write(self, tensor: Tensor) -> None:
+        """Note that `tensor` is about to be written into.
+
+        Raises MiniResError if a batch norm in training mode is about to move it, which is the last call.
+        """
+        if self.constants.is_private(tensor):
+            self._own_written.add(id(tensor))
         last = self.calls[-1].op if self.calls else None
         if isinstance(last, (BatchNormTraining, Reshape)) and tensor.ndim == 1 and self._has_batch_statistics():
             _refuse("batch norm is in training mode, and moves its running statistics: call eval() on what is compiled")
@@ -184,7 +196,7 @@ def _writes_undone(found: Trace) -> Iterator[None]:
     before: dict[int, Snapshot] = {}
 
     def keep(tensor: Tensor) -> None:
-        found.refuse_statistics(tensor)
+        found.note_write(tensor)
         if id(tensor) not in before and not found.has(tensor.data):
             before[id(tensor)] = Snapshot(tensor)
 

@@ -27,6 +27,7 @@ from minires.ops.elementwise import (
     Sqrt,
     Subtract,
 )
+from minires.ops.float16 import FLOAT16, in_float32, with_number
 from minires.ops.operands import as_tensor, binary, check_broadcast, check_tensor, same_kind, unary
 from minires.ops.rounding import rounded_quotient
 
@@ -61,7 +62,11 @@ def subtract(input: Operand, other: Operand, *, alpha: Scalar = 1) -> Tensor:
 @method("multiply")
 def multiply(input: Operand, other: Operand) -> Tensor:
     """input · other (torch.mul)."""
-    return binary("multiply", Multiply, input, other)
+    a, b = same_kind(input, other)
+    if a.dtype == FLOAT16 and not (a.ndim and b.ndim):
+        return with_number(multiply, input, other)
+    check_broadcast("multiply", a, b)
+    return Multiply()(a, b)
 
 
 @refuses_out
@@ -84,6 +89,8 @@ def divide(input: Operand, other: Operand, *, rounding_mode: str | None = None) 
     a, b = same_kind(input, other)
     if a.dtype.kind not in "fc":
         a, b = a.astype("float32"), b.astype("float32")
+    if a.dtype == FLOAT16 and not (a.ndim and b.ndim):
+        return with_number(divide, input, other)
     check_broadcast("divide", a, b)
     return Divide()(a, b)
 
@@ -159,6 +166,7 @@ def rsqrt(input: Tensor) -> Tensor:
 
 @refuses_out
 @method("lerp")
+@in_float32
 def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
     """input + weight · (end − input), the point between two (torch.lerp); weight is a number or a Tensor."""
     check_tensor("lerp", input)
@@ -169,6 +177,7 @@ def lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor:
 
 @refuses_out
 @method("addcmul")
+@in_float32
 def addcmul(input: Tensor, tensor1: Operand, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
     """input + value · tensor1 · tensor2 (torch.addcmul)."""
     return add(input, multiply(tensor1, tensor2), alpha=value)
@@ -176,6 +185,7 @@ def addcmul(input: Tensor, tensor1: Operand, tensor2: Operand, *, value: Scalar 
 
 @refuses_out
 @method("addcdiv")
+@in_float32
 def addcdiv(input: Tensor, tensor1: Operand, tensor2: Operand, *, value: Scalar = 1) -> Tensor:
     """input + value · tensor1 / tensor2 (torch.addcdiv)."""
     return add(input, divide(tensor1, tensor2), alpha=value)

@@ -159,11 +159,13 @@ def _check_may_change(name: str, x: Tensor) -> None:
     for each in _sharers(x):
         if (other := torn_from(each)) is not None:
             raise GraphError(
-                f"{name}: images {max(x.shape, other.shape, key=len)} lie channels-last in memory, so that view, "
-                "flatten and reshape had to copy them: a change in place would not reach the other of the two, as it "
-                "does in torch. Change a copy, x.clone(), or reshape x.contiguous()"
+                f"{name}: tensors {each.shape} and {other.shape} share a memory in torch, and here one is a copy: "
+                "view, flatten and reshape copy images that lie channels-last in memory, and unfold copies stretches "
+                "that overlap. A change in place would not reach the other. Change a copy, x.clone(), or reshape "
+                "x.contiguous()"
             )
-    if any(stride == 0 and n > 1 for stride, n in zip(x.data.strides, x.shape, strict=True)):
+    strides = x.data.strides if x.data.size else ()  # those of an array without elements may be 0
+    if any(stride == 0 and n > 1 for stride, n in zip(strides, x.shape, strict=False)):
         raise GraphError(f"{name}: several elements of an expanded tensor lie at one place: change x.clone() instead")
 
 

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from minires import backend
-from minires.backend import Array
+from minires.backend import Array, memory_owner
 from minires.backend.shapes import Pair, Window
 from minires.core.function import Function
 from minires.core.operators import method
 from minires.core.settings import integer
+from minires.core.sharing import note_torn
 from minires.core.tensor import Tensor
 from minires.errors import ShapeError
 from minires.ops.image_axes import one_or_many
 from minires.ops.operands import axis_of, check_floating, check_tensor, pair
-from minires.ops.shape import index, permute, unsqueeze
+from minires.ops.shape import index, permute, reshape, unsqueeze
 
 Size = int | Sequence[int]
 
@@ -66,7 +67,9 @@ def _window(op: str, kernel_size: Size, dilation: Size, padding: Size, stride: S
 def windows(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """The stretches of length `size` along one axis, `step` apart, as a new last axis (torch.Tensor.unfold).
 
-    y[…, p, …, k] = x[…, p·step + k, …]. Here it is a copy, not a view. Raises ShapeError if `size` exceeds the axis.
+    y[…, p, …, k] = x[…, p·step + k, …]. It is a view where the stretches do not overlap and fill the axis, but for a
+    rest shorter than `step`. Else it is a copy, where torch has a view: a change in place of either is a GraphError as
+    long as both live. Raises ShapeError if `size` exceeds the axis.
     """
     check_tensor("unfold", input)
     size, step = integer("unfold", "size", size, 0), integer("unfold", "step", step, 1)
@@ -76,9 +79,18 @@ def windows(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise ShapeError(f"unfold: size {size} exceeds axis {axis} of {input.shape}")
     if not input.ndim:
         return index(unsqueeze(input, 0), slice(0, size))
-    places = np.arange((n - size) // step + 1)[:, None] * step + np.arange(size)
-    y = index(input, (slice(None),) * axis + (places,))
-    return permute(y, (*range(axis + 1), *range(axis + 2, y.ndim), axis + 1))
+    count = (n - size) // step + 1
+    before, is_apart = (slice(None),) * axis, size <= step and count * step <= n
+    if is_apart:
+        whole = index(input, (*before, slice(0, count * step)))
+        whole = reshape(whole, (*input.shape[:axis], count, step, *input.shape[axis + 1 :]))
+        y = index(whole, (*before, slice(None), slice(0, size)))
+    else:
+        y = index(input, (*before, np.arange(count)[:, None] * step + np.arange(size)))
+    y = permute(y, (*range(axis + 1), *range(axis + 2, y.ndim), axis + 1))
+    if memory_owner(y.data) is not memory_owner(input.data):
+        note_torn(input, y)
+    return y
 
 
 @one_or_many(4)

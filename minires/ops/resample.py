@@ -155,8 +155,9 @@ def interpolate(
     one number for all axes. `mode` is "nearest", "nearest-exact", "area" (means, as adaptive pooling), "linear" for L,
     "bilinear" or "bicubic" for H and W, "trilinear" for D, H and W. For the last four, align_corners=True puts the
     first and last pixels of both images on each other; by default their outer edges lie there. With
-    `recompute_scale_factor` the distances follow from the sizes, which are rounded, and not from scale_factor. Raises
-    ShapeError, ValueError.
+    `recompute_scale_factor` the distances follow from the sizes, which are rounded, and not from scale_factor. As in
+    torch, an axis that keeps its length is not resampled by the linear modes, nor by "nearest" of images and volumes.
+    Raises ShapeError, ValueError.
     """
     check_floating("interpolate", input)
     if mode not in _MODES:
@@ -172,10 +173,15 @@ def interpolate(
     y = input
     for axis, (outputs, factor) in enumerate(zip(sizes, factors, strict=True), 2):
         n = input.shape[axis]
-        if outputs != n or (factor is not None and factor != 1):
+        if outputs != n or (factor not in (None, 1) and not _keeps_axes(mode, input.ndim)):
             table = make_table(n, outputs, n / outputs if factor is None else 1 / factor, bool(align_corners))
             y = Resample(axis, table)(y)
     return y if y is not input else input.clone()
+
+
+def _keeps_axes(mode: str, ndim: int) -> bool:
+    """Whether, as in torch, an axis that keeps its length keeps its pixels, also where 1.1 · 4 is cut off to 4."""
+    return mode.endswith("linear") or (mode == "nearest" and ndim > 3)
 
 
 def _sizes(

@@ -38,7 +38,7 @@ def test_a_write_that_would_not_reach_the_image_or_its_flat_copy_is_refused(name
         y = convolved()
         flat, before = COPIES[name](y), y.numpy().copy()
         for each in (flat, y):
-            with pytest.raises(GraphError, match=r"images \(2, 8, 6, 6\) lie channels-last .* x\.contiguous\(\)"):
+            with pytest.raises(GraphError, match=r"\(2, 8, 6, 6\) .* lie channels-last .* x\.contiguous\(\)"):
                 each.zero_()
             with pytest.raises(GraphError, match="lie channels-last in memory"):
                 each += 1

@@ -30,6 +30,8 @@ VIEWS: dict[str, Any] = {
     "ravel": lambda x: x.ravel()[3:9],
     "expand_as": lambda x: x.expand_as(x)[0],
     "squeeze": lambda x: x.unsqueeze(1).squeeze(1)[2],
+    "unfold": lambda x: x.unfold(1, 2, 2)[:, 1],
+    "unfold, with gaps": lambda x: x.unfold(1, 1, 2)[1],
 }
 # PyTorch refuses to record a change of a part that comes with others: there it is written as an index.
 AS_INDEX = {
@@ -113,3 +115,31 @@ def test_methods_that_place_by_index(torch):
         found.append([y.detach().numpy(), x.grad.numpy(), v.grad.numpy()])
     for theirs, ours in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("arguments", [(1, 2, 1), (0, 2, 1), (2, 1, 3)])
+def test_what_unfold_has_to_copy_is_not_changed_in_silence(arguments):
+    """torch has a view, which it refuses to change where elements lie at one place."""
+    x = mr.tensor(X)
+    y = x.unfold(*arguments)
+    for each in (x, y, y[0]):
+        with pytest.raises(GraphError, match="unfold copies"):
+            each.add_(1.0)
+    with pytest.raises(GraphError, match="unfold copies"):
+        y[0] = 1.0
+    y.clone().zero_()
+    np.testing.assert_array_equal(x.numpy(), X)
+    del y, each
+    x.zero_()  # nobody sees the other any more
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0, 2)])
+def test_a_tensor_without_elements_is_changed_like_any_other(shape):
+    """The strides of an empty array can be 0, as those of an expanded one."""
+    x = mr.tensor(np.zeros(shape))
+    x += 1
+    x.relu_().mul_(2.0).zero_()
+    x[...] = 5.0
+    y = mr.tensor(np.zeros(shape), requires_grad=True) * 2
+    y.mul_(3.0).sum().backward()
+    assert x.shape == y.shape == shape

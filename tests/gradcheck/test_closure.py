@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minires as mr
 from minires import functional as F
 from minires import nn
-from minires.gradcheck import closure
+from minires.errors import DtypeError
+from minires.gradcheck import closure, gradcheck
 from minires.gradcheck.closure import constants_of
+from minires.gradcheck.judge import CONFIRMED
 
 W, OTHER = mr.tensor([1.0, 2.0]), mr.tensor([3.0])
 NETWORK = nn.Linear(2, 1)
@@ -127,3 +130,41 @@ def test_numbers_text_and_modules_do_not_count_as_objects(monkeypatch):
     monkeypatch.setattr(closure, "MOST_OBJECTS", 8)
     many = [W, 1, 2.5, "a", b"b", mr, int]
     assert ids(constants_of(lambda x, c=many: c)) == {id(W)}
+
+
+CELL = nn.LSTMCell(3, 2)
+
+
+def unrolled(x: mr.Tensor) -> mr.Tensor:
+    """An LSTM that makes its own initial state, of the default dtype."""
+    h, c = mr.zeros(1, 2), mr.zeros(1, 2)
+    for each in x:
+        h, c = CELL(each, (h, c))
+    return h
+
+
+MAKING: dict[str, Any] = {
+    "the state of an LSTM": (unrolled, (2, 1, 3)),
+    "eye": (lambda x: x @ mr.eye(3), (2, 3)),
+    "a list of floats": (lambda x: x @ mr.tensor([[1.0], [2.0], [-0.5]]), (2, 3)),
+    "a kernel of ones": (lambda x: F.conv2d(x, mr.ones(1, 1, 2, 2)), (1, 1, 3, 3)),
+    "statistics": (lambda x: F.batch_norm(x, mr.zeros(3), mr.full((3,), 2.0)), (2, 3)),
+    "random numbers": (lambda x: F.linear(x, mr.rand(2, 3)), (2, 3)),
+    "linspace": (lambda x: x @ mr.linspace(0, 1, 3), (2, 3)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MAKING)
+def test_what_a_function_makes_itself_has_the_dtype_that_it_is_evaluated_in(name: str, dtype: str) -> None:
+    f, shape = MAKING[name]
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    report = gradcheck(f, x)
+    assert report, report
+    assert {each.method for array in report.arrays for each in array.elements} == {CONFIRMED}
+    assert mr.zeros(1).dtype == mr.tensor([1.5]).dtype == np.float32
+
+
+def test_a_dtype_that_is_named_in_the_function_is_kept() -> None:
+    with pytest.raises(DtypeError, match="float32"):
+        gradcheck(lambda x: x @ mr.eye(3, dtype=np.float32), np.ones((2, 3)))

@@ -187,7 +187,8 @@ def test_second_order_is_checked_by_inputs_that_ask_for_no_gradient():
 def test_what_f_makes_itself_in_another_dtype_is_explained():
     x = mr.tensor(normal(3, 4).astype(np.float32))
     with pytest.raises(DtypeError, match=r"evaluates f in float64, too: make what f makes itself with dtype=x\.dtype"):
-        gradcheck(lambda x: F.conv2d(image(x), mr.ones(2, 4, 1, 1)), x)
+        gradcheck(lambda x: F.conv2d(image(x), mr.ones(2, 4, 1, 1, dtype=mr.float32)), x)
+    assert gradcheck(lambda x: F.conv2d(image(x), mr.ones(2, 4, 1, 1)), x)
     assert gradcheck(lambda x: F.conv2d(image(x), mr.ones(2, 4, 1, 1, dtype=x.dtype)), x)
 
 
@@ -361,6 +362,15 @@ def test_subnormal_inputs(f):
     report = gradcheck(f, x)
     assert report, str(report)
     assert not gradcheck(lambda x: f(op_of(lambda x: 1 * x, lambda g, x: -g)(x)), x)
+
+
+@pytest.mark.parametrize("x", [[5e-324], [1e-320, 3.0], [1e-310, 5e-324, 1.0], [-5e-324, 0.0]])
+def test_subnormal_inputs_beside_others_and_the_smallest(x):
+    """The ratio of two such numbers can be infinite, and a hundredth of one is 0."""
+    for f in (F.tanh, lambda x: 3.0 * x, lambda x: (x * x + 1.0).sqrt() + x):
+        report = gradcheck(f, np.array(x))
+        assert report, str(report)
+    assert gradcheck(op_of(np.sin, lambda g, x: -g * np.cos(x)), np.array(x)).verdict is Verdict.WRONG
 
 
 def test_an_unused_input_is_a_note():

@@ -58,7 +58,7 @@ class Scribbler(nn.Module):
         with mr.no_grad():
             self.calls += 1
             self.last.copy_(h.mean((2, 3)))
-        return h + self.last.reshape(2, 3, 1, 1) + self.calls
+        return h + self.last.reshape(2, 3, 1, 1)
 
 
 @pytest.mark.parametrize("make", [PreActivation, TorchvisionBlock, Scribbler])

@@ -8,6 +8,7 @@ import pytest
 import minires as mr
 from minires import functional as F
 from minires import inference, nn, optim
+from minires.errors import MiniResError
 
 
 def images(*shape: int, seed: int = 1) -> np.ndarray:
@@ -202,3 +203,27 @@ def test_two_compiled_models_of_one_network_share_its_weights():
     del first
     train(model)
     np.testing.assert_allclose(second(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+class Counted(nn.Module):
+    """Multiplies by the number of calls, or just counts them."""
+
+    def __init__(self, is_used):
+        super().__init__()
+        self.is_used = is_used
+        self.count = nn.Buffer(np.zeros(1, np.float32))
+
+    def forward(self, x):
+        self.count += 1
+        return x * self.count if self.is_used else x * 2.0
+
+
+def test_a_module_that_computes_with_what_it_writes_is_refused():
+    """A plan would multiply by 1 for ever."""
+    x = images(2, 3)
+    model = Counted(is_used=True).eval()
+    with pytest.raises(MiniResError, match=r"return x \* self\.count.*writes into a parameter or buffer"):
+        inference.compile(model, x)
+    assert model.count.item() == 0
+    compiled = inference.compile(Counted(is_used=False).eval(), x)
+    np.testing.assert_array_equal(compiled(x), 2 * x)

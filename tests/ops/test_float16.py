@@ -211,3 +211,42 @@ def test_a_wider_operand_decides_the_dtype():
     assert F.mse_loss(wide, x).dtype == np.float32
     assert F.mse_loss(x, mr.tensor(np.array([[0.0, 1.0]], F16))).dtype == F16
     assert F.cross_entropy(x, mr.tensor([1])).dtype == F16
+
+
+NUMBERS = {  # a number that float16 cannot hold, or intermediate results that it cannot
+    "x * 65536": lambda x, y: x * 65536,
+    "65536 * x": lambda x, y: 65536.0 * x,
+    "x * a tensor ()": lambda x, y, number=65536.0: x * number,
+    "x / 65536": lambda x, y: x / 65536,
+    "100000 / x": lambda x, y: 100000 / (x + 4),
+    "x * 1e-8": lambda x, y: (x + 60000) * 1e-8,
+    "mul_": lambda x, y: (x * 1).mul_(65536.0),
+    "/=": lambda x, y: (x * 1).div_(1e-5),
+    "addcmul": lambda x, y: x.addcmul(y * 300, y * 300, value=1e-3),
+    "addcdiv": lambda x, y: x.addcdiv(y, y * 0 + 1e-7, value=1e-6),
+    "lerp": lambda x, y: (x - 60000).lerp(y + 60000, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_not_rounded_to_float16_before_they_are_used(torch, name):
+    """Loss scaling: 10⁻⁴ · 65536 is 6.55, though 65536 is infinite in float16."""
+    found = []
+    for library in (torch, mr):
+        x = library.tensor(np.array([1e-4, 0.0, -3e-5], F16), requires_grad=True)
+        y = library.tensor(np.array([1.0, -0.5, 0.25], F16), requires_grad=True)
+        more = {"number": library.tensor(np.array(65536.0))} if "tensor" in name else {}
+        result = NUMBERS[name](x, y, **more)
+        assert "float16" in str(result.dtype)
+        (result * 0.25).sum().backward()
+        found.append([result, *(each.grad for each in (x, y))])
+    for theirs, ours in zip(*found, strict=True):
+        assert (theirs is None) == (ours is None)
+        if theirs is not None:
+            np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=2e-3, atol=1e-7)
+
+
+def test_a_scaled_loss_has_the_gradients_of_the_loss():
+    x = mr.tensor(np.array([1e-4, 2.0], F16), requires_grad=True)
+    (x * 65536 / 65536).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]

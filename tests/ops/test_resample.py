@@ -136,3 +136,13 @@ def test_empty_batches():
         if y.dtype.kind == "f":
             y.sum().backward()
             assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.01, (1.1, 2.0), (2.0, 1.2)])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_a_factor_that_leaves_a_length_as_it_is(torch, mode, factor):
+    """torch resamples no axis whose length stays the same, but in "nearest-exact" and "bicubic"."""
+    x = np.random.default_rng(0).normal(size=(1, 2, 4, 4))
+    theirs = torch.nn.functional.interpolate(torch.tensor(x), scale_factor=factor, mode=mode)
+    ours = F.interpolate(mr.tensor(x), scale_factor=factor, mode=mode)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12, atol=1e-12)
