@@ -66,6 +66,7 @@ html_theme = "furo"
 html_title = "MiniRes"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_style = "default"

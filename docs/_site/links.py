@@ -37,8 +37,8 @@ class RepositoryLinks(SphinxTransform):
         """Replaces each link to a file that is not a page by one that the site can follow."""
         links = [*self.document.findall(addnodes.download_reference), *self.document.findall(addnodes.pending_xref)]
         for link in links:
-            if isinstance(link, addnodes.pending_xref) and link["reftype"] not in ("myst", "doc"):
-                continue
+            if link.get("refdomain") not in (None, "doc"):
+                continue  # a name of the reference
             if path := self.path_of(link.get("reftarget", "")):
                 self.replace(link, path)
 
@@ -49,9 +49,10 @@ class RepositoryLinks(SphinxTransform):
         if self.env.docname in INCLUDED:
             bases.insert(0, (ROOT / INCLUDED[self.env.docname]).parent)
         bases.append(Path(self.env.srcdir))
-        for base in bases:
-            path = (base / target.lstrip("/").partition("#")[0]).resolve()
-            if target and path.exists() and path.is_relative_to(ROOT) and path != ROOT:
+        name = target.partition("#")[0]
+        bases.append(Path("/"))  # MyST has resolved some links
+        for path in [(base / each).resolve() for base in bases for each in (name, f"{name}.md") if name]:
+            if path.exists() and path.is_relative_to(ROOT) and path != ROOT:
                 return path
         return None
 
@@ -59,7 +60,7 @@ class RepositoryLinks(SphinxTransform):
         """Puts a link to the page of `path` in the place of `link`."""
         name = path.relative_to(ROOT).as_posix()
         docname = PAGES.get(name) or self.env.path2doc(path)
-        anchor = link.get("reftarget", "").partition("#")[2]
+        anchor = link.get("reftargetid") or link.get("reftarget", "").partition("#")[2]
         if docname in self.env.all_docs or docname in self.env.found_docs:
             if self.env.docname not in INCLUDED and PAGES.get(name) is None:
                 return  # MyST resolves it, headings included

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sphinx.application import Sphinx
 
-BELOW = {"studies/README": "*", "lab/README": "*"}  # {page: the pages below it, as a pattern}
+BELOW = {"studies/README": "*", "lab/README": "*", "lessons/index": "*"}  # {page: the pages below it, as a pattern}
 APART = ("lessons/answers/", "teaching/")  # built and linked to, but in no list, and not found by the search
 
 
 def add_list(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Adds a hidden list at the end of a page."""
-    if pattern := BELOW.get(docname):
-        content[0] += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n\n{pattern}\n```\n"
+    """Adds a list at the end of a page, if there are pages below it; in the navigation alone unless it is an index."""
+    folder = Path(app.srcdir, docname).parent
+    if (pattern := BELOW.get(docname)) and len(list(folder.glob(f"{pattern}.md"))) > docname.endswith("README"):
+        shown = "" if docname.endswith("index") else ":hidden:\n"
+        content[0] += f"\n\n```{{toctree}}\n{shown}:glob:\n:maxdepth: 1\n\n{pattern}\n```\n"
 
 
 def set_apart(app: Sphinx, doctree: object) -> None:

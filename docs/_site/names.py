@@ -13,7 +13,7 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-# The places that describe an object are searched in this order; `minires` itself only where there is no other.
+# An object is described where it is defined, if that is public, or else at the first of these places that has it.
 FIRST = ("minires.functional", "minires.cuda", "minires.nn", "minires.optim")
 LAST = ("minires.nn.functional", "minires.backend", "minires")
 
@@ -52,7 +52,9 @@ def places() -> dict[int, list[str]]:
         for name in public_names(modules()[place]):
             value = getattr(modules()[place], name)
             if callable(value):
-                found.setdefault(id(value), []).append(f"{place}.{name}")
+                known = found.setdefault(id(value), [])
+                at_home = place == getattr(value, "__module__", None)
+                known.insert(0 if at_home else len(known), f"{place}.{name}")
     return found
 
 

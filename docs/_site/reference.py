@@ -11,15 +11,19 @@ are the first sentences of these files' docstrings.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PythonDomain
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 
@@ -111,7 +115,7 @@ class PublicNames(SphinxDirective):
 
 def title_of(home: str) -> str:
     """A heading for the objects of a file: the first sentence of its docstring, without what follows a colon."""
-    doc = inspect.getdoc(__import__("sys").modules[home]) if home else None
+    doc = inspect.getdoc(sys.modules[home]) if home else None
     line = re.sub(r"`", "", (doc or "Constants").split("\n\n")[0].replace("\n", " "))
     return re.split(r"[.:;(](?:\s|$)| \(", line)[0].strip()
 
@@ -131,7 +135,20 @@ def constant(name: str, value: Any) -> str:
     raise ValueError(f"{name} has no docstring: give it a line in the directive")
 
 
+class PythonsTypes(SphinxPostTransform):
+    """Keeps `bool`, `int` and `float` in a signature from becoming links to the dtypes minires.bool and so on."""
+
+    default_priority = 5  # before Sphinx resolves references
+
+    def run(self, **kwargs: Any) -> None:
+        """Replaces such a reference by its text."""
+        for reference in list(self.document.findall(addnodes.pending_xref)):
+            if reference.get("reftype") in ("class", "obj") and reference.get("reftarget") in vars(builtins):
+                reference.replace_self(reference.children)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("public-names", PublicNames)
+    app.add_post_transform(PythonsTypes)
     return {"parallel_read_safe": False, "parallel_write_safe": True}
