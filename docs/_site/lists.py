@@ -13,7 +13,7 @@ APART = ("lessons/answers/", "teaching/")  # built and linked to, but in no list
 def add_list(app: Sphinx, docname: str, content: list[str]) -> None:
     """Adds a list at the end of a page, if there are pages below it; in the navigation alone unless it is an index."""
     folder = Path(app.srcdir, docname).parent
-    if (pattern := BELOW.get(docname)) and len(list(folder.glob(f"{pattern}.md"))) > docname.endswith("README"):
+    if (pattern := BELOW.get(docname)) and len(list(folder.glob(f"{pattern}.md"))) > 1:
         shown = "" if docname.endswith("index") else ":hidden:\n"
         content[0] += f"\n\n```{{toctree}}\n{shown}:glob:\n:maxdepth: 1\n\n{pattern}\n```\n"
 

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 def mathml(node: nodes.Element, block: bool) -> str:
     """The MathML of a formula; several lines are aligned at `&`."""
     tex = node.astext()
-    if block and r"\\" in tex:
-        tex = rf"\begin{{align}}{tex}\end{{align}}"
+    if block and r"\\" in tex and r"\begin" not in tex:
+        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
     try:
         return latex2mathml.tex2mathml(tex, as_block=block)
     except Exception as error:

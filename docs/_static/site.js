@@ -1,4 +1,6 @@
 // The explorer on the start page plays by itself: forward through a residual block, and back. Whoever touches it takes over.
+const STEPS = 23; // of the block with its first settings, the start among them
+
 document.addEventListener("DOMContentLoaded", () => {
   const frame = document.querySelector("iframe.explorer");
   if (!frame) return;
@@ -9,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
     frame.src = `${address}#step=${step}&theme=${theme}`;
   };
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const timer = still ? 0 : setInterval(() => ((step = (step + 1) % 28), show()), 1600);
+  const timer = still ? 0 : setInterval(() => ((step = (step + 1) % STEPS), show()), 1600);
   show();
   new MutationObserver(show).observe(document.body, { attributeFilter: ["data-theme"] });
   addEventListener("blur", () => document.activeElement === frame && clearInterval(timer)); // a click into the frame
