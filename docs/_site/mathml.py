@@ -15,14 +15,19 @@ from sphinx.writers.html5 import HTML5Translator
 logger = logging.getLogger(__name__)
 
 
-def mathml(node: nodes.Element, block: bool) -> str:
-    """The MathML of a formula; several lines are aligned at `&`."""
-    tex = node.astext()
+def translated(tex: str, block: bool) -> str:
+    """The MathML of a formula in LaTeX; several lines are aligned at `&`. Raises MathError for what is not known."""
     if block and r"\\" in tex and r"\begin" not in tex:
         tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    return latex2mathml.tex2mathml(tex, as_block=block)
+
+
+def mathml(node: nodes.Element, block: bool) -> str:
+    """The MathML of a formula, or a warning."""
+    tex = node.astext()
     try:
-        return latex2mathml.tex2mathml(tex, as_block=block)
-    except Exception as error:
+        return translated(tex, block)
+    except latex2mathml.MathError as error:
         logger.warning("cannot typeset %r: %s", tex, error, location=node)
         return f"<code>{tex}</code>"
 

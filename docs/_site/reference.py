@@ -81,13 +81,13 @@ class PublicNames(SphinxDirective):
         value, full = getattr(self.module, name), f"{self.place}.{name}"
         if name in self.texts:
             kind = "class" if inspect.isclass(value) else "data"
-            return [f".. py:{kind}:: {full}", "", f"   {self.texts.pop(name)}", ""]
+            return [f".. py:{kind}:: {name}", "", f"   {self.texts.pop(name)}", ""]
         if inspect.isclass(value):
             inherited = ", ".join(sorted(described_elsewhere(value)))
             return [f".. autoclass:: {full}", "   :members:", f"   :inherited-members: {inherited}", ""]
         if callable(value):
             return [f".. autofunction:: {full}", ""]
-        return [f".. py:data:: {full}", "", f"   {constant(name, value)}", ""]
+        return [f".. py:data:: {name}", "", f"   {constant(name, value)}", ""]
 
     def further_names(self, elsewhere: dict[str, str]) -> list[nodes.Node]:
         """A paragraph of links to what other pages describe; each name is entered in the inventory here."""

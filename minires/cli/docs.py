@@ -38,7 +38,7 @@ def docs(page: str) -> None:
         click.echo(found[page].read_text("utf-8"))
         return
     for name, path in found.items():
-        with path.open(encoding="utf-8") as file:
-            title = file.readline().lstrip("# ").strip()
+        with path.open(encoding="utf-8") as file:  # a lesson has settings before its title
+            title = next((line for line in file if line.startswith("# ")), "").lstrip("# ").strip()
         click.echo(f"{name:<20} {title}")
     click.echo(f"\nminires docs PAGE prints one; they are in {next(iter(found.values())).parent}")

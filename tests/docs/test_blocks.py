@@ -53,6 +53,8 @@ def prepared(page: str) -> dict[str, Any]:
     if page == "docs/distributed.md":
         parts = SimpleNamespace(distributed=distributed, nn=nn, models=models, optim=optim, Trainer=training.Trainer)
         return {**vars(parts), "train_loader": loader(8), "validation_loader": loader(8)}
+    if page == "docs/performance.md":
+        return {"mr": mr, "model": models.resnet20(num_classes=10), "x": mr.randn(1, 3, 32, 32)}
     if page == "docs/lab/README.md":
         x = mr.randn(2, 3, requires_grad=True)
         return {"my_function": lambda x: x * x + x, "my_inputs": x}
