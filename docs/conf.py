@@ -1,10 +1,10 @@
 """The documentation site: `make docs` builds it into build/docs. Sphinx reads this file.
 
-The pages are the Markdown files of docs/, which also read well on their own. What only the site has, the start page, the
-reference and pages that show files from outside docs/, are reStructuredText. The parts of Sphinx that this site adds are
-in _site/, a subject a file.
+The pages are the Markdown files of docs/, which also read well on their own. What only the site has is written in
+reStructuredText: the start page, the reference, and pages that show files from outside docs/. What this site adds to
+Sphinx is in _site/, a subject a file.
 
-    MINIRES_LESSONS=cache    execute the lessons (by default they are shown as they are written), and keep what they show
+    MINIRES_LESSONS=cache    execute the lessons, which otherwise are shown without results, and keep the results
     MINIRES_EXPLORER=0       leave the explorer's page out, a few seconds less
 """
 

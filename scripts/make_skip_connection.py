@@ -43,8 +43,8 @@ def block() -> str:
     )
     lines += [
         "",
-        f"At {deep} layers with batch norm, the gradient of the first convolution is {plain:.1e} times that of the last in",
-        f"the plain network, and {residual:.0f} times in the residual one.",
+        f"At {deep} layers with batch norm, the first convolution has {plain:.1e} times the gradient of the last",
+        f"in the plain network, and {residual:.0f} times in the residual one.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,8 @@
 """Links that pages have to files of the repository: on the site each leads to a page with that file.
 
-The Markdown pages link to code by relative paths, which GitHub follows. A link to a page of the site becomes one to that
-page, of whatever folder it is read from; a link to another text file leads to `files/PATH.html`, which shows it; a
-link to a folder to a list of the files in it.
+The Markdown pages link to code by relative paths, which GitHub follows. A link to a page of the site becomes one to
+that page, of whatever folder it is read from. A link to another text file leads to `files/PATH.html`, which shows it,
+and a link to a folder to a list of the files in it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,23 @@ ROOT = Path(__file__).resolve().parents[2]
 # Files outside docs/ that a page shows whole: their links are relative to the file, not to the page.
 INCLUDED = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md", "kernels": "kernels/README.md"}
 PAGES = {path: docname for docname, path in INCLUDED.items()} | {"README.md": "index"}
-SHOWN = {".py", ".c", ".h", ".cu", ".cuh", ".md", ".yml", ".toml", ".js", ".css", ".html", ".json", ".jsonl", ".cpp", ""}
+SHOWN = {
+    ".py",
+    ".c",
+    ".h",
+    ".cu",
+    ".cuh",
+    ".md",
+    ".yml",
+    ".toml",
+    ".js",
+    ".css",
+    ".html",
+    ".json",
+    ".jsonl",
+    ".cpp",
+    "",
+}
 
 
 class RepositoryLinks(SphinxTransform):

@@ -1,7 +1,7 @@
 """Formulas as MathML, which browsers typeset themselves: no script, no fonts to fetch, and so the site works offline.
 
-Docutils, which Sphinx is built on, translates LaTeX. What it cannot translate is a warning, which `make docs` turns into
-an error.
+Docutils, which Sphinx is built on, translates LaTeX. What it cannot translate is a warning, which `make docs` turns
+into an error.
 """
 
 from __future__ import annotations

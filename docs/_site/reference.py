@@ -59,7 +59,9 @@ class PublicNames(SphinxDirective):
         for name in public_names(self.module):
             value = getattr(self.module, name)
             if inspect.ismodule(value):
-                elsewhere[name] = next((place for place, module in modules().items() if module is value), value.__name__)
+                elsewhere[name] = next(
+                    (place for place, module in modules().items() if module is value), value.__name__
+                )
             elif callable(value) and places()[id(value)][0] != f"{self.place}.{name}":
                 elsewhere[name] = places()[id(value)][0]
             else:

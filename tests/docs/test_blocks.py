@@ -34,7 +34,10 @@ ELSEWHERE = {
 NOT_RUN = {
     ("docs/lab/grading.md", "from minires import Function, Tensor"): "a form for students to fill in",
     ("CONTRIBUTING.md", "def as_target(labels, model):"): "two docstrings, before and after; no code to run",
-    ("CONTRIBUTING.md", "def _images_of_a_tile(pixels: int) -> int:"): "two docstrings, before and after; no code to run",
+    (
+        "CONTRIBUTING.md",
+        "def _images_of_a_tile(pixels: int) -> int:",
+    ): "two docstrings, before and after; no code to run",
 }
 NEEDS_A_GPU = {("docs/cuda.md", "import minires as mr")}
 BROKEN_CODE = "the engine's mistake, quoted from minires.lab; tests/lab/test_pages.py compares it"
