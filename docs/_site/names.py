@@ -15,7 +15,14 @@ from typing import Any
 
 # An object is described where it is defined, if that is public, or else at the first of these places that has it.
 FIRST = ("minires.functional", "minires.cuda", "minires.nn", "minires.optim")
-LAST = ("minires.nn.functional", "minires.backend", "minires")
+LAST = (
+    "minires.nn.functional",
+    "minires.backend",
+    "minires",
+    "minires.autograd",
+    "minires.utils",
+    "minires.utils.data",
+)
 
 
 def public_names(module: ModuleType) -> list[str]:

@@ -149,8 +149,32 @@ class PythonsTypes(SphinxPostTransform):
                 reference.replace_self(reference.children)
 
 
+def mend_back_links(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    """Repairs the links from source code back to the reference: viewcode knows one place a module, here are several."""
+    if not pagename.startswith("_modules/"):
+        return
+    described = app.env.domains["py"].objects
+
+    def mended(link: re.Match[str]) -> str:
+        name = link[1]
+        value = None
+        for place, module in modules().items():
+            if name.startswith(f"{place}."):
+                value = getattr(module, name.removeprefix(f"{place}."), value)
+        known = places().get(id(value), [name])[0]
+        if known not in described:
+            return ""
+        address = app.builder.get_relative_uri(pagename, described[known].docname)
+        return f'<a class="viewcode-back" href="{address}#{described[known].node_id}">[docs]</a>'
+
+    context["body"] = re.sub(
+        r'<a class="viewcode-back" href="[^"#]*#([^"]*)">\[docs\]</a>', mended, context.get("body", "")
+    )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.add_directive("public-names", PublicNames)
     app.add_post_transform(PythonsTypes)
+    app.connect("html-page-context", mend_back_links)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -104,7 +104,7 @@ def check_links(site: Path) -> None:
             fragment = unquote(parts.fragment)
             if not target.exists() or (target in pages and fragment and fragment not in pages[target].ids):
                 broken.append(f"{path.relative_to(site)}: {link}")
-    assert not broken, broken[:20]
+    assert not broken, "\n".join(broken[:40])
 
 
 def check_formulas_and_source(site: Path) -> None:
