@@ -57,6 +57,7 @@ autodoc_typehints_format = "short"
 maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes while the graph lives", "Attributes")]
 add_module_names = False
 toc_object_entries = False  # the navigation beside each page has headings, not thousands of names
 html_math_renderer = "mathml"
