@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-out
 CUPY ?= cuda13x
+LESSONS ?= off
+SITE ?= build/docs
 KERNELS := build/kernels-$(subst /,-,$(VENV))
 JOBS ?= auto
 ARGS ?=
@@ -25,7 +27,7 @@ endif
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-gpu bench-gpu gpu-first-run sanitize test-aarch64 lint format wheel clean install install-dev install-gpu FORCE
+.PHONY: help demo docs test test-all test-gpu bench-gpu gpu-first-run sanitize test-aarch64 lint format wheel clean install install-dev install-docs install-gpu FORCE
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +37,10 @@ help:  ## this list
 demo: install  ## train a residual network and its plain twin on handwritten digits, and write a report
 	$(RUN) -m minires demo --out "$(OUT)"
 	@echo "The report: $(OUT)/report.html"
+
+docs: install-docs  ## build the documentation site into build/docs; LESSONS=cache executes its notebooks, too
+	MINIRES_LESSONS=$(LESSONS) $(RUN) -m sphinx -q --fail-on-warning --keep-going -d build/doctrees $(ARGS) docs "$(SITE)"
+	@echo "The site: $(SITE)/index.html"
 
 test: install-dev  ## run the tests that are not slow, in less than five minutes on two cores
 	$(RUN) -m pytest -m "not slow and not torch" $(PARALLEL) $(ARGS)
@@ -102,6 +108,7 @@ INSTALL := MINIRES_KERNELS=none $(PIP) install --quiet --no-compile 'setuptools>
 
 install: $(VENV)/.installed $(KERNELS)
 install-dev: $(VENV)/.installed-dev $(KERNELS)
+install-docs: install $(VENV)/.installed-docs
 install-gpu: install-dev $(VENV)/.installed-$(CUPY)
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.created
@@ -113,6 +120,11 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.created
 	@echo "Installing MiniRes, what it needs and what tests it into $(VENV)"
 	@$(INSTALL) --editable '.[dev]' || { $(NOT_INSTALLED); }
 	@touch "$@" "$(VENV)/.installed"
+
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.created
+	@echo "Installing what builds the documentation site into $(VENV)"
+	@$(INSTALL) --editable '.[docs]' || { $(NOT_INSTALLED); }
+	@touch "$@"
 
 # One CuPy at a time: two in one environment overwrite each other's files.
 $(VENV)/.installed-$(CUPY): pyproject.toml $(VENV)/.created

@@ -4,7 +4,7 @@
     python scripts/slides.py --pictures    draws docs/teaching/figures anew, before that
 
 Slides are separated by `---`, as Marp and others separate them. The table of the study of gradient flow stands between
-two comments, here and in docs/skip-connection.md, and is written from docs/studies/results/gradient-flow.json.
+two comments, and is written from docs/studies/results/gradient-flow.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from markdown_it import MarkdownIt
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DECK = DOCS / "teaching" / "slides.md"
-PAGES_WITH_TABLE = (DECK, DOCS / "skip-connection.md")
 CONFIGS = {
     "plain-none-he": "plain, no normalisation",
     "plain-batch-he": "plain, batch norm",
@@ -166,8 +165,7 @@ def main() -> None:
     if parser.parse_args().pictures:
         for name, draw in PICTURES.items():
             draw(DECK.parent / "figures" / name)
-    for path in PAGES_WITH_TABLE:
-        path.write_text(with_table(path.read_text("utf-8")), "utf-8")
+    DECK.write_text(with_table(DECK.read_text("utf-8")), "utf-8")
     DECK.with_suffix(".html").write_text(page(DECK.read_text("utf-8"), DECK.parent), "utf-8")
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import runpy
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
+from minires.explorer.sources import sources
+from minires.ops.elementwise import Add
 from tests.docs.photograph import put_made_up_files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +49,20 @@ def test_the_code_that_the_lesson_quotes_is_the_code() -> None:
     assert len(quoted) >= 5
     for line in "\n".join(quoted).splitlines():
         assert line.strip() in code | {"", "..."}, line
+
+
+def test_what_the_lesson_and_the_explorer_show_of_add_is_the_source() -> None:
+    """`Add.backward`, whole: neither may show an easier one."""
+    source = dedent(inspect.getsource(Add.backward)).strip()
+    [shown] = [block for block in python_blocks("docs/skip-connection.md") if block.startswith("class Add(Function):")]
+    assert dedent(shown.split("\n", 1)[1]).strip() == source
+    assert [each["code"] for each in sources()["backward.sum"]] == [source]
+
+
+def test_the_table_of_the_lesson_is_that_of_the_study() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "make_skip_connection.py"))
+    again = "run `python scripts/make_skip_connection.py`"
+    assert script["page"]() == (ROOT / "docs" / "skip-connection.md").read_text("utf-8"), again
 
 
 def test_links_lead_somewhere() -> None:

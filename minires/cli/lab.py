@@ -15,7 +15,7 @@ from minires.errors import MiniResError
 def lab(context: click.Context) -> None:
     """Break the engine on purpose, and see what notices.
 
-    Without a command it lists the mistakes; docs/lab has an exercise on each.
+    Without a command it lists the mistakes; `minires docs lab/NAME` prints the exercise on one.
     """
     if context.invoked_subcommand is None:
         from minires.lab.commands import list_mistakes

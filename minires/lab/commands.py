@@ -42,7 +42,7 @@ def describe_mistake(name: str) -> str:
             "",
             *_check_lines(mistake, right, wrong),
             "",
-            f"The exercise: docs/lab/{mistake.name}.md",
+            f"The exercise: minires docs lab/{mistake.name}",
         ]
     )
 
