@@ -123,7 +123,20 @@ def test_metadata(metadata):
     required = {line.split(">=")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {"numpy", "pillow", "safetensors", "threadpoolctl"}  # what inference needs
     found = set(metadata.get_all("Provides-Extra"))
-    assert found == {"all", "bench", "cli", "cuda12x", "cuda13x", "dev", "docs", "explore", "lessons", "mpi", "onnx", "train"}
+    assert found == {
+        "all",
+        "bench",
+        "cli",
+        "cuda12x",
+        "cuda13x",
+        "dev",
+        "docs",
+        "explore",
+        "lessons",
+        "mpi",
+        "onnx",
+        "train",
+    }
     extras = {
         "cli": {"rich", "click"},
         "train": {"matplotlib", "rich"},

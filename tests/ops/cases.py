@@ -584,7 +584,7 @@ def interpolate_(d: Draw) -> Problem:
         options["size"] = [d.integer(1, 6) for _ in range(axes)]
     else:
         options["scale_factor"] = d.choose((1.0, 1.3, 2.0, 2.5))
-        # Where a length stays the same though the factor is not 1, torch's gradient of these two contradicts its values.
+        # Where a length stays though the factor is not 1, torch's gradient of these two contradicts its values.
         is_odd = mode == "bicubic" or (mode == "nearest" and axes == 1)
         options["recompute_scale_factor"] = True if is_odd else d.choose((None, True))
     return Problem([x], options=options | ({"align_corners": d.flag()} if mode in modes else {}))
