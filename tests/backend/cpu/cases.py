@@ -235,7 +235,7 @@ def conv2d_grad_input(choices: Choices) -> Case:
     image = c.x.shape[2:]
     gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
     allowed = bound_of(algorithms.grad_input(c.shape, image)) * size.max()
-    plus = choices.of([None, laid(choices, _random(choices).normal(size=c.x.shape))])
+    plus = _summand(choices, c)
     if plus is not None:
         gx, allowed = gx + plus, allowed + EPS * (abs(gx) + abs(plus))
     arguments = (c.gy, c.w, image, c.window, c.groups, plus)
@@ -303,16 +303,21 @@ def forward_case(
 def forced_grad_input(choices: Choices) -> Case:
     c = convolution(choices, plain=True)
     algorithm = choices.of([DIRECT, WINOGRAD2, WINOGRAD4] if max(c.window.padding) <= 2 else [DIRECT])
-    return grad_input_case(c, algorithm)
+    return grad_input_case(c, algorithm, _summand(choices, c))
 
 
 def forced_any_grad_input(choices: Choices) -> Case:
     c = convolution(choices, grouped=bool(choices.integer(0, 1)))
     ways = [way for way in algorithms.candidates(c.shape) if max(c.window.padding) <= 2 or way in (DIRECT, DEPTHWISE)]
-    return grad_input_case(c, choices.of(ways))
+    return grad_input_case(c, choices.of(ways), _summand(choices, c))
 
 
-def grad_input_case(c: Convolution, algorithm: int) -> Case:
+def _summand(choices: Choices, c: Convolution) -> Array | None:
+    """What the input of a convolution has received from elsewhere, or nothing."""
+    return choices.of([None, laid(choices, _random(choices).normal(size=c.x.shape))])
+
+
+def grad_input_case(c: Convolution, algorithm: int, plus: Array | None = None) -> Case:
     image = c.x.shape[2:]
     gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
 
@@ -320,7 +325,6 @@ def grad_input_case(c: Convolution, algorithm: int) -> Case:
         return cpu.library.conv2d_grad_input(*arguments)
 
     allowed = bound_of(algorithm) * size.max()
-    plus = choices.of([None, laid(choices, _random(choices).normal(size=c.x.shape))])
     if plus is not None:
         gx, allowed = gx + plus, allowed + EPS * (abs(gx) + abs(plus))
     arguments = (c.gy, c.w, image, *c.window[1:], c.groups, algorithm, plus)
