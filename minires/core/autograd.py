@@ -143,9 +143,11 @@ class BackwardPass:
         node.needs_input_grad = tuple(needed)
         if not any(needed):
             return  # neither run nor released, so that a later pass may start here
-        node.sent = self.pending
-        gradients = gradients_of(node, gradient)
-        node.sent = None
+        node.sent = self.pending  # see Function.take_sent
+        try:
+            gradients = gradients_of(node, gradient)
+        finally:
+            node.sent = None
         for edge, is_needed, sent in zip(node.edges, needed, gradients, strict=True):
             if edge is not None and is_needed and sent is not None:
                 self.send(edge, sent)
