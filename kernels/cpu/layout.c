@@ -1,7 +1,6 @@
-/* Copies of images between layouts, and into larger images.
+/* Copies of images: from any memory layout to channels-last, the layout of all kernels, and into a larger image.
  *
- * Converts an image from any memory layout to channels-last, the layout of all kernels. Only arrays from outside need
- * it, such as a batch of images; the results of kernels are channels-last already. */
+ * Only arrays from outside need the first, such as a batch of images; the results of kernels are channels-last already. */
 #include "kernels.h"
 #include "simd.h"
 #include "threads.h"

@@ -146,8 +146,8 @@ INLINE void multiply_tiles(int rows, int vectors, long t_step, long channels, co
 }
 
 /* The same; the steps of 16, 32 and 64 channels are constants. */
-INLINE void multiply_position(int rows, int vectors, const Job *job, const float *v, long count, const float *u,
-                              float *product, Ahead *ahead) {
+INLINE void multiply_position(int rows, int vectors, const Job *job, const float *v, long count, const float *u, float *product,
+                              Ahead *ahead) {
     const long channels = job->conv->channels;
     if (job->t_step == 16)
         multiply_tiles(rows, vectors, 16, channels, v, count, u, product, ahead);
@@ -177,8 +177,8 @@ INLINE const float *u_of_panel(int m, const Job *job, long panel, float *scratch
 }
 
 /* M = V U for one panel: (m + 2)^2 matrix products. */
-INLINE void multiply_panel(int m, const Job *job, const float *v, long count, const float *panel, float *product,
-                           Ahead *ahead, Ahead *then) {
+INLINE void multiply_panel(int m, const Job *job, const float *v, long count, const float *panel, float *product, Ahead *ahead,
+                           Ahead *then) {
     const int positions = (m + 2) * (m + 2);
     const long step = u_step(job);
     for (int position = 0; position < positions; position++) {
@@ -256,8 +256,7 @@ INLINE void do_blocks(int m, Job *job, Loop *loop) {
         long first = task * job->block, count = min_of(job->block, job->tiles.count - first);
         Ahead ahead[2] = {rows_of_y(m, job, first), rows_of_x(m, job, first + job->block)};
         transform_tiles(m, job, first, count, v, 0);
-        for (long panel = 0; panel < job->panels; panel++)
-            finish_panel(m, job, v, first, count, panel, v + v_size(job), ahead);
+        for (long panel = 0; panel < job->panels; panel++) finish_panel(m, job, v, first, count, panel, v + v_size(job), ahead);
     }
     memory_free(v);
 }

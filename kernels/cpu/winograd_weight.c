@@ -92,8 +92,7 @@ static void transform_tile(const Job *job, const TilePosition *at, long t, float
 INLINE void add_block_of_z(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first,
                            float *z, Ahead *ahead) {
     vf sum[2 * MR];
-    multiply_neighbours(sum, rows, vectors, count, v, job->t_step, q, vectors * LANES,
-                        next_lines(ahead, count, q));
+    multiply_neighbours(sum, rows, vectors, count, v, job->t_step, q, vectors * LANES, next_lines(ahead, count, q));
 #pragma GCC unroll 24
     for (int i = 0; i < rows * vectors; i++) store(z + i * LANES, first ? sum[i] : load(z + i * LANES) + sum[i]);
 }
@@ -148,8 +147,7 @@ static void add_stripes(void *context, Loop *loop) {
             for (long t = 0; t < count; t++, place = next_tile(M, job->tiles, place)) transform_tile(job, &place, t, v, q);
             for (long position = 0; position < POSITIONS; position++)
                 for (long panel = 0; panel < job->panels; panel++)
-                    add_products(job, position, panel, v, q, count, first == begin, z,
-                                 ahead + (ahead->at >= ahead->end));
+                    add_products(job, position, panel, v, q, count, first == begin, z, ahead + (ahead->at >= ahead->end));
         }
     }
     memory_free(v);

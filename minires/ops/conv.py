@@ -65,7 +65,8 @@ class Conv2dGradInput(_Convolution):
     """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all o, (p,q), (i,j) with p·s + i·d − P = h, q·s + j·d − P = v.
 
     gy (N, O, Ho, Wo), w (O, C/groups, kh, kw) -> gx (N, C, H, W), where (H, W) = input_size; `plus`, like gx, is added
-    in the same pass over memory. It is also known as transposed convolution: as a map of gy it is the adjoint (transpose) of conv2d, so its own gradient is conv2d.
+    in the same pass over memory. It is also known as transposed convolution: as a map of gy it is the adjoint
+    (transpose) of conv2d, so its own gradient is conv2d.
     """
 
     def __init__(self, input_size: Pair, window: Window, groups: int) -> None:

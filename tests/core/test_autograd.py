@@ -51,7 +51,7 @@ def test_a_tensor_used_twice_receives_the_sum():
     assert x.grad.item() == 7.0
 
 
-@pytest.mark.parametrize("stride, groups, kernel", [(1, 1, 3), (2, 1, 3), (3, 1, 2), (1, 4, 3), (2, 2, 1)])
+@pytest.mark.parametrize(("stride", "groups", "kernel"), [(1, 1, 3), (2, 1, 3), (3, 1, 2), (1, 4, 3), (2, 2, 1)])
 def test_a_convolution_adds_what_its_input_has_been_sent(stride, groups, kernel):
     """In float32 its kernel adds it, in float64 the backward pass does; both to a leaf and to a node's output."""
     rng = np.random.default_rng(stride)
@@ -68,7 +68,9 @@ def test_a_convolution_adds_what_its_input_has_been_sent(stride, groups, kernel)
                 yield from mr.grad(sum((each * each).sum() for each in first), [x, w, scale])
 
     for create_graph in (False, True):
-        for actual, expected in zip(gradients("float32", create_graph), gradients("float64", create_graph), strict=True):
+        for actual, expected in zip(
+            gradients("float32", create_graph), gradients("float64", create_graph), strict=True
+        ):
             assert actual.dtype == np.float32
             np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
 

@@ -106,4 +106,5 @@ def test_an_image_is_placed_only_where_it_fits():
         with pytest.raises(ValueError, match="the image does not fit"):
             library.place_image(image(1, 2, 4, 4), start, apart, shape)
     placed = library.place_image(image(1, 2, 4, 4), (0, 1, 0, 1), (1, 1, 2, 1), (2, 4, 7, 6))
-    assert placed.sum() == 32 and placed[0, 1:3, ::2, 1:5].all()
+    assert placed.sum() == 32
+    assert placed[0, 1:3, ::2, 1:5].all()
