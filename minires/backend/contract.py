@@ -317,7 +317,7 @@ def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) 
 def conv2d_grad_input(
     gy: Array, w: Array, input_size: Pair, window: Window, groups: int, plus: Array | None = None
 ) -> Array:
-    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where p·s + i·d − P = h, q·s + j·d − P = v; plus `plus`, if given"""
+    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where p·s + i·d − P = h, q·s + j·d − P = v, + `plus` if given"""
 
 
 @kernel
