@@ -444,7 +444,7 @@ def batch_norm_grad(choices: Choices) -> Case:
 def batch_norm_grad_sums(choices: Choices) -> Case:
     """The last two results of `batch_norm_grad`."""
     whole = batch_norm_grad(choices)
-    gy, x, mean, var, _, eps, y = whole.arguments
+    gy, x, mean, var, _, eps, y, _ = whole.arguments
     return Case("batch_norm_grad_sums", (gy, x, mean, var, eps, y), whole.expected[1:], whole.allowed[1:])
 
 
@@ -452,7 +452,7 @@ def batch_norm_grad_input(choices: Choices) -> Case:
     """The first result of `batch_norm_grad`, from its sums, rounded to float32 as they are in a program."""
     whole = batch_norm_grad(choices)
     sums = [each.astype(np.float32) for each in whole.expected[1:]]
-    arguments = (*whole.arguments, *sums, whole.arguments[1].size // whole.arguments[1].shape[1])
+    arguments = (*whole.arguments[:7], *sums, whole.arguments[1].size // whole.arguments[1].shape[1])
     return Case("batch_norm_grad_input", arguments, whole.expected[:1], whole.allowed[:1])
 
 
