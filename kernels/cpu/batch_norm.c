@@ -8,8 +8,9 @@
  *
  *     mean <- mean + d n2/(n1 + n2)        M <- M1 + M2 + d^2 n1 n2/(n1 + n2)
  *
- * Backward reads the data twice: for the two sums, and for gx; between the two, several processes add their sums. With g = gy, or g = gy where y > 0 if a ReLU followed
- * (its output y gives the mask, which is not stored), and xhat = (x - mean)/sqrt(var + eps):
+ * Backward reads the data twice: for the two sums, and for gx; between the two, several processes add their sums. With
+ * g = gy, or g = gy where y > 0 if a ReLU followed (the mask is not stored: y gives it, or, where nothing was added to x,
+ * the formula of the forward pass gives it again), and xhat = (x - mean)/sqrt(var + eps):
  *
  *     gb = sum g     gw = sum g xhat     gx = w/sqrt(var + eps) (g - gb/m - xhat gw/m)
  *
@@ -32,10 +33,19 @@ enum {
 INLINE long stripe_rows(long rows) { return max_of(MIN_ROWS, ceil_div(rows, STRIPES)); }
 INLINE long chunk_rows(long channels) { return min_of(MAX_ROWS, max_of(MIN_ROWS, CHUNK_FLOATS / channels)); }
 
+/* w (x - mean)/sqrt(var + eps) + b. Both passes use this function, so that the gradient sees the signs of y, to the bit. */
+INLINE vf normalised(vf centred, vf scale, vf shift) { return centred * scale + shift; }
+
+/* Where a ReLU followed: its mask from y, or, if `scale` is not NULL, from x. If both are NULL, there was none. */
+typedef struct {
+    const float *y, *scale, *shift; /* the last two padded to whole vectors */
+} Relu;
+
 /* -- statistics ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    const float *gy, *x, *y;
+    const float *gy, *x;
+    Relu relu;
     long rows, channels, padded; /* channels, rounded up to whole vectors */
     const float *mean, *inverse; /* padded; inverse = 1/sqrt(var + eps) */
     double *sums;                /* two for each stripe and channel */
@@ -134,7 +144,8 @@ int batch_norm_stats(const float *x, long rows, long channels, float *mean, floa
 /* -- y ------------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    const float *gy, *x, *y, *residual;
+    const float *gy, *x, *residual;
+    Relu relu; /* of the gradient */
     float *out;
     long rows, channels, task_rows;
     const float *mean, *scale, *shift, *slope; /* padded to whole vectors */
@@ -149,7 +160,7 @@ static void apply_rows(void *context, Loop *loop) {
         for (; row < end; row++)
             for (long c = 0; c < channels; c += LANES) {
                 long n = channels - c, at = row * channels + c;
-                vf v = (load_upto(job->x + at, n) - load(job->mean + c)) * load(job->scale + c) + load(job->shift + c);
+                vf v = normalised(load_upto(job->x + at, n) - load(job->mean + c), load(job->scale + c), load(job->shift + c));
                 if (job->residual) v += load_upto(job->residual + at, n);
                 store_upto(job->out + at, job->with_relu ? relu(v) : v, n);
             }
@@ -194,10 +205,11 @@ int batch_norm(const float *x, long rows, long channels, const float *mean, cons
 
 /* -- gradient ------------------------------------------------------------------------------------------------------ */
 
-/* g: gy, or gy where y > 0. */
-INLINE vf gradient_of(const float *gy, const float *y, long at, long n) {
+/* g: gy, or gy where y > 0, at element `at` of channel c; `centred` is x - mean. */
+INLINE vf gradient_of(const float *gy, const Relu *relu, vf centred, long at, long c, long n) {
     vf g = load_upto(gy + at, n);
-    return y ? choose(load_upto(y + at, n) > 0, g, (vf){0}) : g;
+    if (relu->scale) return choose(normalised(centred, load(relu->scale + c), load(relu->shift + c)) > 0, g, (vf){0});
+    return relu->y ? choose(load_upto(relu->y + at, n) > 0, g, (vf){0}) : g;
 }
 
 /* g_sum[c] += g and gx_sum[c] += g xhat, over `rows` rows from element `at`, a constant. */
@@ -208,9 +220,10 @@ INLINE void add_some_gradients(const Sums *job, long at, long rows, float *g_sum
         vf sum = {0}, products = {0};
         for (long row = 0; row < rows; row++) {
             long n = channels - c, here = at + row * channels + c;
-            vf g = gradient_of(job->gy, job->y, here, n);
+            vf centred = load_upto(job->x + here, n) - mean;
+            vf g = gradient_of(job->gy, &job->relu, centred, here, c, n);
             sum += g;
-            products += g * (load_upto(job->x + here, n) - mean);
+            products += g * centred;
         }
         store(g_sum + c, load(g_sum + c) + sum);
         store(gx_sum + c, load(gx_sum + c) + products * load(job->inverse + c));
@@ -245,20 +258,21 @@ static void gradient_rows(void *context, Loop *loop) {
         for (; row < end; row++)
             for (long c = 0; c < channels; c += LANES) {
                 long n = channels - c, at = row * channels + c;
-                vf g = gradient_of(job->gy, job->y, at, n), centred = load_upto(job->x + at, n) - load(job->mean + c);
+                vf centred = load_upto(job->x + at, n) - load(job->mean + c);
+                vf g = gradient_of(job->gy, &job->relu, centred, at, c, n);
                 vf v = (g - load(job->shift + c) - centred * load(job->slope + c)) * load(job->scale + c);
                 store_upto(job->out + at, v, n);
             }
     }
 }
 
-int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
-                         const float *var, float eps, float *gw, float *gb) {
+static int sums_of(const float *gy, const float *x, Relu relu, long rows, long channels, const float *mean, const float *var,
+                   float eps, float *gw, float *gb) {
     long padded = round_up(channels, LANES), stripes = ceil_div(rows, stripe_rows(rows));
     float *vectors = memory_alloc((size_t)(2 * padded) * sizeof(float)), *inverse = vectors + padded;
     Sums job = {.gy = gy,
                 .x = x,
-                .y = y,
+                .relu = relu,
                 .rows = rows,
                 .channels = channels,
                 .padded = padded,
@@ -285,9 +299,8 @@ int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long r
     return job.failed ? -1 : 0;
 }
 
-int batch_norm_grad_input(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
-                          const float *var, const float *weight, float eps, const float *gw, const float *gb, double m,
-                          float *gx) {
+static int input_of(const float *gy, const float *x, Relu relu, long rows, long channels, const float *mean, const float *var,
+                    const float *weight, float eps, const float *gw, const float *gb, double m, float *gx) {
     long padded = round_up(channels, LANES);
     float *vectors = memory_alloc((size_t)(5 * padded) * sizeof(float));
     float *inverse = vectors + padded, *scale = inverse + padded, *shift = scale + padded, *slope = shift + padded;
@@ -302,7 +315,7 @@ int batch_norm_grad_input(const float *gy, const float *x, const float *y, long 
     }
     Apply job = {.gy = gy,
                  .x = x,
-                 .y = y,
+                 .relu = relu,
                  .out = gx,
                  .rows = rows,
                  .channels = channels,
@@ -316,8 +329,28 @@ int batch_norm_grad_input(const float *gy, const float *x, const float *y, long 
     return 0;
 }
 
+int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                         const float *var, float eps, float *gw, float *gb) {
+    return sums_of(gy, x, (Relu){.y = y}, rows, channels, mean, var, eps, gw, gb);
+}
+
+int batch_norm_grad_input(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
+                          const float *var, const float *weight, float eps, const float *gw, const float *gb, double m,
+                          float *gx) {
+    return input_of(gy, x, (Relu){.y = y}, rows, channels, mean, var, weight, eps, gw, gb, m, gx);
+}
+
 int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
-                    const float *var, const float *weight, float eps, float *gx, float *gw, float *gb) {
-    if (batch_norm_grad_sums(gy, x, y, rows, channels, mean, var, eps, gw, gb)) return -1;
-    return batch_norm_grad_input(gy, x, y, rows, channels, mean, var, weight, eps, gw, gb, (double)rows, gx);
+                    const float *var, const float *weight, const float *bias, float eps, float *gx, float *gw, float *gb) {
+    long padded = round_up(channels, LANES);
+    float *scale = memory_alloc((size_t)(2 * padded) * sizeof(float)), *shift = scale + padded;
+    if (!scale) return -1;
+    inverse_deviation(var, eps, channels, padded, scale);
+    for (long c = 0; c < channels && weight; c++) scale[c] *= weight[c];
+    copy_padded(bias, 0, channels, padded, shift);
+    const Relu relu = y && bias ? (Relu){.scale = scale, .shift = shift} : (Relu){.y = y};
+    int failed = sums_of(gy, x, relu, rows, channels, mean, var, eps, gw, gb);
+    if (!failed) failed = input_of(gy, x, relu, rows, channels, mean, var, weight, eps, gw, gb, (double)rows, gx);
+    memory_free(scale);
+    return failed;
 }

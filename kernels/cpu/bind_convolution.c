@@ -133,21 +133,24 @@ int bind_conv2d_packed(Call *call) {
 
 /* -- gradients ------------------------------------------------------------------------------------------------------ */
 
-/* conv2d_grad_input(gy, w, input_size, stride, padding, dilation, groups, algorithm) */
+/* conv2d_grad_input(gy, w, input_size, stride, padding, dilation, groups, algorithm); a further argument `plus`, like gx or None,
+ * is added to gx */
 int bind_conv2d_grad_input(Call *call) {
     Conv c = {0};
-    Array *gy = take_image(call), *w = take_steps(call), *gx;
+    Array *gy = take_image(call), *w = take_steps(call), *plus, *gx;
     long size[2];
     take_pair(call, size);
     int algorithm = take_geometry(call, &c), failed;
+    plus = has_more(call) ? maybe_image(call) : NULL;
     if (!all_taken(call) || !set_weights(&c, w) || !set_channels(&c, w)) return -1;
     c.images = PyArray_DIM(gy, 0), c.height = size[0], c.width = size[1];
     if (!check_geometry(&c, algorithm) || !check_padded_gradient(&c) || !check_not_late(algorithm) ||
         !require(algorithm == DIRECT || algorithm == DEPTHWISE || (c.padding[0] <= 2 && c.padding[1] <= 2),
                  "too much padding for Winograd") ||
-        !check_gradient(&c, gy) || !(gx = result(call, new_image(c.images, c.channels, c.height, c.width))))
+        !check_gradient(&c, gy) || !(gx = result(call, new_image(c.images, c.channels, c.height, c.width))) ||
+        !require(!plus || same_shape(plus, gx), "the summand does not fit"))
         return -1;
-    WITHOUT_GIL(failed = conv_grad_input(&c, algorithm, weights_of(w), floats(gy), floats(gx)))
+    WITHOUT_GIL(failed = conv_grad_input(&c, algorithm, weights_of(w), floats(gy), floats(plus), floats(gx)))
     return failed;
 }
 

@@ -65,6 +65,25 @@ int bind_empty_image(Call *call) {
     return all_taken(call) && result(call, new_image(n, c, h, w)) ? 0 : -1;
 }
 
+/* place_image(x, start, apart, shape): y (shape) with y[start + apart k] = x[k] along each axis, and 0 elsewhere */
+int bind_place_image(Call *call) {
+    Array *x = take_steps(call), *y;
+    Placing to;
+    take_longs(call, to.start, 4), take_longs(call, to.apart, 4), take_longs(call, to.shape, 4);
+    if (!all_taken(call) || !require(PyArray_NDIM(x) == 4, "an image needs four axes")) return -1;
+    long shape[4], steps[4];
+    for (int k = 0; k < 4; k++) {
+        shape[k] = (long)PyArray_DIM(x, k), steps[k] = step_of(x, k);
+        const long start = to.start[k], apart = to.apart[k], last = to.shape[k] - 1;
+        if (!require(shape[k] > 0 && start >= 0 && start <= last && apart > 0 && shape[k] - 1 <= (last - start) / apart,
+                     "the image does not fit"))
+            return -1;
+    }
+    if (!(y = result(call, new_image(to.shape[0], to.shape[1], to.shape[2], to.shape[3])))) return -1;
+    WITHOUT_GIL(place_image(floats(x), shape, steps, to, floats(y)))
+    return 0;
+}
+
 /* -- SGD ------------------------------------------------------------------------------------------------------------ */
 
 /* theta and velocity are updated in place: C order, writeable. A gradient of another layout is copied into *owned. */

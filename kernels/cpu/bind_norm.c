@@ -39,23 +39,25 @@ int bind_batch_norm(Call *call) {
     return failed;
 }
 
-/* batch_norm_grad(gy, x, mean, var, weight, eps, y) -> (gx, gw, gb) */
+/* batch_norm_grad(gy, x, mean, var, weight, eps, y) -> (gx, gw, gb); a further argument `bias`, or None, says that no residual
+ * was added */
 int bind_batch_norm_grad(Call *call) {
     Array *gy = take_pixels(call), *x = take_pixels(call), *mean = take_rows(call), *var = take_rows(call);
-    Array *weight = maybe_rows(call), *y, *gx, *gw, *gb;
+    Array *weight = maybe_rows(call), *y, *bias, *gx, *gw, *gb;
     float eps = take_float(call);
     int failed;
     y = maybe_pixels(call);
+    bias = has_more(call) ? maybe_rows(call) : NULL;
     if (!all_taken(call)) return -1;
     npy_intp rows = rows_of(x), channels = channels_of(x);
     if (!require(rows > 0 && same_shape(gy, x) && (!y || same_shape(y, x)) && has_length(mean, channels) &&
-                     has_length(var, channels) && has_length(weight, channels),
+                     has_length(var, channels) && has_length(weight, channels) && has_length(bias, channels),
                  "the arguments do not fit") ||
         !(gx = result(call, new_like(x, NPY_FLOAT32))) || !(gw = result(call, new_channels(x))) ||
         !(gb = result(call, new_channels(x))))
         return -1;
     WITHOUT_GIL(failed = batch_norm_grad(floats(gy), floats(x), floats(y), rows, channels, floats(mean), floats(var),
-                                         floats(weight), eps, floats(gx), floats(gw), floats(gb)))
+                                         floats(weight), floats(bias), eps, floats(gx), floats(gw), floats(gb)))
     return failed;
 }
 

@@ -33,7 +33,8 @@
     BINDING(max_pool2d) BINDING(max_pool2d_route) BINDING(avg_pool2d) BINDING(avg_pool2d_split)                        \
     BINDING(sum_pixels) BINDING(sum_rows) BINDING(repeat_pixels)                                                       \
     /* bind_elementwise.c */                                                                                           \
-    BINDING(relu) BINDING(add) BINDING(relu_mask) BINDING(channels_last) BINDING(empty_image) BINDING(sgd)             \
+    BINDING(relu) BINDING(add) BINDING(relu_mask) BINDING(channels_last) BINDING(empty_image)                           \
+    BINDING(place_image) BINDING(sgd)                                                                                  \
     /* bind_matrix.c */                                                                                                \
     BINDING(matmul) BINDING(log_softmax) BINDING(cross_entropy) BINDING(cross_entropy_grad)                            \
     /* module.c */                                                                                                     \

@@ -38,14 +38,14 @@ size_t conv_packed_size(const Conv *conv, int algorithm);
 void conv_pack(const Conv *conv, int algorithm, Weights w, float *packed);
 int conv_forward_packed(const Conv *conv, int algorithm, const float *packed, Epilogue out, const float *x, float *y);
 int conv_forward(const Conv *conv, int algorithm, Weights w, Epilogue out, const float *x, float *y); /* packs w first */
-int conv_grad_input(const Conv *conv, int algorithm, Weights w, const float *gy, float *gx);
+int conv_grad_input(const Conv *conv, int algorithm, Weights w, const float *gy, const float *plus, float *gx);
 int conv_grad_weight(const Conv *conv, int algorithm, const float *x, const float *gy, float *gw);
 
 /* direct.c, direct_weight.c: any kernel, stride, padding, dilation and groups. */
 size_t direct_packed_size(const Conv *conv);
 void direct_pack(const Conv *conv, Weights w, float *packed);
 int direct_forward(const Conv *conv, const float *packed, Epilogue out, const float *x, float *y);
-int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
+int direct_grad_input(const Conv *conv, Weights w, const float *gy, const float *plus, float *gx);
 int direct_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
 /* winograd.c, winograd_weight.c: 3x3, stride 1, dilation 1, by output tiles of m x m, m = 2 or 4;
@@ -62,6 +62,7 @@ int depthwise_forward(const Conv *conv, const float *packed, Epilogue out, const
 int depthwise_grad_input(const Conv *conv, Weights w, const float *gy, float *gx);
 int depthwise_grad_weight(const Conv *conv, const float *x, const float *gy, float *gw);
 
-/* The functions of type int return 0, or -1 if there is not enough memory. gw is (O, C / groups, kh, kw), contiguous. */
+/* The functions of type int return 0, or -1 if there is not enough memory. gw is (O, C / groups, kh, kw), contiguous.
+ * `plus`, like gx or NULL, is added to gx: what x receives from elsewhere. */
 
 #endif

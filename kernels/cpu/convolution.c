@@ -1,5 +1,6 @@
 /* Convolution by one of four algorithms. Python chooses it for each shape (minires/backend/cpu/algorithms.py). */
 #include "conv.h"
+#include "kernels.h"
 #include "memory.h"
 
 int conv_can_do(const Conv *c, int algorithm) {
@@ -40,7 +41,7 @@ int conv_forward(const Conv *c, int algorithm, Weights w, Epilogue out, const fl
 }
 
 /* With Winograd the input gradient is the convolution of gy with the flipped kernel, o and c exchanged. */
-static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, float *gx) {
+static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, const float *plus, float *gx) {
     Conv turned = {.images = c->images,
                    .height = c->rows,
                    .width = c->columns,
@@ -54,13 +55,15 @@ static int winograd_grad_input(const Conv *c, int algorithm, Weights w, const fl
                    .groups = 1,
                    .padding = {2 - c->padding[0], 2 - c->padding[1]}};
     Weights turned_w = {w.first + 2 * w.i_step + 2 * w.j_step, w.in_step, w.out_step, -w.i_step, -w.j_step};
-    Epilogue nothing = {NULL, NULL, NO_RELU, 0};
-    return conv_forward(&turned, algorithm, turned_w, nothing, gy, gx);
+    return conv_forward(&turned, algorithm, turned_w, (Epilogue){NULL, plus, NO_RELU, 0}, gy, gx);
 }
 
-int conv_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, float *gx) {
-    if (algorithm == DEPTHWISE) return depthwise_grad_input(c, w, gy, gx);
-    return algorithm == DIRECT ? direct_grad_input(c, w, gy, gx) : winograd_grad_input(c, algorithm, w, gy, gx);
+int conv_grad_input(const Conv *c, int algorithm, Weights w, const float *gy, const float *plus, float *gx) {
+    if (algorithm == DIRECT) return direct_grad_input(c, w, gy, plus, gx);
+    if (algorithm != DEPTHWISE) return winograd_grad_input(c, algorithm, w, gy, plus, gx);
+    const int failed = depthwise_grad_input(c, w, gy, gx);
+    if (!failed && plus) add(gx, plus, 0, gx, c->images * c->height * c->width * c->channels);
+    return failed;
 }
 
 int conv_grad_weight(const Conv *c, int algorithm, const float *x, const float *gy, float *gw) {

@@ -446,7 +446,7 @@ static int open_phase(const Conv *conv, Weights w, const Padding *padding, Phase
                      job->by.channels);
 }
 
-int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
+int direct_grad_input(const Conv *conv, Weights w, const float *gy, const float *plus, float *gx) {
     long bottom, right, count = 0;
     const long x_row = conv->width * conv->channels;
     Padding padding = {.height = conv->rows, .width = conv->columns, .channels = conv->outputs};
@@ -455,7 +455,9 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
     padding.padded_height = padding.top + conv->rows + bottom;
     padding.padded_width = padding.left + conv->columns + right;
     const long gy_row = padding.padded_width * conv->outputs;
+    const size_t bytes = (size_t)(conv->images * conv->height * x_row) * sizeof(float);
     const Product any = {.by = grouping_of(conv->groups, conv->outputs, conv->channels),
+                         .out = {.residual = plus},
                          .grid = {.x_image = padding.padded_height * gy_row,
                                   .x_row = gy_row,
                                   .x_column = conv->outputs,
@@ -464,7 +466,8 @@ int direct_grad_input(const Conv *conv, Weights w, const float *gy, float *gx) {
                                   .y_column = conv->stride[1] * conv->channels}};
     Product *phases = memory_alloc((size_t)(phases_of(conv, 0) * phases_of(conv, 1)) * sizeof(Product));
     if (!phases) return -1;
-    if (without_tap) memset(gx, 0, (size_t)(conv->images * conv->height * x_row) * sizeof(float));
+    if (without_tap && plus) memcpy(gx, plus, bytes);
+    if (without_tap && !plus) memset(gx, 0, bytes);
     for (long r = 0; r < phases_of(conv, 0); r++) {
         const Phase v = phase_of(conv, 0, r);
         for (long c = 0; c < phases_of(conv, 1) && v.taps && !failed; c++) {

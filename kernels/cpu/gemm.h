@@ -35,6 +35,27 @@ enum { NO_RELU = 0,
        RELU = 1,
        LIMITED_RELU = 2 };
 
+/* Memory that will be needed soon, and a part of it that a product fetches into the L2 cache: a line for each k. */
+typedef struct {
+    const char *at, *end;
+} Ahead;
+
+typedef struct {
+    const char *at;
+    long step;
+} Fetch;
+
+/* The next `run` lines of `ahead`, which may end behind its end. If there are none left, a line that is in the cache. */
+INLINE Fetch next_lines(Ahead *ahead, long run, const void *cached) {
+    enum { LINE = 64 };
+    const char *at = ahead->at;
+    if (at >= ahead->end) return (Fetch){cached, 0};
+    ahead->at += run * LINE;
+    return (Fetch){at, LINE};
+}
+
+INLINE void fetch_line(Fetch fetch, long k) { __builtin_prefetch(fetch.at + k * fetch.step, 0, 2); }
+
 /* c[i] = sum over taps and k < run of a[i][offset[tap] + k * a_step] * b[k][:]; b advances by b_step for each k. */
 INLINE void multiply(vf c[MR][2], long taps, const long *offset, long run, const float *const a[MR], long a_step,
                      const float *b, long b_step) {
@@ -72,13 +93,33 @@ INLINE void multiply_narrow(vf c[NARROW_MR], long taps, const long *offset, long
 /* The same for `rows` rows that are neighbours in memory, times `vectors` vectors of columns, both constants:
  * c[i * vectors + half] = sum over k < run of a[k * a_step + i] * b[k][half]. One pointer is enough for all rows. */
 INLINE void multiply_neighbours(vf *c, int rows, int vectors, long run, const float *a, long a_step, const float *b,
-                                long b_step) {
+                                long b_step, Fetch fetch) {
+#pragma GCC unroll 24 // registers, from the start
     for (int i = 0; i < rows * vectors; i++) c[i] = (vf){0};
     for (long k = 0; k < run; k++, a += a_step, b += b_step) {
+        fetch_line(fetch, k);
         vf b0 = load(b), b1 = vectors == 2 ? load(b + LANES) : b0;
 #pragma GCC unroll 16 // the most rows there are
         for (int i = 0; i < rows; i++) {
             vf x = splat(a[i]);
+            c[i * vectors] += x * b0;
+            if (vectors == 2) c[i * vectors + 1] += x * b1;
+        }
+    }
+}
+
+/* The same for `rows` rows that are `apart` floats apart, whose numbers are neighbours, and b[k][vectors * LANES]. If
+ * `apart` is a constant, one pointer is enough here too. */
+INLINE void multiply_spaced(vf *c, int rows, int vectors, long run, const float *a, long apart, const float *b,
+                            Fetch fetch) {
+#pragma GCC unroll 24 // registers, from the start
+    for (int i = 0; i < rows * vectors; i++) c[i] = (vf){0};
+    for (long k = 0; k < run; k++, a++, b += vectors * LANES) {
+        fetch_line(fetch, k);
+        vf b0 = load(b), b1 = vectors == 2 ? load(b + LANES) : b0;
+#pragma GCC unroll 16 // the most rows there are
+        for (int i = 0; i < rows; i++) {
+            vf x = splat(a[i * apart]);
             c[i * vectors] += x * b0;
             if (vectors == 2) c[i * vectors + 1] += x * b1;
         }

@@ -13,12 +13,21 @@ void add(const float *a, const float *b, int with_relu, float *y, long n);
 /* layout.c: (n, c, h, w) with any steps, in floats, to channels-last */
 void to_channels_last(const float *x, const long shape[4], const long steps[4], float *y);
 
-/* batch_norm.c: x (rows, channels); the statistics and parameters (channels,), weight and bias may be NULL */
+/* y[start + apart k] = x[k] along each of the axes n, c, h, w, and 0 elsewhere; y has the given shape, and x fits into it.
+ * So images are padded with zeros, and the gradient of a slice is put in its place. */
+typedef struct {
+    long start[4], apart[4], shape[4];
+} Placing;
+
+void place_image(const float *x, const long shape[4], const long steps[4], Placing to, float *y);
+
+/* batch_norm.c: x (rows, channels); the statistics and parameters (channels,), weight and bias may be NULL. The gradient
+ * takes y if a ReLU followed, and the bias if y is that of x alone, with no residual: then it reads x in place of y. */
 int batch_norm_stats(const float *x, long rows, long channels, float *mean, float *var);
 int batch_norm(const float *x, long rows, long channels, const float *mean, const float *var, const float *weight,
                const float *bias, float eps, const float *residual, int with_relu, float *y);
 int batch_norm_grad(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
-                    const float *var, const float *weight, float eps, float *gx, float *gw, float *gb);
+                    const float *var, const float *weight, const float *bias, float eps, float *gx, float *gw, float *gb);
 int batch_norm_grad_sums(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,
                          const float *var, float eps, float *gw, float *gb); /* its two steps: the sums, */
 int batch_norm_grad_input(const float *gy, const float *x, const float *y, long rows, long channels, const float *mean,

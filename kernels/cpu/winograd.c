@@ -102,7 +102,7 @@ typedef struct {
     Tiles tiles;
     long width, panels; /* of U and M */
     long block;        /* tiles in V */
-    float *zeros;      /* a pixel outside the image */
+    float *zeros;      /* the pixels of a tile's row outside the image */
     long t_step;       /* floats from one tile to the next in V: v[position * v_step + t * t_step + c] */
     long v_step, m_step; /* from one position to the next, in V and M */
     long first, count; /* few tiles: the tiles in V */
@@ -125,38 +125,38 @@ static long m_size(const Job *job) { return (job->m + 2) * (job->m + 2) * job->m
 /* V of the tiles first ... first + count - 1, stored in V from tile `at` on. */
 INLINE void transform_tiles(int m, const Job *job, long first, long count, float *v, long at) {
     const Conv *conv = job->conv;
-    for (long t = 0; t < count; t++) {
-        TilePosition place = tile_position(m, job->tiles, first + t);
+    TilePosition place = tile_position(m, job->tiles, first);
+    for (long t = 0; t < count; t++, place = next_tile(m, job->tiles, place)) {
         const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
         transform_input_tile(m, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
                              place.column - conv->padding[1], job->zeros, v + (at + t) * job->t_step, job->v_step);
     }
 }
 
-/* M = V U for `count` tiles, one position and one panel of two vectors, or (narrow) of one. */
-INLINE void multiply_wide(const Job *job, const float *v, long count, const float *u, float *product) {
-    const long channels = job->conv->channels, start = 0;
-    for (long t = 0; t < count; t += MR) {
-        const float *a[MR];
-        vf c[MR][2];
-        for (int i = 0; i < MR; i++) a[i] = v + min_of(t + i, count - 1) * job->t_step;
-        multiply(c, 1, &start, channels, a, 1, u, NR);
-        for (int i = 0; i < MR; i++) { /* rows beyond the last are not read */
-            store(product + (t + i) * NR, c[i][0]);
-            store(product + (t + i) * NR + LANES, c[i][1]);
-        }
+/* M = V U for `count` tiles, one position and one panel of `vectors` vectors, in blocks of `rows` tiles; t_step is the
+ * job's. All three are constants where that is faster. Tiles beyond the last have old numbers in V, and are not used. */
+INLINE void multiply_tiles(int rows, int vectors, long t_step, long channels, const float *v, long count, const float *u,
+                           float *product, Ahead *ahead) {
+    for (long t = 0; t < count; t += rows) {
+        vf c[2 * NARROW_MR];
+        multiply_spaced(c, rows, vectors, channels, v + t * t_step, t_step, u, next_lines(ahead, channels, u));
+#pragma GCC unroll 24
+        for (int i = 0; i < rows * vectors; i++) store(product + t * vectors * LANES + i * LANES, c[i]);
     }
 }
 
-INLINE void multiply_one_vector(const Job *job, const float *v, long count, const float *u, float *product) {
-    const long channels = job->conv->channels, start = 0;
-    for (long t = 0; t < count; t += NARROW_MR) {
-        const float *a[NARROW_MR];
-        vf c[NARROW_MR];
-        for (int i = 0; i < NARROW_MR; i++) a[i] = v + min_of(t + i, count - 1) * job->t_step;
-        multiply_narrow(c, 1, &start, channels, a, 1, u, LANES);
-        for (int i = 0; i < NARROW_MR; i++) store(product + (t + i) * LANES, c[i]);
-    }
+/* The same; the steps of 16, 32 and 64 channels are constants. */
+INLINE void multiply_position(int rows, int vectors, const Job *job, const float *v, long count, const float *u, float *product,
+                              Ahead *ahead) {
+    const long channels = job->conv->channels;
+    if (job->t_step == 16)
+        multiply_tiles(rows, vectors, 16, channels, v, count, u, product, ahead);
+    else if (job->t_step == 48)
+        multiply_tiles(rows, vectors, 48, channels, v, count, u, product, ahead);
+    else if (job->t_step == 80)
+        multiply_tiles(rows, vectors, 80, channels, v, count, u, product, ahead);
+    else
+        multiply_tiles(rows, vectors, job->t_step, channels, v, count, u, product, ahead);
 }
 
 /* The distance of two positions in U of a panel: in the packed weights, or in the scratch memory that follows M. */
@@ -177,16 +177,18 @@ INLINE const float *u_of_panel(int m, const Job *job, long panel, float *scratch
 }
 
 /* M = V U for one panel: (m + 2)^2 matrix products. */
-INLINE void multiply_panel(int m, const Job *job, const float *v, long count, const float *panel, float *product) {
+INLINE void multiply_panel(int m, const Job *job, const float *v, long count, const float *panel, float *product, Ahead *ahead,
+                           Ahead *then) {
     const int positions = (m + 2) * (m + 2);
     const long step = u_step(job);
     for (int position = 0; position < positions; position++) {
         const float *u = panel + position * step, *rows = v + position * job->v_step;
         float *to = product + position * job->m_step;
+        if (ahead->at >= ahead->end) ahead = then;
         if (job->width == NR)
-            multiply_wide(job, rows, count, u, to);
+            multiply_position(MR, 2, job, rows, count, u, to, ahead);
         else
-            multiply_one_vector(job, rows, count, u, to);
+            multiply_position(NARROW_MR, 1, job, rows, count, u, to, ahead);
     }
 }
 
@@ -224,14 +226,26 @@ INLINE void inverse_transform_tile(int m, const Job *job, TilePosition place, co
         emit_tile(m, job, place, y, channel, rows, columns, left);
 }
 
-INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product) {
-    multiply_panel(m, job, v, count, u_of_panel(m, job, panel, product + m_size(job)), product);
-    for (long t = 0; t < count; t++) {
-        TilePosition place = tile_position(m, job->tiles, first + t);
-        const long width = job->width, left = job->conv->outputs - panel * width;
+INLINE void finish_panel(int m, const Job *job, const float *v, long first, long count, long panel, float *product,
+                         Ahead ahead[2]) {
+    multiply_panel(m, job, v, count, u_of_panel(m, job, panel, product + m_size(job)), product, ahead, ahead + 1);
+    const long width = job->width, left = job->conv->outputs - panel * width;
+    TilePosition place = tile_position(m, job->tiles, first);
+    for (long t = 0; t < count; t++, place = next_tile(m, job->tiles, place)) {
         for (long half = 0; half < min_of(width, left); half += LANES)
             inverse_transform_tile(m, job, place, product + t * width + half, panel * width + half);
     }
+}
+
+/* What a block of tiles will read of x, and where it will store y. */
+INLINE Ahead rows_of_x(int m, const Job *job, long first) {
+    const Conv *conv = job->conv;
+    return rows_of_tiles(m, job->tiles, first, first + job->block, job->x, conv->height, conv->width * conv->channels);
+}
+
+INLINE Ahead rows_of_y(int m, const Job *job, long first) {
+    const Conv *conv = job->conv;
+    return rows_of_tiles(m, job->tiles, first, first + job->block, job->y, conv->rows, conv->columns * conv->outputs);
 }
 
 /* Many tiles: a task is a block of tiles. */
@@ -240,8 +254,9 @@ INLINE void do_blocks(int m, Job *job, Loop *loop) {
     if (!v) job->failed = 1;
     for (long task; (task = loop_next(loop)) >= 0 && v;) {
         long first = task * job->block, count = min_of(job->block, job->tiles.count - first);
+        Ahead ahead[2] = {rows_of_y(m, job, first), rows_of_x(m, job, first + job->block)};
         transform_tiles(m, job, first, count, v, 0);
-        for (long panel = 0; panel < job->panels; panel++) finish_panel(m, job, v, first, count, panel, v + v_size(job));
+        for (long panel = 0; panel < job->panels; panel++) finish_panel(m, job, v, first, count, panel, v + v_size(job), ahead);
     }
     memory_free(v);
 }
@@ -258,7 +273,7 @@ INLINE void do_panels(int m, Job *job, Loop *loop) {
     float *product = memory_alloc((size_t)(m_size(job) + u_size(job)) * sizeof(float));
     if (!product) job->failed = 1;
     for (long panel; (panel = loop_next(loop)) >= 0 && product;)
-        finish_panel(m, job, job->v, job->first, job->count, panel, product);
+        finish_panel(m, job, job->v, job->first, job->count, panel, product, (Ahead[2]){{NULL, NULL}});
     memory_free(product);
 }
 
@@ -275,7 +290,7 @@ int winograd_forward(const Conv *conv, int m, int late, const float *packed, Epi
     job.tiles = tiles_of(m, conv->images, conv->rows, conv->columns);
     job.width = panel_width(conv->outputs);
     job.panels = ceil_div(conv->outputs, job.width);
-    if (!(job.zeros = zero_pixel(conv->channels))) return -1;
+    if (!(job.zeros = zero_pixel((m + 2) * conv->channels))) return -1;
     set_block(&job, BLOCK);
     long blocks = ceil_div(job.tiles.count, job.block);
     if (blocks >= 4) {

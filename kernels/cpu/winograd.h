@@ -29,7 +29,7 @@
 
 #include <stddef.h>
 
-#include "simd.h"
+#include "gemm.h"
 
 enum { MAX_TILE = 6,
        MAX_POSITIONS = 36 };
@@ -137,21 +137,52 @@ INLINE TilePosition tile_position(int m, Tiles tiles, long t) {
     return (TilePosition){t / (tiles.down * tiles.across), in_image / tiles.across * m, in_image % tiles.across * m};
 }
 
+/* The tile after `place`. To count is faster than tile_position's divisions. */
+INLINE TilePosition next_tile(int m, Tiles tiles, TilePosition place) {
+    place.column += m;
+    if (place.column == tiles.across * m) place.column = 0, place.row += m;
+    if (place.row == tiles.down * m) place.row = 0, place.image++;
+    return place;
+}
+
 /* The smallest odd number of cache lines with at least so many floats. Data at multiples of this distance is in
  * different sets of a cache. At a distance of a power of two, the 36 positions of a tile would evict each other from
  * one set. */
 INLINE long odd_lines(long floats) { return (ceil_div(floats, 16) | 1) * 16; }
 
-/* V[position][t][c] = B^T d B for LANES channels of a tile, or the last n; `from` points to its pixels. Each column is
- * loaded when it is transformed, and not stored in between, because stores limit the speed here. */
-INLINE void transform_pixels(int m, const float *const *from, const float *corner, long line, long pixel, long c, long n,
+/* -- memory that is needed soon --------------------------------------------------------------------------------------
+ *
+ * A tile's rows are far apart, so the processor does not foresee them, and products need no memory. So while a block of
+ * tiles is multiplied, the next block's pixels are fetched into the L2 cache: a line for each number k of the products'
+ * sums (Fetch in gemm.h).
+ */
+enum { MOST_AHEAD = 256 << 10 }; /* bytes; more would drive V and M out of the cache */
+
+/* The rows of pixels of tiles first ... end - 1, of images with `height` rows of `line` floats. They are contiguous. None
+ * if there are too many. */
+INLINE Ahead rows_of_tiles(int m, Tiles tiles, long first, long end, const float *images, long height, long line) {
+    end = min_of(end, tiles.count);
+    if (first >= end) return (Ahead){NULL, NULL};
+    TilePosition from = tile_position(m, tiles, first), last = tile_position(m, tiles, end - 1);
+    const long begin = (from.image * height + from.row) * line;
+    const long until = (last.image * height + min_of(last.row + m, height)) * line;
+    if ((until - begin) * (long)sizeof(float) > MOST_AHEAD) return (Ahead){NULL, NULL};
+    return (Ahead){(const char *)(images + begin), (const char *)(images + until)};
+}
+
+/* -- the transform of x --------------------------------------------------------------------------------------------- */
+
+/* V[position][t][c] = B^T d B for LANES channels of a tile, or the last n. `row` points to the first pixel of each row,
+ * and columns first ... last - 1 are inside the image. Each column is loaded when it is transformed, and not stored in
+ * between, because stores limit the speed here. */
+INLINE void transform_pixels(int m, const float *const row[MAX_TILE], long pixel, long first, long last, long c, long n,
                              float *v, long step) {
     const int tile = m + 2;
     vf half[MAX_POSITIONS];
     for (int j = 0; j < tile; j++) {
-        vf d[MAX_TILE];
-        for (int i = 0; i < tile; i++)
-            d[i] = from ? load_upto(from[i * tile + j] + c, n) : load(corner + i * line + j * pixel + c);
+        vf d[MAX_TILE] = {{0}};
+        if (j >= first && j < last)
+            for (int i = 0; i < tile; i++) d[i] = load_upto(row[i] + j * pixel + c, n);
         input_transform(m, d, 1, half + j, tile);
     }
     for (int i = 0; i < tile; i++) {
@@ -161,26 +192,20 @@ INLINE void transform_pixels(int m, const float *const *from, const float *corne
     }
 }
 
-/* The same for all channels. `step` is the distance of two positions in V. Pixels of the tile outside the image are
- * `zeros`, one pixel of zeros. */
+/* The same for all channels, of the tile whose first pixel is (row, column). `step` is the distance of two positions in V.
+ * A row outside the image is `zeros`, m + 2 pixels of zeros. */
 INLINE void transform_input_tile(int m, const float *x, long height, long width, long channels, long row, long column,
                                  const float *zeros, float *v, long step) {
     const int tile = m + 2;
-    const long line = width * channels;
-    const float *corner = x + row * line + column * channels, *from[MAX_POSITIONS];
-    if (row >= 0 && column >= 0 && row + tile <= height && column + tile <= width && channels % LANES == 0) {
-        for (long c = 0; c < channels; c += LANES)
-            transform_pixels(m, NULL, corner, line, channels, c, LANES, v, step);
-        return;
-    }
+    const float *rows[MAX_TILE];
     for (int i = 0; i < tile; i++)
-        for (int j = 0; j < tile; j++) {
-            int here = row + i >= 0 && row + i < height && column + j >= 0 && column + j < width;
-            from[i * tile + j] = here ? corner + i * line + j * channels : zeros;
-        }
+        rows[i] = row + i >= 0 && row + i < height ? x + ((row + i) * width + column) * channels : zeros;
+    const long first = max_of(0, -column), last = min_of(tile, width - column);
     long c = 0;
-    for (; c + LANES <= channels; c += LANES) transform_pixels(m, from, NULL, 0, 0, c, LANES, v, step);
-    if (c < channels) transform_pixels(m, from, NULL, 0, 0, c, channels - c, v, step);
+    if (first == 0 && last == tile) /* the usual case, with constants */
+        for (; c + LANES <= channels; c += LANES) transform_pixels(m, rows, channels, 0, tile, c, LANES, v, step);
+    for (; c + LANES <= channels; c += LANES) transform_pixels(m, rows, channels, first, last, c, LANES, v, step);
+    if (c < channels) transform_pixels(m, rows, channels, first, last, c, channels - c, v, step);
 }
 
 #endif

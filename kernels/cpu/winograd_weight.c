@@ -39,16 +39,18 @@ typedef struct {
     long t_step, v_step;  /* v[position * v_step + t * t_step + c] */
     long q_step;          /* q[position * q_step + (panel * block + t) * width + o] */
     long z_step;
-    float *zeros; /* a pixel outside the image */
+    float *zeros; /* the pixels of a tile's row outside the image */
     int failed;
 } Job;
 
-/* Q[position][.] = A gy A^T for LANES channels of a tile, or the last n (none in the padding of a panel). */
-INLINE void transform_gradient(const float *const *from, long o, long n, float *q, long step) {
+/* Q[position][.] = A gy A^T for LANES channels of a tile, or the last n (none in the padding of a panel). `row` points to the
+ * first pixel of each row; the first `columns` are inside the image. */
+INLINE void transform_gradient(const float *const row[M], long pixel, long columns, long o, long n, float *q, long step) {
     vf half[TILE * M], out[TILE];
     for (int j = 0; j < M; j++) {
-        vf g[M];
-        for (int i = 0; i < M; i++) g[i] = n > 0 ? load_upto(from[i * M + j] + o, n) : (vf){0};
+        vf g[M] = {{0}};
+        if (j < columns && n > 0)
+            for (int i = 0; i < M; i++) g[i] = load_upto(row[i] + j * pixel + o, n);
         output_transform_transposed(g, 1, half + j, M);
     }
     for (int i = 0; i < TILE; i++) {
@@ -62,25 +64,23 @@ INLINE void transform_gradient_tile(const Job *job, TilePosition place, long t, 
     const Conv *conv = job->conv;
     const long outputs = conv->outputs, width = job->width;
     const float *corner = job->gy + ((place.image * conv->rows + place.row) * conv->columns + place.column) * outputs;
-    const float *from[M * M];
-    for (int i = 0; i < M; i++)
-        for (int j = 0; j < M; j++) {
-            int here = place.row + i < conv->rows && place.column + j < conv->columns;
-            from[i * M + j] = here ? corner + (i * conv->columns + j) * outputs : job->zeros;
-        }
+    const float *rows[M];
+    for (int i = 0; i < M; i++) rows[i] = place.row + i < conv->rows ? corner + i * conv->columns * outputs : job->zeros;
+    const long columns = min_of(M, conv->columns - place.column);
     for (long o = 0; o < job->panels * width; o += LANES) {
         float *to = q + (o / width * job->block + t) * width + o % width;
-        if (o + LANES <= outputs)
-            transform_gradient(from, o, LANES, to, job->q_step);
+        if (o + LANES <= outputs && columns == M) /* the usual case, with constants */
+            transform_gradient(rows, outputs, M, o, LANES, to, job->q_step);
         else
-            transform_gradient(from, o, outputs - o, to, job->q_step);
+            transform_gradient(rows, outputs, columns, o, min_of(LANES, outputs - o), to, job->q_step);
     }
 }
 
-/* V and Q of the tile `first + t`. */
-static void transform_tile(const Job *job, long first, long t, float *v, float *q) {
+/* V and Q of a tile, which is the t-th in them. A pointer: to copy a TilePosition right after its numbers were stored one by
+ * one would wait for these stores. */
+static void transform_tile(const Job *job, const TilePosition *at, long t, float *v, float *q) {
     const Conv *conv = job->conv;
-    TilePosition place = tile_position(M, job->tiles, first + t);
+    const TilePosition place = *at;
     const float *image = job->x + place.image * conv->height * conv->width * conv->channels;
     transform_input_tile(M, image, conv->height, conv->width, conv->channels, place.row - conv->padding[0],
                          place.column - conv->padding[1], job->zeros, v + t * job->t_step, job->v_step);
@@ -90,30 +90,43 @@ static void transform_tile(const Job *job, long first, long t, float *v, float *
 /* z[c][o] += the sum over `count` tiles of v[t][c] q[t][o], for `rows` channels c and `vectors` vectors of outputs o, both
  * constants; z[c][o] = that sum for the `first` tiles. */
 INLINE void add_block_of_z(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first,
-                           float *z) {
+                           float *z, Ahead *ahead) {
     vf sum[2 * MR];
-    multiply_neighbours(sum, rows, vectors, count, v, job->t_step, q, vectors * LANES);
+    multiply_neighbours(sum, rows, vectors, count, v, job->t_step, q, vectors * LANES, next_lines(ahead, count, q));
+#pragma GCC unroll 24
     for (int i = 0; i < rows * vectors; i++) store(z + i * LANES, first ? sum[i] : load(z + i * LANES) + sum[i]);
 }
 
 /* The same for all channels of a panel: in blocks of `rows`, then of four, then one by one. */
-INLINE void add_panel(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first, float *z) {
+INLINE void add_panel(int rows, int vectors, const Job *job, const float *v, const float *q, long count, int first, float *z,
+                      Ahead *ahead) {
     const long channels = job->conv->channels, width = vectors * LANES;
     long c = 0;
-    for (; c + rows <= channels; c += rows) add_block_of_z(rows, vectors, job, v + c, q, count, first, z + c * width);
-    for (; c + 4 <= channels; c += 4) add_block_of_z(4, vectors, job, v + c, q, count, first, z + c * width);
-    for (; c < channels; c++) add_block_of_z(1, vectors, job, v + c, q, count, first, z + c * width);
+    for (; c + rows <= channels; c += rows) add_block_of_z(rows, vectors, job, v + c, q, count, first, z + c * width, ahead);
+    for (; c + 4 <= channels; c += 4) add_block_of_z(4, vectors, job, v + c, q, count, first, z + c * width, ahead);
+    for (; c < channels; c++) add_block_of_z(1, vectors, job, v + c, q, count, first, z + c * width, ahead);
 }
 
 static void add_products(const Job *job, long position, long panel, const float *v, const float *q, long count, int first,
-                         float *z) {
+                         float *z, Ahead *ahead) {
     v += position * job->v_step;
     q += position * job->q_step + panel * job->block * job->width;
     z += position * job->z_step + panel * job->conv->channels * job->width;
     if (job->width == NR)
-        add_panel(MR, 2, job, v, q, count, first, z);
+        add_panel(MR, 2, job, v, q, count, first, z, ahead);
     else
-        add_panel(NARROW_ROWS, 1, job, v, q, count, first, z);
+        add_panel(NARROW_ROWS, 1, job, v, q, count, first, z, ahead);
+}
+
+/* What a block of tiles will read. */
+static Ahead rows_of_x(const Job *job, long first) {
+    const Conv *conv = job->conv;
+    return rows_of_tiles(M, job->tiles, first, first + job->block, job->x, conv->height, conv->width * conv->channels);
+}
+
+static Ahead rows_of_gy(const Job *job, long first) {
+    const Conv *conv = job->conv;
+    return rows_of_tiles(M, job->tiles, first, first + job->block, job->gy, conv->rows, conv->columns * conv->outputs);
 }
 
 static float *new_v(const Job *job) { return memory_alloc((size_t)(POSITIONS * (job->v_step + job->q_step)) * sizeof(float)); }
@@ -129,10 +142,12 @@ static void add_stripes(void *context, Loop *loop) {
         float *z = job->z + stripe * POSITIONS * job->z_step;
         for (long first = begin; first < end; first += job->block) {
             const long count = min_of(job->block, end - first);
-            for (long t = 0; t < count; t++) transform_tile(job, first, t, v, q);
+            Ahead ahead[2] = {rows_of_x(job, first + count), rows_of_gy(job, first + count)};
+            TilePosition place = tile_position(M, job->tiles, first);
+            for (long t = 0; t < count; t++, place = next_tile(M, job->tiles, place)) transform_tile(job, &place, t, v, q);
             for (long position = 0; position < POSITIONS; position++)
                 for (long panel = 0; panel < job->panels; panel++)
-                    add_products(job, position, panel, v, q, count, first == begin, z);
+                    add_products(job, position, panel, v, q, count, first == begin, z, ahead + (ahead->at >= ahead->end));
         }
     }
     memory_free(v);
@@ -143,15 +158,17 @@ static void add_stripes(void *context, Loop *loop) {
 static void transform_tiles(void *context, Loop *loop) {
     const Job *job = context;
     for (long task; (task = loop_next(loop)) >= 0;)
-        for (long t = task * TILES_PER_TASK; t < min_of((task + 1) * TILES_PER_TASK, job->count); t++)
-            transform_tile(job, job->first, t, job->v, job->v + POSITIONS * job->v_step);
+        for (long t = task * TILES_PER_TASK; t < min_of((task + 1) * TILES_PER_TASK, job->count); t++) {
+            const TilePosition place = tile_position(M, job->tiles, job->first + t);
+            transform_tile(job, &place, t, job->v, job->v + POSITIONS * job->v_step);
+        }
 }
 
 static void add_positions(void *context, Loop *loop) {
     const Job *job = context;
     for (long task; (task = loop_next(loop)) >= 0;)
         add_products(job, task / job->panels, task % job->panels, job->v, job->v + POSITIONS * job->v_step, job->count,
-                     job->first == 0, job->z);
+                     job->first == 0, job->z, &(Ahead){NULL, NULL});
 }
 
 static void add_together(Job *job) {
@@ -229,7 +246,7 @@ int winograd_grad_weight(const Conv *conv, const float *x, const float *gy, floa
     job.q_step = odd_lines(job.block * job.panels * job.width);
     job.z_step = odd_lines(conv->channels * job.panels * job.width);
     job.z = memory_alloc((size_t)(job.stripes * POSITIONS * job.z_step) * sizeof(float));
-    job.zeros = zero_pixel(max_of(conv->channels, conv->outputs));
+    job.zeros = zero_pixel(TILE * max_of(conv->channels, conv->outputs));
     if (!job.z || !job.zeros) job.failed = 1;
     if (!job.failed && job.stripes > 1) parallel(job.stripes, add_stripes, &job);
     if (!job.failed && job.stripes == 1) add_together(&job);

@@ -34,7 +34,10 @@ def array_module(array: object) -> ModuleType:
 
 def is_array(value: object) -> bool:
     """Whether `value` is an array of NumPy or CuPy."""
-    return isinstance(value, np.ndarray) or array_module(value) is not np
+    if isinstance(value, np.ndarray):
+        return True
+    cupy = sys.modules.get("cupy")  # not array_module(), since every op asks this of all its settings
+    return cupy is not None and isinstance(value, cupy.ndarray)
 
 
 def as_array(value: Any, like: Array) -> Array:
@@ -50,7 +53,8 @@ def scalar(value: Any, dtype: Any, like: Array) -> Array:
 
 def device_of(array: Any) -> device:
     """ "cpu", or "cuda:N" for a CuPy array on GPU N."""
-    return CPU if array_module(array) is np else gpu(int(array.device.id))
+    is_numpy = isinstance(array, np.ndarray) or array_module(array) is np  # the first is the quick answer
+    return CPU if is_numpy else gpu(int(array.device.id))
 
 
 def memory_owner(array: Array) -> Array:

@@ -314,8 +314,10 @@ def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) 
 
 
 @kernel
-def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where p·s + i·d − P = h, q·s + j·d − P = v"""
+def conv2d_grad_input(
+    gy: Array, w: Array, input_size: Pair, window: Window, groups: int, plus: Array | None = None
+) -> Array:
+    """gx[n,c,h,v] = Σ_{o,i,j} gy[n,o,p,q] · w[o,c,i,j] where p·s + i·d − P = h, q·s + j·d − P = v, + `plus` if given"""
 
 
 @kernel
@@ -407,13 +409,21 @@ def batch_norm_update_stats(
 
 @kernel
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    bias: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """(gx, gw, gb) of training-mode batch norm; x̂ = (x − μ)/√(σ² + ε):
 
     gb = Σ g,  gw = Σ g x̂,  gx = w/√(σ² + ε) · (g − gb/m − x̂ gw/m)
 
-    where g is gy, or, with the output y of a ReLU that followed, gy where y > 0, else 0.
+    where g is gy, or, with the output y of a ReLU that followed, gy where y > 0, else 0. With the bias too, y is
+    max(w x̂ + bias, 0), nothing having been added; so the mask may be computed from x, and y need not be read.
     """
 
 

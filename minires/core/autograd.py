@@ -143,7 +143,12 @@ class BackwardPass:
         node.needs_input_grad = tuple(needed)
         if not any(needed):
             return  # neither run nor released, so that a later pass may start here
-        for edge, is_needed, sent in zip(node.edges, needed, gradients_of(node, gradient), strict=True):
+        node.sent = self.pending  # see Function.take_sent
+        try:
+            gradients = gradients_of(node, gradient)
+        finally:
+            node.sent = None
+        for edge, is_needed, sent in zip(node.edges, needed, gradients, strict=True):
             if edge is not None and is_needed and sent is not None:
                 self.send(edge, sent)
         if not self.retain_graph:

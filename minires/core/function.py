@@ -43,6 +43,7 @@ class Function:
     edges: tuple[Function | Tensor | None, ...] = ()
     applied = False
     released = False
+    sent: dict[Function | Tensor, Tensor] | None = None  # during backward: the gradients that wait, see `take_sent`
     created_at = ""  # "file.py:12: y = x.log()", under detect_anomaly
 
     def forward(self, *arrays: Any) -> Array:
@@ -126,6 +127,14 @@ class Function:
         self.retained: list[ref[Tensor]] = []
         output.node = self
         output.requires_grad = True
+
+    def take_sent(self, number: int) -> Tensor | None:
+        """What input `number` has been sent in this backward pass, if anything, for backward to add to its gradient.
+
+        A kernel that adds it as it stores the gradient saves the passes over memory of a sum.
+        """
+        edge = self.edges[number]
+        return None if edge is None or self.sent is None else self.sent.pop(edge, None)
 
     def output(self) -> Tensor:
         """The output, as a Tensor of this node: a formula that uses it has the right higher derivatives."""

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minires import backend
 from minires.backend import Array
 from minires.backend.shapes import Pair, Window
@@ -50,7 +52,8 @@ class Conv2d(_Convolution):
         x, w, *bias = self.inputs
         gx = gw = gb = None
         if self.needs_input_grad[0]:
-            gx = Conv2dGradInput(x.shape[2:], self.window, self.groups)(gy, w)
+            plus = self.take_sent(0) if x.dtype == np.float32 else None  # a gradient check, in float64, sees the sum
+            gx = Conv2dGradInput(x.shape[2:], self.window, self.groups)(gy, w, *([] if plus is None else [plus]))
         if self.needs_input_grad[1]:
             gw = Conv2dGradWeight(self.window, self.groups)(x, gy)
         if bias and self.needs_input_grad[2]:
@@ -61,22 +64,23 @@ class Conv2d(_Convolution):
 class Conv2dGradInput(_Convolution):
     """gx[n,c,h,v] = Σ gy[n,o,p,q] · w[o,c,i,j] over all o, (p,q), (i,j) with p·s + i·d − P = h, q·s + j·d − P = v.
 
-    gy (N, O, Ho, Wo), w (O, C/groups, kh, kw) -> gx (N, C, H, W), where (H, W) = input_size. It is also known as
-    transposed convolution: as a map of gy it is the adjoint (transpose) of conv2d, so its own gradient is conv2d.
+    gy (N, O, Ho, Wo), w (O, C/groups, kh, kw) -> gx (N, C, H, W), where (H, W) = input_size; `plus`, like gx, is added
+    in the same pass over memory. It is also known as transposed convolution: as a map of gy it is the adjoint
+    (transpose) of conv2d, so its own gradient is conv2d.
     """
 
     def __init__(self, input_size: Pair, window: Window, groups: int) -> None:
         super().__init__(window, groups)
         self.input_size = input_size
 
-    def forward(self, gy: Array, w: Array) -> Array:
-        return backend.conv2d_grad_input(gy, w, self.input_size, self.window, self.groups)
+    def forward(self, gy: Array, w: Array, plus: Array | None = None) -> Array:
+        return backend.conv2d_grad_input(gy, w, self.input_size, self.window, self.groups, plus)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
-        gy, w = self.inputs
+        gy, w, *plus = self.inputs
         to_gy = Conv2d(self.window, self.groups)(ggx, w) if self.needs_input_grad[0] else None
         to_w = Conv2dGradWeight(self.window, self.groups)(ggx, gy) if self.needs_input_grad[1] else None
-        return to_gy, to_w
+        return (to_gy, to_w, ggx) if plus else (to_gy, to_w)
 
 
 class Conv2dGradWeight(_Convolution):

@@ -79,7 +79,7 @@ class BatchNormTraining(_BatchNorm):
     over memory; models/blocks.py uses `+`. The caller updates running statistics from the node's `mean` and `var`.
     """
 
-    saved_inputs = (0, 1)
+    saved_inputs = (0, 1, 2)
 
     def forward(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
         self.mean, self.var = backend.batch_norm_stats(x)
@@ -106,7 +106,8 @@ class BatchNormTraining(_BatchNorm):
         y = self.output().data if self.relu else None
         if residual and y is not None:  # its gradient is the one after the mask, so this is computed once for both
             gy, y = backend.relu_mask(gy, y), None
-        gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y)
+        bias = None if residual else self.inputs[2].data  # without a residual x alone gives the mask
+        gx, gw, gb = backend.batch_norm_grad(gy, x.data, self.mean, self.var, weight.data, self.eps, y, bias)
         return (gx, gw, gb, gy) if residual else (gx, gw, gb)
 
 

@@ -221,13 +221,13 @@ def conv2d(x: Any, w: Any, bias: Any, window: Window, groups: int) -> np.ndarray
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_grad_input(gy: Any, w: Any, input_size: Pair, window: Window, groups: int) -> np.ndarray:
+def conv2d_grad_input(gy: Any, w: Any, input_size: Pair, window: Window, groups: int, plus: Any = None) -> np.ndarray:
     gx = np.zeros((gy.shape[0], w.shape[1] * groups, *input_size))
     share = w.shape[0] // groups
     for n, o, c in itertools.product(range(gy.shape[0]), range(w.shape[0]), range(w.shape[1])):
         for p, q, i, j, h, v in _taps(input_size, gy.shape[2:], window):
             gx[n, o // share * w.shape[1] + c, h, v] += gy[n, o, p, q] * w[o, c, i, j]
-    return gx
+    return gx if plus is None else gx + plus
 
 
 def conv2d_grad_weight(x: Any, gy: Any, window: Window, groups: int) -> np.ndarray:
@@ -326,7 +326,7 @@ def batch_norm_update_stats(running_mean: Any, running_var: Any, mean: Any, var:
         running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c] * m / (m - 1)
 
 
-def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any) -> Any:
+def batch_norm_grad(gy: Any, x: Any, mean: Any, var: Any, w: Any, eps: float, y: Any, bias: Any = None) -> Any:
     gw, gb = batch_norm_grad_sums(gy, x, mean, var, eps, y)
     return batch_norm_grad_input(gy, x, mean, var, w, eps, y, gw, gb, x.size // x.shape[1]), gw, gb
 

@@ -10,6 +10,7 @@ import pytest
 
 import minires as mr
 from minires import functional as F
+from minires import models
 from minires.errors import DtypeError, GraphError, ShapeError
 
 
@@ -48,6 +49,39 @@ def test_a_tensor_used_twice_receives_the_sum():
     x = leaf(3.0)
     (x * x + x).backward()
     assert x.grad.item() == 7.0
+
+
+@pytest.mark.parametrize(("stride", "groups", "kernel"), [(1, 1, 3), (2, 1, 3), (3, 1, 2), (1, 4, 3), (2, 2, 1)])
+def test_a_convolution_adds_what_its_input_has_been_sent(stride, groups, kernel):
+    """In float32 its kernel adds it, in float64 the backward pass does; both to a leaf and to a node's output."""
+    rng = np.random.default_rng(stride)
+    arrays = [rng.normal(size=shape) for shape in ((2, 4, 7, 6), (8, 4 // groups, kernel, kernel), (2, 4, 7, 6))]
+
+    def gradients(dtype, create_graph):
+        x, w, scale = (mr.tensor(array.astype(dtype), requires_grad=True) for array in arrays)
+        for inner in (x, x * scale):
+            y = F.conv2d(inner, w, stride=stride, groups=groups)
+            loss = (y * y).mean() + (inner * scale * inner).mean()
+            first = mr.grad(loss, [x, w, scale], create_graph=create_graph)
+            yield from first
+            if create_graph:
+                yield from mr.grad(sum((each * each).sum() for each in first), [x, w, scale])
+
+    for create_graph in (False, True):
+        for actual, expected in zip(
+            gradients("float32", create_graph), gradients("float64", create_graph), strict=True
+        ):
+            assert actual.dtype == np.float32
+            np.testing.assert_allclose(actual.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_residual_block_needs_no_pass_for_the_sum_of_its_two_gradients():
+    block, x = models.BasicBlock(8, 8), mr.randn(2, 8, 6, 6, requires_grad=True)
+    y = block(x * 2)
+    with mr.profile() as p:
+        y.backward(mr.ones(*y.shape))
+    assert "conv2d_grad_input" in {row.kernel for row in p.rows}
+    assert "add" not in {row.kernel for row in p.rows}
 
 
 def test_the_same_tensor_as_both_operands():

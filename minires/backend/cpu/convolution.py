@@ -16,12 +16,14 @@ def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) 
     return machine.library.conv2d(x, w, bias, None, False, *window[1:], groups, algorithms.forward(shape))
 
 
-def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
-    if not is_supported(gy, w):
+def conv2d_grad_input(
+    gy: Array, w: Array, input_size: Pair, window: Window, groups: int, plus: Array | None = None
+) -> Array:
+    if not is_supported(gy, w, plus):
         return NotImplemented
     shape = _shape(gy.shape[0], w.shape[1] * groups, w.shape[0], input_size, window, groups)
     algorithm = algorithms.grad_input(shape, input_size)
-    return machine.library.conv2d_grad_input(gy, w, input_size, *window[1:], groups, algorithm)
+    return machine.library.conv2d_grad_input(gy, w, input_size, *window[1:], groups, algorithm, plus)
 
 
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:

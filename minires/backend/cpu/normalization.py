@@ -40,11 +40,18 @@ def batch_norm_stats(x: Array) -> tuple[Array, Array]:
 
 
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    bias: Array | None = None,
 ) -> tuple[Array, Array, Array]:
-    if not _is_image_or_rows(x) or not is_supported(gy, x, mean, var, weight, y):
+    if not _is_image_or_rows(x) or not is_supported(gy, x, mean, var, weight, y, bias):
         return NotImplemented
-    gx, gw, gb = machine.library.batch_norm_grad(gy, x, mean, var, weight, eps, y)
+    gx, gw, gb = machine.library.batch_norm_grad(gy, x, mean, var, weight, eps, y, bias)
     return gx, gw, gb
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +23,20 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 def pad(x: Array, widths: Sequence[Pair], value: float) -> Array:
     if x.ndim != 4 or not is_supported(x):
         return NotImplemented
-    return images.pad(x, widths, value, machine.library.empty_image)
+    if value or math.copysign(1, value) < 0:  # −0 is not the kernel's zero
+        return images.pad(x, widths, value, machine.library.empty_image)
+    start = tuple(before for before, _ in widths)
+    shape = tuple(before + size + after for (before, after), size in zip(widths, x.shape, strict=True))
+    return machine.library.place_image(x, start, (1, 1, 1, 1), shape)
 
 
 def index_add(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
-    return NotImplemented if 0 in shape else images.index_add(g, key, shape, machine.library.empty_image)
+    if 0 in shape:
+        return NotImplemented
+    is_slices = isinstance(key, tuple) and len(key) == len(shape) == 4 and all(isinstance(part, slice) for part in key)
+    if not is_slices or not is_supported(g):
+        return images.index_add(g, key, shape, machine.library.empty_image)
+    start, stop, step = zip(*(part.indices(size) for part, size in zip(key, shape, strict=True)), strict=True)
+    if min(step) < 1 or g.shape != tuple(len(range(*each)) for each in zip(start, stop, step, strict=True)):
+        return images.index_add(g, key, shape, machine.library.empty_image)
+    return machine.library.place_image(g, start, step, shape)

@@ -192,7 +192,14 @@ def fused_conv2d(
     return y
 
 
-def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
+def conv2d_grad_input(
+    gy: Array, w: Array, input_size: Pair, window: Window, groups: int, plus: Array | None = None
+) -> Array:
+    gx = _grad_input(gy, w, input_size, window, groups)
+    return gx if gx is NotImplemented or plus is None else gx + plus
+
+
+def _grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
     if not is_supported(gy, w) or 0 in input_size:
         return NotImplemented
     if groups > 1:

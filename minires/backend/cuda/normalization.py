@@ -65,7 +65,14 @@ def batch_norm_update_stats(
 
 
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    bias: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     if not is_supported(gy, x, mean, var, weight, y) or not is_image_or_matrix(x):
         return NotImplemented

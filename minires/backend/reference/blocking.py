@@ -28,13 +28,15 @@ def conv2d(x: Array, w: Array, bias: Array | None, window: Window, groups: int) 
     return y
 
 
-def conv2d_grad_input(gy: Array, w: Array, input_size: Pair, window: Window, groups: int) -> Array:
+def conv2d_grad_input(
+    gy: Array, w: Array, input_size: Pair, window: Window, groups: int, plus: Array | None = None
+) -> Array:
     xp = array_module(gy)
     gx = xp.zeros((gy.shape[0], w.shape[1] * groups, *input_size), xp.result_type(gy, w))
     for block in blocks(gy.shape[0], input_size, window, w, groups):
         padded = convolution.conv2d_grad_input_block(gy[block.output], w, block.padded_size, window, groups)
         gx[block.input] += padded[block.inside]  # neighbouring blocks share pixels
-    return gx
+    return gx if plus is None else gx + plus
 
 
 def conv2d_grad_weight(x: Array, gy: Array, window: Window, groups: int) -> Array:

@@ -68,7 +68,14 @@ def batch_norm_update_stats(
 
 
 def batch_norm_grad(
-    gy: Array, x: Array, mean: Array, var: Array, weight: Array | None, eps: float, y: Array | None
+    gy: Array,
+    x: Array,
+    mean: Array,
+    var: Array,
+    weight: Array | None,
+    eps: float,
+    y: Array | None,
+    bias: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     g, x_hat, inverse = _gradient_and_x_hat(gy, x, mean, var, eps, y)
     gw, gb = _sums(g, x_hat)

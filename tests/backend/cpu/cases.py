@@ -235,7 +235,10 @@ def conv2d_grad_input(choices: Choices) -> Case:
     image = c.x.shape[2:]
     gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
     allowed = bound_of(algorithms.grad_input(c.shape, image)) * size.max()
-    arguments = (c.gy, c.w, image, c.window, c.groups)
+    plus = _summand(choices, c)
+    if plus is not None:
+        gx, allowed = gx + plus, allowed + EPS * (abs(gx) + abs(plus))
+    arguments = (c.gy, c.w, image, c.window, c.groups, plus)
     return Case("conv2d_grad_input", arguments, (gx,), (allowed,))
 
 
@@ -300,24 +303,32 @@ def forward_case(
 def forced_grad_input(choices: Choices) -> Case:
     c = convolution(choices, plain=True)
     algorithm = choices.of([DIRECT, WINOGRAD2, WINOGRAD4] if max(c.window.padding) <= 2 else [DIRECT])
-    return grad_input_case(c, algorithm)
+    return grad_input_case(c, algorithm, _summand(choices, c))
 
 
 def forced_any_grad_input(choices: Choices) -> Case:
     c = convolution(choices, grouped=bool(choices.integer(0, 1)))
     ways = [way for way in algorithms.candidates(c.shape) if max(c.window.padding) <= 2 or way in (DIRECT, DEPTHWISE)]
-    return grad_input_case(c, choices.of(ways))
+    return grad_input_case(c, choices.of(ways), _summand(choices, c))
 
 
-def grad_input_case(c: Convolution, algorithm: int) -> Case:
+def _summand(choices: Choices, c: Convolution) -> Array | None:
+    """What the input of a convolution has received from elsewhere, or nothing."""
+    return choices.of([None, laid(choices, _random(choices).normal(size=c.x.shape))])
+
+
+def grad_input_case(c: Convolution, algorithm: int, plus: Array | None = None) -> Case:
     image = c.x.shape[2:]
     gx, size = exact("conv2d_grad_input", c.gy, c.w, image, c.window, c.groups)
 
     def call(*arguments: Any) -> Array:
         return cpu.library.conv2d_grad_input(*arguments)
 
-    arguments = (c.gy, c.w, image, *c.window[1:], c.groups, algorithm)
-    return Case("library.conv2d_grad_input", arguments, (gx,), (bound_of(algorithm) * size.max(),), call=call)
+    allowed = bound_of(algorithm) * size.max()
+    if plus is not None:
+        gx, allowed = gx + plus, allowed + EPS * (abs(gx) + abs(plus))
+    arguments = (c.gy, c.w, image, *c.window[1:], c.groups, algorithm, plus)
+    return Case("library.conv2d_grad_input", arguments, (gx,), (allowed,), call=call)
 
 
 def forced_grad_weight(choices: Choices) -> Case:
@@ -407,9 +418,16 @@ def batch_norm_grad(choices: Choices) -> Case:
     """The error of the sums may be 2e-6 of the sum of absolute values (see batch_norm_stats)."""
     shape, rng, eps = _normalised(choices), _random(choices), choices.of([1e-5, 0.1])
     gy, x = (laid(choices, rng.normal(size=shape)) for _ in range(2))
-    mean, var, weight, _ = _affine(choices, shape[1])
+    mean, var, weight, bias = _affine(choices, shape[1])
     y = choices.of([None, laid(choices, np.maximum(rng.normal(size=shape), 0))])  # a ReLU's output: half of it is zero
-    arguments = (gy, x, mean, var, weight, eps, y)
+    if y is None or choices.integer(0, 1):
+        bias = None
+    else:  # the bias says that y is max(w x̂ + b, 0), computed by the kernel of the forward pass
+        bias = np.zeros(shape[1], np.float32) if bias is None else bias
+        y = CPU.batch_norm(x, mean, var, weight, bias, eps, None, True)
+        before = reference.batch_norm(*map(_double, (x, mean, var, weight, bias)), eps, None, False)
+        gy = laid(choices, np.where(abs(before) < 1e-4, 0, gy))  # builds may differ in the sign of what is nearly 0
+    arguments = (gy, x, mean, var, weight, eps, y, bias)
     g, wide, m = _double(gy), _double(x), x.size // shape[1]
     if y is not None:
         g = np.where(y > 0, g, 0)
@@ -426,7 +444,7 @@ def batch_norm_grad(choices: Choices) -> Case:
 def batch_norm_grad_sums(choices: Choices) -> Case:
     """The last two results of `batch_norm_grad`."""
     whole = batch_norm_grad(choices)
-    gy, x, mean, var, _, eps, y = whole.arguments
+    gy, x, mean, var, _, eps, y, _ = whole.arguments
     return Case("batch_norm_grad_sums", (gy, x, mean, var, eps, y), whole.expected[1:], whole.allowed[1:])
 
 
@@ -434,7 +452,7 @@ def batch_norm_grad_input(choices: Choices) -> Case:
     """The first result of `batch_norm_grad`, from its sums, rounded to float32 as they are in a program."""
     whole = batch_norm_grad(choices)
     sums = [each.astype(np.float32) for each in whole.expected[1:]]
-    arguments = (*whole.arguments, *sums, whole.arguments[1].size // whole.arguments[1].shape[1])
+    arguments = (*whole.arguments[:7], *sums, whole.arguments[1].size // whole.arguments[1].shape[1])
     return Case("batch_norm_grad_input", arguments, whole.expected[:1], whole.allowed[:1])
 
 

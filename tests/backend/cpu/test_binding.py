@@ -93,3 +93,18 @@ def test_results_are_none_an_array_or_a_tuple():
     before = sys.getrefcount(out)
     assert library.relu(image(2), out) is out
     assert sys.getrefcount(out) == before
+
+
+def test_an_image_is_placed_only_where_it_fits():
+    for start, apart, shape in [
+        ((0, 0, 0, 0), (1, 1, 2, 1), (1, 2, 6, 4)),  # the last row would be the seventh
+        ((0, 1, 0, 0), (1, 1, 1, 1), (1, 2, 4, 4)),
+        ((0, 0, -1, 0), (1, 1, 1, 1), (1, 2, 4, 4)),
+        ((0, 0, 0, 0), (1, 1, 1, 0), (1, 2, 4, 4)),
+        ((0, 0, 0, 9), (1, 1, 1, 1), (1, 2, 4, 4)),
+    ]:
+        with pytest.raises(ValueError, match="the image does not fit"):
+            library.place_image(image(1, 2, 4, 4), start, apart, shape)
+    placed = library.place_image(image(1, 2, 4, 4), (0, 1, 0, 1), (1, 1, 2, 1), (2, 4, 7, 6))
+    assert placed.sum() == 32
+    assert placed[0, 1:3, ::2, 1:5].all()

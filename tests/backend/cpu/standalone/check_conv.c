@@ -109,9 +109,11 @@ void check_conv_grad_input(void) {
     int algorithm = some_algorithm(&c, 1, 2);
     long count = x_count(&c);
     float *gy = random_array(y_count(&c)), *w = random_array(w_count(&c)), *gx = blank(count);
+    float *plus = maybe() ? random_array(count) : NULL;
     double *expected = zeros(count), *size = zeros(count);
     sum_products(&c, NULL, w, gy, expected, size, 0);
-    must_succeed("memory", conv_grad_input(&c, algorithm, laid(&c, w), gy, gx));
+    for (long k = 0; k < count && plus; k++) expected[k] += plus[k], size[k] += fabs(plus[k]);
+    must_succeed("memory", conv_grad_input(&c, algorithm, laid(&c, w), gy, plus, gx));
     compare_to_largest("gx", gx, expected, size, bound_of(algorithm), count);
 }
 

@@ -55,6 +55,8 @@ void check_batch_norm_grad(void) {
     float *gy = random_array(count), *x = random_array(count), *y = maybe() ? random_array(count) : NULL;
     float *mean = random_array(channels), *var = random_variances(channels), *weight = maybe() ? random_array(channels) : NULL;
     float *gx = blank(count), *gw = blank(channels), *gb = blank(channels), eps = maybe() ? 1e-5f : 0.1f;
+    float *bias = y && maybe() ? random_array(channels) : NULL; /* then y is that of x, and the gradient reads x instead */
+    if (bias) must_succeed("memory", batch_norm(x, rows, channels, mean, var, weight, bias, eps, NULL, 1, y));
     double *b = zeros(channels), *w = zeros(channels), *b_size = zeros(channels), *w_size = zeros(channels);
     double *expected = zeros(count), *size = zeros(count);
     for (long k = 0; k < count; k++) {
@@ -69,7 +71,7 @@ void check_batch_norm_grad(void) {
         expected[k] = scale * (g - b[c] / m - x_hat * w[c] / m);
         size[k] = fabs(scale) * (fabs(g) + b_size[c] / m + fabs(x_hat) * w_size[c] / m);
     }
-    must_succeed("memory", batch_norm_grad(gy, x, y, rows, channels, mean, var, weight, eps, gx, gw, gb));
+    must_succeed("memory", batch_norm_grad(gy, x, y, rows, channels, mean, var, weight, bias, eps, gx, gw, gb));
     compare("gx", gx, expected, size, 2e-6, count);
     compare("gw", gw, w, w_size, 2e-6, channels);
     compare("gb", gb, b, b_size, 2e-6, channels);
