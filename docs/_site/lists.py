@@ -12,6 +12,8 @@ APART = ("lessons/answers/", "teaching/")  # built and linked to, but in no list
 
 def add_list(app: Sphinx, docname: str, content: list[str]) -> None:
     """Adds a list at the end of a page, if there are pages below it; in the navigation alone unless it is an index."""
+    if docname == app.config.root_doc and Path(app.srcdir, "teaching.md").exists():
+        content[0] = content[0].replace("   lab/README\n", "   lab/README\n   teaching\n")
     folder = Path(app.srcdir, docname).parent
     if (pattern := BELOW.get(docname)) and len(list(folder.glob(f"{pattern}.md"))) > 1:
         shown = "" if docname.endswith("index") else ":hidden:\n"
