@@ -29,7 +29,7 @@ void compare_to_largest(const char *what, float *got, const double *expected, do
 
 #define FOR_ALL_CHECKS(CHECK)                                                                                                                                                                    \
     /* check_conv.c */ CHECK(conv_forward) CHECK(conv_grad_input) CHECK(conv_grad_weight) /* check_image.c */ CHECK(batch_norm_stats) CHECK(batch_norm) CHECK(batch_norm_grad) CHECK(sum_pixels) \
-        CHECK(layout) /* check_pool.c */ CHECK(max_pool) CHECK(avg_pool) /* check_rows.c */ CHECK(elementwise) CHECK(matmul) CHECK(softmax) CHECK(sgd)
+        CHECK(layout) CHECK(place_image) /* check_pool.c */ CHECK(max_pool) CHECK(avg_pool) /* check_rows.c */ CHECK(elementwise) CHECK(matmul) CHECK(softmax) CHECK(sgd)
 
 #define DECLARATION(name) void check_##name(void);
 FOR_ALL_CHECKS(DECLARATION)

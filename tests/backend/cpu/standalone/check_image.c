@@ -75,6 +75,13 @@ void check_batch_norm_grad(void) {
     compare("gx", gx, expected, size, 2e-6, count);
     compare("gw", gw, w, w_size, 2e-6, channels);
     compare("gb", gb, b, b_size, 2e-6, channels);
+    float *gw_alone = blank(channels), *gb_alone = blank(channels), *gx_alone = blank(count); /* in its two steps */
+    must_succeed("memory", batch_norm_grad_sums(gy, x, y, rows, channels, mean, var, eps, gw_alone, gb_alone));
+    must_succeed("memory", batch_norm_grad_input(gy, x, y, rows, channels, mean, var, weight, eps, gw_alone, gb_alone,
+                                                 (double)rows, gx_alone));
+    compare("gx of two steps", gx_alone, expected, size, 2e-6, count);
+    compare("gw alone", gw_alone, w, w_size, 2e-6, channels);
+    compare("gb alone", gb_alone, b, b_size, 2e-6, channels);
 }
 
 void check_sum_pixels(void) {
@@ -108,4 +115,30 @@ void check_layout(void) {
                 for (long c = 0; c < shape[1]; c++)
                     expected[at++] = x[n * steps[0] + c * steps[1] + h * steps[2] + w * steps[3]];
     compare("y", y, expected, zeros(at), 0, at);
+}
+
+/* y[start + apart k] = x[k] along each axis, and 0 elsewhere */
+void check_place_image(void) {
+    long shape[4] = {integer(1, 3), some_channels(), integer(1, 9), integer(1, 9)}, steps[4], count = 1, larger = 1;
+    static const int orders[3][4] = {{3, 2, 1, 0}, {1, 3, 2, 0}, {0, 2, 3, 1}}; /* innermost first */
+    const int *order = orders[integer(0, 2)];
+    Placing to;
+    for (int k = 0; k < 4; k++) {
+        steps[order[k]] = count, count *= shape[order[k]] + (k < 3);
+        to.start[k] = integer(0, 2), to.apart[k] = integer(1, 3);
+        to.shape[k] = to.start[k] + to.apart[k] * (shape[k] - 1) + 1 + integer(0, 2), larger *= to.shape[k];
+    }
+    float *x = random_array(count), *y = blank(larger);
+    place_image(x, shape, steps, to, y);
+    double *expected = zeros(larger);
+    for (long n = 0; n < shape[0]; n++)
+        for (long h = 0; h < shape[2]; h++)
+            for (long w = 0; w < shape[3]; w++)
+                for (long c = 0; c < shape[1]; c++) {
+                    long image = to.start[0] + to.apart[0] * n, row = to.start[2] + to.apart[2] * h;
+                    long column = to.start[3] + to.apart[3] * w, channel = to.start[1] + to.apart[1] * c;
+                    long pixel = (image * to.shape[2] + row) * to.shape[3] + column;
+                    expected[pixel * to.shape[1] + channel] = x[n * steps[0] + h * steps[2] + w * steps[3] + c * steps[1]];
+                }
+    compare("y", y, expected, zeros(larger), 0, larger);
 }
