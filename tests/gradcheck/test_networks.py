@@ -10,6 +10,7 @@ from minires import functional as F
 from minires import models, nn
 from minires.core.function import Function
 from minires.gradcheck import Verdict, gradcheck
+from minires.models.resnet import Bottleneck
 from minires.ops.conv import Conv2d
 from minires.ops.elementwise import Add, ReLU
 from minires.ops.linear import MatMul
@@ -19,12 +20,12 @@ from tests.gradcheck.breaking import MISTAKES, break_backward
 
 # ImageNet's plain networks of a hundred layers and more, which nobody trains: plain101 takes nine minutes, plain152 was
 # stopped after four. Of 1,202 layers resnet1202 did not end in ten, plain1202 was not measured.
-# resnet152, preact110 to preact1001, and the wide and grouped networks of 101 layers, of which each took more than a
-# minute and a half, have the blocks of resnet101, preact20, wide_resnet50_2 and resnext50_32x4d. Dense highways take
-# another image: tests/models/test_variations.py checks them, and more of the variations.
+# resnet101 and -152, preact110 to preact1001, the wide and the other grouped networks, which take minutes, have the
+# blocks of resnet50, preact20, and of the wide network below and resnext50_32x4d. Dense highways take another image:
+# tests/models/test_variations.py checks them, and more of the variations.
 TOO_DEEP = (
     *("resnet1202", "plain101", "plain152", "plain1202", "resnet152", "preact110", "preact164", "preact1001"),
-    *("wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"),
+    *("resnet101", "wide_resnet50_2", "wide_resnet101_2", "resnext101_32x8d", "resnext101_64x4d"),
 )
 
 # Name, image size. By the reference kernels in float64 the deep ones take a minute each, so all but two small ones are
@@ -52,6 +53,15 @@ def batch(size: int, n: int = 4) -> mr.Tensor:
 @pytest.mark.parametrize(("name", "size"), FAMILIES)
 def test_every_family_passes(name, size):
     report = gradcheck(network(name), batch(size), fast_mode=True).check()
+    assert report.verdict in (Verdict.PASS, Verdict.KINK)
+
+
+@pytest.mark.slow  # 5 s each
+@pytest.mark.parametrize(("groups", "width"), [(1, 16), (8, 2)], ids=["wide", "grouped"])
+def test_the_blocks_of_wide_and_grouped_networks_pass(groups, width):
+    mr.manual_seed(0)
+    options = {"groups": groups, "width_per_group": width, "width": 8, "num_classes": 5, "stem": "cifar"}
+    report = gradcheck(models.ResNet(Bottleneck, (1, 2), **options), batch(6), fast_mode=True).check()
     assert report.verdict in (Verdict.PASS, Verdict.KINK)
 
 
