@@ -292,3 +292,33 @@ def test_first_paint_is_fast_and_nothing_is_loaded(page: Page) -> None:
         page.js("return performance.getEntriesByType('resource').filter((e) => !e.name.startsWith('data:')).length")
         == 0
     )
+
+
+def test_the_chart_of_depth_says_what_it_shows(page: Page) -> None:
+    page.open("tab=depth&lang=en")
+    assert "Set Blocks to 8 or more" in page.text("#tab-panel")
+    for setting, said in (
+        ("norm=0&depth=8&scale=0.5", "cannot vanish"),
+        ("norm=0&depth=20&scale=3", "do not keep it from exploding"),
+        ("norm=1&depth=20", "divides by its channel's deviation"),
+    ):
+        page.open(f"tab=depth&lang=en&{setting}")
+        assert said in page.text("#tab-panel"), setting
+
+
+def test_what_is_said_fits_the_shortcut_that_there_is(page: Page) -> None:
+    page.open("step=1&shortcut=none&lang=en")
+    assert "There is no shortcut" in page.text(".explanation")
+    page.open("step=18&shortcut=projection&lang=en")
+    assert "goes on through the 1×1 convolution" in page.text(".explanation")
+    page.open("step=16&lang=en")
+    assert "needs no weights and no batch norm" in page.text(".explanation")
+    page.open("step=16&lang=en&mistake=add-in-place")
+    assert "A mistake is switched on" in page.text("#tab-panel")
+
+
+def test_an_address_of_a_later_step_than_there_is_opens_the_last_one(page: Page) -> None:
+    page.open("shortcut=none&step=99&lang=en")
+    found = re.search(r"Step (\d+) of (\d+)", page.text())
+    assert found
+    assert found[1] == found[2]

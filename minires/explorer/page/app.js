@@ -16,7 +16,7 @@ const PACE = 1400; // milliseconds a step, while it plays
 const BLACK = 9;
 const page = JSON.parse(document.getElementById("minires").textContent);
 
-let { state, unknown } = read(location.hash);
+let { state, unknown } = opened();
 let playing = null;
 
 const controls = timelineControls({ go, play });
@@ -47,6 +47,13 @@ document.body.append(
   block,
   network.element,
 );
+
+// The state of the address; of a network with fewer steps than it asks for, the last one.
+function opened() {
+  const found = read(location.hash);
+  found.state.step = Math.min(found.state.step, computed(found.state).steps.length);
+  return found;
+}
 
 function set(change) {
   const computesAnew = ["input", "channels", "digit"].some((name) => name in change);
@@ -166,7 +173,7 @@ document.addEventListener("keydown", (event) => {
 onPainting((flat) => paint(flat, null));
 
 addEventListener("hashchange", () => {
-  ({ state, unknown } = read(location.hash));
+  ({ state, unknown } = opened());
   render();
 });
 

@@ -19,7 +19,7 @@ export function sharesBar(parts, label) {
     parts
       .filter(({ size }) => size > 0)
       .map(({ label: name, size, className }) =>
-        h("span", { class: `share ${className}`, style: `flex-grow:${size / total}` }, `${name} ${share(size)}%`),
+        h("span", { class: `share ${className}`, style: `flex-grow:${size / total}` }, `${share(size)}% ${name}`),
       ),
   );
 }
@@ -81,5 +81,6 @@ function join(tape, words) {
     parts.map(({ label, size }) => h("p", { class: "sum" }, h("span", {}, label), `‖g‖ = ${shown(size, 5)}`)),
     h("p", { class: "sum" }, h("span", {}, words.together), `‖∂L/∂x‖ = ${shown(whole, 5)}`),
     sharesBar(parts, words.shares),
+    parts.length > 1 ? h("p", { class: "note" }, words.parts) : null,
   );
 }

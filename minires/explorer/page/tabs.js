@@ -42,6 +42,7 @@ function explainTab({ state, model, t, sources }) {
   if (!step) return [h("p", { class: "explanation" }, t.start), h("p", { class: "note" }, t.keys)];
   const kind = step.kind === "pool" ? state.pool : step.kind;
   return [
+    state.mistake ? h("p", { class: "bad" }, t.mistakeOn) : null,
     h("p", { class: "explanation" }, t.explain[step.phase][kind](factsOf(state, model, step, t))),
     sourceView(sources, step, state, t),
     h("p", { class: "note" }, t.keys),
@@ -96,9 +97,11 @@ function depthTab({ state, t }) {
 // A sentence on what the chart shows, where it does show it.
 function conclusion(state, [plain, residual], words) {
   const [without, withShortcut] = [plain, residual].map(({ norms }) => norms[0] / norms.at(-1));
-  if (state.depth < 6 || state.shortcut === "projection") return null;
+  if (state.depth < 6) return h("p", {}, words.few);
+  if (state.shortcut === "projection") return null;
   if (!state.norm && without > 0 && without < 0.5 && without < withShortcut / 2)
     return h("p", {}, words.vanishes(shown(without, 2), shown(withShortcut, 2)));
+  if (!state.norm && without > 2) return h("p", {}, words.explodes(shown(without, 2), shown(withShortcut, 2)));
   if (state.norm && without > 2 && without > 1.5 * withShortcut)
     return h("p", {}, words.grows(shown(without, 2), shown(withShortcut, 2)));
   return null;

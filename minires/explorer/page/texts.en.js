@@ -45,6 +45,8 @@ export const EN = {
   throughShortcut: "through the shortcut",
   together: "together",
   shares: "Share of the lengths",
+  parts: "Lengths do not add: the two parts point in different directions. The percentages compare their lengths.",
+  mistakeOn: "A mistake is switched on, under Break it. The text and the formulas are the right ones; the numbers are those of the broken engine.",
   arrives: "arrives at the sum",
   toF: "goes on to F",
   toShortcut: "goes on to the shortcut",
@@ -62,8 +64,10 @@ export const EN = {
     "Nothing has been computed yet. Press Step, and watch x go through the block. After the loss, the gradient comes back the same way.",
   explain: {
     forward: {
-      input: () =>
-        "This is the image x. Two ways lead on from it: one through F, the two convolutions, and one around F, the shortcut.",
+      input: (f) =>
+        f.shortcut === "none"
+          ? "This is the image x. One way leads on from it, through F: two convolutions, each with its batch norm. There is no shortcut."
+          : "This is the image x. Two ways lead on from it: one through F, which is two convolutions with their batch norms, and one around F, the shortcut.",
       conv: () =>
         "The kernel lies over each 3×3 window in turn. Each output pixel is the sum of all products of the window and the kernel, over all channels.",
       projection: () =>
@@ -72,14 +76,14 @@ export const EN = {
         "Batch norm subtracts the mean of the channel, divides by its standard deviation, and then applies a weight and a bias. Every output depends on every pixel of its channel.",
       relu: (f) => `ReLU keeps positive numbers and sets the others to 0. Here ${f.zeros} of ${f.size} are 0.`,
       sum: () =>
-        "The sum adds what the shortcut carries to F(x), pixel by pixel. F only has to learn the difference from x.",
+        "The sum adds what the shortcut carries to F(x), pixel by pixel. F only has to learn the residual, the difference from x.",
       blocks: (f) =>
         `The other ${f.blocks} run here in one step. Each one is built like the first, with weights of its own.`,
       max: () => "Each 2×2 window hands on its largest pixel. The op remembers which of the four it was.",
       avg: () => "Each 2×2 window hands on the mean of its four pixels.",
-      linear: () => "Each class gets a weighted sum of all pixels. These three numbers are the logits.",
+      linear: () => "Each class gets a weighted sum of all pixels. These three numbers are the logits, scores that are not normalised yet.",
       loss: (f) =>
-        `The softmax turns the logits into probabilities. The right class ${f.label} has ${f.probability}; the loss L is minus its logarithm.`,
+        `The softmax turns the logits into probabilities. The right class ${f.label} has ${f.probability}; the loss L, the cross-entropy, is minus its logarithm.`,
     },
     backward: {
       loss: () =>
@@ -89,9 +93,13 @@ export const EN = {
       avg: () => "Average pooling splits: each of the four pixels gets a quarter of its window's gradient.",
       relu: () => "Where the output was 0, the gradient stops. Everywhere else it passes unchanged.",
       sum: (f) =>
-        f.norm
-          ? "Here the gradient goes both ways, undiminished: the derivative of a + b is 1 with respect to each. The shortcut's part needs no weights and no batch norm."
-          : "Here the gradient goes both ways, undiminished: the derivative of a + b is 1 with respect to each. The shortcut's part needs no weights.",
+        `Here the gradient goes both ways, undiminished: the derivative of a + b is 1 with respect to each. ${
+          f.shortcut === "projection"
+            ? "The shortcut's part goes on through the 1×1 convolution of the shortcut."
+            : f.norm
+              ? "The shortcut's part needs no weights and no batch norm."
+              : "The shortcut's part needs no weights."
+        }`,
       norm: () =>
         "The mean and the variance depend on every pixel, so two terms are subtracted. What remains has mean 0 and nothing along x̂: shifting or scaling the input would not change the output.",
       conv: () =>
@@ -125,7 +133,8 @@ export const EN = {
   },
   depthTab: {
     intro:
-      "The length of the gradient at each block, for the same weights, with and without shortcuts. Change the number of blocks, the scale of the first weights, and batch norm.",
+      "The length (norm) of the gradient at each block, for the same first weights, with and without shortcuts. The gradient flows from right to left. Change the number of blocks, the scale of the first weights, and batch norm.",
+    few: "Set Blocks to 8 or more, under Switches, to see what depth does; then switch batch norm off.",
     xLabel: "block (0 is x)",
     yLabel: "‖gradient‖",
     none: "without shortcuts",
@@ -134,13 +143,15 @@ export const EN = {
     ratio: (label, first, last) => `${label}: ${last} at the last block, ${first} at x`,
     zero: (label) => `${label}: the gradient at x is exactly 0. No signal is left.`,
     vanishes: (plain, residual) =>
-      `Without batch norm and without shortcuts, each layer multiplies the gradient, and here it shrinks: by x it is ${plain} times as long as at the last block. The shortcut is a way on which nothing is multiplied; with it the gradient is ${residual} times as long.`,
+      `Without batch norm and without shortcuts, each layer multiplies the gradient, and here it shrinks: by x it is ${plain} times as long as at the last block. What goes along the shortcuts is multiplied by nothing, so it cannot vanish, and at each block F's part is added to it; together the gradient is ${residual} times as long.`,
+    explodes: (plain, residual) =>
+      `Without batch norm each layer multiplies the gradient, and here it grows: without shortcuts it is ${plain} times as long by x as at the last block, with shortcuts ${residual} times. Shortcuts keep a gradient from vanishing; they do not keep it from exploding.`,
     grows: (plain, residual) =>
-      `With batch norm, the gradient of a plain network does not vanish, it grows: by x it is ${plain} times as long as at the last block, because batch norm rescales every layer. With shortcuts it is ${residual} times as long.`,
+      `With batch norm, the gradient of a plain network does not vanish, it grows: by x it is ${plain} times as long as at the last block. On the way back each batch norm divides by its channel's deviation σ, so the scale of the weights does not matter, and with a ReLU in between, each layer lengthens the gradient a little. With shortcuts it is ${residual} times as long.`,
   },
   train: {
     intro:
-      "Gradient descent on this one image, with learning rate 0.05. Every picture and number on the page is then that of the trained weights.",
+      "Gradient descent on this one image, with learning rate 0.05. Every picture and number on the page is then that of the trained weights, except the chart under Depth, which is of the first ones.",
     steps: "Learning steps",
     one: "One step more",
     xLabel: "step",
@@ -170,7 +181,7 @@ export const EN = {
       ],
       "batch-variance-as-constant": [
         "Batch norm's backward takes the variance for a constant",
-        "Look at the step back through batch norm: the last term of its formula is missing.",
+        "Look at the step back through batch norm: the numbers are those of the formula without its last term.",
       ],
       "col2im-overwrites-overlaps": [
         "Where windows overlap, one overwrites another",
@@ -178,7 +189,7 @@ export const EN = {
       ],
       "gradient-to-all-ties": [
         "Max pooling sends the gradient to every tie",
-        "Behind a ReLU some windows are 0 in all four pixels; switch the shortcut off to get such windows. Look at the sums at the pool. The ReLU in front of it stops what went to zeros, so x may see nothing of it.",
+        "Behind a ReLU some windows are 0 in all four pixels; switch the shortcut off and choose digit 4 to get such windows. Look at the sums at the pool. The ReLU in front of it stops what went to zeros, so x may see nothing of it.",
       ],
       "average-pool-forgets-to-divide": [
         "Average pooling forgets to divide",
