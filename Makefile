@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-out
 CUPY ?= cuda13x
-LESSONS ?= off
+LESSONS ?= cache
 SITE ?= build/docs
 KERNELS := build/kernels-$(subst /,-,$(VENV))
 JOBS ?= auto
@@ -38,7 +38,7 @@ demo: install  ## train a residual network and its plain twin on handwritten dig
 	$(RUN) -m minires demo --out "$(OUT)"
 	@echo "The report: $(OUT)/report.html"
 
-docs: install-docs  ## build the documentation site into build/docs; LESSONS=cache executes its notebooks, too
+docs: install-docs  ## build the documentation site into build/docs; LESSONS=off does not execute its notebooks, a minute less
 	MINIRES_LESSONS=$(LESSONS) $(RUN) -m sphinx -q --fail-on-warning --keep-going -d build/doctrees $(ARGS) docs "$(SITE)"
 	@echo "The site: $(SITE)/index.html"
 

@@ -4,7 +4,8 @@ The pages are the Markdown files of docs/, which also read well on their own. Wh
 reStructuredText: the start page, the reference, and pages that show files from outside docs/. What this site adds to
 Sphinx is in _site/, a subject a file.
 
-    MINIRES_LESSONS=cache    execute the lessons, which otherwise are shown without results, and keep the results
+    MINIRES_LESSONS=cache    execute the lessons, which otherwise are shown without results, and keep the results;
+                             `make docs` does, unless it is told LESSONS=off
     MINIRES_EXPLORER=0       leave the explorer's page out, a few seconds less
 """
 

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minires.errors import DataError
 from minires.explorer import bundle
 from minires.explorer.session import Session
 from minires.explorer.sources import sources
@@ -23,9 +24,14 @@ PAGE, DATA = "index.html", "network-data.js"
 
 
 def recording(session: Session) -> dict[str, Any]:
-    """The answers of a Session for its first images: {"network": …, "answers": {"ID/off": …}, "paths": {ID: …}}."""
+    """The answers of a Session for its first images: {"network": …, "answers": {"ID/off": …}, "paths": {ID: …}}.
+
+    Raises DataError if it has none: nobody can add one to a recording.
+    """
     network = session.describe()
     network["images"] = network["images"][:IMAGES]
+    if not network["images"]:
+        raise DataError("the export has no image to record: give --image FILE, or --weights digits")
     answers, paths = {}, {}
     for image in network["images"]:
         key = image["id"]

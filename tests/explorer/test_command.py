@@ -45,6 +45,13 @@ def test_export_of_a_file_and_an_image(weight_file: Path, photograph: Path, tmp_
 
 
 @pytest.mark.slow  # 3 s: it trains a network
+def test_an_export_without_an_image_is_refused(weight_file: Path, tmp_path: Path, capsys: Any) -> None:
+    """Nobody can add an image to a recording."""
+    assert main(["explore", "--model", "resnet8", "--weights", str(weight_file), "--export", str(tmp_path / "x")]) == 2
+    assert "no image to record: give --image FILE" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_without_weights_of_its_own_it_trains_on_digits(monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
     monkeypatch.setattr(loading, "_shipped", lambda name: None)
     assert main(["explore", "--export", str(tmp_path)]) == 0
