@@ -80,6 +80,14 @@ def test_an_upload_and_what_is_refused(page: Page, tmp_path: Path) -> None:
     page.by_id("upload").send_keys(str(tmp_path / "text.png"))
     page.wait("document.querySelector('.network .notice') !== null")
     assert "cannot be read as an image" in page.text(".network .notice")
+    for more in (1, 1 << 20):  # beyond 16 MiB: refused by our server, or by the one below it
+        (tmp_path / "large.png").write_bytes(bytes((16 << 20) + more))
+        page.by_id("upload").send_keys(str(tmp_path / "large.png"))
+        page.wait("document.querySelector('.network .notice')?.textContent.includes('16 MiB')")
+        assert len(page.text(".network .notice").splitlines()) == 1
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(photograph)
+    page.by_id("upload").send_keys(str(photograph))  # the server goes on
+    page.wait(f"document.querySelectorAll('.sample').length === {before + 2} && {READY}")
 
 
 def test_another_site_is_refused(page: Page, block_file: str) -> None:

@@ -3,8 +3,11 @@
 const HEADERS = { "X-MiniRes": "1" };
 
 async function answer(response) {
-  if (!response.ok) throw new Error((await response.text()).trim() || response.statusText);
-  return response.json();
+  if (response.ok) return response.json();
+  const text = (await response.text()).trim();
+  // The server below ours refuses a body that is too large in several lines, before ours sees it.
+  const isCut = response.status === 413 && text.includes("\n");
+  throw new Error(isCut ? "an image may have 16 MiB, this one has more" : text || response.statusText);
 }
 
 // Every click may be asked for, and images may be added.
