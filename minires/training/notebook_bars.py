@@ -7,18 +7,21 @@ replaced, and that is a part of every kernel. The methods are those of `rich.pro
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any, TypedDict
+from typing import Any
 
 PER_SECOND = 5  # how often the bars change at most
 
 
-class _Bar(TypedDict):
+@dataclass(frozen=True)
+class _Bar:
     description: str
     total: int
-    completed: int
-    metrics: str
-    began: float
+    metrics: str = ""
+    completed: int = 0
+    first: int = 0  # what was completed when it began
+    began: float = field(default_factory=time.monotonic)
 
 
 class NotebookBars:
@@ -31,8 +34,7 @@ class NotebookBars:
 
     def add_task(self, description: str, total: int, metrics: str = "") -> int:
         """Add a bar; returns its number."""
-        bar = _Bar(description=description, total=total, completed=0, metrics=metrics, began=time.monotonic())
-        self.bars.append(bar)
+        self.bars.append(_Bar(description, total, metrics))
         return len(self.bars) - 1
 
     def start(self) -> None:
@@ -43,16 +45,17 @@ class NotebookBars:
 
     def update(self, number: int, **changes: Any) -> None:
         """Change a bar; it begins anew, for the time left, where it moves backwards."""
-        bar = self.bars[number]
-        if changes.get("completed", bar["completed"]) < bar["completed"]:
-            bar["began"] = time.monotonic()
-        bar.update(changes)  # type: ignore[typeddict-item]
+        before = self.bars[number]
+        bar = replace(before, **changes)
+        if bar.completed < before.completed:
+            bar = replace(bar, first=bar.completed, began=time.monotonic())
+        self.bars[number] = bar
         if time.monotonic() - self.shown_at > 1 / PER_SECOND:
             self.refresh()
 
     def reset(self, number: int, completed: int) -> None:
         """Let a bar begin at `completed`."""
-        self.update(number, completed=completed)
+        self.update(number, completed=completed, first=completed, began=time.monotonic())
 
     def refresh(self) -> None:
         """Show the bars as they are now."""
@@ -76,11 +79,11 @@ class NotebookBars:
 
 
 def _row(bar: _Bar) -> str:
-    done, total = bar["completed"], max(bar["total"], 1)
-    seconds = time.monotonic() - bar["began"]
-    left = f"{seconds / done * (total - done):.0f} s left" if done and seconds > 1 else ""
-    text = "  ".join(filter(None, (f"{done}/{bar['total']}", left, bar["metrics"])))
+    done, total, seconds = bar.completed, max(bar.total, 1), time.monotonic() - bar.began
+    each = seconds / max(done - bar.first, 1)
+    left = f"{each * (total - done):.0f} s left" if done > bar.first and seconds > 1 else ""
+    text = "  ".join(filter(None, (f"{done}/{bar.total}", left, bar.metrics)))
     return (
-        f"<div>{escape(bar['description'])} "
+        f"<div>{escape(bar.description)} "
         f'<progress value="{done}" max="{total}" style="width:12em"></progress> {escape(text)}</div>'
     )

@@ -189,6 +189,25 @@ def test_grad_cam_with_hooks():
     np.testing.assert_allclose(kept["gradient"].numpy(), expected.numpy(), rtol=1e-6)
 
 
+def test_a_hook_sees_the_gradient_through_its_layer_alone_where_the_input_has_other_consumers(torch):
+    """In float32 a convolution adds to its input's gradient what others have sent: no hook may see that as its own."""
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(size=(2, 2, 4, 5, 5)).astype(np.float32)
+    weight, found = rng.normal(size=(4, 4, 3, 3)).astype(np.float32), []
+    for library, layers, tensor in ((mr, nn, mr.tensor), (torch, torch.nn, torch.tensor)):
+        conv, seen = layers.Conv2d(4, 4, 3, padding=1, bias=False), []
+        with library.no_grad():
+            conv.weight.copy_(tensor(weight))
+        conv.register_full_backward_hook(lambda module, gi, go, seen=seen: seen.append(gi[0].detach()))
+        given = tensor(x, requires_grad=True)
+        hidden = given * 2.0
+        hidden.register_hook(lambda gradient, seen=seen: seen.append(gradient.detach()))
+        (conv(hidden) + hidden).backward(tensor(g))
+        found.append([np.asarray(each) for each in (*seen, given.grad)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_a_change_in_place_behind_a_backward_hook_is_refused_as_in_torch(torch):
     for library, tensor, error in ((nn, mr.tensor, mr.errors.GraphError), (torch.nn, torch.tensor, RuntimeError)):
         layer = library.ReLU(inplace=True)

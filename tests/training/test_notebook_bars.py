@@ -84,3 +84,18 @@ def test_a_terminal_is_no_notebook(shell: object, monkeypatch: pytest.MonkeyPatc
     assert not terminal.is_notebook()
     monkeypatch.delitem(sys.modules, "IPython")
     assert not terminal.is_notebook()
+
+
+def test_the_time_left_is_that_of_this_run_alone(shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run has done 900 of 1,000 steps before; ten steps in twenty seconds leave 180 seconds for 90."""
+    bars, now = NotebookBars(), 1000.0
+    monkeypatch.setattr("minires.training.notebook_bars.time.monotonic", lambda: now)
+    number = bars.add_task("all epochs", total=1000)
+    bars.reset(number, completed=900)
+    bars.start()
+    now += 20
+    bars.update(number, completed=910)
+    assert "910/1000" in shown[-1]
+    assert "180 s left" in shown[-1]
+    with pytest.raises(TypeError, match="advance"):
+        bars.update(number, advance=1)
